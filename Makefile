@@ -1,0 +1,75 @@
+# Every target sets up what it needs, once: an environment in $(VENV).
+# With another interpreter: make test PYTHON=python3.13 VENV=.venv313
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PROGRAM ?= programs.dqn
+ENVIRONMENT ?= CartPole-v1
+LAUNCH ?= threads
+STOP_AT_RETURN ?= 475
+OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-learning check bench docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## Install acmelike and its tools into .venv
+	@echo "$(VENV) is ready"
+
+run: $(STAMP) ## Train DQN on CartPole in threads; make run ARGS="--seed 3"
+	@$(BIN)/python -m $(PROGRAM) --environment $(ENVIRONMENT) --launch $(LAUNCH) \
+	    --stop-at-return $(STOP_AT_RETURN) --out $(OUT) $(ARGS)
+
+test: $(STAMP) ## Run the tests, but the slow and the learning ones
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-learning: $(STAMP) ## Train every agent to its score
+	@$(BIN)/python -m pytest -q -m learning --timeout 0 $(ARGS)
+
+check: $(STAMP) ## Check format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## Measure the RPC edges
+	@mkdir -p runs
+	@$(BIN)/python -m benchmarks.edges --out runs/bench-edges.json $(ARGS)
+
+docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
+	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
+
+clean: ## Remove the environment, caches and builds; keep runs/
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# Prints the interpreter's version as 311, or one line of error and stops.
+define VERSION
+import sys
+if sys.version_info < (3, 10):
+    sys.exit("acmelike needs Python 3.10 or later; $(PYTHON) is %d.%d. "
+             "Try: make PYTHON=python3.11" % sys.version_info[:2])
+print("%d%d" % sys.version_info[:2])
+endef
+export VERSION
+
+$(STAMP): setup.py $(wildcard constraints/*.txt)
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@version=$$($(PYTHON) -c "$$VERSION") || exit 1; \
+	pins=constraints/py$$version.txt; \
+	echo "Making $(VENV) with $$($(PYTHON) --version)"; \
+	$(PYTHON) -m venv --clear $(VENV) || exit 1; \
+	if [ -f $$pins ]; then \
+	    echo "Installing acmelike as pinned in $$pins"; pins="-c $$pins"; \
+	else \
+	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
+	fi; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[dev]'
+	@touch $@

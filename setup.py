@@ -1,0 +1,47 @@
+"""What acmelike is called, holds and needs; pyproject.toml has the tools' settings."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="acmelike",
+    version="0.1.0.dev0",
+    description="Reinforcement-learning agents as graphs of nodes joined by RPC edges",
+    author="The acmelike authors",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(
+        include=[
+            *("acmelike", "acmelike.*"),
+            *("agents", "agents.*"),
+            *("programs", "programs.*"),
+        ]
+    ),
+    package_data={"acmelike": ["py.typed"]},
+    install_requires=[
+        "cloudpickle>=3.0",
+        "dm-env>=1.6",
+        "flax>=0.8.5",
+        "gymnasium>=1.0",
+        "jax>=0.4.34",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "optax>=0.2.3",
+        "optree>=0.13",
+        "rich>=13.7",
+        "rlax>=0.1.7",
+        # Later rlax and distrax want Python 3.11 and JAX 0.7.
+        "rlax<0.1.8; python_version < '3.11'",
+        "distrax>=0.1.5,<0.1.6; python_version < '3.11'",
+        "typing_extensions>=4.12",
+        "tyro>=0.9",
+    ],
+    extras_require={
+        "dev": [
+            "hypothesis>=6.100",
+            "mypy>=1.13",
+            "pytest>=8.2",
+            "pytest-timeout>=2.3",
+            "ruff>=0.8",
+        ],
+    },
+)

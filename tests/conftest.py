@@ -1,0 +1,78 @@
+"""Sets up JAX for the tests, and fails a test that leaves something running."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # before any import of JAX
+
+import gc
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing import resource_tracker
+
+import pytest
+
+GRACE = 2.0  # seconds that a test's threads, processes and sockets have to end
+NOT_OURS = ("Dummy-", "jax", "pytest_timeout")  # threads of the interpreter and tools
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test after which new threads, child processes or sockets remain."""
+    before = _running()
+    failures = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failures:
+        return  # its traceback may hold sockets, and it is reported already
+    left = _running() - before
+    if left:
+        gc.collect()
+        left = _wait_for_end(before)
+    if left:
+        names = sorted(map(_describe, left))
+        pytest.fail("the test left behind " + ", ".join(names), pytrace=False)
+
+
+def _wait_for_end(before: set[threading.Thread | str]) -> set[threading.Thread | str]:
+    deadline = time.monotonic() + GRACE
+    while left := _running() - before:
+        if time.monotonic() > deadline:
+            break
+        threads = [item for item in left if isinstance(item, threading.Thread)]
+        if threads:
+            threads[0].join(deadline - time.monotonic())
+        else:
+            time.sleep(0.01)
+    return left
+
+
+def _running() -> set[threading.Thread | str]:
+    """Threads as objects, since their numbers are used again; the rest by name."""
+    threads = (t for t in threading.enumerate() if not t.name.startswith(NOT_OURS))
+    return {*threads, *_children(), *_sockets()}
+
+
+def _describe(item: threading.Thread | str) -> str:
+    return item if isinstance(item, str) else f"thread {item.name!r}"
+
+
+def _children() -> Iterator[str]:
+    """The child processes, except the one that multiprocessing keeps (Linux only)."""
+    kept = str(getattr(resource_tracker._resource_tracker, "_pid", None))
+    for task in _listed("/proc/self/task"):
+        with suppress(OSError), open(f"/proc/self/task/{task}/children") as file:
+            yield from (f"process {pid}" for pid in file.read().split() if pid != kept)
+
+
+def _sockets() -> Iterator[str]:
+    """The open sockets, by the system's number for each (Linux only)."""
+    for number in _listed("/proc/self/fd"):
+        with suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{number}")
+            if target.startswith("socket:"):
+                yield target
+
+
+def _listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
