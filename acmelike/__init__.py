@@ -1,0 +1,62 @@
+"""acmelike: reinforcement-learning systems as graphs of nodes.
+
+Names are imported when they are first used, so that a node that needs only some of the
+framework (a replay table, say) starts without the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acmelike.core import (
+        Future,
+        concurrent,
+        future,
+        sleep,
+        stop_run,
+        updating,
+        when,
+        within,
+    )
+    from acmelike.graph import Node, Program
+    from acmelike.launchers import Run, launch
+
+_HOMES = {
+    "Future": "acmelike.core",
+    "Node": "acmelike.graph",
+    "Program": "acmelike.graph",
+    "Run": "acmelike.launchers",
+    "concurrent": "acmelike.core",
+    "future": "acmelike.core",
+    "launch": "acmelike.launchers",
+    "sleep": "acmelike.core",
+    "stop_run": "acmelike.core",
+    "updating": "acmelike.core",
+    "when": "acmelike.core",
+    "within": "acmelike.core",
+}
+
+__all__ = [
+    "Future",
+    "Node",
+    "Program",
+    "Run",
+    "concurrent",
+    "future",
+    "launch",
+    "sleep",
+    "stop_run",
+    "updating",
+    "when",
+    "within",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acmelike' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

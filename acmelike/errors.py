@@ -1,0 +1,111 @@
+"""Every error that acmelike raises, as one tree.
+
+AcmelikeError
+|-- ConfigError            the user's mistake: one line, exit status 2
+|   `-- GraphError         a program that cannot be launched
+|-- NotReady               outside a run: a guarded call that cannot proceed
+|-- ContractError          code that breaks the contract of nodes
+|-- RpcError               a call over an edge
+|   |-- RpcTimeout         its deadline passed
+|   |-- RpcClosed          the run ended before it could proceed
+|   `-- NoSuchMethod       the node's class has no such public method
+|-- RunError               a launched program
+|   |-- NodeFailed         a node raised
+|   |-- Deadlock           every node waits and nothing can wake one
+|   `-- RunTimeout         it did not end in time
+|-- EnvironmentFault       an environment that breaks its own specification
+`-- NonFinite              learning that produced an infinity or a NaN
+
+and, like SystemExit no Exception, RunStopped, which unwinds to where a run is ended.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AcmelikeError(Exception):
+    """The root of acmelike's errors."""
+
+
+class ConfigError(AcmelikeError):
+    """A mistake in what the user asked for, told in one line before anything starts."""
+
+
+class GraphError(ConfigError):
+    """A program that cannot be launched; names the node and the argument's path."""
+
+
+class NotReady(AcmelikeError):
+    """Outside a run, a guarded call whose guard says that it cannot proceed yet."""
+
+
+class ContractError(AcmelikeError):
+    """Code that breaks the contract of nodes, such as a service that uses an edge."""
+
+
+class RpcError(AcmelikeError):
+    """A call over an edge that did not return."""
+
+
+class RpcTimeout(RpcError, TimeoutError):
+    """A call whose deadline passed while it was parked; carries the guard's reason."""
+
+
+class RpcClosed(RpcError):
+    """A call that ended because its run did."""
+
+
+class NoSuchMethod(RpcError, AttributeError):
+    """A call of a public method that the node's service does not have."""
+
+
+class RunError(AcmelikeError):
+    """A launched program that did not end as asked."""
+
+
+class NodeFailed(RunError):
+    """A node raised; the cause is chained.
+
+    Attributes:
+      label: the node's label.
+      where: what it was doing: "constructor", "step", "run", "close" or "guard of ...".
+    """
+
+    def __init__(self, label: str, where: str, cause: BaseException):
+        self.label, self.where = label, where
+        self.__cause__ = cause
+        super().__init__(label, where, cause)
+
+    def __str__(self) -> str:
+        cause = self.__cause__
+        notes = "".join(f" ({note})" for note in getattr(cause, "__notes__", ()))
+        text = f"{type(cause).__name__}: {cause}".rstrip(": ")
+        return f"node '{self.label}' failed in its {self.where}: {text}{notes}"
+
+
+class Deadlock(RunError):
+    """Every node waits and no timer is set; the message has every node's reason."""
+
+
+class RunTimeout(RunError, TimeoutError):
+    """`Run.wait` was given a time in which the run did not end."""
+
+
+class RunStopped(BaseException):
+    """Raised by `stop_run`; no Exception, so that a broad `except` cannot keep it."""
+
+
+class EnvironmentFault(AcmelikeError):
+    """An environment that returned what its own specification does not allow."""
+
+
+class NonFinite(AcmelikeError):
+    """A loss or a parameter that became infinite or NaN."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The words "did you mean ...?" for the name most like this one, or none."""
+    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -1,0 +1,13 @@
+"""Programs as data: nodes, handles, validation, drawing. Starts nothing."""
+
+from acmelike.graph.handle import Handle, find_handles, replace_handles
+from acmelike.graph.program import Entry, Node, Program
+
+__all__ = [
+    "Entry",
+    "Handle",
+    "Node",
+    "Program",
+    "find_handles",
+    "replace_handles",
+]

@@ -1,0 +1,121 @@
+"""Handles, the edges of a program, and how they are found in a node's arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from acmelike.errors import GraphError
+
+
+class Handle:
+    """Stands for a node in the arguments of other nodes; never called itself.
+
+    To the type checker it is the node's class; when the node that holds it starts, it
+    has become a client with the same methods.
+
+    Attributes:
+      program_name: the name of the program it belongs to.
+      key: tells it from every other handle of that program.
+    """
+
+    def __init__(self, program_name: str, program_id: int, key: int):
+        # The names must not hide what a service may call its own methods.
+        self._program_name, self._program_id, self._key = program_name, program_id, key
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{self!r} has no '{name}': it becomes a client when the node that holds "
+            f"it starts; from outside use run.client(handle)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<handle {self._key} of program '{self._program_name}'>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other.identity() == self.identity()
+
+    def __hash__(self) -> int:
+        return hash(self.identity())
+
+    def identity(self) -> tuple[int, int]:
+        """(program, key): what makes two handles the same."""
+        return self._program_id, self._key
+
+    # Without these, pickle would ask __getattr__ for them.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Handle, (self._program_name, self._program_id, self._key)
+
+
+def replace_handles(value: Any, replace: Callable[[Handle], Any]) -> Any:
+    """`value` with every handle in it replaced; what holds none is returned as it is.
+
+    Handles are found in tuples, named tuples, lists, dicts, dataclasses and partials,
+    nested in each other.
+    """
+    if isinstance(value, Handle):
+        return replace(value)
+    parts = list(_parts(value))
+    new = [replace_handles(part, replace) for _, part in parts]
+    if all(a is b for a, (_, b) in zip(new, parts, strict=True)):
+        return value
+    return _rebuild(value, new)
+
+
+def find_handles(value: Any, path: str = "") -> Iterator[tuple[str, Handle]]:
+    """Yields (path, handle) for every handle in `value`, in order."""
+    if isinstance(value, Handle):
+        yield path, value
+    for step, part in _parts(value):
+        yield from find_handles(part, path + step)
+
+
+def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yields (path, part) for `value` and all that is nested in it, innermost first."""
+    for step, part in _parts(value):
+        yield from walk(part, path + step)
+    yield path, value
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yields (how to get there, part) for what `value` holds directly."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        for name, part in zip(value._fields, value, strict=True):
+            yield f".{name}", part
+    elif isinstance(value, (tuple, list)):
+        for index, part in enumerate(value):
+            yield f"[{index}]", part
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield f"[{name!r}]", part
+    elif isinstance(value, functools.partial):
+        yield ".func", value.func
+        for index, part in enumerate(value.args):
+            yield f".args[{index}]", part
+        for name, part in value.keywords.items():
+            yield f".keywords[{name!r}]", part
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            if field.init:
+                yield f".{field.name}", getattr(value, field.name)
+
+
+def _rebuild(value: Any, parts: list[Any]) -> Any:
+    """A container like `value` that holds `parts` instead."""
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*parts)
+    if isinstance(value, (tuple, list)):
+        return type(value)(parts)
+    if isinstance(value, dict):
+        return type(value)(zip(value, parts, strict=True))
+    if isinstance(value, functools.partial):
+        num_args = len(value.args)
+        keywords = dict(zip(value.keywords, parts[1 + num_args :], strict=True))
+        return functools.partial(parts[0], *parts[1 : 1 + num_args], **keywords)
+    names = [field.name for field in dataclasses.fields(value) if field.init]
+    try:
+        return dataclasses.replace(value, **dict(zip(names, parts, strict=True)))
+    except Exception as error:
+        raise GraphError(f"cannot put clients into {value!r}: {error}") from error

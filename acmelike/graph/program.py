@@ -1,0 +1,207 @@
+"""A program: nodes, and the edges that their arguments make."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from acmelike.errors import GraphError
+from acmelike.graph.handle import Handle, find_handles
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_program_ids = itertools.count()
+
+
+class Node(Generic[T]):
+    """Inert data: what constructs a service, and with which arguments.
+
+    Args:
+      constructor: called with the arguments when the node starts, each handle in them
+        replaced by a client. What it returns is the service.
+      *args: data and handles.
+      **kwargs: data and handles.
+    """
+
+    def __init__(
+        self, constructor: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        self.constructor, self.args, self.kwargs = constructor, args, kwargs
+
+    @property
+    def name(self) -> str:
+        """What the constructor is called."""
+        return getattr(self.constructor, "__name__", type(self.constructor).__name__)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by the names of the constructor's parameters.
+
+        Raises:
+          GraphError: they do not fit the constructor.
+        """
+        try:
+            bound = inspect.signature(self.constructor).bind(*self.args, **self.kwargs)
+        except ValueError:  # a builtin that has no signature
+            numbered = {f"args[{i}]": arg for i, arg in enumerate(self.args)}
+            return {**numbered, **self.kwargs}
+        except TypeError as error:
+            raise GraphError(f"{self.name}: {error}") from None
+        return dict(bound.arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A node in its place in a program.
+
+    Attributes:
+      label: unique in the program, such as "learner" or "actor/0".
+      node: what will be constructed.
+      group: the group it was added in, or None.
+      process: the name of the process that it shares with others, or None for its own.
+    """
+
+    label: str
+    node: Node[Any]
+    group: str | None
+    process: str | None
+
+
+class Program:
+    """A directed graph of nodes joined by RPC edges. Building one starts nothing.
+
+    Args:
+      name: what the program is called in pictures and messages.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self._id = next(_program_ids)
+        self._keys = itertools.count()
+        self._entries: dict[Handle, Entry] = {}
+        self._promises: dict[Handle, str] = {}
+        self._group: str | None = None
+        self._process: str | None = None
+
+    def add_node(
+        self, node: Node[T], *, label: str | None = None, fulfils: T | None = None
+    ) -> T:
+        """Adds a node and returns its handle, which the type checker takes for a `T`.
+
+        Args:
+          node: what to construct.
+          label: the node's name; within `group("actor")` "x" becomes "actor/x", and
+            None the next number.
+          fulfils: what `promise` returned, if others already hold this node's handle.
+
+        Raises:
+          GraphError: an empty or taken label, or a promise that is not this program's.
+        """
+        label = self._full_label(label)
+        if any(entry.label == label for entry in self._entries.values()):
+            raise GraphError(f"program '{self.name}' already has a node '{label}'")
+        if fulfils is None:
+            handle = self._new_handle()
+        else:
+            handle = cast(Handle, fulfils)
+            if not isinstance(handle, Handle) or handle not in self._promises:
+                raise GraphError(f"node '{label}' fulfils no open promise: {fulfils!r}")
+            del self._promises[handle]
+        self._entries[handle] = Entry(
+            label=label, node=node, group=self._group, process=self._process
+        )
+        return cast(T, handle)
+
+    def promise(self, constructor: Callable[..., T]) -> T:
+        """A handle of a node that is added later, for programs with cycles."""
+        handle = self._new_handle()
+        name = getattr(constructor, "__name__", repr(constructor))
+        self._promises[handle] = name
+        return cast(T, handle)
+
+    @contextmanager
+    def group(self, name: str) -> Iterator[None]:
+        """Nodes added inside are labelled `name/0`, `name/1`, ... and drawn as one."""
+        if self._group is not None:
+            raise GraphError(f"group '{name}' inside group '{self._group}'")
+        if not name or "/" in name:
+            raise GraphError(f"a group needs a name without '/', not {name!r}")
+        self._group = name
+        try:
+            yield
+        finally:
+            self._group = None
+
+    @contextmanager
+    def colocate(self, process: str) -> Iterator[None]:
+        """Nodes added inside share one process where the launcher has processes."""
+        if self._process is not None:
+            raise GraphError(f"process '{process}' inside process '{self._process}'")
+        self._process = process
+        try:
+            yield
+        finally:
+            self._process = None
+
+    @property
+    def entries(self) -> dict[Handle, Entry]:
+        """The nodes by handle, in the order in which they were added."""
+        return dict(self._entries)
+
+    @property
+    def promises(self) -> dict[Handle, str]:
+        """The promises that no node has fulfilled, with their constructors' names."""
+        return dict(self._promises)
+
+    def entry(self, handle: object) -> Entry:
+        """The node that a handle stands for.
+
+        Raises:
+          GraphError: it is no handle of this program.
+        """
+        if isinstance(handle, Handle) and handle in self._entries:
+            return self._entries[handle]
+        raise GraphError(f"{handle!r} is no node of program '{self.name}'")
+
+    def edges(self) -> list[tuple[str, str]]:
+        """(label of the caller, label of the called) for every edge, none twice."""
+        found: dict[tuple[str, str], None] = {}
+        for entry in self._entries.values():
+            for _, handle in find_handles([entry.node.args, entry.node.kwargs]):
+                found[entry.label, self.entry(handle).label] = None
+        return list(found)
+
+    def validate(self) -> None:
+        """Checks all that can be checked before a launch.
+
+        Raises:
+          GraphError: the first fault found, with the node and the argument's path.
+        """
+        from acmelike.graph.validation import validate
+
+        validate(self)
+
+    def draw(self) -> str:
+        """The program as a Mermaid flowchart."""
+        from acmelike.graph.drawing import to_mermaid
+
+        return to_mermaid(self)
+
+    def _new_handle(self) -> Handle:
+        return Handle(self.name, self._id, next(self._keys))
+
+    def _full_label(self, label: str | None) -> str:
+        if self._group is None:
+            if not label or not label.strip():
+                raise GraphError(f"a node of program '{self.name}' has an empty label")
+            return label
+        if label is None:
+            taken = sum(e.group == self._group for e in self._entries.values())
+            label = str(taken)
+        if not label.strip():
+            raise GraphError(f"a node of group '{self._group}' has an empty label")
+        return f"{self._group}/{label}"

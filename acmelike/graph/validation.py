@@ -1,0 +1,101 @@
+"""What is wrong with a program, told before anything starts."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from acmelike.errors import GraphError
+from acmelike.graph.handle import Handle, find_handles, walk
+
+if TYPE_CHECKING:
+    from acmelike.graph.program import Entry, Program
+
+
+def validate(program: Program) -> None:
+    """Checks promises, handles and that every node can be sent to another process.
+
+    Raises:
+      GraphError: the first fault found, with the node and the argument's path.
+    """
+    for name in program.promises.values():
+        raise GraphError(
+            f"program '{program.name}': the promise of a {name} was never fulfilled; "
+            f"add the node with fulfils="
+        )
+    for entry in program.entries.values():
+        arguments = _arguments(entry)
+        _check_handles(program, entry, arguments)
+        _check_picklable(entry, "its constructor", entry.node.constructor)
+        for name, value in arguments.items():
+            _check_picklable(entry, f"argument '{name}'", value, name)
+
+
+def _arguments(entry: Entry) -> dict[str, Any]:
+    try:
+        return entry.node.arguments()
+    except GraphError as error:
+        raise GraphError(f"node '{entry.label}': {error}") from None
+
+
+def _check_handles(program: Program, entry: Entry, arguments: dict[str, Any]) -> None:
+    known = program.entries
+    for name, value in arguments.items():
+        for path, handle in find_handles(value, name):
+            if handle not in known:
+                raise GraphError(
+                    f"node '{entry.label}': argument {path} is a handle of another "
+                    f"program: {handle!r}"
+                )
+
+
+def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> None:
+    fault = _pickle_fault(value)
+    if fault is None:
+        return
+    # The innermost part that fails alone is the one to name.
+    for inner, part in walk(value, path):
+        inner_fault = _pickle_fault(part)
+        if inner_fault is not None:
+            what, fault = (f"argument {inner}" if path else what), inner_fault
+            break
+    raise GraphError(f"node '{entry.label}': {what} {fault}")
+
+
+def _pickle_fault(value: Any) -> str | None:
+    """Why `value` could not be sent, or None; handles in plain sight are no fault."""
+    pickler = _Pickler(Counter(handle for _, handle in find_handles(value)))
+    try:
+        pickler.dump(value)
+    except _HiddenHandle as error:
+        return (
+            f"hides {error.args[0]!r} where it cannot become a client: pass handles in "
+            f"arguments, containers, dataclasses or partials"
+        )
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return f"cannot be pickled: {reason}"
+    return None
+
+
+class _HiddenHandle(Exception):
+    """A handle inside an object that is not taken apart."""
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles to nowhere, and meets each handle as often as it is in plain sight."""
+
+    def __init__(self, visible: Counter[Handle]):
+        super().__init__(io.BytesIO())
+        self._visible = visible
+
+    def persistent_id(self, obj: Any) -> str | None:
+        if not isinstance(obj, Handle):
+            return None
+        self._visible[obj] -= 1
+        if self._visible[obj] < 0:
+            raise _HiddenHandle(obj)
+        return "handle"

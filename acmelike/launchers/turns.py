@@ -1,0 +1,154 @@
+"""One turn token: nodes run one at a time in an order that is always the same."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from acmelike.core import current_context
+from acmelike.errors import Deadlock
+from acmelike.launchers.scheduler import Sleep, wait_on_clock
+from acmelike.metrics import NodeMetrics, Wait
+from acmelike.rpc import Call
+
+Waited: TypeAlias = Call | Sleep
+
+
+@dataclass
+class Seat:
+    """A node at the table at which turns are passed.
+
+    Attributes:
+      label: the node's.
+      waits_for: what it cannot go on without; None if it could run.
+      due: its deadline was the earliest when nobody could run.
+      gate: held until the turn comes.
+    """
+
+    label: str
+    waits_for: Waited | None = None
+    due: bool = False
+    gate: threading.Lock = field(default_factory=threading.Lock)
+
+    def can_run(self) -> bool:
+        """Whether a turn would be of use."""
+        return self.waits_for is None or self.due or self.waits_for.done()
+
+
+class TurnScheduler:
+    """Passes one token in label order, when a step ends or a node has to wait.
+
+    Time is logical: it stands still while anybody can run, and otherwise jumps to the
+    earliest deadline. Where there is none, that is a deadlock.
+
+    Args:
+      labels: of the nodes.
+      ended: set when the run ends.
+      on_standstill: called by the thread that finds that nobody can ever run again,
+        with a Deadlock; afterwards every wait is over.
+    """
+
+    is_serial = True
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        ended: threading.Event,
+        on_standstill: Callable[[Deadlock], None],
+    ):
+        self._seats = [Seat(label) for label in sorted(labels, key=label_order)]
+        self._ended, self._on_standstill = ended, on_standstill
+        self._lock = threading.Lock()
+        self._time = 0.0
+        for seat in self._seats[1:]:
+            seat.gate.acquire()
+
+    def now(self) -> float:
+        return self._time
+
+    def enter(self, label: str) -> None:
+        self._seat(label).gate.acquire()
+
+    def end_step(self, label: str) -> None:
+        self._pass_on(self._seat(label))
+
+    def leave(self, label: str) -> None:
+        seat = self._seat(label)
+        with self._lock:
+            place = self._seats.index(seat)
+            others = self._seats[place + 1 :] + self._seats[:place]
+            self._seats.remove(seat)
+        if others:
+            self._choose(others).gate.release()
+
+    def wait(self, call: Call) -> None:
+        context = current_context()
+        if context is None:  # a caller outside the program has no seat
+            wait_on_clock(call, self.now())
+            return
+        with context.metrics.waiting(call):
+            self._wait_seated(self._seat(context.label), call)
+        if not call.done():
+            call.server.expire(call)
+
+    def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
+        deadline = None if seconds is None else self._time + seconds
+        sleep = Sleep(deadline, reason, self._ended)
+        with node.waiting(sleep):
+            self._wait_seated(self._seat(node.label), sleep)
+        sleep.check()
+
+    def _wait_seated(self, seat: Seat, waited: Waited) -> None:
+        seat.waits_for = waited
+        self._pass_on(seat)
+        seat.waits_for, seat.due = None, False
+
+    def _pass_on(self, seat: Seat) -> None:
+        """Gives the turn to the next who can run, and returns when it comes back."""
+        with self._lock:
+            place = self._seats.index(seat)
+            order = self._seats[place + 1 :] + self._seats[: place + 1]
+        chosen = self._choose(order)
+        if chosen is not seat:
+            chosen.gate.release()
+            seat.gate.acquire()
+
+    def _choose(self, order: Sequence[Seat]) -> Seat:
+        """The first of `order` who can run, time passing if it must."""
+        for seat in order:
+            if seat.can_run():
+                return seat
+        timed = [seat for seat in order if _deadline(seat) is not None]
+        if timed:
+            # Of equal deadlines, the first in label order.
+            seat = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
+            self._time, seat.due = _deadline(seat) or 0.0, True
+            return seat
+        waits = [(seat.label, seat.waits_for) for seat in order]
+        self._on_standstill(Deadlock(describe_standstill(waits)))
+        return self._choose(order)
+
+    def _seat(self, label: str) -> Seat:
+        return next(seat for seat in self._seats if seat.label == label)
+
+
+def _deadline(seat: Seat) -> float | None:
+    return None if seat.waits_for is None else seat.waits_for.deadline
+
+
+def label_order(label: str) -> list[tuple[int, str]]:
+    """The key that sorts "actor/2" before "actor/10"."""
+    parts = re.split(r"(\d+)", label)
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+
+
+def describe_standstill(waits: Sequence[tuple[str, Wait | None]]) -> str:
+    """Says for every node what it waits for: the words of Deadlock and its warning."""
+    lines = ["every node waits and nothing can wake one"]
+    for label, wait in sorted(waits, key=lambda pair: label_order(pair[0])):
+        if wait is not None:
+            lines.append(f"{label} waits for {wait.target}: {wait.reason}")
+    return "; ".join(lines)

@@ -1,0 +1,121 @@
+"""What a node has done and where its time went; its thread writes, anyone reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Wait(Protocol):
+    """Something that a node waits for."""
+
+    @property
+    def target(self) -> str:
+        """What it waits for, such as "replay.insert"."""
+
+    @property
+    def reason(self) -> str:
+        """Why it has to, in the words of a guard."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When the wait ends of itself, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStatus:
+    """One node at one moment.
+
+    Attributes:
+      label: the node's label.
+      phase: "starting", "ready" (until its turn), "working", "waiting", "serving" (a
+        service without work of its own), "ended" or "failed".
+      waits_for: "replay.insert: the reason" while it waits, otherwise "".
+      num_steps: steps that it has completed.
+      num_calls: calls that it has answered.
+      worked_seconds: spent in its steps, without waiting.
+      waited_seconds: spent waiting, by what it waited for, the present wait included.
+      parked: the calls that wait at it, with their reasons, in order of arrival.
+    """
+
+    label: str
+    phase: str
+    waits_for: str
+    num_steps: int
+    num_calls: int
+    worked_seconds: float
+    waited_seconds: Mapping[str, float]
+    parked: tuple[str, ...]
+
+    @property
+    def waiting_fraction(self) -> float:
+        """The share of its time, working or waiting, in which it waited."""
+        waited = sum(self.waited_seconds.values())
+        return waited / max(waited + self.worked_seconds, 1e-9)
+
+    def __str__(self) -> str:
+        doing = f"waits for {self.waits_for}" if self.waits_for else self.phase
+        return f"{self.label}: {doing} ({self.num_steps} steps)"
+
+
+@dataclass(kw_only=True)
+class NodeMetrics:
+    """The counters behind a `NodeStatus`."""
+
+    label: str
+    phase: str = "starting"
+    num_steps: int = 0
+    worked_seconds: float = 0.0
+    waited_seconds: dict[str, float] = field(default_factory=dict)
+    waits_for: Wait | None = None
+    waits_since: float = 0.0
+    total_waited: float = 0.0
+
+    @contextmanager
+    def stepping(self) -> Iterator[None]:
+        """Around one step: counts it, and the time in it that was not spent waiting."""
+        self.phase = "working"
+        started, waited = time.perf_counter(), self.total_waited
+        try:
+            yield
+            self.num_steps += 1
+        finally:
+            spent = time.perf_counter() - started
+            self.worked_seconds += spent - (self.total_waited - waited)
+            self.phase = "ready"
+
+    @contextmanager
+    def waiting(self, wait: Wait) -> Iterator[None]:
+        """Around one wait."""
+        phase, self.phase = self.phase, "waiting"
+        self.waits_since, self.waits_for = time.perf_counter(), wait
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - self.waits_since
+            self.phase, self.waits_for = phase, None
+            self.total_waited += spent
+            before = self.waited_seconds.get(wait.target, 0.0)
+            self.waited_seconds[wait.target] = before + spent
+
+    def status(self, *, num_calls: int, parked: tuple[str, ...]) -> NodeStatus:
+        """What the counters say now."""
+        wait, waited = self.waits_for, dict(self.waited_seconds)
+        waits_for = ""
+        if wait is not None:
+            waits_for = f"{wait.target}: {wait.reason}"
+            spent = time.perf_counter() - self.waits_since
+            waited[wait.target] = waited.get(wait.target, 0.0) + spent
+        return NodeStatus(
+            label=self.label,
+            phase=self.phase if wait is None else "waiting",
+            waits_for=waits_for,
+            num_steps=self.num_steps,
+            num_calls=num_calls,
+            worked_seconds=self.worked_seconds,
+            waited_seconds=waited,
+            parked=parked,
+        )

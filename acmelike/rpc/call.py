@@ -1,0 +1,89 @@
+"""One call over an edge, from the moment it is made until its outcome is known."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from acmelike.core import Future
+
+if TYPE_CHECKING:
+    from acmelike.rpc.server import Server
+
+
+class Scheduler(Protocol):
+    """How the threads of a run wait."""
+
+    def now(self) -> float:
+        """Seconds on the clock that deadlines are measured by."""
+
+    def wait(self, call: Call) -> None:
+        """Returns when the call is done; expires it if its deadline passes first."""
+
+
+class Call(Future[Any]):
+    """A call that a server has taken. The server's lock guards every change of it.
+
+    Attributes:
+      server: who serves it.
+      method: the name of the method.
+      args, kwargs: what it was called with.
+      deadline: on the scheduler's clock, or None.
+      reason: why it is parked; the words of its guard when it was last tested.
+      wakeup: set after the outcome is known; None until the call is parked.
+    """
+
+    __slots__ = (
+        "_done",
+        "_error",
+        "_value",
+        "args",
+        "deadline",
+        "kwargs",
+        "method",
+        "reason",
+        "server",
+        "wakeup",
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        deadline: float | None,
+    ):
+        self.server, self.method = server, method
+        self.args, self.kwargs, self.deadline = args, kwargs, deadline
+        self.reason = ""
+        self.wakeup: threading.Event | None = None
+        self._done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    @property
+    def target(self) -> str:
+        """The callee as people read it: "replay.insert"."""
+        return f"{self.server.label}.{self.method}"
+
+    def done(self) -> bool:
+        return self._done
+
+    def result(self) -> Any:
+        if not self._done:
+            self.server.scheduler.wait(self)
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def cancel(self) -> None:
+        self.server.withdraw(self)
+
+    def succeed(self, value: Any) -> None:
+        """Records the outcome; only the server calls this."""
+        self._value, self._done = value, True
+
+    def fail(self, error: BaseException) -> None:
+        """Records the failure; only the server calls this."""
+        self._error, self._done = error, True

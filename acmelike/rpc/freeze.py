@@ -1,0 +1,51 @@
+"""What crosses an edge is immutable: arrays arrive read-only on every transport."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+_ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
+
+
+def freeze(value: Any) -> Any:
+    """`value` with every array in it read-only, without copying what need not be.
+
+    An array that owns its memory is frozen in place, for the sender too: who wants to
+    write on sends a copy. A writable view of somebody else's memory is copied, because
+    its owner could still write. Arrays are found in tuples, lists, dicts and
+    dataclasses; what holds none to copy is returned as it is.
+    """
+    kind = type(value)
+    if kind is np.ndarray:
+        return _frozen(value)
+    if kind in _ATOMS:
+        return value
+    if isinstance(value, (tuple, list)):
+        parts = [freeze(part) for part in value]
+        if all(new is old for new, old in zip(parts, value, strict=True)):
+            return value
+        return kind(*parts) if hasattr(value, "_fields") else kind(parts)
+    if isinstance(value, dict):
+        values = {name: freeze(part) for name, part in value.items()}
+        if all(values[name] is part for name, part in value.items()):
+            return value
+        return values
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        old = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        changed = {
+            name: new for name, part in old.items() if (new := freeze(part)) is not part
+        }
+        return dataclasses.replace(value, **changed) if changed else value
+    return value
+
+
+def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    flags = array.flags
+    if flags.writeable:
+        if not flags.owndata:
+            array = array.copy()
+        array.flags.writeable = False
+    return array

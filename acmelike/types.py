@@ -1,0 +1,100 @@
+"""The vocabulary of arrays: nests, transitions, and what an environment's arrays are.
+
+Axes: `B` a batch of items, `K` the environments of one actor, `T` time. In names,
+`_tm1` is the time step before `_t`: an agent that saw `o_tm1` did `a_tm1` and got
+`r_t`, `discount_t` and `o_t`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import dm_env
+import numpy as np
+from dm_env import specs
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+# Arrays in tuples, named tuples, lists and dicts (what optree takes apart).
+Nested: TypeAlias = Any
+# The same with a `dm_env.specs.Array` for every array.
+NestedSpec: TypeAlias = Any
+
+
+class EnvironmentSpec(NamedTuple):
+    """What the arrays of one environment look like, without a batch axis."""
+
+    observations: specs.Array
+    actions: specs.Array
+    rewards: specs.Array
+    discounts: specs.Array
+
+
+class VectorStep(NamedTuple):
+    """One time step of K environments; `dm_env.TimeStep` with a leading axis.
+
+    Attributes:
+      step_type: `[K]` int8, `dm_env.StepType` values.
+      reward: `[K]` float32; zero where the step is FIRST.
+      discount: `[K]` float32; zero only where the episode terminated.
+      observation: `[K, ...]`, arrays that nobody writes to again.
+    """
+
+    step_type: Array
+    reward: Array
+    discount: Array
+    observation: Array
+
+    def first(self) -> Array:
+        """Where an episode begins: `[K]` bool."""
+        return np.equal(self.step_type, int(dm_env.StepType.FIRST))
+
+    def last(self) -> Array:
+        """Where an episode ends: `[K]` bool."""
+        return np.equal(self.step_type, int(dm_env.StepType.LAST))
+
+    def num_env_steps(self) -> int:
+        """How many of the K environments took a step; the others began an episode."""
+        return self.step_type.size - int(np.count_nonzero(self.first()))
+
+
+class Transition(NamedTuple):
+    """A step, or n steps taken as one, of an agent; every field has a leading `[B]`.
+
+    Attributes:
+      o_tm1: `[B, ...]` the observation that was acted on.
+      a_tm1: `[B, ...]` the action.
+      r_t: `[B]` float32, the rewards of the n steps, discounted to the first of them.
+      discount_t: `[B]` float32, what the value of `o_t` counts for: the product of
+        the agent's and the environment's discounts over the n steps, zero after
+        termination.
+      o_t: `[B, ...]` the observation n steps later.
+      version: `[B]` int64, the version of the parameters that chose `a_tm1`.
+    """
+
+    o_tm1: Nested
+    a_tm1: Nested
+    r_t: Nested
+    discount_t: Nested
+    o_t: Nested
+    version: Nested
+
+
+class Versioned(NamedTuple):
+    """Parameters and the number of learner updates that made them."""
+
+    version: int
+    parameters: Nested
+
+
+def transition_signature(spec: EnvironmentSpec) -> Transition:
+    """The specs of one `Transition`, without the batch axis."""
+    return Transition(
+        o_tm1=spec.observations,
+        a_tm1=spec.actions,
+        r_t=specs.Array((), np.float32, "r_t"),
+        discount_t=specs.Array((), np.float32, "discount_t"),
+        o_t=spec.observations,
+        version=specs.Array((), np.int64, "version"),
+    )
