@@ -1,0 +1,35 @@
+"""Replay: tables of items, who waits for whom, and both ends of the way through it."""
+
+from acmelike.replay.batches import Batches
+from acmelike.replay.config import (
+    Fifo,
+    MinSize,
+    Prioritized,
+    RateLimiterConfig,
+    SamplerConfig,
+    SamplesPerInsert,
+    TableConfig,
+    Uniform,
+    check_sample_size,
+)
+from acmelike.replay.service import Replay
+from acmelike.replay.table import Sample, Table, TableInfo
+from acmelike.replay.writer import Writer
+
+__all__ = [
+    "Batches",
+    "Fifo",
+    "MinSize",
+    "Prioritized",
+    "RateLimiterConfig",
+    "Replay",
+    "Sample",
+    "SamplerConfig",
+    "SamplesPerInsert",
+    "Table",
+    "TableConfig",
+    "TableInfo",
+    "Uniform",
+    "Writer",
+    "check_sample_size",
+]

@@ -1,0 +1,153 @@
+"""The replay service: tables by name, and who waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from acmelike.core import when
+from acmelike.errors import ConfigError
+from acmelike.replay.config import TableConfig
+from acmelike.replay.table import Sample, Table, TableInfo
+from acmelike.types import Array, Nested
+
+
+class Replay:
+    """Tables that writers insert into and learners sample from.
+
+    It also counts the environment steps that came with the inserts, so that whoever
+    asks for progress sees what replay has acknowledged and nothing else. The guards
+    know nothing of calls that are mistaken: they let them through, to raise.
+
+    Args:
+      tables: the tables, at least one, of different names.
+      seed: of the random streams of all tables.
+
+    Raises:
+      ConfigError: there is no table, or two have the same name.
+    """
+
+    def __init__(self, tables: Sequence[TableConfig], *, seed: int):
+        names = [table.name for table in tables]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError(f"expected tables of different names, got {names}")
+        seeds = np.random.SeedSequence(seed).spawn(len(tables))
+        self._tables = {
+            table.name: Table(table, table_seed)
+            for table, table_seed in zip(tables, seeds, strict=True)
+        }
+        self._num_env_steps = 0
+        self._stopped: str | None = None
+
+    def _blocks_insert(
+        self,
+        table: str,
+        items: Nested,
+        priorities: Array | None = None,
+        num_env_steps: int = 0,
+    ) -> str | None:
+        if table not in self._tables:
+            return None
+        if self._stopped is not None:
+            return self._stopped
+        return self._tables[table].limiter.blocks_insert(1)
+
+    @when(_blocks_insert)
+    def insert(
+        self,
+        table: str,
+        items: Nested,
+        priorities: Array | None = None,
+        num_env_steps: int = 0,
+    ) -> int:
+        """Inserts as many of the leading items as the limiter allows, at least one.
+
+        Waits while it allows none. The caller calls again with the rest.
+
+        Args:
+          table: the table's name.
+          items: nest of `[n, ...]` as the signature has it, n at least 1.
+          priorities: `[n]`; None for the largest priority so far, 1 at first.
+          num_env_steps: environment steps taken for these items, counted in full
+            however many of them are inserted.
+
+        Returns:
+          How many items were inserted.
+
+        Raises:
+          ValueError: an argument is not what it should be; nothing was changed.
+        """
+        target = self._table(table)
+        if num_env_steps < 0:
+            raise ValueError(f"expected num_env_steps >= 0, got {num_env_steps}")
+        num_inserted = len(target.insert(items, priorities))
+        self._num_env_steps += num_env_steps
+        return num_inserted
+
+    def _blocks_sample(self, table: str, num_items: int) -> str | None:
+        if table not in self._tables or num_items < 1:
+            return None
+        return self._tables[table].limiter.blocks_sample(num_items)
+
+    @when(_blocks_sample)
+    def sample(self, table: str, num_items: int) -> Sample:
+        """Draws `num_items` at once; waits until the limiter allows all of them.
+
+        Args:
+          table: the table's name.
+          num_items: n, at least 1; `check_sample_size` says whether a limiter can allow
+            it at all.
+
+        Returns:
+          n items in arrays of their own.
+
+        Raises:
+          ValueError: there is no such table, or `num_items` is below 1.
+        """
+        return self._table(table).sample(num_items)
+
+    def update_priorities(self, table: str, keys: Array, priorities: Array) -> int:
+        """Changes priorities `[n]` of the items with `keys` `[n]` that are still held.
+
+        Returns:
+          How many of the keys are of items still held.
+
+        Raises:
+          ValueError: an argument is not what it should be; nothing was changed.
+        """
+        return self._table(table).update_priorities(keys, priorities)
+
+    def _blocks_past_env_steps(self, num: int) -> str | None:
+        if self._num_env_steps >= num:
+            return None
+        return f"environment steps {self._num_env_steps} of {num}"
+
+    @when(_blocks_past_env_steps)
+    def past_env_steps(self, num: int) -> int:
+        """Waits until `num` environment steps are counted, and returns the count."""
+        return self._num_env_steps
+
+    def num_env_steps(self) -> int:
+        """The environment steps counted so far, over all tables."""
+        return self._num_env_steps
+
+    def stop_inserts(self, reason: str) -> None:
+        """From now on every insert waits, for this reason; a run that ends uses it."""
+        self._stopped = reason
+
+    def info(self, table: str) -> TableInfo:
+        """What a table holds and has done.
+
+        Raises:
+          ValueError: there is no such table.
+        """
+        return self._table(table).info()
+
+    def _table(self, name: str) -> Table:
+        try:
+            return self._tables[name]
+        except KeyError:
+            raise ValueError(
+                f"expected a table of {sorted(self._tables)}, got '{name}'"
+            ) from None

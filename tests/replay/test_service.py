@@ -1,0 +1,137 @@
+"""The replay service: who waits, and with which reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acmelike.errors import ConfigError, NotReady
+from acmelike.replay import Fifo, MinSize, Replay, SamplesPerInsert
+
+
+@pytest.fixture
+def replay(make_config):
+    # In "narrow", inserts - samples stays within 2 +- 3; in "wide", all goes.
+    narrow = SamplesPerInsert(ratio=1, min_size=2, error_buffer=3)
+    return Replay(
+        [
+            make_config(name="narrow", rate_limiter=narrow),
+            make_config(name="wide", rate_limiter=MinSize(min_size=3), sampler=Fifo()),
+        ],
+        seed=0,
+    )
+
+
+def test_inserts_are_admitted_in_part_then_wait(replay, make_items):
+    assert replay.insert("narrow", make_items(0, 9)) == 5
+    reason = (
+        r"Replay\.insert: samples per insert: 5 items inserted and 1 waiting, "
+        r"of at most 5 allowed after 0 sampled"
+    )
+    with pytest.raises(NotReady, match=reason):
+        replay.insert("narrow", make_items(5, 9))
+    assert replay.insert("wide", make_items(0, 1)) == 1
+    replay.sample("narrow", 2)
+    assert replay.insert("narrow", make_items(5, 9)) == 2
+    assert replay.info("narrow").num_inserted == 7
+
+
+def test_samples_are_all_or_nothing(replay, make_items):
+    with pytest.raises(NotReady, match=r"Replay\.sample: minimum size: 0 items of 2"):
+        replay.sample("narrow", 1)
+    replay.insert("narrow", make_items(0, 3))
+    with pytest.raises(NotReady, match="0 items sampled and 5 waiting, of at most 4"):
+        replay.sample("narrow", 5)
+    assert replay.info("narrow").num_sampled == 0
+    assert replay.sample("narrow", 4).keys.shape == (4,)
+    assert replay.info("narrow").num_sampled == 4
+
+
+def test_environment_steps_are_counted_once_per_admitted_call(replay, make_items):
+    replay.insert("narrow", make_items(0, 9), None, 16)
+    assert replay.num_env_steps() == 16
+    with pytest.raises(NotReady):
+        replay.insert("narrow", make_items(5, 9), None, 16)
+    assert replay.num_env_steps() == 16
+    replay.insert("wide", make_items(0, 1), num_env_steps=4)
+    assert replay.num_env_steps() == 20
+    assert replay.past_env_steps(20) == 20
+    assert replay.past_env_steps(3) == 20
+    with pytest.raises(
+        NotReady, match=r"Replay\.past_env_steps: environment steps 20 of 21"
+    ):
+        replay.past_env_steps(21)
+
+
+@pytest.mark.parametrize(
+    ("priorities", "num_env_steps", "dtype", "message"),
+    [
+        (np.array([1.0, -1.0]), 4, np.float32, "got -1.0"),
+        (np.ones(3), 4, np.float32, r"shape \(2,\), got \(3,\)"),
+        (None, 4, np.float64, "float32"),
+        (None, -1, np.float32, "num_env_steps >= 0, got -1"),
+    ],
+)
+def test_a_bad_insert_leaves_no_trace(
+    replay, make_items, priorities, num_env_steps, dtype, message
+):
+    items = make_items(0, 2)
+    items["reward"] = items["reward"].astype(dtype)
+    before = replay.info("wide")
+    with pytest.raises(ValueError, match=message):
+        replay.insert("wide", items, priorities, num_env_steps)
+    assert replay.info("wide") == before
+    assert replay.num_env_steps() == 0
+
+
+def test_an_unknown_table_raises_with_the_known_names(replay, make_items):
+    for call in (
+        lambda: replay.insert("tabel", make_items(0, 1)),
+        lambda: replay.sample("tabel", 1),
+        lambda: replay.update_priorities("tabel", np.array([0]), np.ones(1)),
+        lambda: replay.info("tabel"),
+    ):
+        with pytest.raises(ValueError, match=r"\['narrow', 'wide'\], got 'tabel'"):
+            call()
+
+
+def test_a_sample_of_nothing_raises_instead_of_waiting(replay):
+    with pytest.raises(ValueError, match="at least 1 item, got 0"):
+        replay.sample("narrow", 0)
+
+
+def test_stopped_inserts_wait_for_ever_and_samples_go_on(replay, make_items):
+    replay.insert("wide", make_items(0, 4))
+    replay.stop_inserts("the run ends")
+    for _ in range(2):
+        with pytest.raises(NotReady, match=r"Replay\.insert: the run ends"):
+            replay.insert("wide", make_items(4, 5), None, 4)
+        assert replay.sample("wide", 2).data["reward"].tolist() == [0, 1]
+    assert replay.info("wide").num_inserted == 4
+    assert replay.num_env_steps() == 0
+
+
+def test_priorities_reach_their_table(replay, make_items):
+    replay.insert("wide", make_items(0, 4))
+    assert replay.update_priorities("wide", np.array([1, 2, 50]), np.ones(3)) == 2
+    assert replay.update_priorities("narrow", np.array([1, 2]), np.ones(2)) == 0
+
+
+def test_tables_need_different_names(make_config):
+    with pytest.raises(ConfigError, match="got \\[\\]"):
+        Replay([], seed=0)
+    with pytest.raises(ConfigError, match="got \\['table', 'table'\\]"):
+        Replay([make_config(), make_config()], seed=0)
+
+
+def test_the_tables_of_a_service_have_streams_of_their_own(make_config, make_items):
+    def keys(seed: int) -> list[list[int]]:
+        tables = [make_config(name="a"), make_config(name="b")]
+        replay = Replay(tables, seed=seed)
+        for name in "ab":
+            replay.insert(name, make_items(0, 8))
+        return [replay.sample(name, 20).keys.tolist() for name in "ab"]
+
+    assert keys(0) == keys(0)
+    assert keys(0) != keys(1)
+    assert keys(0)[0] != keys(0)[1]

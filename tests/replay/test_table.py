@@ -1,0 +1,264 @@
+"""One table: storage, eviction, keys, priorities, and refusals that change nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.replay import (
+    Fifo,
+    Prioritized,
+    SamplesPerInsert,
+    Table,
+    TableInfo,
+    Uniform,
+)
+
+ITEM_BYTES = 2 * 3 + 4
+
+
+@pytest.fixture
+def make_table(make_config):
+    return lambda **changes: Table(make_config(**changes), seed=0)
+
+
+def test_items_come_back_under_their_keys(make_table, make_items):
+    table = make_table(max_size=100)
+    assert table.insert(make_items(0, 30)).tolist() == list(range(30))
+    assert table.insert(make_items(30, 50)).tolist() == list(range(30, 50))
+    sample = table.sample(64)
+    assert sample.keys.dtype == np.int64
+    assert sample.data["pixels"].dtype == np.uint8
+    assert sample.data["pixels"].shape == (64, 2, 3)
+    np.testing.assert_array_equal(sample.data["reward"], sample.keys)
+    np.testing.assert_array_equal(sample.data["pixels"][:, 1, 2], sample.keys)
+    np.testing.assert_array_equal(sample.probabilities, 1 / 50)
+
+
+@pytest.mark.parametrize("sampler", [Uniform(), Prioritized(), Fifo()], ids=str)
+@pytest.mark.parametrize("sizes", [[3, 5, 1, 7], [8, 8], [2, 13], [20, 1]], ids=str)
+def test_the_oldest_are_evicted(make_table, make_items, sampler, sizes):
+    table, num_inserted = make_table(sampler=sampler), 0
+    for size in sizes:
+        table.insert(make_items(num_inserted, num_inserted + size))
+        num_inserted += size
+        sample = table.sample(200)
+        held = range(max(0, num_inserted - 8), num_inserted)
+        assert set(sample.keys.tolist()) == set(held)
+        np.testing.assert_array_equal(sample.data["reward"], sample.keys)
+        assert table.info().num_evicted == max(0, num_inserted - 8)
+
+
+def test_of_too_many_items_the_last_keep_their_priorities(make_table, make_items):
+    table = make_table(max_size=2, sampler=Prioritized(exponent=1.0))
+    table.insert(make_items(0, 4), np.array([5.0, 6.0, 1.0, 3.0]))
+    sample = table.sample(100)
+    expected = {2: 0.25, 3: 0.75}
+    assert set(sample.keys.tolist()) == set(expected)
+    assert sample.probabilities.tolist() == [expected[key] for key in sample.keys]
+
+
+def test_info_counts(make_table, make_items):
+    table = make_table()
+    assert table.info().samples_per_insert == 0
+    table.insert(make_items(0, 3))
+    assert table.info().num_bytes == 3 * ITEM_BYTES
+    table.insert(make_items(3, 10))
+    table.sample(5)
+    assert table.info() == TableInfo(
+        name="table",
+        size=8,
+        max_size=8,
+        num_inserted=10,
+        num_sampled=5,
+        num_evicted=2,
+        samples_per_insert=0.5,
+        num_bytes=8 * ITEM_BYTES,
+    )
+
+
+def test_as_many_items_are_admitted_as_the_limiter_allows(make_table, make_items):
+    # inserts - samples stays within 2 +- 3.
+    table = make_table(
+        rate_limiter=SamplesPerInsert(ratio=1, min_size=2, error_buffer=3)
+    )
+    assert table.insert(make_items(0, 9)).tolist() == [0, 1, 2, 3, 4]
+    assert table.insert(make_items(5, 9)).tolist() == []
+    table.sample(2)
+    assert table.insert(make_items(5, 9)).tolist() == [5, 6]
+    assert table.info().num_inserted == 7
+    assert set(table.sample(100).data["reward"].tolist()) == set(range(7))
+
+
+def test_samples_are_fresh_contiguous_arrays(make_table, make_items):
+    table = make_table(sampler=Fifo())
+    table.insert(make_items(0, 8))
+    first = table.sample(8)
+    for leaf in first.data.values():
+        assert leaf.flags.c_contiguous
+        assert leaf.flags.owndata
+        leaf[...] = 77
+    first.keys[...] = 77
+    np.testing.assert_array_equal(table.sample(8).data["reward"], np.arange(8))
+
+
+def test_a_caller_may_reuse_its_buffers(make_table, make_items):
+    table = make_table(sampler=Prioritized(exponent=1.0))
+    items, priorities = make_items(0, 4), np.array([1.0, 0.0, 0.0, 0.0])
+    table.insert(items, priorities)
+    items["pixels"][...] = 9
+    items["reward"][...] = 9
+    priorities[...] = 1.0
+    sample = table.sample(20)
+    assert set(sample.data["reward"].tolist()) == {0.0}
+    assert not sample.data["pixels"].any()
+
+
+def _changed(items, **changes):
+    return items | changes
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda items: _changed(items, reward=items["reward"].astype(np.float64)),
+            r"items\['reward'\] to be float32 \[4\], got float64 \[4\]",
+        ),
+        (
+            lambda items: _changed(items, pixels=items["pixels"][:, :1]),
+            r"items\['pixels'\] to be uint8 \[4, 2, 3\], got uint8 \[4, 1, 3\]",
+        ),
+        (
+            lambda items: _changed(items, reward=items["reward"][:3]),
+            r"items\['reward'\] to be float32 \[4\], got float32 \[3\]",
+        ),
+        (
+            lambda items: _changed(items, pixels=np.uint8(0)),
+            r"items\['pixels'\] to be uint8 \[0, 2, 3\], got uint8 \[\]",
+        ),
+        (lambda items: {"reward": items["reward"]}, "expected items of structure"),
+        (lambda items: tuple(items.values()), "expected items of structure"),
+        (
+            lambda items: {name: leaf[:0] for name, leaf in items.items()},
+            "at least 1 item to insert, got 0",
+        ),
+    ],
+)
+def test_wrong_items_are_refused_and_change_nothing(
+    make_table, make_items, change, message
+):
+    table = make_table()
+    table.insert(make_items(0, 3))
+    before = table.info()
+    with pytest.raises(ValueError, match=message) as error:
+        table.insert(change(make_items(3, 7)))
+    assert "table 'table'" in str(error.value)
+    assert table.info() == before
+
+
+@pytest.mark.parametrize("sampler", [Uniform(), Prioritized(), Fifo()], ids=str)
+@pytest.mark.parametrize("bad", [-0.5, np.nan])
+def test_wrong_priorities_are_refused_and_change_nothing(
+    make_table, make_items, sampler, bad
+):
+    table = make_table(
+        max_size=4,
+        sampler=sampler,
+        rate_limiter=SamplesPerInsert(ratio=1, min_size=2, error_buffer=3),
+    )
+    table.insert(make_items(0, 4))
+    before = table.info()
+    # The limiter would admit only the first item; the bad priority is the second.
+    with pytest.raises(ValueError, match=f"table 'table': .* got {bad}"):
+        table.insert(make_items(10, 12), np.array([1.0, bad]))
+    with pytest.raises(ValueError, match=f"table 'table': .* got {bad}"):
+        table.update_priorities(np.array([0, 1]), np.array([7.0, bad]))
+    with pytest.raises(ValueError, match=r"shape \(2,\), got \(3,\)"):
+        table.update_priorities(np.array([0, 1]), np.ones(3))
+    with pytest.raises(ValueError, match="expected keys of integers"):
+        table.update_priorities(np.array([0.0, 1.0]), np.ones(2))
+    assert table.info() == before
+    sample = table.sample(40)
+    assert set(sample.data["reward"].tolist()) == {0.0, 1.0, 2.0, 3.0}
+    assert len(set(sample.probabilities.tolist())) == 1
+
+
+def test_sampling_less_than_one_item_is_refused(make_table, make_items):
+    table = make_table()
+    table.insert(make_items(0, 1))
+    with pytest.raises(ValueError, match="at least 1 item, got 0"):
+        table.sample(0)
+
+
+def test_priorities_of_evicted_items_are_ignored(make_table, make_items):
+    table = make_table(max_size=4, sampler=Prioritized(exponent=1.0))
+    table.insert(make_items(0, 6), np.ones(6))
+    # 0 and 1 are gone, their slots hold 4 and 5; 6 is not there yet; 2 is given twice.
+    keys = np.array([0, 2, 1, 6, -3, 2, 3])
+    values = np.array([9.0, 9.0, 9.0, 9.0, 9.0, 2.0, 4.0])
+    assert table.update_priorities(keys, values) == 3
+    sample = table.sample(300)
+    expected = {2: 0.25, 3: 0.5, 4: 0.125, 5: 0.125}
+    assert set(sample.keys.tolist()) == set(expected)
+    assert sample.probabilities.tolist() == [expected[key] for key in sample.keys]
+    assert table.update_priorities(np.array([], np.int64), np.array([])) == 0
+
+
+def test_new_items_get_the_largest_priority_so_far(make_table, make_items):
+    table = make_table(max_size=4, sampler=Prioritized(exponent=1.0))
+
+    def probabilities() -> dict[int, float]:
+        sample = table.sample(300)
+        return dict(zip(sample.keys.tolist(), sample.probabilities, strict=True))
+
+    table.insert(make_items(0, 1))
+    table.insert(make_items(1, 2), np.array([3.0]))
+    assert probabilities() == {0: 1 / 4, 1: 3 / 4}
+    table.insert(make_items(2, 3))
+    assert probabilities() == {0: 1 / 7, 1: 3 / 7, 2: 3 / 7}
+    table.update_priorities(np.array([0, 99]), np.array([5.0, 1000.0]))
+    table.insert(make_items(3, 4))
+    assert probabilities()[3] == 5 / 16
+
+
+def test_structure_survives(make_config):
+    class Pair(NamedTuple):
+        left: object
+        right: object
+
+    signature = Pair({"a": specs.Array((2,), np.int32)}, [specs.Array((), bool)])
+    table = Table(make_config(signature=signature), seed=0)
+    table.insert(Pair({"a": np.ones((3, 2), np.int32)}, [np.ones(3, bool)]))
+    data = table.sample(5).data
+    assert isinstance(data, Pair)
+    assert data.left["a"].shape == (5, 2)
+    assert data.right[0].shape == (5,)
+    with pytest.raises(ValueError, match="expected items of structure"):
+        table.insert(({"a": np.ones((3, 2), np.int32)}, [np.ones(3, bool)]))
+    with pytest.raises(ValueError, match=r"items\.left\['a'\] to be int32 \[1, 2\]"):
+        table.insert(Pair({"a": np.ones((1, 2), np.int64)}, [np.ones(1, bool)]))
+
+
+def test_memory_is_not_touched_before_it_is_used(make_table, make_items):
+    resource = pytest.importorskip("resource")
+
+    def peak_bytes() -> int:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+    before = peak_bytes()
+    table = make_table(max_size=10**8, sampler=Fifo())
+    table.insert(make_items(0, 3))
+    assert peak_bytes() - before < 10**8  # all of it would be 10^9
+
+
+def test_two_tables_with_one_seed_draw_the_same(make_table, make_items):
+    tables = [make_table(), make_table()]
+    for table in tables:
+        table.insert(make_items(0, 8))
+    np.testing.assert_array_equal(tables[0].sample(30).keys, tables[1].sample(30).keys)
