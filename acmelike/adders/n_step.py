@@ -1,0 +1,131 @@
+"""n-step transitions, from K environments at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from acmelike.errors import ConfigError
+from acmelike.types import Array, Transition, VectorStep
+
+
+class NStepAdder:
+    """Turns the steps of K environments into transitions over n steps.
+
+    With `d_i` the environment's discount, a transition over m steps from `o_{t-m}` has
+
+        r_t        = sum over i = 1..m of (product over j < i of discount * d_j) r_i
+        discount_t = product over i = 1..m of discount * d_i
+
+    so that `r_t + discount_t * V(o_t)` is the n-step return of Sutton and Barto (2018,
+    equation 7.1) with the discount of every step in it; n-step Q-learning puts a
+    maximum over actions in the place of V (after Watkins, 1989).
+
+    Every step that has n steps of its episode behind it completes one transition with
+    m = n. The last step of an episode, terminated or truncated, also completes those
+    that are shorter, down to m = 1; an episode shorter than n has only these.
+    """
+
+    def __init__(self, *, num_envs: int, n: int, discount: float) -> None:
+        if num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+        if n < 1:
+            raise ConfigError(f"n must be at least 1, not {n}")
+        if not 0 <= discount <= 1:
+            raise ConfigError(f"discount must be from 0 to 1, not {discount}")
+        self._num_envs, self._n, self._discount = num_envs, n, discount
+        # A ring of the last n steps: row s holds where the step began and what was
+        # earned since. All environments write to one row, so row r of `_ages` lists the
+        # rows from the oldest to r.
+        self._row = n - 1
+        rows = np.arange(n)
+        self._ages = (rows[:, None] + 1 + rows) % n
+        self._version = np.zeros((n, num_envs), np.int64)
+        # Double, as n products of rounded numbers would be off by n roundings.
+        self._reward = np.zeros((n, num_envs))
+        self._product = np.ones((n, num_envs))
+        # Whether the step is in the episode that goes on.
+        self._is_live = np.zeros((n, num_envs), bool)
+        # What the environments make and take is known from the first of each.
+        self._o_tm1: Array | None = None
+        self._a_tm1: Array | None = None
+        self._o_t: Array | None = None
+
+    def start(self, step: VectorStep) -> None:
+        """Forgets everything and takes the step that the next action answers.
+
+        Args:
+          step: the first step, usually from `VectorEnvironment.reset`.
+
+        Raises:
+          ValueError: it is not of `num_envs` environments.
+        """
+        self._check_length(step.step_type, "a step")
+        self._is_live[:] = False
+        self._o_t = step.observation
+        self._o_tm1 = _ring_of(self._n, step.observation)
+        self._a_tm1 = None
+
+    def add(
+        self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep
+    ) -> Transition | None:
+        """Adds one step and returns the transitions that it completes.
+
+        Args:
+          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
+          version_tm1: the version of the parameters that chose them.
+          step_t: what the environments returned. Its arrays are not written to again.
+
+        Returns:
+          A `Transition` of new arrays `[M, ...]`, by environment and then from the
+          oldest start, or None where M would be zero. A FIRST step completes none.
+
+        Raises:
+          RuntimeError: there was no `start`.
+          ValueError: actions or steps are not of `num_envs` environments.
+        """
+        actions = np.asarray(a_tm1)
+        self._check_length(actions, "actions")
+        self._check_length(step_t.step_type, "a step")
+        if self._o_tm1 is None or self._o_t is None:
+            raise RuntimeError("add was called before start")
+        if self._a_tm1 is None:
+            self._a_tm1 = _ring_of(self._n, actions)
+
+        row = self._row = (self._row + 1) % self._n
+        self._o_tm1[row], self._a_tm1[row] = self._o_t, actions
+        self._version[row], self._reward[row], self._product[row] = version_tm1, 0, 1
+        self._is_live[row] = True
+        self._reward += self._product * step_t.reward
+        self._product *= self._discount * step_t.discount
+        self._o_t = step_t.observation
+
+        # An ended episode is cleared here too, as the step after LAST is FIRST.
+        self._is_live &= ~step_t.first()
+        ages = self._ages[row]
+        is_live = self._is_live[ages]
+        is_complete = is_live & step_t.last()
+        is_complete[0] = is_live[0]
+        envs, oldest_first = is_complete.T.nonzero()
+        if not envs.size:
+            return None
+        index = ages[oldest_first], envs
+        return Transition(
+            o_tm1=self._o_tm1[index],
+            a_tm1=self._a_tm1[index],
+            r_t=self._reward[index].astype(np.float32),
+            discount_t=self._product[index].astype(np.float32),
+            o_t=step_t.observation[envs],
+            version=self._version[index],
+        )
+
+    def _check_length(self, array: Array, what: str) -> None:
+        if array.shape[:1] != (self._num_envs,):
+            raise ValueError(
+                f"{what} of {self._num_envs} environments cannot have the shape "
+                f"{array.shape}"
+            )
+
+
+def _ring_of(n: int, array: Array) -> Array:
+    return np.empty((n, *array.shape), array.dtype)

@@ -1,0 +1,25 @@
+"""Environments: dm_env everywhere inside, adapters and vectors at the border."""
+
+from acmelike.environments.catch import Catch
+from acmelike.environments.gymnasium_adapter import (
+    GymnasiumEnvironment,
+    GymnasiumFactory,
+)
+from acmelike.environments.registry import (
+    CatchFactory,
+    EnvironmentFactory,
+    make_environment_factory,
+    make_environment_spec,
+)
+from acmelike.environments.vector import VectorEnvironment
+
+__all__ = [
+    "Catch",
+    "CatchFactory",
+    "EnvironmentFactory",
+    "GymnasiumEnvironment",
+    "GymnasiumFactory",
+    "VectorEnvironment",
+    "make_environment_factory",
+    "make_environment_spec",
+]

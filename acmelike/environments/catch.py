@@ -1,0 +1,77 @@
+"""A small environment without dependencies: catch a ball that falls."""
+
+from __future__ import annotations
+
+import dm_env
+import numpy as np
+from dm_env import specs
+
+from acmelike.errors import ConfigError
+from acmelike.types import Array
+
+
+class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
+    """A ball falls one row a step; a paddle in the last row has to be under it.
+
+    The observation is the board, `[rows, columns]` float32: one where the ball or the
+    paddle is, zero elsewhere. Actions: 0 moves the paddle left, 1 leaves it, 2 moves
+    it right; it stops at the walls. An episode takes `rows - 1` steps; its last reward
+    is 1 for a ball caught and -1 for one missed, all others are 0.
+
+    Args:
+      rows: the height of the board.
+      columns: the width of the board.
+      seed: decides from which columns the balls fall.
+
+    Raises:
+      ConfigError: fewer than two rows or no column.
+    """
+
+    def __init__(self, *, rows: int = 10, columns: int = 5, seed: int = 0) -> None:
+        if rows < 2 or columns < 1:
+            raise ConfigError(
+                f"Catch needs at least 2 rows and 1 column, not {rows} and {columns}"
+            )
+        self._rows, self._columns = rows, columns
+        self._random = np.random.default_rng(seed)
+        self._is_over = True
+        self._ball_row = self._ball_column = self._paddle = 0
+
+    def reset(self) -> dm_env.TimeStep:
+        """Drops a ball from a random column; the paddle begins in the middle."""
+        self._is_over = False
+        self._ball_row = 0
+        self._ball_column = int(self._random.integers(self._columns))
+        self._paddle = self._columns // 2
+        return dm_env.restart(self._board())
+
+    def step(self, action: int | Array) -> dm_env.TimeStep:
+        """Moves paddle and ball; after a LAST step it is `reset` instead."""
+        if self._is_over:
+            return self.reset()
+        self._paddle = min(max(self._paddle + int(action) - 1, 0), self._columns - 1)
+        self._ball_row += 1
+        if self._ball_row < self._rows - 1:
+            return dm_env.transition(np.float32(0), self._board())
+        self._is_over = True
+        is_caught = self._ball_column == self._paddle
+        return dm_env.termination(np.float32(1 if is_caught else -1), self._board())
+
+    def observation_spec(self) -> specs.BoundedArray:
+        """The board: `[rows, columns]` float32, zero or one."""
+        shape = (self._rows, self._columns)
+        return specs.BoundedArray(shape, np.float32, 0, 1, "board")
+
+    def action_spec(self) -> specs.DiscreteArray:
+        """Left, stay or right."""
+        return specs.DiscreteArray(3, np.int64, "action")
+
+    def reward_spec(self) -> specs.Array:
+        """A float32 scalar."""
+        return specs.Array((), np.float32, "reward")
+
+    def _board(self) -> Array:
+        board = np.zeros((self._rows, self._columns), np.float32)
+        board[self._ball_row, self._ball_column] = 1
+        board[-1, self._paddle] = 1
+        return board

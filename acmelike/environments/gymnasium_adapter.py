@@ -1,0 +1,135 @@
+"""Gymnasium's environments as dm_env's; the only file that imports gymnasium."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import dm_env
+import gymnasium
+import numpy as np
+from dm_env import specs
+
+from acmelike.errors import ConfigError, nearest
+
+
+class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+    """A `gymnasium.Env` as a `dm_env.Environment`.
+
+    An episode that terminated ends with discount 0, one that was truncated with
+    discount 1, one that did both at once with discount 0. Rewards are float32.
+
+    Args:
+      env: the environment, which `close` closes; its spaces are Discrete from 0 or Box.
+      seed: given to its first `reset` only, so that episodes differ.
+
+    Raises:
+      ConfigError: a space of another kind.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], *, seed: int) -> None:
+        self._env = env
+        self._seed: int | None = seed
+        self._is_over = True
+        self._observation_spec = _spec(env.observation_space, "observation")
+        self._action_spec = _spec(env.action_space, "action")
+        self._reward_spec = specs.Array((), np.float32, "reward")
+
+    def reset(self) -> dm_env.TimeStep:
+        """Begins an episode; the first reset seeds the environment."""
+        observation, _ = self._env.reset(seed=self._seed)
+        self._seed = None
+        self._is_over = False
+        return dm_env.restart(np.asarray(observation))
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes one step; after a LAST step it is `reset` instead."""
+        if self._is_over:
+            return self.reset()
+        observation, reward, terminated, truncated, _ = self._env.step(action)
+        observation, reward = np.asarray(observation), np.float32(reward)
+        self._is_over = bool(terminated or truncated)
+        if terminated:
+            return dm_env.termination(reward, observation)
+        if truncated:
+            return dm_env.truncation(reward, observation)
+        return dm_env.transition(reward, observation)
+
+    def observation_spec(self) -> specs.Array:
+        """The observation space, with its dtype and bounds."""
+        return self._observation_spec
+
+    def action_spec(self) -> specs.Array:
+        """The action space, with its dtype and bounds."""
+        return self._action_spec
+
+    def reward_spec(self) -> specs.Array:
+        """A float32 scalar."""
+        return self._reward_spec
+
+    def close(self) -> None:
+        """Closes the environment inside."""
+        self._env.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GymnasiumFactory:
+    """Makes a registered environment; an `EnvironmentFactory`.
+
+    Attributes:
+      name: the id in gymnasium's registry, or `module:id`.
+    """
+
+    name: str
+
+    def __call__(self, seed: int) -> GymnasiumEnvironment:
+        """Makes one environment whose first reset takes the seed."""
+        # Gymnasium's passive checker says in warnings what our vector of environments
+        # says in an error, so it would only cost time.
+        env = gymnasium.make(self.name, disable_env_checker=True)
+        return GymnasiumEnvironment(env, seed=seed)
+
+
+def make_gymnasium_factory(
+    name: str, *, other_names: Iterable[str] = ()
+) -> GymnasiumFactory:
+    """A factory that is known to work: it has made one environment and closed it.
+
+    Args:
+      name: an id in gymnasium's registry, or `module:id`.
+      other_names: names beyond the registry that a misspelt one may have meant.
+
+    Raises:
+      ConfigError: the id is unknown, with the nearest known name; or its environment
+        cannot be made, with the first line of the cause; or it has a space that is
+        neither Discrete from 0 nor Box.
+    """
+    factory = GymnasiumFactory(name=name)
+    try:
+        with warnings.catch_warnings():
+            # They are repeated when the factory makes an environment for use.
+            warnings.simplefilter("ignore")
+            factory(seed=0).close()
+    except ConfigError as error:
+        raise ConfigError(f"environment '{name}': {error}") from None
+    except (gymnasium.error.NameNotFound, gymnasium.error.VersionNotFound) as error:
+        known = nearest(name, [*other_names, *gymnasium.registry])
+        raise ConfigError(f"there is no environment '{name}'{known}") from error
+    except Exception as error:
+        # An environment's constructor may raise anything.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
+    return factory
+
+
+def _spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+        return specs.DiscreteArray(int(space.n), space.dtype, name)
+    if isinstance(space, gymnasium.spaces.Box):
+        if np.all(space.low == -np.inf) and np.all(space.high == np.inf):
+            return specs.Array(space.shape, space.dtype, name)
+        return specs.BoundedArray(space.shape, space.dtype, space.low, space.high, name)
+    text = " ".join(str(space).split())
+    raise ConfigError(f"{name} space {text} is neither Discrete from 0 nor Box")

@@ -1,0 +1,69 @@
+"""Environments by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import dm_env
+
+from acmelike.environments.catch import Catch
+from acmelike.environments.gymnasium_adapter import make_gymnasium_factory
+from acmelike.types import EnvironmentSpec
+
+
+class EnvironmentFactory(Protocol):
+    """Makes environments that differ in their seed; a value that can be pickled."""
+
+    def __call__(self, seed: int) -> dm_env.Environment:
+        """Makes one environment.
+
+        Args:
+          seed: decides everything that is random in the environment.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatchFactory:
+    """Makes `Catch`; an `EnvironmentFactory`.
+
+    Attributes:
+      rows: the height of the board.
+      columns: the width of the board.
+    """
+
+    rows: int = 10
+    columns: int = 5
+
+    def __call__(self, seed: int) -> Catch:
+        """Makes one environment."""
+        return Catch(rows=self.rows, columns=self.columns, seed=seed)
+
+
+_BUILT_IN: dict[str, EnvironmentFactory] = {"Catch": CatchFactory()}
+
+
+def make_environment_factory(name: str) -> EnvironmentFactory:
+    """The factory of a named environment.
+
+    Args:
+      name: "Catch", or an id in gymnasium's registry such as "CartPole-v1", or
+        "module:id" for one that the module registers when it is imported.
+
+    Raises:
+      ConfigError: no environment has the name, or the one that has it cannot be made
+        here. A gymnasium environment is made once to find out.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    return make_gymnasium_factory(name, other_names=_BUILT_IN)
+
+
+def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
+    """The four specs of an environment."""
+    return EnvironmentSpec(
+        observations=environment.observation_spec(),
+        actions=environment.action_spec(),
+        rewards=environment.reward_spec(),
+        discounts=environment.discount_spec(),
+    )

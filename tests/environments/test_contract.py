@@ -1,0 +1,128 @@
+"""What every environment of acmelike keeps to, whoever wrote it."""
+
+import functools
+import itertools
+import unittest
+
+import dm_env
+import gymnasium
+import numpy as np
+import pytest
+from dm_env import specs, test_utils
+
+from acmelike.environments import GymnasiumEnvironment, make_environment_factory
+
+
+def make_truncated(seed):
+    """A gymnasium environment behind the adapter, cut off after seven steps."""
+    env = gymnasium.make("CartPole-v1", max_episode_steps=7)
+    return GymnasiumEnvironment(env, seed=seed)
+
+
+FACTORIES = {
+    "Catch": make_environment_factory("Catch"),
+    "CartPole-v1": make_environment_factory("CartPole-v1"),
+    "Pendulum-v1": make_environment_factory("Pendulum-v1"),
+    "truncated": make_truncated,
+}
+every_environment = pytest.mark.parametrize(
+    "factory", [pytest.param(factory, id=name) for name, factory in FACTORIES.items()]
+)
+
+
+def random_action(spec, random):
+    if isinstance(spec, specs.DiscreteArray):
+        return spec.dtype.type(random.integers(spec.num_values))
+    return random.uniform(spec.minimum, spec.maximum, spec.shape).astype(spec.dtype)
+
+
+def walk(environment, num_steps, seed=0):
+    """A reset and then steps with random actions."""
+    random = np.random.default_rng(seed)
+    steps = [environment.reset()]
+    for _ in range(num_steps):
+        action = random_action(environment.action_spec(), random)
+        steps.append(environment.step(action))
+    return steps
+
+
+class Contract(test_utils.EnvironmentTestMixin):
+    """dm_env's own suite, with enough random steps to end an episode."""
+
+    factory: functools.partial
+
+    def make_object_under_test(self):
+        return type(self).factory(seed=0)
+
+    def make_action_sequence(self):
+        random = np.random.default_rng(0)
+        for _ in range(210):
+            yield random_action(self.environment.action_spec(), random)
+
+
+class CatchContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["Catch"])
+
+
+class CartPoleContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["CartPole-v1"])
+
+
+class PendulumContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["Pendulum-v1"])
+
+
+class TruncatedContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(make_truncated)
+
+
+@every_environment
+def test_episodes_are_first_mid_last_and_begin_again_after_last(factory):
+    kinds = [step.step_type for step in walk(factory(seed=0), 420)]
+    assert kinds[0] is dm_env.StepType.FIRST
+    assert dm_env.StepType.LAST in kinds
+    for before, after in itertools.pairwise(kinds):
+        assert (after is dm_env.StepType.FIRST) == (before is dm_env.StepType.LAST)
+
+
+@every_environment
+def test_only_a_last_step_may_have_the_discount_zero(factory):
+    steps = walk(factory(seed=0), 420)
+    assert all(step.discount == 1 for step in steps if step.mid())
+    assert all(step.discount in (0, 1) for step in steps if step.last())
+
+
+@every_environment
+def test_one_seed_gives_one_trajectory(factory):
+    for one, other in zip(
+        walk(factory(seed=3), 250), walk(factory(seed=3), 250), strict=True
+    ):
+        assert one[:3] == other[:3]
+        np.testing.assert_array_equal(one.observation, other.observation)
+
+
+@every_environment
+def test_another_seed_gives_another_trajectory(factory):
+    one, other = walk(factory(seed=3), 250), walk(factory(seed=4), 250)
+    assert not all(
+        np.array_equal(a.observation, b.observation)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@every_environment
+def test_a_second_episode_is_not_the_first_again(factory):
+    environment = factory(seed=0)
+    starts = [environment.reset().observation.tolist() for _ in range(8)]
+    assert any(start != starts[0] for start in starts[1:])
+
+
+@every_environment
+def test_rewards_are_single_precision(factory):
+    environment = factory(seed=0)
+    assert environment.reward_spec().dtype == np.float32
+    assert all(
+        step.reward.dtype == np.float32
+        for step in walk(environment, 20)
+        if not step.first()
+    )

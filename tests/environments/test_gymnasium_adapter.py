@@ -1,0 +1,124 @@
+"""What the adapter makes of gymnasium's way to say things."""
+
+import gymnasium
+import numpy as np
+import pytest
+from dm_env import StepType, specs
+from gymnasium import spaces
+
+from acmelike.environments import GymnasiumEnvironment
+from acmelike.errors import ConfigError
+
+BOX = spaces.Box(-1, 1, (2,), np.float32)
+
+
+class Scripted(gymnasium.Env):
+    """Ends as told; remembers the seeds of its resets and whether it was closed."""
+
+    def __init__(self, ends=(), observation_space=BOX, action_space=BOX):
+        self.observation_space, self.action_space = observation_space, action_space
+        self.ends = list(ends)
+        self.seeds = []
+        self.is_closed = False
+
+    def reset(self, *, seed=None, options=None):
+        self.seeds.append(seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        terminated, truncated = self.ends.pop(0)
+        return np.ones(2, np.float32), 0.5, terminated, truncated, {}
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("terminated", "truncated", "kind", "discount"),
+    [
+        (False, False, StepType.MID, 1),
+        (True, False, StepType.LAST, 0),
+        (False, True, StepType.LAST, 1),
+        (True, True, StepType.LAST, 0),
+    ],
+)
+def test_termination_and_truncation(terminated, truncated, kind, discount):
+    environment = GymnasiumEnvironment(Scripted([(terminated, truncated)]), seed=0)
+    environment.reset()
+    step = environment.step(np.zeros(2, np.float32))
+    assert (step.step_type, step.discount, step.reward) == (kind, discount, 0.5)
+    assert type(step.reward) is np.float32
+
+
+def test_a_time_limit_is_not_a_termination():
+    env = gymnasium.make("CartPole-v1", max_episode_steps=3)
+    environment = GymnasiumEnvironment(env, seed=0)
+    environment.reset()
+    steps = [environment.step(action) for action in (0, 1, 0)]
+    assert [step.last() for step in steps] == [False, False, True]
+    assert steps[-1].discount == 1
+
+
+def test_a_fallen_pole_is_a_termination():
+    environment = GymnasiumEnvironment(gymnasium.make("CartPole-v1"), seed=0)
+    step = environment.reset()
+    while not step.last():
+        step = environment.step(0)
+    assert step.discount == 0
+
+
+def test_only_the_first_reset_has_a_seed():
+    env = Scripted([(True, False)])
+    environment = GymnasiumEnvironment(env, seed=7)
+    environment.reset()
+    environment.step(None)
+    assert environment.step(None).first()
+    environment.reset()
+    assert env.seeds == [7, None, None]
+
+
+def test_box_spaces_keep_dtype_and_bounds():
+    space = spaces.Box(np.array([0, 1]), np.array([2, 3]), dtype=np.uint8)
+    spec = GymnasiumEnvironment(Scripted((), space), seed=0).observation_spec()
+    assert isinstance(spec, specs.BoundedArray)
+    assert (spec.shape, spec.dtype) == ((2,), np.uint8)
+    assert (spec.minimum.tolist(), spec.maximum.tolist()) == ([0, 1], [2, 3])
+
+
+def test_a_box_without_any_bound_is_a_plain_array():
+    space = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+    spec = GymnasiumEnvironment(Scripted((), space), seed=0).observation_spec()
+    assert spec == specs.Array((3,), np.float64, "observation")
+
+
+def test_discrete_spaces():
+    environment = GymnasiumEnvironment(gymnasium.make("FrozenLake-v1"), seed=0)
+    assert environment.observation_spec().num_values == 16
+    assert environment.action_spec().num_values == 4
+    for step in (environment.reset(), environment.step(0)):
+        environment.observation_spec().validate(step.observation)
+
+
+@pytest.mark.parametrize(
+    ("space", "text"),
+    [
+        (spaces.Discrete(3, start=1), "Discrete(3, start=1)"),
+        (spaces.MultiBinary(4), "MultiBinary(4)"),
+        (spaces.Tuple([BOX, spaces.Discrete(2)]), "Tuple("),
+        (spaces.Dict(a=spaces.Box(0, np.arange(1, 99, dtype=np.float32))), "Dict("),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("role", ["observation", "action"])
+def test_other_spaces_are_refused_in_one_line(space, text, role):
+    with pytest.raises(ConfigError) as caught:
+        GymnasiumEnvironment(Scripted(**{f"{role}_space": space}), seed=0)
+    message = str(caught.value)
+    assert message.startswith(f"{role} space {text}")
+    assert "\n" not in message
+
+
+def test_close_closes_the_environment_inside():
+    env = Scripted()
+    GymnasiumEnvironment(env, seed=0).close()
+    assert env.is_closed

@@ -1,0 +1,128 @@
+"""Environments by name, and what a wrong name is answered."""
+
+import pickle
+import warnings
+
+import gymnasium
+import pytest
+
+from acmelike.environments import (
+    Catch,
+    CatchFactory,
+    GymnasiumEnvironment,
+    GymnasiumFactory,
+    make_environment_factory,
+    make_environment_spec,
+)
+from acmelike.errors import ConfigError
+
+
+class Broken(gymnasium.Env):
+    """Cannot be made."""
+
+    def __init__(self):
+        raise OSError("no display\nand more that nobody wants to read")
+
+
+class Unusual(gymnasium.Env):
+    """Has a space that the adapter does not know."""
+
+    observation_space = action_space = gymnasium.spaces.MultiBinary(2)
+
+
+@pytest.fixture
+def register():
+    names = []
+
+    def register(name, entry_point):
+        gymnasium.register(name, entry_point)
+        names.append(name)
+
+    yield register
+    for name in names:
+        del gymnasium.registry[name]
+
+
+def complaint(name):
+    with pytest.raises(ConfigError) as caught:
+        make_environment_factory(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "factory", "kind"),
+    [
+        ("Catch", CatchFactory(), Catch),
+        ("CartPole-v1", GymnasiumFactory(name="CartPole-v1"), GymnasiumEnvironment),
+        ("Pendulum-v1", GymnasiumFactory(name="Pendulum-v1"), GymnasiumEnvironment),
+    ],
+)
+def test_a_factory_is_a_value_that_can_be_pickled(name, factory, kind):
+    made = make_environment_factory(name)
+    assert made == factory
+    assert pickle.loads(pickle.dumps(made)) == factory
+    assert isinstance(made(seed=0), kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CartPol-v1", "CartPole-v1"),
+        ("catch", "Catch"),
+        ("Pendulum-v9", "Pendulum-v1"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, meant):
+    message = f"there is no environment '{name}'; did you mean '{meant}'?"
+    assert complaint(name) == message
+
+
+def test_a_name_like_no_other_gets_no_advice():
+    assert complaint("qqqqqqqq") == "there is no environment 'qqqqqqqq'"
+
+
+def test_an_environment_that_cannot_be_made_gives_the_first_line_of_why(register):
+    register("Broken-v0", Broken)
+    assert complaint("Broken-v0").startswith(
+        "environment 'Broken-v0' cannot be made: no display"
+    )
+
+
+def test_a_deprecated_version_names_its_successor():
+    assert "Taxi-v4" in complaint("Taxi-v3")
+
+
+def test_a_namespace_without_its_package_is_not_taken_for_a_misspelling():
+    assert complaint("Nowhere/Pong-v5").startswith(
+        "environment 'Nowhere/Pong-v5' cannot be made: Namespace Nowhere not found."
+    )
+
+
+def test_a_module_that_is_missing_is_named():
+    assert "no_such_module" in complaint("no_such_module:Some-v0")
+
+
+def test_a_space_that_is_not_supported_is_refused_with_the_name(register):
+    register("Unusual-v0", Unusual)
+    assert complaint("Unusual-v0").startswith(
+        "environment 'Unusual-v0': observation space MultiBinary(2) is neither"
+    )
+
+
+def test_looking_at_an_old_version_does_not_warn_but_making_it_does():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        factory = make_environment_factory("CartPole-v0")
+    with pytest.warns(DeprecationWarning, match="out of date"):
+        factory(seed=0)
+
+
+def test_the_spec_of_an_environment():
+    environment = Catch(rows=6, columns=3)
+    spec = make_environment_spec(environment)
+    assert spec.observations == environment.observation_spec()
+    assert spec.actions == environment.action_spec()
+    assert spec.rewards == environment.reward_spec()
+    assert spec.discounts == environment.discount_spec()

@@ -1,0 +1,313 @@
+"""K environments as one: order, copies, seeds, and faults that say who."""
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.environments import (
+    VectorEnvironment,
+    make_environment_factory,
+)
+from acmelike.errors import ConfigError, EnvironmentFault, RpcClosed
+
+FIRST, MID, LAST = 0, 1, 2
+
+
+class Counting(dm_env.Environment):
+    """Observes the number of its step in one buffer, which it reuses.
+
+    `returned` replaces what the next step returns; an exception is raised.
+    """
+
+    def __init__(self, length=2, end=dm_env.termination, shape=(4,)):
+        self.length, self.end = length, end
+        self.buffer = np.zeros(shape, np.float32)
+        self.actions = []
+        self.returned = None
+        self.close_error = None
+        self.is_closed = False
+
+    def reset(self):
+        self.buffer[:] = 0
+        if self.returned is not None:
+            return self._returned()
+        return dm_env.restart(self.buffer)
+
+    def step(self, action):
+        self.actions.append(action)
+        if self.returned is not None:
+            return self._returned()
+        self.buffer += 1
+        if self.buffer[0] == self.length:
+            return self.end(1.0, self.buffer)
+        return dm_env.transition(1.0, self.buffer)
+
+    def _returned(self):
+        if isinstance(self.returned, Exception):
+            raise self.returned
+        return self.returned
+
+    def close(self):
+        self.is_closed = True
+        if self.close_error is not None:
+            raise self.close_error
+
+    def observation_spec(self):
+        return specs.Array(self.buffer.shape, np.float32)
+
+    def action_spec(self):
+        return specs.BoundedArray((2,), np.float32, -1, 1)
+
+
+def make_vector(*environments):
+    """A vector of these environments, and not of new ones."""
+    waiting = list(environments)
+    return VectorEnvironment(
+        lambda seed: waiting.pop(0), num_envs=len(environments), seed=0
+    )
+
+
+def actions_for(vector):
+    return np.zeros((vector.num_envs, *vector.spec.actions.shape), np.float32)
+
+
+def test_arrays_have_a_leading_k_and_the_dtypes_of_a_vector_step():
+    vector = make_vector(Counting(), Counting(), Counting())
+    for step in (vector.reset(), vector.step(actions_for(vector))):
+        assert step.step_type.shape == step.reward.shape == step.discount.shape == (3,)
+        assert step.observation.shape == (3, 4)
+        assert [array.dtype for array in step] == [
+            np.int8,
+            np.float32,
+            np.float32,
+            np.float32,
+        ]
+
+
+def test_episodes_end_each_in_its_time_and_begin_again():
+    vector = make_vector(Counting(length=2), Counting(length=3, end=dm_env.truncation))
+    steps = [vector.reset(), *(vector.step(actions_for(vector)) for _ in range(5))]
+    assert [step.step_type.tolist() for step in steps] == [
+        [FIRST, FIRST],
+        [MID, MID],
+        [LAST, MID],
+        [FIRST, LAST],
+        [MID, FIRST],
+        [LAST, MID],
+    ]
+    assert [step.reward.tolist() for step in steps] == [
+        [0, 0],
+        [1, 1],
+        [1, 1],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+    ]
+    assert [step.discount.tolist() for step in steps] == [
+        [1, 1],
+        [1, 1],
+        [0, 1],
+        [1, 1],
+        [1, 1],
+        [0, 1],
+    ]
+    assert [step.num_env_steps() for step in steps] == [0, 2, 2, 1, 1, 2]
+
+
+def test_the_action_of_a_step_that_begins_an_episode_is_ignored():
+    environment = Counting(length=1)
+    vector = make_vector(environment)
+    vector.reset()
+    for value in (1, 2, 3):
+        vector.step(np.full((1, 2), value))
+    assert [action.tolist() for action in environment.actions] == [[1, 1], [3, 3]]
+
+
+def test_a_step_before_reset_begins_the_episodes():
+    vector = make_vector(Counting())
+    assert vector.step(actions_for(vector)).first().all()
+
+
+def test_reset_in_the_middle_begins_every_episode_again():
+    vector = make_vector(Counting(length=5), Counting(length=5))
+    vector.reset()
+    vector.step(actions_for(vector))
+    step = vector.reset()
+    assert step.first().all()
+    assert not step.observation.any()
+
+
+def test_a_buffer_that_an_environment_reuses_does_not_change_old_steps():
+    vector = make_vector(Counting(length=9), Counting(length=9))
+    steps = [vector.reset(), *(vector.step(actions_for(vector)) for _ in range(3))]
+    assert [step.observation[1, 0] for step in steps] == [0, 1, 2, 3]
+
+
+def test_an_environment_gets_its_own_copy_of_its_action():
+    environment = Counting()
+    vector = make_vector(environment)
+    vector.reset()
+    actions = actions_for(vector)
+    actions.flags.writeable = False
+    vector.step(actions)
+    environment.actions[0][:] = 9
+    assert not actions.any()
+
+
+def test_actions_are_cast_within_their_kind():
+    vector = VectorEnvironment(make_environment_factory("Catch"), num_envs=2, seed=0)
+    vector.reset()
+    vector.step(np.zeros(2, np.int32))
+    with pytest.raises(TypeError, match="same_kind"):
+        vector.step(np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 3), ()])
+def test_actions_of_another_shape_are_refused(shape):
+    vector = make_vector(Counting(), Counting())
+    vector.reset()
+    with pytest.raises(ValueError, match=r"2 environments need \(2, 2\)"):
+        vector.step(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("name", ["Catch", "CartPole-v1"])
+def test_seeds(name):
+    def starts(seed):
+        factory = make_environment_factory(name)
+        vector = VectorEnvironment(factory, num_envs=3, seed=seed)
+        steps = [vector.reset(), *(vector.step([0, 0, 0]) for _ in range(40))]
+        return np.stack([step.observation for step in steps])
+
+    one = starts(5)
+    np.testing.assert_array_equal(one, starts(5))
+    assert not np.array_equal(one, starts(6))
+    for k, other in ((0, 1), (0, 2), (1, 2)):
+        assert not np.array_equal(one[:, k], one[:, other])
+
+
+def test_the_seed_of_an_environment_does_not_depend_on_how_many_there_are():
+    def seeds(num_envs):
+        seen = []
+
+        def factory(seed):
+            seen.append(seed)
+            return Counting()
+
+        VectorEnvironment(factory, num_envs=num_envs, seed=1)
+        return seen
+
+    assert seeds(8)[:3] == seeds(3)
+    assert len(set(seeds(100))) == 100
+
+
+GOOD = np.zeros(4, np.float32)
+FAULTS = [
+    (
+        dm_env.transition(1.0, np.zeros(3, np.float32)),
+        "environment 2 returned an observation of shape (3,), "
+        "its specification says (4,)",
+    ),
+    (
+        dm_env.transition(1.0, np.zeros(4, np.float64)),
+        "environment 2 returned an observation of dtype float64, "
+        "its specification says float32",
+    ),
+    (
+        dm_env.transition(1.0, np.float32(0)),
+        "environment 2 returned an observation of shape (), "
+        "its specification says (4,)",
+    ),
+    (dm_env.transition(float("nan"), GOOD), "environment 2 returned reward nan and"),
+    (dm_env.transition(float("-inf"), GOOD), "environment 2 returned reward -inf and"),
+    (dm_env.transition(None, GOOD), "environment 2 returned reward None and"),
+    (dm_env.transition("much", GOOD), "environment 2 returned reward much and"),
+    (dm_env.transition(np.ones(2), GOOD), "environment 2 returned reward [1. 1.] and"),
+    (
+        dm_env.transition(1.0, GOOD, None),
+        "environment 2 returned reward 1.0 and discount",
+    ),
+    (
+        dm_env.transition(1.0, GOOD, 1.5),
+        "and discount 1.5; a reward is a finite number",
+    ),
+    (dm_env.transition(1.0, GOOD, -0.5), "and discount -0.5; a reward is a finite"),
+    (
+        dm_env.restart(GOOD),
+        "environment 2 returned a FIRST step in the middle of an episode",
+    ),
+    (ValueError("too far"), "environment 2 raised ValueError in step: too far"),
+    (KeyError(), "environment 2 raised KeyError in step"),
+]
+
+
+@pytest.mark.parametrize(("returned", "message"), FAULTS)
+def test_a_fault_in_a_step_names_the_environment(returned, message):
+    environments = [Counting(length=9) for _ in range(4)]
+    vector = make_vector(*environments)
+    vector.reset()
+    environments[2].returned = returned
+    with pytest.raises(EnvironmentFault) as caught:
+        vector.step(actions_for(vector))
+    assert message in str(caught.value)
+    if isinstance(returned, Exception):
+        assert caught.value.__cause__ is returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (
+            dm_env.transition(1.0, GOOD),
+            "environment 1 returned a MID step at the beginning of an episode",
+        ),
+        (
+            dm_env.restart(np.zeros((4, 1), np.float32)),
+            "environment 1 returned an observation of shape (4, 1), "
+            "its specification says (4,)",
+        ),
+        (OSError("gone"), "environment 1 raised OSError in reset: gone"),
+    ],
+)
+def test_a_fault_in_a_reset_names_the_environment(returned, message):
+    environments = [Counting(), Counting()]
+    environments[1].returned = returned
+    with pytest.raises(EnvironmentFault) as caught:
+        make_vector(*environments).reset()
+    assert str(caught.value) == message
+
+
+def test_the_end_of_the_run_is_not_a_fault_of_an_environment_that_uses_an_edge():
+    environment = Counting()
+    environment.returned = RpcClosed("the run ended")
+    with pytest.raises(RpcClosed):
+        make_vector(environment).reset()
+
+
+def test_close_closes_all_and_then_tells_of_the_first_fault():
+    environments = [Counting() for _ in range(3)]
+    environments[1].close_error = OSError("busy")
+    with pytest.raises(EnvironmentFault, match="environment 1 raised OSError in close"):
+        make_vector(*environments).close()
+    assert all(environment.is_closed for environment in environments)
+
+
+def test_no_environment_is_refused():
+    with pytest.raises(ConfigError, match="num_envs must be at least 1, not 0"):
+        VectorEnvironment(make_environment_factory("Catch"), num_envs=0, seed=0)
+
+
+def test_observations_in_a_nest_are_refused():
+    environment = Counting()
+    environment.observation_spec = lambda: {"x": specs.Array((), np.float32)}
+    with pytest.raises(ConfigError, match="the spec of observations is not one array"):
+        make_vector(environment)
+
+
+def test_rewards_that_are_not_scalar_are_refused():
+    environment = Counting()
+    environment.reward_spec = lambda: specs.Array((2,), np.float32)
+    with pytest.raises(
+        ConfigError, match=r"rewards is not scalar but has shape \(2,\)"
+    ):
+        make_vector(environment)
