@@ -1,0 +1,79 @@
+"""The actor: policy and environments on one side, replay on the other."""
+
+from __future__ import annotations
+
+from acmelike.actors.inference import Inference
+from acmelike.agent import ActorPlace, Builder
+from acmelike.core import Future, future
+from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.learners import Learner
+from acmelike.replay import Replay, Writer
+from acmelike.types import EnvironmentSpec, VectorStep, Versioned
+
+
+class Actor:
+    """A worker; each step is one step of its K environments.
+
+    It takes new parameters as soon as the learner has them and never waits for them,
+    except for the first; it waits when replay does not admit what it wrote.
+
+    Args:
+      builder: of the agent.
+      spec: of the environments.
+      environment_factory: makes the environments.
+      place: which actor it is, and K.
+      replay: where its items go.
+      table: the table's name.
+      learner: where its parameters come from.
+      seed: of its environments and its exploration.
+    """
+
+    def __init__(
+        self,
+        *,
+        builder: Builder,
+        spec: EnvironmentSpec,
+        environment_factory: EnvironmentFactory,
+        place: ActorPlace,
+        replay: Replay,
+        table: str,
+        learner: Learner,
+        seed: int,
+    ):
+        num_envs = place.num_envs
+        self._learner = learner
+        self._environment = VectorEnvironment(
+            environment_factory, num_envs=num_envs, seed=seed
+        )
+        self._inference = Inference(
+            builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
+        )
+        self._adder = builder.make_adder(num_envs)
+        self._writer = Writer(replay, table)
+        self._version = -1
+        self._newer: Future[Versioned] | None = None
+        self._now: VectorStep | None = None
+
+    def step(self) -> None:
+        """Acts once in every environment and writes what that completed."""
+        self._refresh_parameters()
+        if self._now is None:
+            self._now = self._environment.reset()
+            self._adder.start(self._now)
+        action = self._inference.act(self._now.observation)
+        step = self._environment.step(action)
+        items = self._adder.add(action, self._version, step)
+        self._now = step
+        self._writer.append(items, num_env_steps=step.num_env_steps())
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._environment.close()
+
+    def _refresh_parameters(self) -> None:
+        if self._newer is None:
+            self._newer = future(self._learner.next_parameters)(self._version)
+        if self._version < 0 or self._newer.done():
+            self._version, parameters = self._newer.result()
+            self._inference.set_parameters(parameters)
+            self._newer = None

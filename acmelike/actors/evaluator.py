@@ -1,0 +1,65 @@
+"""The evaluator: plays whole episodes with parameters that it is given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from acmelike.actors.inference import Inference
+from acmelike.agent import Builder
+from acmelike.coordinator import Coordinator
+from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.types import Array, EnvironmentSpec, Nested
+
+
+class Evaluator:
+    """A worker; each step waits for an evaluation that is due and makes it.
+
+    Args:
+      builder: of the agent.
+      spec: of the environments.
+      environment_factory: makes the environments; every episode is a fresh one.
+      coordinator: says what to evaluate, and is told the result.
+      num_episodes: of one evaluation, played side by side.
+      seed: of the environments.
+    """
+
+    def __init__(
+        self,
+        *,
+        builder: Builder,
+        spec: EnvironmentSpec,
+        environment_factory: EnvironmentFactory,
+        coordinator: Coordinator,
+        num_episodes: int,
+        seed: int,
+    ):
+        self._coordinator = coordinator
+        self._environment = VectorEnvironment(
+            environment_factory, num_envs=num_episodes, seed=seed
+        )
+        self._inference = Inference(
+            builder.make_greedy_policy(spec), spec, num_envs=num_episodes, seed=seed
+        )
+
+    def step(self) -> None:
+        """Makes the next evaluation."""
+        task = self._coordinator.next_evaluation()
+        returns = self._play(task.parameters)
+        self._coordinator.report(task.number, returns)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._environment.close()
+
+    def _play(self, parameters: Nested) -> Array:
+        """The undiscounted returns `[E]` of one fresh episode in every environment."""
+        self._inference.set_parameters(parameters)
+        step = self._environment.reset()
+        returns = np.zeros(step.reward.shape)
+        playing = np.ones(step.reward.shape, bool)
+        while playing.any():
+            step = self._environment.step(self._inference.act(step.observation))
+            # An environment that has ended goes on with an episode that nobody counts.
+            returns += np.where(playing, step.reward, 0.0)
+            playing &= ~step.last()
+        return returns

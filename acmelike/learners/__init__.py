@@ -1,0 +1,5 @@
+"""Workers that learn."""
+
+from acmelike.learners.learner import Learner, LearnerProgress
+
+__all__ = ["Learner", "LearnerProgress"]

@@ -1,0 +1,42 @@
+"""What `summary.json` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from acmelike.metrics import NodeStatus
+
+
+def summarize(
+    lines: Sequence[dict[str, Any]], status: Mapping[str, NodeStatus]
+) -> dict[str, Any]:
+    """The figures of a run, from its records and its nodes' last status.
+
+    Rates are over the time since the first environment step. A node's waiting fraction
+    is the share of its time, working or waiting, in which it waited for an edge.
+    """
+    progress: dict[str, Any] = {}
+    seconds, final_return, returns = 0.0, None, []
+    for line in lines:
+        if line["event"] == "progress":
+            progress, seconds = line, line["time"]["seconds"]
+        else:
+            returns.append(line["mean_return"])
+            final_return = line["mean_return"] if line["event"] == "end" else None
+    env_steps = progress.get("env_steps", 0)
+    learner_steps = progress.get("learner_steps", 0)
+    blocked = [s.waiting_fraction for s in status.values() if "actor/" in s.label]
+    learner = status.get("learner")
+    return {
+        "env_steps": env_steps,
+        "learner_steps": learner_steps,
+        "final_return": final_return,
+        "best_return": max(returns, default=None),
+        "env_steps_per_second": env_steps / seconds if seconds else 0.0,
+        "learner_steps_per_second": learner_steps / seconds if seconds else 0.0,
+        "learner_idle_fraction": learner.waiting_fraction if learner else 0.0,
+        "actor_blocked_fraction": sum(blocked) / len(blocked) if blocked else 0.0,
+        "samples_per_insert": progress.get("samples_per_insert", 0.0),
+        "staleness_mean": progress.get("staleness_mean", 0.0),
+    }

@@ -1,0 +1,1 @@
+"""Agents: pure functions and a builder each."""

@@ -1,0 +1,1 @@
+"""Deep Q-networks, with double, dueling, n-step and prioritized as switches."""

@@ -1,0 +1,106 @@
+"""How the parts of DQN fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dm_env import specs
+
+from acmelike.adders import NStepAdder
+from acmelike.agent import ActorPlace
+from acmelike.errors import ConfigError
+from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
+from acmelike.types import EnvironmentSpec, transition_signature
+from agents.dqn.config import DQNConfig
+from agents.dqn.learner import DQNCore
+from agents.dqn.networks import QNetwork
+from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQNBuilder:
+    """Makes the parts of one DQN agent.
+
+    Attributes:
+      config: the agent's settings.
+    """
+
+    config: DQNConfig
+
+    name = "dqn"
+
+    @property
+    def batch_size(self) -> int:
+        """Transitions of one call: a minibatch for each of its updates."""
+        return self.config.batch_size * self.config.num_updates_per_call
+
+    @property
+    def num_updates_per_batch(self) -> int:
+        """Updates of one call."""
+        return self.config.num_updates_per_call
+
+    def check(self, spec: EnvironmentSpec) -> None:
+        """Refuses anything but one discrete action."""
+        if not isinstance(spec.actions, specs.DiscreteArray):
+            raise ConfigError(
+                f"dqn needs discrete actions; this environment's are continuous: "
+                f"shape {spec.actions.shape}, {spec.actions.dtype}"
+            )
+
+    def make_table(self, spec: EnvironmentSpec) -> TableConfig:
+        """One table of n-step transitions."""
+        config = self.config
+        error = config.samples_per_insert_error or 2.0 * self.batch_size
+        return TableConfig(
+            name="transitions",
+            signature=transition_signature(spec),
+            max_size=config.replay_size,
+            sampler=(
+                Prioritized(exponent=config.priority_exponent)
+                if config.prioritized
+                else Uniform()
+            ),
+            rate_limiter=SamplesPerInsert(
+                ratio=config.samples_per_insert,
+                min_size=config.min_replay_size,
+                error_buffer=error,
+            ),
+        )
+
+    def make_adder(self, num_envs: int) -> NStepAdder:
+        """N-step transitions."""
+        return NStepAdder(
+            num_envs=num_envs, n=self.config.n_step, discount=self.config.discount
+        )
+
+    def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> EpsilonGreedy:
+        """Epsilon-greedy, the epsilons falling over all environments of all actors."""
+        epsilons = epsilon_ladder(
+            self.config.epsilon,
+            self.config.epsilon_alpha,
+            first=place.index * place.num_envs,
+            num_envs=place.num_envs,
+            num_total=place.num_actors * place.num_envs,
+        )
+        return EpsilonGreedy(network=self._network(spec), epsilons=epsilons)
+
+    def make_greedy_policy(self, spec: EnvironmentSpec) -> EpsilonGreedy:
+        """Greedy: an epsilon of zero."""
+        return EpsilonGreedy(network=self._network(spec), epsilons=(0.0,))
+
+    def make_learner_core(self, spec: EnvironmentSpec) -> DQNCore:
+        """Double, dueling, n-step, prioritized: as the settings say."""
+        return DQNCore(
+            config=self.config,
+            network=self._network(spec),
+            observation=np.zeros(spec.observations.shape, spec.observations.dtype),
+        )
+
+    def _network(self, spec: EnvironmentSpec) -> QNetwork:
+        assert isinstance(spec.actions, specs.DiscreteArray)
+        return QNetwork(
+            num_actions=spec.actions.num_values,
+            hidden_sizes=self.config.hidden_sizes,
+            dueling=self.config.dueling,
+        )

@@ -1,0 +1,96 @@
+"""The settings of DQN. Imports no JAX, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from acmelike.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DQNConfig:
+    """DQN; every extension of it is a switch.
+
+    Attributes:
+      hidden_sizes: units of each hidden layer.
+      double: select the bootstrap action with the online network (van Hasselt 2015).
+      dueling: a value and an advantage stream (Wang 2015).
+      n_step: steps between an observation and the one it bootstraps from.
+      discount: of the agent, for one step.
+      prioritized: sample by TD error with importance weights (Schaul 2015), else
+        uniformly.
+      priority_exponent: 0 samples uniformly, 1 in proportion to the TD error.
+      importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully.
+      learning_rate: of Adam, at the start.
+      final_learning_rate_fraction: of it that is left at the end of the decay.
+      learning_rate_decay_updates: updates over which it decays linearly.
+      max_gradient_norm: gradients are scaled down to this global norm.
+      huber_delta: TD errors beyond it count linearly.
+      batch_size: transitions of one update.
+      num_updates_per_call: updates made in one compiled call.
+      target_update_period: updates between copies into the target network.
+      replay_size: transitions kept; the oldest go first.
+      min_replay_size: transitions before the first update.
+      samples_per_insert: transitions sampled for each one inserted; divided by
+        batch_size, that is updates per environment step.
+      samples_per_insert_error: how far the sampled transitions may be ahead of or
+        behind that ratio before learner or actors wait; 0 for two calls' worth.
+      epsilon: exploration of the most curious environment.
+      epsilon_alpha: how fast it falls over the environments: environment i of N acts
+        at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
+    """
+
+    hidden_sizes: tuple[int, ...] = (256, 256)
+    double: bool = True
+    dueling: bool = True
+    n_step: int = 3
+    discount: float = 0.99
+    prioritized: bool = True
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
+    learning_rate: float = 1e-3
+    final_learning_rate_fraction: float = 0.1
+    learning_rate_decay_updates: int = 25_000
+    max_gradient_norm: float = 10.0
+    huber_delta: float = 1.0
+    batch_size: int = 64
+    num_updates_per_call: int = 16
+    target_update_period: int = 200
+    replay_size: int = 100_000
+    min_replay_size: int = 1_000
+    samples_per_insert: float = 32.0
+    samples_per_insert_error: float = 0.0
+    epsilon: float = 0.4
+    epsilon_alpha: float = 7.0
+
+    def __post_init__(self) -> None:
+        at_least = {
+            "n_step": 1,
+            "batch_size": 1,
+            "num_updates_per_call": 1,
+            "target_update_period": 1,
+            "learning_rate_decay_updates": 1,
+            "replay_size": 1,
+            "min_replay_size": 1,
+            "samples_per_insert_error": 0,
+            "epsilon_alpha": 0,
+            "priority_exponent": 0,
+            "importance_exponent": 0,
+        }
+        above_zero = (
+            "learning_rate",
+            "samples_per_insert",
+            "max_gradient_norm",
+            "huber_delta",
+        )
+        fractions = ("discount", "epsilon", "final_learning_rate_fraction")
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in at_least and value < at_least[name]:
+                raise ConfigError(f"{name} must be at least {at_least[name]}: {value}")
+            if name in above_zero and not value > 0:
+                raise ConfigError(f"{name} must be above 0: {value}")
+            if name in fractions and not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1: {value}")
+        if not all(size > 0 for size in self.hidden_sizes):
+            raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")

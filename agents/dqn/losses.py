@@ -1,0 +1,60 @@
+"""The loss of DQN and its extensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import rlax
+
+from acmelike.types import Transition
+
+# (parameters, observation) -> action values [A].
+ApplyFn = Callable[[Any, jax.Array], jax.Array]
+
+
+def td_errors(
+    apply: ApplyFn, parameters: Any, target: Any, batch: Transition, *, double: bool
+) -> jax.Array:
+    """TD errors `[B]` of transitions `[B, ...]`.
+
+    The target is `r_t + discount_t * q_target(o_t, a)`, where `a` is the best action
+    by the target network, or with `double` by the online one: equation 4 of "Deep
+    Reinforcement Learning with Double Q-learning", arXiv 1509.06461.
+    """
+    batched = jax.vmap(apply, in_axes=(None, 0))
+    q_tm1 = batched(parameters, batch.o_tm1)
+    q_t_target = batched(target, batch.o_t)
+    q_t_selector = batched(parameters, batch.o_t) if double else q_t_target
+    return jax.vmap(rlax.double_q_learning)(
+        q_tm1, batch.a_tm1, batch.r_t, batch.discount_t, q_t_target, q_t_selector
+    )
+
+
+def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:
+    """Weights `[B]` that correct for sampling with `probabilities` `[B]`.
+
+    `(1 / (N * p)) ** exponent` over the largest of the batch, in which N, the size of
+    the table, cancels: section 3.4 of "Prioritized Experience Replay", arXiv
+    1511.05952.
+    """
+    weights = probabilities**-exponent
+    return weights / jnp.max(weights)
+
+
+def dqn_loss(
+    apply: ApplyFn,
+    parameters: Any,
+    target: Any,
+    batch: Transition,
+    weights: jax.Array,
+    *,
+    double: bool,
+    huber_delta: float,
+) -> tuple[jax.Array, jax.Array]:
+    """The weighted Huber loss `[]`, a mean, and TD errors `[B]` of transitions."""
+    errors = td_errors(apply, parameters, target, batch, double=double)
+    losses = rlax.huber_loss(errors, delta=huber_delta)
+    return jnp.mean(weights * losses), errors

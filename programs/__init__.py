@@ -1,0 +1,1 @@
+"""Launch scripts: one short file for each published system."""
