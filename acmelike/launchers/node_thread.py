@@ -17,7 +17,7 @@ class RunSupervisor(Supervisor, Protocol):
     """What a node thread reports to."""
 
     def work_ended(self) -> None:
-        """A worker's `run()` returned."""
+        """The node has no work, or no more."""
 
 
 class NodeThread(threading.Thread):
@@ -42,7 +42,7 @@ class NodeThread(threading.Thread):
         super().__init__(name=f"node {server.label}", daemon=True)
         self.label = server.label
         self.metrics = NodeMetrics(label=server.label)
-        self.has_work = True
+        self.is_worker, self.has_work = False, True
         self._construct, self._server = construct, server
         self._scheduler, self._supervisor = scheduler, supervisor
         self._ended = ended
@@ -84,17 +84,17 @@ class NodeThread(threading.Thread):
         set_context(None)
 
     def _work(self, service: Any) -> None:
-        if callable(getattr(service, "step", None)):
+        step, run = getattr(service, "step", None), getattr(service, "run", None)
+        self.is_worker = callable(step) or callable(run)
+        if callable(step):
             self._where = "step"
-            self._loop(service.step)
-        elif callable(getattr(service, "run", None)):
+            self._loop(step)
+        elif callable(run):
             self._where = "run"
             with self.metrics.stepping():
-                service.run()
-            self.has_work = False
-            self._supervisor.work_ended()
-        else:
-            self.has_work = False
+                run()
+        self.has_work = False
+        self._supervisor.work_ended()
 
     def _loop(self, step: Callable[[], None]) -> None:
         while not self._ended.is_set():

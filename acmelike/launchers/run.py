@@ -116,8 +116,13 @@ class Run:
         self._finish(str(failure), failure)
 
     def work_ended(self) -> None:
-        """A worker's work is over; when that of the last one is, so is the run."""
-        if not any(thread.has_work for thread in self._threads):
+        """When the work of the last worker is over, so is the run.
+
+        A program of services alone has no such end: it serves until it is stopped.
+        """
+        if any(thread.has_work for thread in self._threads):
+            return
+        if any(thread.is_worker for thread in self._threads):
             self.stop("every worker has ended")
 
     def status(self) -> dict[str, NodeStatus]:

@@ -24,18 +24,16 @@ class Seat:
     Attributes:
       label: the node's.
       waits_for: what it cannot go on without; None if it could run.
-      due: its deadline was the earliest when nobody could run.
       gate: held until the turn comes.
     """
 
     label: str
     waits_for: Waited | None = None
-    due: bool = False
     gate: threading.Lock = field(default_factory=threading.Lock)
 
     def can_run(self) -> bool:
         """Whether a turn would be of use."""
-        return self.waits_for is None or self.due or self.waits_for.done()
+        return self.waits_for is None or self.waits_for.done()
 
 
 class TurnScheduler:
@@ -104,7 +102,7 @@ class TurnScheduler:
     def _wait_seated(self, seat: Seat, waited: Waited) -> None:
         seat.waits_for = waited
         self._pass_on(seat)
-        seat.waits_for, seat.due = None, False
+        seat.waits_for = None
 
     def _pass_on(self, seat: Seat) -> None:
         """Gives the turn to the next who can run, and returns when it comes back."""
@@ -125,7 +123,7 @@ class TurnScheduler:
         if timed:
             # Of equal deadlines, the first in label order.
             seat = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
-            self._time, seat.due = _deadline(seat) or 0.0, True
+            self._time = _deadline(seat) or self._time
             return seat
         waits = [(seat.label, seat.waits_for) for seat in order]
         self._on_standstill(Deadlock(describe_standstill(waits)))
