@@ -64,7 +64,7 @@ class Actor:
         step = self._environment.step(action)
         items = self._adder.add(action, self._version, step)
         self._now = step
-        self._writer.append(items, num_env_steps=step.num_env_steps())
+        self._writer.write(items, num_env_steps=step.num_env_steps())
 
     def close(self) -> None:
         """Closes the environments."""

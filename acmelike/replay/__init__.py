@@ -1,6 +1,5 @@
 """Replay: tables of items, who waits for whom, and both ends of the way through it."""
 
-from acmelike.replay.batches import Batches
 from acmelike.replay.config import (
     Fifo,
     MinSize,
@@ -12,9 +11,8 @@ from acmelike.replay.config import (
     Uniform,
     check_sample_size,
 )
-from acmelike.replay.service import Replay
+from acmelike.replay.service import Batches, Replay, Writer
 from acmelike.replay.table import Sample, Table, TableInfo
-from acmelike.replay.writer import Writer
 
 __all__ = [
     "Batches",
