@@ -1,0 +1,1 @@
+"""Measurements, as ratios taken within one run; never part of the tests."""
