@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from acmelike.errors import ContractError
 
 _thread = threading.local()
 
 
-@contextmanager
-def leaf(what: str) -> Iterator[None]:
+class leaf:
     """Marks that the calling thread runs `what`, inside which edges are refused."""
-    before = getattr(_thread, "inside", None)
-    _thread.inside = what
-    try:
-        yield
-    finally:
-        _thread.inside = before
+
+    # A class, because a generator would cost as much as the rest of a call.
+    __slots__ = ("_before", "_what")
+
+    def __init__(self, what: str):
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._before = getattr(_thread, "inside", None)
+        _thread.inside = self._what
+
+    def __exit__(self, *error: object) -> None:
+        _thread.inside = self._before
 
 
 def refuse_inside_leaf(what: str) -> None:

@@ -94,17 +94,26 @@ class Server:
         call = Call(self, method, args, kwargs, None)
         body = (self._methods or {}).get(method)
         if getattr(body, "is_concurrent", False) and self._closed is None:
-            after: Reports = []
-            self._run(call, cast(Callable[..., Any], body), after)
-            for report in after:
+            reports: Reports = []
+            self._run(call, cast(Callable[..., Any], body), reports)
+            for report in reports:
                 report()
             return call
-        with self._changing() as after:
-            if not self._try(call, after):
-                call.wakeup = threading.Event()
-                if timeout is not None:
-                    call.deadline = self.scheduler.now() + timeout
-                self._parked.append(call)
+        # As `_changing`, but a call that only parks has changed nothing.
+        after: Reports = []
+        try:
+            with self._lock:
+                if self._try(call, after):
+                    if self._parked:
+                        self._settle(after)
+                else:
+                    call.wakeup = threading.Event()
+                    if timeout is not None:
+                        call.deadline = self.scheduler.now() + timeout
+                    self._parked.append(call)
+        finally:
+            for report in after:
+                report()
         return call
 
     def expire(self, call: Call) -> None:

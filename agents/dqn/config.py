@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from acmelike.errors import ConfigError
@@ -55,7 +56,7 @@ class DQNConfig:
     huber_delta: float = 1.0
     batch_size: int = 64
     num_updates_per_call: int = 16
-    target_update_period: int = 200
+    target_update_period: int = 50
     replay_size: int = 100_000
     min_replay_size: int = 1_000
     samples_per_insert: float = 32.0
@@ -86,10 +87,10 @@ class DQNConfig:
         fractions = ("discount", "epsilon", "final_learning_rate_fraction")
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in at_least and value < at_least[name]:
+            if name in at_least and not value >= at_least[name]:
                 raise ConfigError(f"{name} must be at least {at_least[name]}: {value}")
-            if name in above_zero and not value > 0:
-                raise ConfigError(f"{name} must be above 0: {value}")
+            if name in above_zero and not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be finite and above 0: {value}")
             if name in fractions and not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1: {value}")
         if not all(size > 0 for size in self.hidden_sizes):
