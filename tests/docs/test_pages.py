@@ -9,15 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+NAMED = re.compile(r"`((?:acmelike|agents|programs|docs)/[\w/.]+\w)`")
 
 
-def test_the_code_of_the_guide_runs():
-    page = (ROOT / "docs" / "guide.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 9
-    names: dict[str, object] = {"__name__": "guide"}
+@pytest.mark.parametrize(("page", "least"), [("docs/guide.md", 9), ("README.md", 1)])
+def test_the_code_of_a_page_runs(page, least):
+    text = (ROOT / page).read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= least
+    names: dict[str, object] = {"__name__": "page"}
     for block in blocks:
-        exec(compile(block, "guide.md", "exec"), names)
+        exec(compile(block, page, "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -28,6 +30,5 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page):
-    named = re.findall(r"`((?:acmelike|agents|programs|docs)/[\w/.]+\w)`", page.read_text())
-    for path in named:
+    for path in NAMED.findall(page.read_text()):
         assert (ROOT / path).exists(), f"{page.name} names {path}"

@@ -1,0 +1,54 @@
+"""What a type checker knows of a program: handles are their nodes' classes."""
+
+from __future__ import annotations
+
+from mypy import api
+
+PROGRAM = """
+from acmelike import Node, Program, future, launch, when, within
+
+class Queue:
+    def full(self, item: int) -> str | None: ...
+    @when(full)
+    def put(self, item: int) -> None: ...
+    def get(self) -> int: return 1
+
+class Consumer:
+    def __init__(self, queue: Queue, *, last: int): ...
+
+program = Program("typed")
+queue = program.add_node(Node(Queue), label="queue")
+program.add_node(Node(Consumer, queue, last=10), label="consumer")
+run = launch(program)
+good: int = future(run.client(queue).get)().result() + within(1.0, queue.get)()
+
+queue.putt(1)
+queue.put("one")
+future(queue.put)("one")
+Node(Consumer, queue)
+Node(Consumer, 3, last=10)
+bad: str = run.client(queue).get()
+"""
+
+ERRORS = [
+    'has no attribute "putt"',
+    '"put" of "Queue" has incompatible type "str"',
+    'has incompatible type "str"; expected "int"',
+    'Missing named argument "last"',
+    'has incompatible type "int"; expected "Queue"',
+    'expression has type "int", variable has type "str"',
+]
+
+
+def test_handles_and_nodes_are_typed(tmp_path):
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM)
+    cache = str(tmp_path / "cache")
+    out, problems, _ = api.run([str(file), "--cache-dir", cache, "--follow-imports=silent"])
+    assert not problems
+    first = PROGRAM.splitlines().index("queue.putt(1)") + 1
+    errors = [line for line in out.splitlines() if ": error:" in line]
+    assert len(errors) == len(ERRORS), out
+    for number, (error, expected) in enumerate(zip(errors, ERRORS, strict=True)):
+        assert f"program.py:{first + number}: " in error
+        assert expected in error
