@@ -13,7 +13,7 @@ from acmelike.core import sleep, stop_run, updating, when
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from acmelike.run_folder import append_json_line
-from acmelike.types import Array, Nested, Versioned
+from acmelike.types import Array, Nested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +38,15 @@ class Evaluation(NamedTuple):
     """An evaluation that somebody has to make.
 
     Attributes:
-      number: counts them.
-      final: whether it is the one that judges the run.
+      number: how many evaluations were due by then.
+      why_over: of the one that judges the run, why it is over; None for the others.
       env_steps: done when it was ordered.
       version: of the parameters.
       parameters: to act with.
     """
 
     number: int
-    final: bool
+    why_over: str | None
     env_steps: int
     version: int
     parameters: Nested
@@ -97,8 +97,7 @@ class Coordinator:
     def _none_due(self) -> str | None:
         if self._ordered is not None:
             return None
-        due = (self._num_evaluations + 1) * self._goal.evaluate_every
-        return f"the next evaluation is due at {due} environment steps"
+        return f"the next evaluation is due at {self._next_due()} environment steps"
 
     @when(_none_due)
     def next_evaluation(self) -> Evaluation:
@@ -118,15 +117,15 @@ class Coordinator:
         best = mean if best is None else max(mean, best)
         self._progress = self._progress._replace(mean_return=mean, best_return=best)
         self._record(
-            "end" if task.final else "evaluation",
+            "evaluation" if task.why_over is None else "end",
             env_steps=task.env_steps,
             learner_steps=task.version,
             mean_return=mean,
             std_return=float(np.std(returns)),
             num_episodes=len(returns),
         )
-        if task.final:
-            stop_run(self._why_over())
+        if task.why_over is not None:
+            stop_run(task.why_over)
         target = self._goal.stop_at_return
         if target is not None:
             reached = mean >= target
@@ -142,23 +141,39 @@ class Coordinator:
 
     def step(self) -> None:
         """Waits for the next few environment steps, and does what is due then."""
-        goal = self._goal
-        seen = self._progress.env_steps
-        env_steps = self._replay.past_env_steps(
-            1
-            if self._started is None
-            else min(seen + goal.record_every, goal.max_env_steps)
-        )
-        over = self._reached is not None or env_steps >= goal.max_env_steps
-        if over:
+        env_steps = self._replay.past_env_steps(self._next_look())
+        # Read once, as a report that comes late may still set it.
+        reached = self._reached
+        why_over = self._why_over(reached, env_steps)
+        if why_over is not None:
             self._replay.stop_inserts("the run is over but for its final evaluation")
             env_steps = self._replay.num_env_steps()
         self._look(env_steps)
-        if over:
-            self._order(env_steps, final=True)
+        if why_over is not None:
+            self._order(env_steps, reached, why_over)
             sleep(None, "the final evaluation")
-        elif env_steps >= (self._num_evaluations + 1) * goal.evaluate_every:
-            self._order(env_steps, final=False)
+        elif env_steps >= self._next_due():
+            self._order(env_steps, None, None)
+
+    def _next_look(self) -> int:
+        """The environment steps at which there is something to do."""
+        goal = self._goal
+        if self._started is None:
+            return 1
+        to_record = self._progress.env_steps + goal.record_every
+        return min(to_record, self._next_due(), goal.max_env_steps)
+
+    def _next_due(self) -> int:
+        """The environment steps at which the next evaluation is due."""
+        return (self._num_evaluations + 1) * self._goal.evaluate_every
+
+    def _why_over(self, reached: Evaluation | None, env_steps: int) -> str | None:
+        goal = self._goal
+        if reached is not None:
+            return f"the return reached {goal.stop_at_return} twice in a row"
+        if env_steps >= goal.max_env_steps:
+            return f"the budget of {goal.max_env_steps} environment steps is used"
+        return None
 
     def _look(self, env_steps: int) -> None:
         """Records the counters."""
@@ -179,23 +194,20 @@ class Coordinator:
             replay_size=table.size,
         )
 
-    def _order(self, env_steps: int, *, final: bool) -> None:
-        """Makes an evaluation due, in the place of one that nobody has taken yet."""
-        reached = self._reached
-        newest = (
-            Versioned(reached.version, reached.parameters)
-            if reached is not None
-            else self._learner.parameters()
-        )
+    def _order(
+        self, env_steps: int, reached: Evaluation | None, why_over: str | None
+    ) -> None:
+        """Makes an evaluation due, in the place of one that nobody has taken yet.
+
+        It is of the parameters of `reached`, or of the newest if there is none.
+        """
+        judged = self._learner.parameters() if reached is None else reached
         number = env_steps // self._goal.evaluate_every
         with updating(self):
             self._num_evaluations = number
-            self._ordered = Evaluation(number, final, env_steps, *newest)
-
-    def _why_over(self) -> str:
-        if self._reached is None:
-            return f"the budget of {self._goal.max_env_steps} environment steps is used"
-        return f"the return reached {self._goal.stop_at_return} twice in a row"
+            self._ordered = Evaluation(
+                number, why_over, env_steps, judged.version, judged.parameters
+            )
 
     def _record(self, event: str, **values: Any) -> None:
         seconds = time.perf_counter() - (self._started or time.perf_counter())

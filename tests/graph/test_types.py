@@ -44,7 +44,8 @@ def test_handles_and_nodes_are_typed(tmp_path):
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
     cache = str(tmp_path / "cache")
-    out, problems, _ = api.run([str(file), "--cache-dir", cache, "--follow-imports=silent"])
+    quiet = "--follow-imports=silent"
+    out, problems, _ = api.run([str(file), "--cache-dir", cache, quiet])
     assert not problems
     first = PROGRAM.splitlines().index("queue.putt(1)") + 1
     errors = [line for line in out.splitlines() if ": error:" in line]

@@ -1,0 +1,136 @@
+"""The actor as a plain object: what reaches replay, and when parameters are taken."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from acmelike.actors import Actor
+from acmelike.agent import ActorPlace
+from acmelike.environments import make_environment_spec
+from acmelike.errors import NotReady
+from acmelike.learners import Learner
+from acmelike.replay import Replay, SamplesPerInsert
+from tests.counting_agent import Clock, CountingBuilder, make_items
+
+SPEC = make_environment_spec(Clock(1))
+
+
+class World:
+    """An actor between a replay and a learner, all of them plain objects.
+
+    Args:
+      num_envs: K.
+      length: of the episodes.
+      n_step: of the transitions.
+      rate_limiter: of the table; none by default.
+    """
+
+    def __init__(self, *, num_envs=3, length=2, n_step=1, rate_limiter=None):
+        self.environments, self._length = [], length
+        builder = CountingBuilder(n_step=n_step, batch_size=1)
+        table = builder.make_table(SPEC)
+        limited = replace(table, rate_limiter=rate_limiter or table.rate_limiter)
+        self.replay = Replay([limited], seed=0)
+        # The learner has a replay of its own, so that it learns when a test says so.
+        self._lessons = Replay([table], seed=0)
+        self._learner = Learner(
+            builder=builder, spec=SPEC, replay=self._lessons, table="items", seed=0
+        )
+        self.actor = Actor(
+            builder=builder,
+            spec=SPEC,
+            environment_factory=self._make_environment,
+            place=ActorPlace(index=0, num_actors=1, num_envs=num_envs),
+            replay=self.replay,
+            table="items",
+            learner=self._learner,
+            seed=0,
+        )
+
+    def _make_environment(self, seed):
+        self.environments.append(Clock(self._length))
+        return self.environments[-1]
+
+    def learn(self):
+        """Makes two updates."""
+        self._lessons.insert("items", make_items(rewards=[0]))
+        self._learner.step()
+
+    def items(self):
+        """All items in replay, in order."""
+        return self.replay.sample("items", self.replay.info("items").size).data
+
+
+def test_replay_counts_the_steps_that_begin_no_episode():
+    world = World(num_envs=3, length=2)
+    # Of the time steps 1 to 10 of an environment, 3, 6 and 9 begin an episode.
+    for _ in range(10):
+        world.actor.step()
+    assert world.replay.num_env_steps() == 3 * 7
+    assert world.replay.info("items").num_inserted == 3 * 7
+
+
+def test_steps_that_complete_no_item_are_counted_with_the_next_ones():
+    world = World(num_envs=2, length=4, n_step=3)
+    world.actor.step()
+    world.actor.step()
+    assert world.replay.num_env_steps() == 0
+    world.actor.step()
+    assert world.replay.num_env_steps() == 2 * 3
+    world.actor.step()
+    assert world.replay.num_env_steps() == 2 * 4
+
+
+def test_items_carry_the_version_of_the_parameters_that_acted():
+    world = World(num_envs=1, length=100)
+    for learns in [False, False, True, False, True, True, False]:
+        if learns:
+            world.learn()
+        world.actor.step()
+    # Taken as soon as they exist, kept as long as there are no others. The counting
+    # agent's action is the version of the parameters.
+    assert list(world.items().version) == [0, 0, 2, 2, 4, 6, 6]
+    assert list(world.items().a_tm1) == [0, 0, 2, 2, 4, 6, 6]
+
+
+def test_it_takes_the_newest_of_several_parameters():
+    world = World(num_envs=1, length=100)
+    world.actor.step()
+    world.learn()
+    world.learn()
+    world.actor.step()
+    assert list(world.items().version) == [0, 4]
+
+
+@pytest.mark.parametrize("n_step", [1, 2])
+def test_an_environment_may_reuse_its_observation(n_step):
+    world = World(num_envs=2, length=3, n_step=n_step)
+    for _ in range(11):
+        world.actor.step()
+    items = world.items()
+    begins, ends = items.o_tm1[:, 0], items.o_t[:, 0]
+    # In an episode of three steps, item i goes from step i to step i + n or the last.
+    np.testing.assert_array_equal(ends, np.minimum(begins + n_step, 3))
+    assert sorted(begins) == sorted([0, 1, 2] * 6)
+    np.testing.assert_array_equal(items.discount_t == 0, ends == 3)
+
+
+def test_it_waits_when_replay_admits_nothing_and_loses_nothing():
+    # Inserts may be ahead of samples by 5 items.
+    limiter = SamplesPerInsert(ratio=1, min_size=1, error_buffer=4)
+    world = World(num_envs=1, length=100, rate_limiter=limiter)
+    for _ in range(5):
+        world.actor.step()
+    with pytest.raises(NotReady, match=r"Replay\.insert: samples per insert: 5 items"):
+        world.actor.step()
+    world.replay.sample("items", 2)
+    world.actor.step()
+    assert list(world.items().o_t[:, 0]) == [1, 2, 3, 4, 5, 6, 7]
+    assert world.replay.num_env_steps() == 7
+
+
+def test_close_closes_the_environments():
+    world = World(num_envs=2)
+    world.actor.close()
+    assert [e.is_closed for e in world.environments] == [True, True]

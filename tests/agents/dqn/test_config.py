@@ -1,0 +1,65 @@
+"""The settings of DQN: what is refused, in one line that names the setting."""
+
+import math
+
+import pytest
+
+from acmelike.errors import ConfigError
+from agents.dqn.config import DQNConfig
+
+
+def test_the_defaults_are_accepted():
+    DQNConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_sizes", (8, 0)),
+        ("n_step", 0),
+        ("discount", 1.01),
+        ("discount", -0.1),
+        ("discount", math.nan),
+        ("priority_exponent", -1.0),
+        ("importance_exponent", -0.1),
+        ("importance_exponent", math.nan),
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("learning_rate", math.inf),
+        ("final_learning_rate_fraction", 2.0),
+        ("learning_rate_decay_updates", 0),
+        ("max_gradient_norm", 0.0),
+        ("huber_delta", -1.0),
+        ("batch_size", 0),
+        ("num_updates_per_call", 0),
+        ("target_update_period", 0),
+        ("replay_size", 0),
+        ("min_replay_size", 0),
+        ("samples_per_insert", 0.0),
+        ("samples_per_insert_error", -1.0),
+        ("epsilon", 1.1),
+        ("epsilon_alpha", -1.0),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(name, value):
+    with pytest.raises(ConfigError) as caught:
+        DQNConfig(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name} must be ") and str(value) in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_sizes", ()),
+        ("discount", 0.0),
+        ("discount", 1.0),
+        ("priority_exponent", 0.0),
+        ("epsilon", 0.0),
+        ("epsilon", 1.0),
+        ("n_step", 1),
+    ],
+)
+def test_the_limits_themselves_are_accepted(name, value):
+    assert getattr(DQNConfig(**{name: value}), name) == value

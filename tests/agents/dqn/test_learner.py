@@ -1,0 +1,139 @@
+"""DQN's updates: one call of several, the target network, priorities, switches."""
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from acmelike.types import Transition
+from agents.dqn.config import DQNConfig
+from agents.dqn.learner import DQNCore, TrainingState
+from agents.dqn.losses import td_errors
+from agents.dqn.networks import QNetwork
+
+
+class Compiled(NamedTuple):
+    """A core, its update compiled, and a state to begin from."""
+
+    core: DQNCore
+    update: Callable
+    state: TrainingState
+
+
+@functools.cache
+def compiled(**settings):
+    """The core with these settings; one update a call if they do not say."""
+    defaults = {
+        "hidden_sizes": (16,),
+        "num_updates_per_call": 1,
+        "target_update_period": 2,
+    }
+    config = DQNConfig(**(defaults | settings))
+    network = QNetwork(
+        num_actions=2, hidden_sizes=config.hidden_sizes, dueling=config.dueling
+    )
+    core = DQNCore(config=config, network=network, observation=np.zeros(3, np.float32))
+    return Compiled(core, jax.jit(core.update), core.init(jax.random.key(0)))
+
+
+def make_items(num_items=4, seed=0):
+    """Random transitions and the probabilities with which they were drawn."""
+    random = np.random.default_rng(seed)
+    data = Transition(
+        o_tm1=random.normal(size=(num_items, 3)).astype(np.float32),
+        a_tm1=random.integers(2, size=num_items),
+        r_t=random.normal(size=num_items).astype(np.float32),
+        discount_t=np.full(num_items, 0.9, np.float32),
+        o_t=random.normal(size=(num_items, 3)).astype(np.float32),
+        version=np.zeros(num_items, np.int64),
+    )
+    return data, random.uniform(0.01, 0.1, num_items)
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def test_a_call_of_three_updates_equals_three_calls_of_one():
+    items = make_items(3 * 4)
+    _, update, first = compiled(num_updates_per_call=3)
+    state, outputs = update(first, *items)
+
+    _, update, one_by_one = compiled()
+    losses, priorities = [], []
+    for start in (0, 4, 8):
+        minibatch = jax.tree.map(operator.itemgetter(slice(start, start + 4)), items)
+        one_by_one, output = update(one_by_one, *minibatch)
+        losses.append(output.loss)
+        priorities.append(output.priorities)
+    np.testing.assert_allclose(flat(state), flat(one_by_one), rtol=1e-5, atol=1e-6)
+    assert state.num_updates == one_by_one.num_updates == 3
+    np.testing.assert_allclose(outputs.loss, np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(
+        outputs.priorities, np.concatenate(priorities), rtol=1e-4
+    )
+
+
+def test_the_target_network_is_copied_every_so_many_updates():
+    _, update, state = compiled()  # every two updates
+    states = [state]
+    for seed in range(5):
+        states.append(update(states[-1], *make_items(seed=seed))[0])
+    for state, copied_after in zip(states, [0, 0, 2, 2, 4, 4], strict=True):
+        copied = states[copied_after].parameters
+        np.testing.assert_array_equal(flat(state.target), flat(copied))
+    assert not np.array_equal(flat(states[1].parameters), flat(states[2].parameters))
+
+
+def test_priorities_are_absolute_errors_in_the_order_of_the_items():
+    core, update, state = compiled()
+    data, probabilities = make_items()
+    _, outputs = update(state, data, probabilities)
+    errors = td_errors(
+        core.network.apply, state.parameters, state.target, data, double=True
+    )
+    assert len(set(np.abs(errors).tolist())) == 4
+    # The least that a priority can be keeps every item within reach.
+    np.testing.assert_allclose(outputs.priorities, np.abs(errors) + 1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("prioritized", [True, False])
+def test_probabilities_count_only_with_prioritized_sampling(prioritized):
+    _, update, state = compiled(**({} if prioritized else {"prioritized": False}))
+    data, probabilities = make_items()
+    weighted, outputs = update(state, data, probabilities)
+    plain, _ = update(state, data, np.full_like(probabilities, 0.05))
+    differ = not np.array_equal(flat(weighted.parameters), flat(plain.parameters))
+    assert differ == prioritized
+    assert (outputs.priorities is not None) == prioritized
+
+
+def test_the_learning_rate_falls_with_the_updates():
+    _, update, state = compiled(
+        learning_rate=0.01,
+        learning_rate_decay_updates=1,
+        final_learning_rate_fraction=0.0,
+    )
+    once, _ = update(state, *make_items())
+    twice, _ = update(once, *make_items())
+    # Adam's first update moves by the learning rate, whatever the gradient.
+    most = np.abs(flat(once.parameters) - flat(state.parameters)).max()
+    assert most == pytest.approx(0.01, rel=1e-3)
+    np.testing.assert_array_equal(flat(twice.parameters), flat(once.parameters))
+
+
+@pytest.mark.parametrize("off", [None, "double", "dueling", "prioritized"])
+def test_with_any_switch_off_it_learns_a_batch_by_heart(off):
+    switches = {} if off is None else {off: False}
+    _, update, state = compiled(**switches)
+    data, probabilities = make_items()
+    data = data._replace(discount_t=np.zeros_like(data.discount_t))
+    losses = []
+    for _ in range(500):
+        state, outputs = update(state, data, probabilities)
+        losses.append(float(outputs.loss))
+    assert losses[-1] < losses[0] / 20

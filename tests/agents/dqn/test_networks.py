@@ -1,0 +1,64 @@
+"""The Q-network: shapes, and what makes it dueling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.dqn.networks import QNetwork
+
+OBSERVATION = jnp.arange(6.0).reshape(2, 3) / 6
+
+
+def init(**settings):
+    network = QNetwork(num_actions=4, hidden_sizes=(8,), **settings)
+    return network.apply, network.init(jax.random.key(0), OBSERVATION)
+
+
+def shifted(parameters, num_units, by):
+    """The parameters, with the bias of the layer of so many units moved."""
+
+    def shift(bias):
+        return bias + by if bias.shape == (num_units,) else bias
+
+    return jax.tree.map(shift, parameters)
+
+
+def test_advantages_have_a_mean_of_zero():
+    apply, parameters = init(dueling=True)
+    q = apply(parameters, OBSERVATION)
+    # The value is the one layer of one unit: it alone moves the mean of the values,
+    # and it moves all of them.
+    more_value = apply(shifted(parameters, 1, 7.0), OBSERVATION)
+    np.testing.assert_allclose(more_value, q + 7, rtol=1e-5)
+    more_advantage = apply(shifted(parameters, 4, 7.0), OBSERVATION)
+    np.testing.assert_allclose(more_advantage, q, atol=1e-5)
+    one_advantage = shifted(parameters, 4, jnp.array([4.0, 0, 0, 0]))
+    np.testing.assert_allclose(
+        apply(one_advantage, OBSERVATION) - q, [3, -1, -1, -1], atol=1e-5
+    )
+
+
+def test_without_dueling_each_value_is_its_own():
+    apply, parameters = init(dueling=False)
+    q = apply(parameters, OBSERVATION)
+    moved = apply(shifted(parameters, 4, jnp.array([4.0, 0, 0, 0])), OBSERVATION)
+    np.testing.assert_allclose(moved - q, [4, 0, 0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("dueling", [True, False])
+@pytest.mark.parametrize("hidden_sizes", [(), (8, 5)])
+@pytest.mark.parametrize(
+    "observation",
+    [
+        np.ones(3, np.float32),
+        np.ones((2, 3, 1), np.uint8),
+        np.array(2, np.int32),  # a scalar, such as the state of a maze
+    ],
+)
+def test_any_observation_becomes_values(dueling, hidden_sizes, observation):
+    network = QNetwork(num_actions=4, hidden_sizes=hidden_sizes, dueling=dueling)
+    parameters = jax.eval_shape(network.init, jax.random.key(0), observation)
+    q = jax.eval_shape(network.apply, parameters, observation)
+    assert (q.shape, q.dtype) == ((4,), jnp.float32)
+    assert len(jax.tree.leaves(parameters)) == 2 * (len(hidden_sizes) + 1 + dueling)

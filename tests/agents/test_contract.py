@@ -1,0 +1,141 @@
+"""What every agent's builder keeps: its parts fit together, and it is a value."""
+
+import pickle
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.agent import ActorPlace, Builder
+from acmelike.environments import CatchFactory, VectorEnvironment
+from acmelike.errors import ConfigError
+from acmelike.replay import Replay, check_sample_size
+from acmelike.types import EnvironmentSpec
+from agents.dqn.builder import DQNBuilder
+from agents.dqn.config import DQNConfig
+
+NUM_ENVS = 3
+PLACE = ActorPlace(index=0, num_actors=2, num_envs=NUM_ENVS)
+FACTORY = CatchFactory(rows=4, columns=3)
+
+
+def make_dqn(**settings):
+    defaults = {
+        "hidden_sizes": (4,),
+        "batch_size": 4,
+        "num_updates_per_call": 2,
+        "min_replay_size": 10,
+        "samples_per_insert": 1.0,
+    }
+    return DQNBuilder(config=DQNConfig(**(defaults | settings)))
+
+
+BUILDERS: dict[str, Builder] = {
+    "dqn": make_dqn(),
+    "plain dqn": make_dqn(double=False, dueling=False, prioritized=False, n_step=1),
+}
+
+
+@pytest.fixture(params=BUILDERS)
+def builder(request):
+    return BUILDERS[request.param]
+
+
+class Parts(NamedTuple):
+    """What an agent's parts made of 8 steps of three environments and one batch."""
+
+    spec: EnvironmentSpec
+    table: Any
+    replay: Replay
+    action: Any
+    sample: Any
+    before: Any
+    after: Any
+    outputs: Any
+
+
+def use(builder):
+    environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+    spec, key = environment.spec, jax.random.key(0)
+    builder.check(spec)
+    table = builder.make_table(spec)
+    check_sample_size(table, builder.batch_size)
+    replay = Replay([table], seed=0)
+    core = builder.make_learner_core(spec)
+    state = core.init(key)
+    policy = builder.make_policy(spec, PLACE)
+    policy_state = policy.init(key, NUM_ENVS)
+    act = jax.jit(policy.act)
+    adder = builder.make_adder(NUM_ENVS)
+    step = environment.reset()
+    adder.start(step)
+    for _ in range(8):
+        action, policy_state = act(
+            core.parameters(state), policy_state, step.observation, key
+        )
+        step = environment.step(np.asarray(action, spec.actions.dtype))
+        items = adder.add(np.asarray(action, spec.actions.dtype), 0, step)
+        if items is not None:
+            replay.insert(table.name, items)
+    sample = replay.sample(table.name, builder.batch_size)
+    after, outputs = jax.jit(core.update)(state, sample.data, sample.probabilities)
+    return Parts(
+        spec,
+        table,
+        replay,
+        action,
+        sample,
+        core.parameters(state),
+        core.parameters(after),
+        outputs,
+    )
+
+
+def test_its_parts_fit_together(builder):
+    parts = use(builder)
+    # An action for every environment, of a type that becomes the specification's.
+    assert parts.action.shape == (NUM_ENVS, *parts.spec.actions.shape)
+    assert np.can_cast(parts.action.dtype, parts.spec.actions.dtype, "same_kind")
+    # A batch as the signature of the table has it.
+    jax.tree.map(
+        lambda spec, batch: np.testing.assert_equal(
+            (batch.shape, batch.dtype), ((builder.batch_size, *spec.shape), spec.dtype)
+        ),
+        parts.table.signature,
+        parts.sample.data,
+        is_leaf=lambda leaf: isinstance(leaf, specs.Array),
+    )
+    # An update moves the parameters and leaves what they look like.
+    assert parts.outputs.loss.shape == () and np.isfinite(parts.outputs.loss)
+    before, after = jax.tree.leaves(parts.before), jax.tree.leaves(parts.after)
+    assert [(x.shape, x.dtype) for x in before] == [(x.shape, x.dtype) for x in after]
+    assert not all(map(np.array_equal, before, after))
+    # Priorities, if it has any, are what replay takes for the items of the batch.
+    if parts.outputs.priorities is not None:
+        parts.replay.update_priorities(
+            parts.table.name, parts.sample.keys, np.asarray(parts.outputs.priorities)
+        )
+
+
+def test_it_can_be_sent_to_another_process(builder):
+    assert pickle.loads(pickle.dumps(builder)) == builder
+
+
+def test_policies_share_their_compilation(builder):
+    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+    policies = {
+        builder.make_policy(spec, PLACE),
+        builder.make_policy(spec, ActorPlace(index=1, num_actors=2, num_envs=NUM_ENVS)),
+        builder.make_greedy_policy(spec),
+    }
+    assert len(policies) == 1
+
+
+def test_it_refuses_actions_that_it_cannot_choose(builder):
+    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+    continuous = spec._replace(actions=specs.BoundedArray((2,), np.float32, -1, 1))
+    with pytest.raises(ConfigError, match="continuous") as caught:
+        builder.check(continuous)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,132 @@
+"""The smallest agent, whose every number is known: it counts its updates.
+
+Its parameters are that count, its actions are that count too, modulo the number of
+actions; its loss is the mean reward and its priorities are the rewards. So a test can
+say in whole numbers which parameters somebody acted with, and needs no real learning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import dm_env
+import jax.numpy as jnp
+import numpy as np
+from dm_env import specs
+
+from acmelike.adders import NStepAdder
+from acmelike.agent import UpdateOutputs
+from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
+from acmelike.types import Transition, transition_signature
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingPolicy:
+    num_actions: int
+
+    def init(self, key, num_envs):
+        return jnp.zeros(num_envs)
+
+    def act(self, parameters, state, observation, key):
+        action = parameters["count"] % self.num_actions
+        return jnp.full(len(observation), action, jnp.int32), state
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingCore:
+    num_updates: int
+    prioritized: bool
+
+    def init(self, key):
+        return {"count": jnp.zeros((), jnp.int32)}
+
+    def update(self, state, data, probabilities):
+        priorities = data.r_t if self.prioritized else None
+        state = {"count": state["count"] + self.num_updates}
+        return state, UpdateOutputs(loss=jnp.mean(data.r_t), priorities=priorities)
+
+    def parameters(self, state):
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountingBuilder:
+    batch_size: int = 4
+    num_updates_per_batch: int = 2
+    prioritized: bool = False
+    n_step: int = 1
+    max_size: int = 1_000
+
+    name = "counting"
+
+    def check(self, spec):
+        pass
+
+    def make_table(self, spec):
+        return TableConfig(
+            name="items",
+            signature=transition_signature(spec),
+            max_size=self.max_size,
+            sampler=Prioritized(exponent=1.0) if self.prioritized else Fifo(),
+            rate_limiter=MinSize(min_size=1),
+        )
+
+    def make_adder(self, num_envs):
+        return NStepAdder(num_envs=num_envs, n=self.n_step, discount=0.5)
+
+    def make_policy(self, spec, place):
+        return CountingPolicy(num_actions=spec.actions.num_values)
+
+    def make_greedy_policy(self, spec):
+        return CountingPolicy(num_actions=spec.actions.num_values)
+
+    def make_learner_core(self, spec):
+        return CountingCore(
+            num_updates=self.num_updates_per_batch, prioritized=self.prioritized
+        )
+
+
+class Clock(dm_env.Environment):
+    """Observes the time since its episode began, in one buffer that it reuses.
+
+    Actions are 0 to 9, and the reward is the action.
+
+    Args:
+      length: steps of an episode.
+    """
+
+    def __init__(self, length: int):
+        self.length, self.is_closed = length, False
+        self._buffer = np.zeros(1, np.float32)
+
+    def reset(self):
+        self._buffer[:] = 0
+        return dm_env.restart(self._buffer)
+
+    def step(self, action):
+        self._buffer += 1
+        if self._buffer[0] == self.length:
+            return dm_env.termination(float(action), self._buffer)
+        return dm_env.transition(float(action), self._buffer)
+
+    def close(self):
+        self.is_closed = True
+
+    def observation_spec(self):
+        return specs.Array((1,), np.float32)
+
+    def action_spec(self):
+        return specs.DiscreteArray(10, np.int64)
+
+
+def make_items(*, rewards: list[float], versions: list[int] | None = None):
+    """Items of a `Clock`, one for each reward; collected by version 0 if not said."""
+    n = len(rewards)
+    return Transition(
+        o_tm1=np.zeros((n, 1), np.float32),
+        a_tm1=np.zeros(n, np.int64),
+        r_t=np.array(rewards, np.float32),
+        discount_t=np.ones(n, np.float32),
+        o_t=np.zeros((n, 1), np.float32),
+        version=np.array(versions or [0] * n, np.int64),
+    )

@@ -1,0 +1,362 @@
+"""Actors, replay, learner, evaluator and coordinator as one program."""
+
+import json
+import logging
+import re
+import traceback
+from collections import Counter
+from pathlib import Path
+
+import jax
+import pytest
+
+from acmelike.coordinator import Goal
+from acmelike.environments import CatchFactory, make_environment_factory
+from acmelike.errors import ConfigError
+from acmelike.launchers import launch
+from acmelike.seeds import derive_seed
+from acmelike.topologies import Layout, make_actor_learner
+from agents.dqn import losses
+from agents.dqn.builder import DQNBuilder
+from agents.dqn.config import DQNConfig
+
+NUM_ENVS = 4
+
+
+def make_dqn(**settings):
+    """A DQN that is small enough to learn `Catch` in seconds."""
+    defaults = {
+        "hidden_sizes": (32,),
+        "n_step": 1,
+        "learning_rate": 3e-3,
+        "learning_rate_decay_updates": 3_000,
+        "batch_size": 32,
+        "num_updates_per_call": 8,
+        "target_update_period": 20,
+        "replay_size": 5_000,
+        "min_replay_size": 200,
+        "samples_per_insert": 16.0,
+        "epsilon_alpha": 1.0,
+    }
+    return DQNBuilder(config=DQNConfig(**(defaults | settings)))
+
+
+def make_system(
+    folder,
+    *,
+    builder=None,
+    environment="Catch",
+    num_actors=2,
+    num_eval_episodes=20,
+    seed=0,
+    **goal,
+):
+    if isinstance(environment, str):
+        environment = make_environment_factory(environment)
+    return make_actor_learner(
+        builder or make_dqn(),
+        environment,
+        Layout(
+            num_actors=num_actors,
+            num_envs_per_actor=NUM_ENVS,
+            num_eval_episodes=num_eval_episodes,
+        ),
+        Goal(**({"max_env_steps": 600, "evaluate_every": 500} | goal)),
+        seed=seed,
+        metrics=str(folder / "metrics.jsonl"),
+    )
+
+
+def run(folder, launcher="serial", **settings):
+    """Runs to the end; returns why it ended, and the records without their times."""
+    system = make_system(folder, **settings)
+    with launch(system.program, launcher) as running:
+        reason = running.wait(timeout=60)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for record in records:
+        del record["time"]
+    return reason, records
+
+
+def events(records, event):
+    return [record for record in records if record["event"] == event]
+
+
+# --- The program -----------------------------------------------------------------
+
+
+def test_its_edges(tmp_path):
+    program = make_system(tmp_path).program
+    program.validate()
+    assert set(program.edges()) == {
+        ("actor/0", "learner"),
+        ("actor/0", "replay"),
+        ("actor/1", "learner"),
+        ("actor/1", "replay"),
+        ("learner", "replay"),
+        ("coordinator", "learner"),
+        ("coordinator", "replay"),
+        ("evaluator", "coordinator"),
+    }
+
+
+def test_the_handles_are_of_its_nodes(tmp_path):
+    system = make_system(tmp_path, num_actors=3)
+    handles = (
+        system.replay,
+        system.learner,
+        *system.actors,
+        system.coordinator,
+        system.evaluator,
+    )
+    assert [system.program.entry(handle).label for handle in handles] == [
+        "replay",
+        "learner",
+        "actor/0",
+        "actor/1",
+        "actor/2",
+        "coordinator",
+        "evaluator",
+    ]
+
+
+def test_every_node_has_a_seed_of_its_own_wherever_it_stands(tmp_path):
+    def seeds(**settings):
+        entries = make_system(tmp_path, **settings).program.entries.values()
+        return {e.label: e.node.kwargs.get("seed") for e in entries}
+
+    two, three = seeds(num_actors=2), seeds(num_actors=3)
+    assert two.pop("coordinator") is None  # nothing about it is random
+    assert len(set(two.values())) == len(two) == 5
+    assert all(three[label] == seed for label, seed in two.items())
+    assert two == {label: derive_seed(0, label) for label in two}
+    assert not set(two.values()) & set(seeds(seed=1).values())
+
+
+def test_a_window_narrower_than_a_batch_is_refused(tmp_path):
+    builder = make_dqn(samples_per_insert_error=100)
+    # 8 updates of 32 items, and 16 for an insert.
+    with pytest.raises(ConfigError, match=r"narrower than a sample of 256 .* to 136"):
+        make_system(tmp_path, builder=builder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_environment_that_the_agent_cannot_act_in_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="dqn needs discrete actions"):
+        make_system(tmp_path, environment="Pendulum-v1")
+
+
+@pytest.mark.parametrize(
+    "name", ["num_actors", "num_envs_per_actor", "num_eval_episodes"]
+)
+def test_a_layout_without_one_of_its_parts_is_refused(name):
+    layout = {"num_actors": 1, "num_envs_per_actor": 1, "num_eval_episodes": 1}
+    with pytest.raises(ConfigError, match=f"{name} must be at least 1: 0"):
+        Layout(**(layout | {name: 0}))
+
+
+# --- Its runs --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_dqn_learns_catch(tmp_path, seed):
+    reason, records = run(
+        tmp_path,
+        environment=CatchFactory(rows=5, columns=5),
+        seed=seed,
+        max_env_steps=3_000,
+        evaluate_every=250,
+        stop_at_return=0.95,
+    )
+    assert reason == "the return reached 0.95 twice in a row"
+    second, end = records[-3], records[-1]
+    assert (second["event"], end["event"]) == ("evaluation", "end")
+    # Judged by other episodes, but with the parameters that reached it.
+    assert end["learner_steps"] == second["learner_steps"]
+    assert end["mean_return"] >= 0.9
+
+
+def run_catch(folder, *, seed=0):
+    # A network that no other test has, so that nothing of it is compiled before.
+    return run(
+        folder, builder=make_dqn(hidden_sizes=(31,)), seed=seed, max_env_steps=400
+    )
+
+
+@pytest.fixture(scope="module")
+def catch_run(tmp_path_factory):
+    """A serial run with seed 0: its outcome, and how often which function compiled."""
+    messages = Messages()
+    logging.getLogger("jax").addHandler(messages)
+    jax.config.update("jax_log_compiles", True)
+    try:
+        outcome = run_catch(tmp_path_factory.mktemp("run"))
+    finally:
+        jax.config.update("jax_log_compiles", False)
+        logging.getLogger("jax").removeHandler(messages)
+    found = (re.match(r"Compiling (?:jit\()?(\w+)", text) for text in messages.texts)
+    return outcome, Counter(match[1] for match in found if match)
+
+
+class Messages(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        super().__init__()
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+def test_nothing_is_compiled_again(catch_run):
+    _, num_compiled = catch_run
+    # The learner's; one for both actors and one for the evaluator, who differ in the
+    # number of their environments.
+    assert (num_compiled["update"], num_compiled["_act"]) == (1, 2)
+
+
+def test_two_serial_runs_with_one_seed_are_equal(tmp_path, catch_run):
+    outcome, _ = catch_run
+    assert run_catch(tmp_path) == outcome
+    assert events(outcome[1], "progress")[-1]["loss"] is not None  # it did learn
+
+
+def test_another_seed_is_another_run(tmp_path, catch_run):
+    outcome, _ = catch_run
+    assert run_catch(tmp_path, seed=1) != outcome
+
+
+def test_two_serial_runs_of_cartpole_are_equal(tmp_path):
+    found = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        found.append(
+            run(
+                folder,
+                environment="CartPole-v1",
+                max_env_steps=2_000,
+                num_eval_episodes=4,
+            )
+        )
+    assert found[0] == found[1]
+
+
+class CountedSteps(CatchFactory):
+    """Catch that keeps in `STEPS` every step that begins no episode."""
+
+    def __call__(self, seed):
+        environment = super().__call__(seed)
+        step = environment.step
+
+        def counted(action):
+            STEPS.append(action)  # of several threads
+            return step(action)
+
+        environment.step = counted
+        return environment
+
+
+STEPS = []
+
+
+@pytest.mark.parametrize("launcher", ["serial", "threads"])
+def test_what_is_counted_agrees(tmp_path, launcher):
+    STEPS.clear()
+    builder = make_dqn(samples_per_insert_error=600)
+    reason, records = run(
+        tmp_path,
+        launcher,
+        environment=CountedSteps(),
+        num_eval_episodes=2,
+        builder=builder,
+    )
+    assert reason == "the budget of 600 environment steps is used"
+    last, end = records[-2], records[-1]
+    assert (last["event"], end["event"]) == ("progress", "end")
+    assert last["env_steps"] == end["env_steps"] >= 600
+
+    # What the environments did beyond it: the evaluations of two episodes of nine
+    # steps, the longer of which both environments go on to, and one step of each
+    # environment that replay has not admitted.
+    evaluated = 2 * 9 * (1 + len(events(records, "evaluation")))
+    assert 0 <= len(STEPS) - evaluated - last["env_steps"] <= 2 * NUM_ENVS
+    # With one step to an item, they differ by items of an insert admitted in part.
+    assert 0 <= last["env_steps"] - last["replay_size"] < 2 * NUM_ENVS
+
+    config = builder.config
+    for record in events(records, "progress"):
+        inserted = record["replay_size"]
+        sampled = record["samples_per_insert"] * inserted
+        ahead = (
+            inserted - config.min_replay_size
+        ) * config.samples_per_insert - sampled
+        assert ahead <= 600
+        assert sampled == 0 or ahead >= -600
+    # Every item sampled was learned from, but for batches that are on their way.
+    on_their_way = round(sampled / config.batch_size) - end["learner_steps"]
+    assert 0 <= on_their_way <= 3 * config.num_updates_per_call
+
+
+def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatch):
+    """A breakpoint in the loss shows the way from the launcher to it in one stack."""
+    stacks, td_errors = [], losses.td_errors
+
+    def watched(*args, **kwargs):
+        stacks.append(traceback.extract_stack())
+        return td_errors(*args, **kwargs)
+
+    def run_in(name):
+        folder = tmp_path / name
+        folder.mkdir()
+        return run(
+            folder,
+            builder=make_dqn(
+                hidden_sizes=(),  # every operation and shape costs time of its own
+                dueling=False,
+                batch_size=4,
+                num_updates_per_call=2,
+                min_replay_size=8,
+                samples_per_insert=1.0,
+            ),
+            environment=CatchFactory(rows=3, columns=2),
+            num_eval_episodes=4,
+            max_env_steps=32,
+        )
+
+    _, compiled = run_in("compiled")
+    monkeypatch.setattr(losses, "td_errors", watched)
+    jax.config.update("jax_disable_jit", True)
+    try:
+        _, plain = run_in("plain")
+    finally:
+        jax.config.update("jax_disable_jit", False)
+
+    assert len(stacks) == plain[-1]["learner_steps"] > 2
+    way = [
+        ("node_thread.py", "_loop"),
+        ("learners/learner.py", "step"),
+        ("dqn/learner.py", "update"),
+        ("dqn/losses.py", "dqn_loss"),
+    ]
+    for stack in stacks:
+        frames = [(Path(f.filename).as_posix(), f.name) for f in stack]
+        places = [
+            next(
+                i
+                for i, (file, f) in enumerate(frames)
+                if file.endswith(end) and f == name
+            )
+            for end, name in way
+        ]
+        assert places == sorted(places)
+
+    # And it computes the same.
+    assert len(plain) == len(compiled)
+    for record, other in zip(plain, compiled, strict=True):
+        assert record == {
+            name: pytest.approx(value, rel=1e-4) if type(value) is float else value
+            for name, value in other.items()
+        }
