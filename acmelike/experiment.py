@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from acmelike.cli import complain, parse
-from acmelike.errors import ConfigError, RunTimeout
-from acmelike.metrics import NodeStatus
-from acmelike.run_folder import RunFolder, read_json_lines, write_json
+from acmelike.cli import INTERRUPTED, complain, one_line, parse, run_process
+from acmelike.errors import ConfigError, RpcClosed, RunTimeout
+from acmelike.run_folder import (
+    RunFolder,
+    create_run_folder,
+    overwrite_json,
+    read_json_lines,
+    write_json,
+)
+from acmelike.telemetry.curve import plot_curve
+from acmelike.telemetry.logs import logging_to
+from acmelike.telemetry.summary import summarize
 
 # JAX and what needs it is imported only when a run begins: `--help` and mistakes are
 # answered at once, and a Ctrl-C during the imports finds the run's folder in place.
@@ -22,7 +33,9 @@ if TYPE_CHECKING:
     from acmelike.launchers import Run
     from acmelike.topologies import ActorLearner
 
+logger = logging.getLogger("acmelike")
 PROGRESS_SECONDS = 2.0
+GRACE_SECONDS = 3.0  # For nodes to end in: less than a Ctrl-C may take in all.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +43,19 @@ class ExperimentConfig:
     """What every experiment can be told.
 
     Attributes:
-      environment: "Catch" or the id of a gymnasium environment.
+      environment: "Catch", the id of a gymnasium environment, or "module:id" for one
+        that the module registers.
       launch: "serial" (one node at a time, reproducible) or "threads".
-      num_actors: actor nodes.
-      num_envs_per_actor: environments that each actor steps as one vector.
-      seed: of everything random in the run.
-      max_env_steps: the budget in environment steps.
-      stop_at_return: end when two evaluations in a row reach this mean return.
-      evaluate_every: environment steps between evaluations.
-      num_eval_episodes: episodes of an evaluation.
-      out: the run's folder; runs/<agent>-<time> if not given.
+      num_actors: how many actor nodes.
+      num_envs_per_actor: how many environments each actor steps as one vector.
+      seed: the seed of everything random in the run; at least 0.
+      max_env_steps: the budget in environment steps, over all actors.
+      stop_at_return: end as soon as two evaluations in a row reach this mean return;
+        None to use up the budget.
+      evaluate_every: environment steps between two evaluations.
+      num_eval_episodes: episodes in an evaluation.
+      out: the folder that the run is recorded in; None for a new one in runs/, named
+        after the program and the time.
     """
 
     environment: str = "CartPole-v1"
@@ -62,10 +78,11 @@ class ExperimentConfig:
             "num_eval_episodes",
         ):
             if getattr(self, name) < 1:
-                flag = "--" + name.replace("_", "-")
-                raise ConfigError(f"{flag} must be at least 1: {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
         if self.seed < 0:
-            raise ConfigError(f"--seed must not be negative: {self.seed}")
+            raise ConfigError(f"seed must be at least 0: {self.seed}")
+        if not math.isfinite(self.stop_at_return or 0.0):
+            raise ConfigError(f"stop_at_return must be finite: {self.stop_at_return}")
 
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -79,13 +96,11 @@ def run_program(
     description: str,
 ) -> NoReturn:
     """The `__main__` of a program: runs it and exits the process with its status."""
-    # Whoever ends the process politely gets a summary, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    status = main(config_class, make_builder, name=name, description=description)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # Not sys.exit: a node that is still in a long step must not hold the process up.
-    os._exit(status)
+    # Small networks gain nothing from XLA's own threads, and the nodes lose cores.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    run_process(
+        partial(main, config_class, make_builder, name=name, description=description)
+    )
 
 
 def main(
@@ -116,71 +131,73 @@ def main(
             prog=f"python -m programs.{name}",
             description=description,
         )
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = RunFolder(config.out or f"runs/{name}-{stamp}")
-        folder.create()
+        folder = create_run_folder(config.out, name)
     except ConfigError as error:
         return complain(error)
     except SystemExit:
         return 0
     except KeyboardInterrupt:
-        return 130
-    return _Experiment(config, folder, make_builder).run()
+        return INTERRUPTED
+    return _Experiment(config, folder, make_builder, name).run()
 
 
 class _Experiment:
     """One run with a folder, whose summary is right however it ends."""
 
     def __init__(
-        self, config: Any, folder: RunFolder, make_builder: Callable[..., Any]
+        self,
+        config: Any,
+        folder: RunFolder,
+        make_builder: Callable[..., Any],
+        name: str,
     ):
         self._config, self._folder, self._make_builder = config, folder, make_builder
         self._started = time.perf_counter()
-        self._agent: str | None = None
+        self._agent = name  # Until the builder says.
         self._run: Run | None = None
-        self._status: Mapping[str, NodeStatus] = {}
 
     def run(self) -> int:
         try:
+            try:
+                self._begin()
+                with logging_to(self._folder.log):
+                    self._train()
+                return 0
+            except ConfigError as error:
+                self._folder.discard()
+                return complain(error)
+            except Exception as error:
+                return self._fail(one_line(error))
+        except KeyboardInterrupt:
+            return self._interrupt()
+
+    def _begin(self) -> None:
+        try:
             # What it says if the process is killed before it can say anything else.
             self._summarize("interrupted")
-            self._train()
-            self._summarize("completed")
-            return 0
-        except ConfigError as error:
-            self._folder.discard()
-            return complain(error)
-        except KeyboardInterrupt:
-            self._end("interrupted", "interrupted")
-            return 130
-        except Exception as error:
-            self._end("failed", str(error) or type(error).__name__)
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        except OSError as error:
+            raise self._folder.refusal(error) from None
 
     def _train(self) -> None:
         config, folder = self._config, self._folder
-        from acmelike.launchers import check_launcher
+        from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
-        # Small networks gain nothing from XLA's own threads, and the nodes lose cores.
-        os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-        from acmelike.launchers import launch
-        from acmelike.telemetry.logs import logging_to
-
         system = self._build()
         write_json(folder.config, asdict(config))
-        with logging_to(folder.log):
-            self._run = launch(system.program, config.launch)
-            with self._run:
-                reason = self._watch(self._run, system)
-                self._status = self._run.status()
+        _say(
+            f"{self._agent} on {config.environment}, launched by {config.launch}, "
+            f"seed {config.seed}; the run is recorded in {folder.path}"
+        )
+        self._run = launch(system.program, config.launch, grace_seconds=GRACE_SECONDS)
+        with self._run:
+            reason = self._watch(self._run, system)
+        self._plot(self._summarize("interrupted"))  # Unless the plot is made too.
         summary = self._summarize("completed")
-        self._plot()
-        print(
+        _say(
             f"{reason}: return {summary['final_return']:.1f} over "
-            f"{config.num_eval_episodes} episodes after {summary['env_steps']:,} "
-            f"environment steps, {summary['wall_seconds']:.1f} s; see {folder.path}"
+            f"{config.num_eval_episodes} episodes after {_extent(summary)}; "
+            f"see {folder.path}"
         )
 
     def _build(self) -> ActorLearner:
@@ -214,24 +231,37 @@ class _Experiment:
         """Prints a line every few seconds until the run ends; returns why it did."""
         from acmelike.telemetry.progress_line import ProgressLine
 
-        line, coordinator = ProgressLine(), run.client(system.coordinator)
+        line, coordinator = ProgressLine(self._started), run.client(system.coordinator)
         while True:
-            try:
+            with suppress(RunTimeout):
                 return run.wait(timeout=PROGRESS_SECONDS)
-            except RunTimeout:
-                print(line.text(coordinator.progress(), run.status()), flush=True)
+            with suppress(RpcClosed):  # It ended meanwhile, and `wait` says how.
+                status = run.status()
+                progress = None
+                if status["coordinator"].phase != "starting":
+                    progress = coordinator.progress()
+                _say(line.text(progress, status))
 
-    def _end(self, status: str, why: str) -> None:
-        """Ends a run that did not end well."""
-        if self._run is not None:
-            self._run.stop(why)
-            self._status = self._run.status()
-        self._summarize(status, error=why)
+    def _fail(self, why: str) -> int:
+        where = f"see {self._folder.log}"
+        try:
+            self._summarize("failed", error=why)
+        except OSError as error:
+            where += f"; its summary could not be written: {error.strerror}"
+        print(f"error: {why}; {where}", file=sys.stderr)
+        return 1
+
+    def _interrupt(self) -> int:
+        with suppress(OSError):  # The summary says so since the beginning.
+            summary = self._summarize("interrupted")
+            print(f"interrupted after {_extent(summary)}; see {self._folder.path}")
+        return INTERRUPTED
 
     def _summarize(self, status: str, **more: Any) -> dict[str, Any]:
-        from acmelike.telemetry.summary import summarize
-
-        config = self._config
+        config, nodes = self._config, self._run.status() if self._run else {}
+        lines: list[dict[str, Any]] = []
+        with suppress(OSError, ValueError):  # The records may be what failed.
+            lines = read_json_lines(self._folder.metrics)
         summary = {
             "status": status,
             "agent": self._agent,
@@ -239,19 +269,40 @@ class _Experiment:
             "launcher": config.launch,
             "seed": config.seed,
             "wall_seconds": time.perf_counter() - self._started,
-            **summarize(read_json_lines(self._folder.metrics), self._status),
+            **summarize(lines, nodes),
             **more,
         }
-        write_json(self._folder.summary, summary)
+        try:
+            write_json(self._folder.summary, summary)
+        except OSError:
+            if not self._folder.summary.exists():
+                raise
+            overwrite_json(self._folder.summary, summary)
         return summary
 
-    def _plot(self) -> None:
-        from acmelike.telemetry.curve import plot_curve
-
+    def _plot(self, summary: Mapping[str, Any]) -> None:
         config = self._config
         plot_curve(
             read_json_lines(self._folder.metrics),
             self._folder.curve,
-            title=f"{self._agent} on {config.environment}, seed {config.seed}",
+            title=f"{self._agent} on {config.environment}",
+            subtitle=(
+                f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "
+                f"(budget {config.max_env_steps:,}) in {summary['wall_seconds']:.0f} s"
+            ),
             target=config.stop_at_return,
         )
+
+
+def _say(line: str) -> None:
+    """Tells the user, and the log."""
+    print(line, flush=True)
+    logger.info("%s", line.strip())
+
+
+def _extent(summary: Mapping[str, Any]) -> str:
+    """How long a run was."""
+    return (
+        f"{summary['env_steps']:,} environment steps, "
+        f"{summary['learner_steps']:,} updates, {summary['wall_seconds']:.1f} s"
+    )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
-import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from acmelike.errors import ConfigError
+
+
+class FolderTaken(ConfigError):
+    """The folder already holds a run."""
 
 
 class RunFolder:
@@ -20,6 +27,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self._made: list[Path] = []
 
     config = property(lambda self: self.path / "config.json")
     metrics = property(lambda self: self.path / "metrics.jsonl")
@@ -28,40 +36,92 @@ class RunFolder:
     log = property(lambda self: self.path / "logs" / "run.log")
 
     def create(self) -> None:
-        """Makes the folder.
+        """Makes the folder, and in it the log, which marks it as this run's.
 
         Raises:
-          ConfigError: it already holds a run, or cannot be written.
+          FolderTaken: it already holds a run.
+          ConfigError: it cannot be written.
         """
-        for file in (self.config, self.metrics, self.summary):
-            if file.exists():
-                raise ConfigError(f"{self.path} already holds a run ({file.name})")
+        for file in (self.config, self.metrics, self.summary, self.log):
+            if os.path.lexists(file):
+                raise FolderTaken(f"{self.path} already holds a run ({file.name})")
+        folders = (self.log.parent, *self.log.parent.parents)
+        self._made = [folder for folder in folders if not os.path.lexists(folder)]
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            self.log.touch()
         except OSError as error:
-            reason = error.strerror
-            raise ConfigError(f"cannot write to {self.path}: {reason}") from None
+            self._remove_folders()
+            raise self.refusal(error) from None
+        try:
+            self.log.open("x").close()
+        except FileExistsError:  # Another run was as quick as this one.
+            raise FolderTaken(f"{self.path} already holds a run") from None
+        except OSError as error:
+            self._remove_folders()
+            raise self.refusal(error) from None
 
     def discard(self) -> None:
-        """Takes back what `create` made, as the run never started."""
-        shutil.rmtree(self.log.parent, ignore_errors=True)
-        self.summary.unlink(missing_ok=True)
-        if self.path.exists() and not any(self.path.iterdir()):
-            self.path.rmdir()
+        """Takes back what was made in a folder of this run, as it never started."""
+        for file in (self.config, self.summary, self.log):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+        self._remove_folders()
+
+    def refusal(self, error: OSError) -> ConfigError:
+        """What to tell a user whose folder cannot be written."""
+        return ConfigError(f"cannot write to {self.path}: {error.strerror}")
+
+    def _remove_folders(self) -> None:
+        for folder in self._made:
+            with suppress(OSError):  # It was never made, or others use it too.
+                folder.rmdir()
+
+
+def create_run_folder(path: str | None, name: str) -> RunFolder:
+    """Makes a run's folder; without a path, a new one that says what and when.
+
+    Raises:
+      ConfigError: it already holds a run, or cannot be written.
+    """
+    if path:
+        folder = RunFolder(path)
+        folder.create()
+        return folder
+    now = time.strftime(f"runs/{name}-%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        folder = RunFolder(now if number == 1 else f"{now}-{number}")
+        with suppress(FolderTaken):  # By a run that began in the same second.
+            folder.create()
+            break
+    return folder
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file that is always whole: aside, then renamed."""
     aside = path.with_name(path.name + ".tmp")
-    aside.write_text(json.dumps(value, indent=2) + "\n")
-    aside.replace(path)
+    try:
+        aside.write_text(json.dumps(value, indent=2) + "\n")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def overwrite_json(path: Path, value: Any) -> None:
+    """Writes a JSON file over the old one, for a disk with no room for both."""
+    with path.open("r+b", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.write((json.dumps(value, indent=2) + "\n").encode().ljust(size))
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
-    """Adds one line to a JSON-lines file, in one write."""
-    with path.open("a") as file:
-        file.write(json.dumps(value) + "\n")
+    """Adds one line to a JSON-lines file, whole or not at all."""
+    line = (json.dumps(value) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        if file.write(line) != len(line):  # As on a disk that has just become full.
+            file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -185,10 +185,12 @@ class Run:
         threads = [*self._threads, *([self._watch] if self._watch else [])]
         for thread in threads:
             thread.join(max(0.0, limit - time.monotonic()))
-        for node in self._threads:
-            if node.is_alive():
-                logger.warning(
-                    "%s still runs %.0f s after the end of the run",
-                    node.metrics.status(num_calls=0, parked=()),
-                    self._grace_seconds,
-                )
+        left = [node for node in self._threads if node.is_alive()]
+        # Under `serial` the others only wait for the turn of the one that works.
+        working = [node for node in left if node.metrics.phase == "working"]
+        for node in working or left:
+            logger.warning(
+                "%s still runs %.0f s after the end of the run",
+                node.metrics.status(num_calls=0, parked=()),
+                self._grace_seconds,
+            )

@@ -7,12 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from acmelike.errors import ConfigError, NodeFailed
+
+
+class _LogFile(logging.FileHandler):
+    """A file that a full disk may cut short, without a word on the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Writes the log, tracebacks included, to a file while the block runs."""
+    """Writes the log, tracebacks included, to a file while the block runs.
+
+    An error that leaves the block is logged too.
+    """
     logger = logging.getLogger("acmelike")
-    file = logging.FileHandler(path)
+    file = _LogFile(path)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler()
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
@@ -25,9 +37,17 @@ def logging_to(path: Path) -> Iterator[None]:
         logger.addHandler(handler)
     try:
         yield
+    except (ConfigError, NodeFailed):
+        raise  # The user's mistake, which is told; or logged where it happened.
+    except Exception as error:
+        logger.error("the run failed: %s", error, exc_info=True)
+        raise
     finally:
         for handler in (file, terminal):
             logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
-        file.close()
+        try:
+            file.close()
+        except OSError:
+            pass

@@ -1,0 +1,61 @@
+"""Environments that go wrong, for `--environment tests.programs.broken_envs:<id>`."""
+
+import functools
+import threading
+
+import gymnasium
+import numpy as np
+
+
+class Walk(gymnasium.Env):
+    """Goes on for 10 steps and pays 1 for each."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    reward = 1.0
+
+    def reset(self, *, seed=None, options=None):
+        self._num_steps = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self._num_steps += 1
+        return np.zeros(3, np.float32), self.reward, self._num_steps == 10, False, {}
+
+
+class Raises(Walk):
+    def step(self, action):
+        raise ValueError("the wheel came off\nand rolled away")
+
+
+class WrongShape(Walk):
+    def step(self, action):
+        _, *others = super().step(action)
+        return np.zeros(4, np.float32), *others
+
+
+class Overflows(Walk):
+    """Pays what is finite, but whose loss is not."""
+
+    reward = 1e38
+
+
+@functools.cache
+def say_once(line):
+    print(line, flush=True)
+
+
+class Endless(Walk):
+    """Never ends an episode, and says once of each node that it steps it."""
+
+    def __init__(self):
+        say_once(f"{threading.current_thread().name} makes it")
+
+    def step(self, action):
+        say_once(f"{threading.current_thread().name} steps it")
+        self._num_steps = 0
+        return super().step(action)
+
+
+for kind in (Walk, Raises, WrongShape, Overflows, Endless):
+    gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -1,0 +1,224 @@
+"""The program as a process: its exit statuses, its words, and what signals do to it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from acmelike.cli import flags_of
+from acmelike.experiment import ExperimentConfig
+from agents.dqn.config import DQNConfig
+from programs.dqn import Config
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    *("--max-env-steps", "300", "--num-eval-episodes", "2"),
+    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
+]
+ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
+DOCUMENTATION = ExperimentConfig.__doc__ + DQNConfig.__doc__
+
+
+def command(*args, python=()):
+    return [sys.executable, *python, "-m", "programs.dqn", *map(str, args)]
+
+
+def run(*args, python=()):
+    return subprocess.run(
+        command(*args, python=python), cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+# --- What it says -----------------------------------------------------------------
+
+
+def test_help_explains_every_flag_within_80_columns_and_without_jax(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = run("--help", python=["-X", "importtime"])
+    assert ended.returncode == 0
+    assert not re.search(r"\| +(jax|gymnasium|matplotlib)$", ended.stderr, re.M)
+    assert all(len(line) <= 80 for line in ended.stdout.splitlines())
+    text = " ".join(ended.stdout.replace("│", " ").split())
+    documented = dict(re.findall(r"^ +(\w+): (.+)$", DOCUMENTATION, re.M))
+    for flag in flags_of(Config):
+        name = re.sub(r"^--(\w+\.)?(no-)?", "", flag).replace("-", "_")
+        assert flag in text
+        assert documented[name] in text
+
+
+def test_a_run_that_ends_well(tmp_path):
+    out = tmp_path / "runs" / "x"
+    args = ["--environment", "Catch", "--max-env-steps", "100"]
+    ended = run(*SMALL, *args, "--out", out)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    first, *_, last = ended.stdout.splitlines()
+    assert first.startswith("dqn on Catch, launched by threads, seed 0;")
+    for words in ("budget of 100", "return ", "environment steps", " s;", str(out)):
+        assert words in last
+    assert summary(out)["status"] == "completed"
+
+
+@pytest.mark.parametrize("args", [["--num-actors", "0"], ["--lunch", "threads"]])
+def test_a_mistake_is_one_line_and_status_2(tmp_path, args):
+    ended = run(*args, "--out", tmp_path / "x")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(r"error: .+\n", ended.stderr)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_node_that_fails_is_one_line_and_status_1(tmp_path):
+    environment = "tests.programs.broken_envs:Raises-v0"
+    ended = run(*SMALL, "--environment", environment, "--out", tmp_path)
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        r"error: node 'actor/\d' failed in its step: EnvironmentFault: "
+        r"environment 0 raised ValueError in step: the wheel came off; "
+        rf"see {tmp_path}/logs/run.log\n",
+        ended.stderr,
+    )
+
+
+# --- What signals do --------------------------------------------------------------
+
+
+class Started:
+    """The program in an endless environment, up to a line that it prints."""
+
+    def __init__(self, folder, *args, until):
+        self.folder = folder
+        self._process = subprocess.Popen(
+            command(*SMALL, *ENDLESS, "--out", folder, *args),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert any(until in line for line in self._process.stdout), "it never said so"
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def wait_for_reply(self):
+        assert "once more ends it at once" in self._process.stderr.readline()
+
+    def check_interrupted(self, *, within):
+        began = time.monotonic()
+        _, errors = self._process.communicate()
+        assert time.monotonic() - began < within
+        assert self._process.returncode == 130
+        assert "Traceback" not in errors
+        assert summary(self.folder)["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("until", "launcher", "number"),
+    [
+        ("MainThread makes it", "threads", signal.SIGINT),  # JAX is imported next.
+        ("is recorded in", "serial", signal.SIGINT),  # The nodes begin.
+        ("is recorded in", "threads", signal.SIGTERM),
+        ("node actor/0 steps it", "serial", signal.SIGTERM),
+        ("node actor/0 steps it", "threads", signal.SIGINT),
+    ],
+)
+def test_a_signal_interrupts(tmp_path, until, launcher, number):
+    program = Started(tmp_path, "--launch", launcher, until=until)
+    program.send(number)
+    program.check_interrupted(within=5)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "evaluate_every"),
+    [
+        ("threads", 1_000),  # It is the final evaluation.
+        pytest.param("serial", 1_000, marks=pytest.mark.slow),
+        pytest.param("threads", 100, marks=pytest.mark.slow),
+        pytest.param("serial", 100, marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_every):
+    args = ["--launch", launcher, "--evaluate-every", evaluate_every]
+    program = Started(tmp_path, *args, until="node evaluator steps it")
+    program.send(signal.SIGINT)
+    program.check_interrupted(within=5)
+
+
+def test_the_second_signal_ends_it_at_once(tmp_path):
+    program = Started(tmp_path, until="node evaluator steps it")
+    program.send(signal.SIGINT)
+    program.wait_for_reply()
+    program.send(signal.SIGINT)
+    program.check_interrupted(within=1)
+
+
+def interrupted(script, folder):
+    """What a process says whose `main` interrupts itself, as the script has it."""
+    (folder / "script.py").write_text(script)
+    ended = subprocess.run(
+        [sys.executable, folder / "script.py"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    return ended.stdout
+
+
+def test_a_signal_is_not_lost_in_a_callback_that_drops_exceptions(tmp_path):
+    script = """
+import gc, os, signal, threading
+from acmelike.cli import run_process
+
+def interrupt(phase, info):
+    if phase == "start":
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(100):
+            pass
+
+def main():
+    gc.callbacks.append(interrupt)
+    gc.collect()
+    gc.callbacks.clear()
+    try:
+        threading.Event().wait(4)
+    except KeyboardInterrupt:
+        print("here")
+        return 130
+
+run_process(main)
+"""
+    assert interrupted(script, tmp_path) == "here\n"
+
+
+def test_a_signal_does_not_raise_in_an_import(tmp_path):
+    module = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100):
+        pass
+except KeyboardInterrupt:
+    print("A C extension could have crashed.", flush=True)
+"""
+    (tmp_path / "extension.py").write_text(module)
+    script = """
+from acmelike.cli import run_process
+
+def main():
+    import extension
+
+run_process(main)
+"""
+    assert interrupted(script, tmp_path) == ""

@@ -1,0 +1,208 @@
+"""What people see of a run: the log, the progress line, the summary, the curve."""
+
+import logging
+
+import pytest
+
+from acmelike.coordinator import Progress
+from acmelike.errors import NodeFailed
+from acmelike.metrics import NodeStatus
+from acmelike.telemetry.curve import plot_curve
+from acmelike.telemetry.logs import logging_to
+from acmelike.telemetry.progress_line import ProgressLine
+from acmelike.telemetry.summary import summarize
+
+
+def status(label, *, waited=None, worked=0.0, phase="working", waits_for=""):
+    return NodeStatus(
+        label=label,
+        phase=phase,
+        waits_for=waits_for,
+        num_steps=0,
+        num_calls=0,
+        worked_seconds=worked,
+        waited_seconds=waited or {},
+        parked=(),
+    )
+
+
+def by_label(*nodes):
+    return {node.label: node for node in nodes}
+
+
+# --- The progress line ------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that have passed, to be set."""
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    return now
+
+
+def test_a_line_has_counts_rates_returns_and_who_waits(clock):
+    line = ProgressLine(98.0)
+    clock[0] += 2
+    before = by_label(
+        status("actor/0", waited={"replay.insert": 1.0}),
+        status("actor/1", waited={"replay.insert": 0.0}),
+        status("learner", waited={"replay.sample": 0.1}),
+        status("evaluator", waited={"coordinator.next_evaluation": 2.0}),
+    )
+    first = line.text(Progress(1_000, 200, None, None), before)
+    assert first == (
+        "   4.0 s | 1,000 steps, 500/s | 200 updates, 100/s"
+        " | actors wait 25% for replay.insert"
+    )
+    clock[0] += 2
+    after = by_label(
+        status("actor/0", waited={"replay.insert": 1.0}),
+        status("actor/1", waited={"replay.insert": 0.0}),
+        status("learner", waited={"replay.sample": 1.1}),
+    )
+    second = line.text(Progress(21_000, 2_200, 13.84, 60.0), after)
+    assert second == (
+        "   6.0 s | 21,000 steps, 10,000/s | 2,200 updates, 1,000/s"
+        " | return 13.8, best 60.0 | learner waits 50% for replay.sample"
+    )
+
+
+def test_a_line_says_what_the_start_is_about(clock):
+    line = ProgressLine(100.0)
+    clock[0] += 2
+    nodes = by_label(
+        status("actor/0", phase="waiting", waits_for="learner.next_parameters: why"),
+        status("learner", phase="starting"),
+    )
+    starting = (
+        "   2.0 s | starting: learner is being made; "
+        "actor/0 waits for learner.next_parameters: why"
+    )
+    assert line.text(None, nodes) == starting
+    assert line.text(Progress(0, 0, None, None), nodes) == starting
+
+
+def test_a_line_says_why_there_are_no_updates(clock):
+    line = ProgressLine(100.0)
+    clock[0] += 2
+    compiling = line.text(Progress(8, 0, None, None), by_label(status("learner")))
+    assert "no updates yet: learner is in its first step, which compiles" in compiling
+    clock[0] += 2
+    waiting = status("learner", phase="waiting", waits_for="replay.sample: 8 of 50")
+    filling = line.text(Progress(8, 0, None, None), by_label(waiting))
+    assert "no updates yet: learner waits for replay.sample: 8 of 50" in filling
+
+
+# --- The summary ------------------------------------------------------------------
+
+
+def test_a_summary_of_records():
+    lines = [
+        {"event": "progress", "env_steps": 5, "time": {"seconds": 0.0}},
+        {"event": "evaluation", "mean_return": 9.0},
+        {
+            "event": "progress",
+            "env_steps": 100,
+            "learner_steps": 50,
+            "samples_per_insert": 3.5,
+            "staleness_mean": 7.25,
+            "time": {"seconds": 2.0},
+        },
+        {"event": "end", "mean_return": 8.0},
+    ]
+    nodes = by_label(
+        status("actor/0", worked=1.0, waited={"a": 1.0, "b": 2.0}),
+        status("actor/1", worked=3.0, waited={"a": 1.0}),
+        status("learner", worked=9.0, waited={"a": 1.0}),
+        status("evaluator", worked=0.0, waited={"a": 1.0}),
+    )
+    assert summarize(lines, nodes) == {
+        "env_steps": 100,
+        "learner_steps": 50,
+        "final_return": 8.0,
+        "best_return": 9.0,
+        "env_steps_per_second": 50.0,
+        "learner_steps_per_second": 25.0,
+        "learner_idle_fraction": 0.1,
+        "actor_blocked_fraction": 0.5,
+        "samples_per_insert": 3.5,
+        "staleness_mean": 7.25,
+    }
+
+
+def test_a_summary_of_a_run_that_did_not_end_has_no_final_return():
+    told = summarize([{"event": "evaluation", "mean_return": 9.0}], {})
+    assert (told["final_return"], told["best_return"]) == (None, 9.0)
+
+
+def test_a_summary_of_nothing():
+    told = summarize([], {})
+    assert (told["env_steps"], told["env_steps_per_second"]) == (0, 0.0)
+
+
+# --- The curve --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [None, 475.0])
+@pytest.mark.parametrize("num_evaluations", [1, 5])
+def test_a_curve_is_drawn(tmp_path, target, num_evaluations):
+    lines = [{"event": "progress", "env_steps": 1}]
+    for number in range(num_evaluations):
+        lines.append(
+            {
+                "event": "end" if number == num_evaluations - 1 else "evaluation",
+                "env_steps": 1_000 * number,
+                "mean_return": 20.0 * number,
+                "std_return": 3.0,
+                "num_episodes": 20,
+            }
+        )
+    path = tmp_path / "curve.png"
+    plot_curve(lines, path, title="dqn", subtitle="seed 0", target=target)
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_curve_that_cannot_be_written_leaves_nothing(tmp_path):
+    path = tmp_path / "curve.png"
+    path.mkdir()
+    line = {"env_steps": 1, "mean_return": 2, "std_return": 3, "num_episodes": 4}
+    with pytest.raises(OSError):
+        plot_curve([{"event": "end", **line}], path, title="", subtitle="", target=None)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- The log ----------------------------------------------------------------------
+
+
+def test_everything_is_in_the_file_and_warnings_are_told(tmp_path, capsys):
+    logger = logging.getLogger("acmelike")
+    with logging_to(tmp_path / "run.log"):
+        logger.info("of interest")
+        logger.warning("of concern")
+        logger.error("of the end")
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "WARNING: of concern\n")
+    text = (tmp_path / "run.log").read_text()
+    for words in ("INFO of interest", "WARNING of concern", "ERROR of the end"):
+        assert words in text
+
+
+def test_an_error_that_leaves_the_block_is_in_the_file(tmp_path):
+    with pytest.raises(ZeroDivisionError), logging_to(tmp_path / "run.log"):
+        print(1 / 0)
+    text = (tmp_path / "run.log").read_text()
+    assert "division by zero" in text and "Traceback" in text
+
+
+def test_a_node_that_failed_is_not_logged_again(tmp_path):
+    with pytest.raises(NodeFailed), logging_to(tmp_path / "run.log"):
+        raise NodeFailed("actor", "step", ValueError())
+    assert (tmp_path / "run.log").read_text() == ""
+
+
+def test_a_full_disk_does_not_fill_the_terminal(capsys):
+    with logging_to("/dev/full"):
+        logging.getLogger("acmelike").info("of interest")
+    assert capsys.readouterr().err == ""
