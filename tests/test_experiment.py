@@ -135,7 +135,7 @@ def test_the_process_is_left_as_it_was(tmp_path):
         (["--stop-at-return", "nan"], "--stop-at-return must be finite: nan"),
         (["--agent.n-step", "0"], "--agent.n-step must be at least 1: 0"),
         (["--agent.learning-rate", "0"], "--agent.learning-rate must be"),
-        (["--agent.samples-per-insert-error", "5"], "got 5"),
+        (["--agent.error-buffer", "5"], "got 5"),
         (["--agent.lerning-rate", "1"], "did you mean '--agent.learning-rate'?"),
         (["--num-actors", "two"], "--num-actors"),
         (["stray"], "stray"),
@@ -154,7 +154,7 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(
 
 
 def test_a_limiter_window_narrower_than_the_batch_is_refused(tmp_path, capsys):
-    args = ["--environment", "CartPole-v1", "--agent.samples-per-insert-error", "40"]
+    args = ["--environment", "CartPole-v1", "--agent.error-buffer", "40"]
     assert dqn(tmp_path / "x", *args, "--agent.batch-size", "64") == 2
     assert "narrower than a sample of 128 items" in capsys.readouterr().err
 

@@ -51,7 +51,9 @@ class DQNBuilder:
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """One table of n-step transitions."""
         config = self.config
-        error = config.samples_per_insert_error or 2.0 * self.batch_size
+        error_buffer = config.error_buffer or max(
+            2.0 * self.batch_size, config.samples_per_insert
+        )
         return TableConfig(
             name="transitions",
             signature=transition_signature(spec),
@@ -64,7 +66,7 @@ class DQNBuilder:
             rate_limiter=SamplesPerInsert(
                 ratio=config.samples_per_insert,
                 min_size=config.min_replay_size,
-                error_buffer=error,
+                error_buffer=error_buffer,
             ),
         )
 

@@ -34,8 +34,8 @@ class DQNConfig:
       min_replay_size: transitions before the first update.
       samples_per_insert: transitions sampled for each one inserted; divided by
         batch_size, that is updates per environment step.
-      samples_per_insert_error: how far the sampled transitions may be ahead of or
-        behind that ratio before learner or actors wait; 0 for two calls' worth.
+      error_buffer: how far the transitions sampled may be ahead of or behind that
+        ratio before learner or actors wait; 0 for two calls' worth.
       epsilon: exploration of the most curious environment.
       epsilon_alpha: how fast it falls over the environments: environment i of N acts
         at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
@@ -60,7 +60,7 @@ class DQNConfig:
     replay_size: int = 100_000
     min_replay_size: int = 1_000
     samples_per_insert: float = 32.0
-    samples_per_insert_error: float = 0.0
+    error_buffer: float = 0.0
     epsilon: float = 0.4
     epsilon_alpha: float = 7.0
 
@@ -73,7 +73,7 @@ class DQNConfig:
             "learning_rate_decay_updates": 1,
             "replay_size": 1,
             "min_replay_size": 1,
-            "samples_per_insert_error": 0,
+            "error_buffer": 0,
             "epsilon_alpha": 0,
             "priority_exponent": 0,
             "importance_exponent": 0,

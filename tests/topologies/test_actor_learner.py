@@ -135,7 +135,7 @@ def test_every_node_has_a_seed_of_its_own_wherever_it_stands(tmp_path):
 
 
 def test_a_window_narrower_than_a_batch_is_refused(tmp_path):
-    builder = make_dqn(samples_per_insert_error=100)
+    builder = make_dqn(error_buffer=100)
     # 8 updates of 32 items, and 16 for an insert.
     with pytest.raises(ConfigError, match=r"narrower than a sample of 256 .* to 136"):
         make_system(tmp_path, builder=builder)
@@ -265,7 +265,7 @@ STEPS = []
 @pytest.mark.parametrize("launcher", ["serial", "threads"])
 def test_what_is_counted_agrees(tmp_path, launcher):
     STEPS.clear()
-    builder = make_dqn(samples_per_insert_error=600)
+    builder = make_dqn(error_buffer=600)
     reason, records = run(
         tmp_path,
         launcher,

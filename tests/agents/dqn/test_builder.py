@@ -41,9 +41,7 @@ def test_the_table_is_as_the_settings_say():
 
 
 def test_uniform_sampling_and_a_window_of_ones_own():
-    table = make_builder(prioritized=False, samples_per_insert_error=99).make_table(
-        SPEC
-    )
+    table = make_builder(prioritized=False, error_buffer=99).make_table(SPEC)
     assert table.sampler == Uniform()
     assert table.rate_limiter.error_buffer == 99
 

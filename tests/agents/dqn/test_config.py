@@ -36,7 +36,7 @@ def test_the_defaults_are_accepted():
         ("replay_size", 0),
         ("min_replay_size", 0),
         ("samples_per_insert", 0.0),
-        ("samples_per_insert_error", -1.0),
+        ("error_buffer", -1.0),
         ("epsilon", 1.1),
         ("epsilon_alpha", -1.0),
     ],
