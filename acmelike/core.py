@@ -17,6 +17,7 @@ from typing import Any, Concatenate, Generic, NoReturn, Protocol, TypeVar, cast
 from typing_extensions import ParamSpec
 
 from acmelike.errors import NotReady, RunStopped
+from acmelike.leaf import refuse_inside_leaf
 from acmelike.metrics import NodeMetrics
 
 P = ParamSpec("P")
@@ -157,6 +158,7 @@ def sleep(seconds: float | None, reason: str) -> None:
       RpcClosed: the run ended.
       NotReady: outside a run, where nobody else would make progress meanwhile.
     """
+    refuse_inside_leaf("sleep")
     context = current_context()
     if context is None:
         raise NotReady(f"would sleep for {seconds} s: {reason}")

@@ -8,9 +8,11 @@ AcmelikeError
 |-- RpcError               a call over an edge
 |   |-- RpcTimeout         its deadline passed
 |   |-- RpcClosed          the run ended before it could proceed
+|   |-- RpcFailed          it raised what cannot be raised here
 |   `-- NoSuchMethod       the node's class has no such public method
 |-- RunError               a launched program
 |   |-- NodeFailed         a node raised
+|   |-- ProcessDied        a node's process ended of itself
 |   |-- Deadlock           every node waits and nothing can wake one
 |   `-- RunTimeout         it did not end in time
 |-- EnvironmentFault       an environment that breaks its own specification
@@ -57,6 +59,10 @@ class RpcClosed(RpcError):
     """A call that ended because its run did."""
 
 
+class RpcFailed(RpcError):
+    """A method of another process raised an error whose type is not known here."""
+
+
 class NoSuchMethod(RpcError, AttributeError):
     """A call of a public method that the node's service does not have."""
 
@@ -83,6 +89,10 @@ class NodeFailed(RunError):
         notes = "".join(f" ({note})" for note in getattr(cause, "__notes__", ()))
         text = f"{type(cause).__name__}: {cause}".rstrip(": ")
         return f"node '{self.label}' failed in its {self.where}: {text}{notes}"
+
+
+class ProcessDied(RunError):
+    """A node's process ended, or was killed, before the run did."""
 
 
 class Deadlock(RunError):

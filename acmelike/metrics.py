@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Wait(Protocol):
@@ -25,6 +26,20 @@ class Wait(Protocol):
         """When the wait ends of itself, or None."""
 
 
+class ParkedCall(NamedTuple):
+    """A call that waits at a node.
+
+    Attributes:
+      caller: the label of the node that made it, or "outside".
+      method: what it called.
+      reason: why it has to wait, in the words of the guard.
+    """
+
+    caller: str
+    method: str
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
     """One node at one moment.
@@ -38,7 +53,10 @@ class NodeStatus:
       num_calls: calls that it has answered.
       worked_seconds: spent in its steps, without waiting.
       waited_seconds: spent waiting, by what it waited for, the present wait included.
-      parked: the calls that wait at it, with their reasons, in order of arrival.
+      parked: the calls that wait at it, in order of arrival.
+      is_timed: whether its present wait ends of itself.
+      process: the id of the process that it is in.
+      memory_bytes: resident, of that process; shared by the nodes in it.
     """
 
     label: str
@@ -48,7 +66,10 @@ class NodeStatus:
     num_calls: int
     worked_seconds: float
     waited_seconds: Mapping[str, float]
-    parked: tuple[str, ...]
+    parked: tuple[ParkedCall, ...]
+    is_timed: bool
+    process: int
+    memory_bytes: int
 
     @property
     def waiting_fraction(self) -> float:
@@ -101,7 +122,9 @@ class NodeMetrics:
             before = self.waited_seconds.get(wait.target, 0.0)
             self.waited_seconds[wait.target] = before + spent
 
-    def status(self, *, num_calls: int, parked: tuple[str, ...]) -> NodeStatus:
+    def status(
+        self, *, num_calls: int, parked: tuple[ParkedCall, ...], memory_bytes: int
+    ) -> NodeStatus:
         """What the counters say now."""
         wait, waited = self.waits_for, dict(self.waited_seconds)
         waits_for = ""
@@ -118,4 +141,16 @@ class NodeMetrics:
             worked_seconds=self.worked_seconds,
             waited_seconds=waited,
             parked=parked,
+            is_timed=wait is not None and wait.deadline is not None,
+            process=os.getpid(),
+            memory_bytes=memory_bytes,
         )
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

@@ -13,7 +13,7 @@ PRODUCT = ("acmelike", "agents", "programs")
 
 # --- The layering: a part of acmelike, and the parts it may import ----------------
 
-CORE = {"errors", "types", "metrics", "core", "seeds", "run_folder"}
+CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder"}
 DATA = CORE | {"environments", "replay", "adders"}
 ACTING = DATA | {"agent", "learners", "coordinator", "actors"}
 NETWORK = CORE | {"graph", "rpc", "launchers"}
@@ -23,7 +23,8 @@ LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "metrics": {"errors"},
-    "core": {"errors", "metrics"},
+    "leaf": {"errors"},
+    "core": {"errors", "metrics", "leaf"},
     "seeds": set(),
     "run_folder": {"errors"},
     # Programs and how they run; nothing of learning.

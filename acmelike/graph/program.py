@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from acmelike.errors import GraphError
@@ -63,12 +63,17 @@ class Entry:
       node: what will be constructed.
       group: the group it was added in, or None.
       process: the name of the process that it shares with others, or None for its own.
+      num_cpus: the cores that it keeps busy; where it has a process, XLA and BLAS get
+        no more threads than that.
+      variables: of the environment, where it has a process.
     """
 
     label: str
     node: Node[Any]
     group: str | None
     process: str | None
+    num_cpus: int = 1
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Program:
@@ -88,7 +93,13 @@ class Program:
         self._process: str | None = None
 
     def add_node(
-        self, node: Node[T], *, label: str | None = None, fulfils: T | None = None
+        self,
+        node: Node[T],
+        *,
+        label: str | None = None,
+        fulfils: T | None = None,
+        num_cpus: int = 1,
+        variables: Mapping[str, str] | None = None,
     ) -> T:
         """Adds a node and returns its handle, which the type checker takes for a `T`.
 
@@ -97,6 +108,8 @@ class Program:
           label: the node's name; within `group("actor")` "x" becomes "actor/x", and
             None the next number.
           fulfils: what `promise` returned, if others already hold this node's handle.
+          num_cpus: see `Entry`.
+          variables: see `Entry`.
 
         Raises:
           GraphError: an empty or taken label, or a promise that is not this program's.
@@ -111,8 +124,15 @@ class Program:
             if not isinstance(handle, Handle) or handle not in self._promises:
                 raise GraphError(f"node '{label}' fulfils no open promise: {fulfils!r}")
             del self._promises[handle]
+        if num_cpus < 1:
+            raise GraphError(f"node '{label}' needs at least 1 cpu, not {num_cpus}")
         self._entries[handle] = Entry(
-            label=label, node=node, group=self._group, process=self._process
+            label=label,
+            node=node,
+            group=self._group,
+            process=self._process,
+            num_cpus=num_cpus,
+            variables=dict(variables or {}),
         )
         return cast(T, handle)
 

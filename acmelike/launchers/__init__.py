@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from acmelike.errors import ConfigError, nearest
 from acmelike.graph import Program
-from acmelike.launchers.run import MakeScheduler, Run
-from acmelike.launchers.scheduler import FreeScheduler
-from acmelike.launchers.turns import TurnScheduler
+from acmelike.launchers.in_process import place_in_threads, place_in_turn
+from acmelike.launchers.processes import ProcessNodes
+from acmelike.launchers.run import PlaceNodes, Run
 
 __all__ = ["LAUNCHERS", "Run", "check_launcher", "launch"]
 
-LAUNCHERS: dict[str, MakeScheduler] = {
-    "serial": TurnScheduler,
-    "threads": lambda labels, ended, on_standstill: FreeScheduler(ended),
+LAUNCHERS: dict[str, PlaceNodes] = {
+    "serial": place_in_turn,
+    "threads": place_in_threads,
+    "processes": ProcessNodes,
 }
 
 
@@ -22,14 +25,18 @@ def launch(
     *,
     stall_seconds: float = 10.0,
     grace_seconds: float = 4.0,
+    logs: Path | None = None,
 ) -> Run:
     """Validates a program and starts it.
 
     Args:
       program: what to run.
-      launcher: "serial", where nodes take turns and two runs are equal, or "threads".
-      stall_seconds: without progress for so long, `threads` warns of a standstill.
+      launcher: "serial", where nodes take turns and two runs are equal; "threads"; or
+        "processes", an interpreter for every node.
+      stall_seconds: without progress for so long, a warning says who waits for what;
+        `serial` finds out at once, and raises.
       grace_seconds: how long nodes may take to end once the run does.
+      logs: the folder for what other processes print, each in a file of its own.
 
     Raises:
       ConfigError: an unknown launcher.
@@ -40,8 +47,9 @@ def launch(
     return Run(
         program,
         LAUNCHERS[launcher],
-        stall_seconds=stall_seconds,
+        stall_seconds=None if launcher == "serial" else stall_seconds,
         grace_seconds=grace_seconds,
+        logs=logs,
     )
 
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from acmelike.core import set_context
 from acmelike.errors import RpcClosed, RunStopped
 from acmelike.launchers.scheduler import Scheduler
-from acmelike.metrics import NodeMetrics
-from acmelike.rpc import Server, Supervisor, leaf, refuse_inside_leaf
+from acmelike.leaf import leaf
+from acmelike.metrics import NodeMetrics, NodeStatus
+from acmelike.rpc import Server, Supervisor
 
 
 class RunSupervisor(Supervisor, Protocol):
@@ -48,7 +49,7 @@ class NodeThread(threading.Thread):
         self._ended = ended
         self._where = "constructor"
 
-    # --- What the node's code sees: acmelike.core.Context ----------------------------
+    # --- What the node's code sees: acmelike.core.Context
 
     @property
     def is_serial(self) -> bool:
@@ -57,10 +58,17 @@ class NodeThread(threading.Thread):
 
     def sleep(self, seconds: float | None, reason: str) -> None:
         """See `acmelike.core.sleep`."""
-        refuse_inside_leaf("sleep")
         self._scheduler.sleep(self.metrics, seconds, reason)
 
-    # --- Its life --------------------------------------------------------------------
+    def status(self, memory_bytes: int) -> NodeStatus:
+        """What it is doing."""
+        return self.metrics.status(
+            num_calls=self._server.num_calls,
+            parked=self._server.parked(),
+            memory_bytes=memory_bytes,
+        )
+
+    # --- Its life
 
     def run(self) -> None:
         set_context(self)

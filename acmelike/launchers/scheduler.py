@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Protocol
+from typing import Protocol, cast
 
 from acmelike.core import current_context
 from acmelike.errors import RpcClosed
@@ -104,5 +104,6 @@ class FreeScheduler:
 def wait_on_clock(call: Call, now: float) -> None:
     """Waits for a call in real time, from `now` until its deadline."""
     timeout = None if call.deadline is None else max(0.0, call.deadline - now)
-    if call.wakeup is not None and not call.wakeup.wait(timeout):
+    wakeup = cast(threading.Event, call.wakeup)
+    if not wakeup.wait(timeout):
         call.server.expire(call)

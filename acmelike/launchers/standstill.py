@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 
-from acmelike.launchers.turns import describe_standstill
-from acmelike.metrics import NodeMetrics, Wait
+from acmelike.launchers.nodes import describe_standstill
+from acmelike.launchers.turns import label_order
+from acmelike.metrics import NodeStatus
 
 logger = logging.getLogger("acmelike")
 
@@ -20,43 +21,44 @@ class StandstillWatch(threading.Thread):
     the program may still make the call that everybody waits for.
 
     Args:
-      nodes: the counters of every node.
+      status: of every node, by label.
       ended: set when the run ends.
       stall_seconds: how long nothing may happen.
     """
 
     def __init__(
-        self, nodes: Sequence[NodeMetrics], ended: threading.Event, stall_seconds: float
+        self,
+        status: Callable[[], Mapping[str, NodeStatus]],
+        ended: threading.Event,
+        stall_seconds: float,
     ):
         super().__init__(name="standstill watch", daemon=True)
-        self._nodes, self._ended, self._stall_seconds = nodes, ended, stall_seconds
+        self._status, self._ended, self._stall_seconds = status, ended, stall_seconds
 
     def run(self) -> None:
         period = min(1.0, self._stall_seconds / 4)
-        before: list[int] | None = None
+        before: object = None
         since, warned = time.monotonic(), False
         while not self._ended.wait(period):
-            waits = waits_of_all(self._nodes)
-            # A node that moved waits for another call than it did before.
-            moment = None if waits is None else [id(wait) for _, wait in waits]
+            status = self._status()
+            nodes = [status[label] for label in sorted(status, key=label_order)]
+            counts = [(node.num_steps, node.num_calls) for node in nodes]
+            moment = counts if all_wait(nodes) else None
             if moment is None or moment != before:
                 before, since, warned = moment, time.monotonic(), False
             elif not warned and time.monotonic() - since >= self._stall_seconds:
                 logger.warning(
                     "no progress for %.0f s: %s",
                     self._stall_seconds,
-                    describe_standstill(waits or []),
+                    describe_standstill(nodes),
                 )
                 warned = True
 
 
-def waits_of_all(nodes: Sequence[NodeMetrics]) -> list[tuple[str, Wait]] | None:
-    """(label, wait) of every worker, or None if one can move or a timer is set."""
-    waits = []
-    for node in nodes:
-        wait = node.waits_for
-        if wait is not None and wait.deadline is None:
-            waits.append((node.label, wait))
-        elif node.phase not in ("serving", "ended", "failed"):
-            return None
-    return waits or None
+def all_wait(nodes: list[NodeStatus]) -> bool:
+    """Whether every worker waits, and for nothing that time alone will end."""
+    at_rest = ("serving", "ended", "failed")
+    workers = [node for node in nodes if node.phase not in at_rest]
+    return bool(workers) and all(
+        node.phase == "waiting" and not node.is_timed for node in workers
+    )

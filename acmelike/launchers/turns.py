@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from acmelike.core import current_context
-from acmelike.errors import Deadlock
 from acmelike.launchers.scheduler import Sleep, wait_on_clock
-from acmelike.metrics import NodeMetrics, Wait
+from acmelike.metrics import NodeMetrics
 from acmelike.rpc import Call
 
 Waited: TypeAlias = Call | Sleep
@@ -45,8 +44,8 @@ class TurnScheduler:
     Args:
       labels: of the nodes.
       ended: set when the run ends.
-      on_standstill: called by the thread that finds that nobody can ever run again,
-        with a Deadlock; afterwards every wait is over.
+      on_standstill: called by the thread that finds that nobody can ever run again;
+        afterwards every wait is over.
     """
 
     is_serial = True
@@ -55,7 +54,7 @@ class TurnScheduler:
         self,
         labels: Sequence[str],
         ended: threading.Event,
-        on_standstill: Callable[[Deadlock], None],
+        on_standstill: Callable[[], None],
     ):
         self._seats = [Seat(label) for label in sorted(labels, key=label_order)]
         self._ended, self._on_standstill = ended, on_standstill
@@ -125,8 +124,7 @@ class TurnScheduler:
             seat = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
             self._time = _deadline(seat) or self._time
             return seat
-        waits = [(seat.label, seat.waits_for) for seat in order]
-        self._on_standstill(Deadlock(describe_standstill(waits)))
+        self._on_standstill()
         return self._choose(order)
 
     def _seat(self, label: str) -> Seat:
@@ -141,12 +139,3 @@ def label_order(label: str) -> list[tuple[int, str]]:
     """The key that sorts "actor/2" before "actor/10"."""
     parts = re.split(r"(\d+)", label)
     return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
-
-
-def describe_standstill(waits: Sequence[tuple[str, Wait | None]]) -> str:
-    """Says for every node what it waits for: the words of Deadlock and its warning."""
-    lines = ["every node waits and nothing can wake one"]
-    for label, wait in sorted(waits, key=lambda pair: label_order(pair[0])):
-        if wait is not None:
-            lines.append(f"{label} waits for {wait.target}: {wait.reason}")
-    return "; ".join(lines)

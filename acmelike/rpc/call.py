@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acmelike.core import Future
@@ -21,6 +20,13 @@ class Scheduler(Protocol):
         """Returns when the call is done; expires it if its deadline passes first."""
 
 
+class Wakeup(Protocol):
+    """What is told that a parked call has an outcome; a `threading.Event`, say."""
+
+    def set(self) -> None:
+        """It has."""
+
+
 class Call(Future[Any]):
     """A call that a server has taken. The server's lock guards every change of it.
 
@@ -29,6 +35,7 @@ class Call(Future[Any]):
       method: the name of the method.
       args, kwargs: what it was called with.
       deadline: on the scheduler's clock, or None.
+      caller: the label of the node that made it, or "outside".
       reason: why it is parked; the words of its guard when it was last tested.
       wakeup: set after the outcome is known; None until the call is parked.
     """
@@ -38,6 +45,7 @@ class Call(Future[Any]):
         "_error",
         "_value",
         "args",
+        "caller",
         "deadline",
         "kwargs",
         "method",
@@ -52,12 +60,13 @@ class Call(Future[Any]):
         method: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        deadline: float | None,
+        caller: str,
     ):
-        self.server, self.method = server, method
-        self.args, self.kwargs, self.deadline = args, kwargs, deadline
+        self.server, self.method, self.caller = server, method, caller
+        self.args, self.kwargs = args, kwargs
+        self.deadline: float | None = None
         self.reason = ""
-        self.wakeup: threading.Event | None = None
+        self.wakeup: Wakeup | None = None
         self._done = False
         self._value: Any = None
         self._error: BaseException | None = None

@@ -17,9 +17,10 @@ from acmelike.errors import (
     RunStopped,
     nearest,
 )
-from acmelike.rpc.call import Call, Scheduler
+from acmelike.leaf import leaf, refuse_inside_leaf
+from acmelike.metrics import ParkedCall
+from acmelike.rpc.call import Call, Scheduler, Wakeup
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.leaf import leaf, refuse_inside_leaf
 
 # What a launcher calls on a service itself; nobody calls these over an edge.
 OWN_METHODS = frozenset({"step", "run", "close"})
@@ -87,11 +88,25 @@ class Server:
     # --- The callers' side ---------------------------------------------------------
 
     def submit(
-        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: Any
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+        caller: str,
+        wakeup: Wakeup | None = None,
     ) -> Call:
-        """Runs the call now if its guard lets it, or parks it."""
-        refuse_inside_leaf(f"{self.label}.{method}")
-        call = Call(self, method, args, kwargs, None)
+        """Runs the call now if its guard lets it, or parks it.
+
+        Args:
+          method: its name.
+          args: of the call.
+          kwargs: of the call.
+          timeout: seconds that it may be parked, or None.
+          caller: the label of the node that calls, or "outside".
+          wakeup: told of the outcome if the call is parked; by default a new Event.
+        """
+        call = Call(self, method, args, kwargs, caller)
         body = (self._methods or {}).get(method)
         if getattr(body, "is_concurrent", False) and self._closed is None:
             reports: Reports = []
@@ -107,7 +122,7 @@ class Server:
                     if self._parked:
                         self._settle(after)
                 else:
-                    call.wakeup = threading.Event()
+                    call.wakeup = wakeup or threading.Event()
                     if timeout is not None:
                         call.deadline = self.scheduler.now() + timeout
                     self._parked.append(call)
@@ -128,10 +143,13 @@ class Server:
                 error = RpcClosed(f"{call.target}: cancelled by its caller")
                 self._end(call, error, after)
 
-    def parked(self) -> list[str]:
-        """The calls that wait here, with their reasons, in order of arrival."""
+    def parked(self) -> tuple[ParkedCall, ...]:
+        """The calls that wait here, in order of arrival."""
         with self._lock:
-            return [f"{call.method}: {call.reason}" for call in self._parked]
+            return tuple(
+                ParkedCall(call.caller, call.method, call.reason)
+                for call in self._parked
+            )
 
     @property
     def num_calls(self) -> int:

@@ -213,21 +213,26 @@ def test_a_cancelled_call_is_never_run(launcher):
 
 
 def test_the_end_of_the_run_wakes_a_parked_call_with_its_reason(launcher, tmp_path):
-    def wait(buffer, path):
+    def wait(buffer, tickets, path):
+        call = future(buffer.get)()
+        tickets.come("reader")
         try:
-            buffer.get()
+            call.result()
         except RpcClosed as error:
             (path / "woken").write_text(str(error))
             raise
 
-    def end(buffer):
-        sleep(0.05, "the other to wait")
-        stop_run("enough")
+    def end(tickets):
+        came, _ = tickets.orders()
+        if came:
+            stop_run("enough")
+        sleep(0.01, "the other to wait")
 
     program = Program("close")
     buffer = program.add_node(Node(Buffer, 1), label="buffer")
-    program.add_node(Node(Step, wait, buffer, tmp_path), label="reader")
-    program.add_node(Node(Step, end, buffer), label="ender")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(Step, wait, buffer, tickets, tmp_path), label="reader")
+    program.add_node(Node(Step, end, tickets), label="ender")
     assert run_to_end(program, launcher) == "enough"
     text = (tmp_path / "woken").read_text()
     assert "buffer.get: the run ended: enough (it waited: no items)" in text
@@ -529,28 +534,27 @@ def test_nodes_in_a_cycle_of_promises_start(launcher):
 
 
 class Slow(Buffer):
-    """Takes its time to start: until somebody calls."""
+    """Takes its time to start: until a file is there."""
 
-    called = threading.Event()
-
-    def __init__(self, waits):
-        if waits:
-            assert self.called.wait(LIMIT)
+    def __init__(self, file):
+        while file is not None and not file.exists():
+            threading.Event().wait(0.005)
         super().__init__(1)
 
 
-def test_a_call_waits_for_a_node_that_is_still_starting(launcher):
-    def count(buffer):
+def test_a_call_waits_for_a_node_that_is_still_starting(launcher, tmp_path):
+    def count(buffer, file):
         call = future(buffer.num_held)()
         assert not call.done()
-        Slow.called.set()
+        file.touch()
         stop_run(f"holds {call.result()}")
 
-    Slow.called.clear()
+    file = tmp_path / "called"
     program = Program("slow start")
     # Under serial the caller comes first in label order, and nobody needs to wait.
-    buffer = program.add_node(Node(Slow, launcher != "serial"), label="slow")
-    program.add_node(Node(Step, count, buffer), label="caller")
+    gate = None if launcher == "serial" else file
+    buffer = program.add_node(Node(Slow, gate), label="slow")
+    program.add_node(Node(Step, count, buffer, file), label="caller")
     assert run_to_end(program, launcher) == "holds 0"
 
 
@@ -773,7 +777,7 @@ def test_status_says_what_every_node_does_or_waits_for(launcher):
             pass
         status = run.status()
         assert status["buffer"].phase == "serving"
-        assert status["buffer"].parked == ("get: no items",)
+        assert status["buffer"].parked == (("waiter", "get", "no items"),)
         assert status["waiter"].phase == "waiting"
         assert status["waiter"].waits_for == "buffer.get: no items"
         run.client(buffer).put(1)

@@ -1,0 +1,250 @@
+"""What only `processes` does: places, environments, output, and how things die."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acmelike import Node, Program, future, launch, sleep, stop_run
+from acmelike.errors import NodeFailed, RpcFailed
+
+LIMIT = 30.0
+
+
+class Place:
+    """Says where it lives."""
+
+    def process(self):
+        return os.getpid()
+
+    def variable(self, name):
+        return os.environ.get(name)
+
+    def has_module(self, name):
+        return name in sys.modules
+
+
+class Sleeper:
+    """Prints a line and waits for the end."""
+
+    def step(self):
+        print("good night", flush=True)
+        sleep(None, "the end of the run")
+
+
+def test_every_node_has_its_process_and_colocated_ones_share():
+    program = Program("places")
+    with program.colocate("shared"):
+        one = program.add_node(Node(Place), label="one")
+        two = program.add_node(Node(Place), label="two")
+    three = program.add_node(Node(Place), label="three")
+    with launch(program, "processes") as run:
+        found = [run.client(place).process() for place in (one, two, three)]
+        status = run.status()
+    assert found[0] == found[1]
+    assert len({os.getpid(), *found}) == 3
+    assert [status[label].process for label in ("one", "two", "three")] == found
+    assert all(node.memory_bytes > 1e6 for node in status.values())
+
+
+def test_nodes_have_variables_and_no_more_threads_than_cpus():
+    program = Program("variables")
+    small = program.add_node(Node(Place), label="small", variables={"COLOUR": "red"})
+    large = program.add_node(Node(Place), label="large", num_cpus=3)
+    with launch(program, "processes") as run:
+        small, large = run.client(small), run.client(large)
+        assert small.variable("COLOUR") == "red"
+        assert large.variable("COLOUR") is None
+        assert small.variable("OMP_NUM_THREADS") == "1"
+        assert large.variable("OMP_NUM_THREADS") == "3"
+        assert "multi_thread_eigen=false" in small.variable("XLA_FLAGS")
+        # What a node does not need is not imported.
+        assert not small.has_module("jax")
+
+
+def test_output_is_prefixed_and_kept(tmp_path, capfd):
+    program = Program("output")
+    with program.group("sleeper"):
+        program.add_node(Node(Sleeper))
+    with launch(program, "processes", logs=tmp_path) as run:
+        while run.status()["sleeper/0"].phase != "waiting":
+            pass
+    assert (tmp_path / "sleeper-0.log").read_text() == "good night\n"
+    assert capfd.readouterr().err == "[sleeper/0] good night\n"
+
+
+def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):
+    def explode_here():
+        raise LookupError("nothing there")
+
+    class Clumsy:
+        def step(self):
+            explode_here()
+
+    program = Program("error")
+    program.add_node(Node(Clumsy), label="clumsy")
+    with pytest.raises(NodeFailed, match="'clumsy' failed in its step: LookupError"):
+        with launch(program, "processes") as run:
+            run.wait(LIMIT)
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    text = logging.Formatter().format(record)
+    assert "node 'clumsy' failed in its step" in text
+    assert text.count("in explode_here") == 1
+    assert "explode_here" not in capfd.readouterr().err.replace(text, "")
+
+
+def test_an_error_of_an_unknown_type_is_raised_with_its_words():
+    class Strange(Exception):
+        def __init__(self, one, two):
+            super().__init__(f"{one} and {two}")
+
+    class Shop:
+        def buy(self):
+            raise Strange(1, 2)
+
+    program = Program("strange")
+    shop = program.add_node(Node(Shop), label="shop")
+    with launch(program, "processes") as run:
+        with pytest.raises(RpcFailed, match="Strange: 1 and 2") as caught:
+            run.client(shop).buy()
+    assert "raised by shop.buy" in caught.value.__notes__
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_killed_process_ends_the_run_with_its_name_and_the_signal(number):
+    program = Program("killed")
+    with program.group("sleeper"):
+        for _ in range(3):
+            program.add_node(Node(Sleeper))
+    message = f"node 'sleeper/1' failed in its process: .*killed by {number.name}"
+    with pytest.raises(NodeFailed, match=message):
+        with launch(program, "processes") as run:
+            while run.status().get("sleeper/1") is None:
+                pass
+            os.kill(run.status()["sleeper/1"].process, number)
+            run.wait(LIMIT)
+
+
+def test_a_process_that_exits_is_told_with_its_status():
+    class Leaver:
+        def step(self):
+            os._exit(7)
+
+    program = Program("exit")
+    program.add_node(Node(Leaver), label="leaver")
+    with pytest.raises(NodeFailed, match=r"'leaver'.*it exited with status 7"):
+        with launch(program, "processes") as run:
+            run.wait(LIMIT)
+
+
+def test_who_waits_for_a_killed_node_is_not_blamed():
+    class Customer:
+        def __init__(self, place):
+            self.place = place
+
+        def step(self):
+            while True:
+                self.place.process()
+
+    program = Program("blame")
+    place = program.add_node(Node(Place), label="place")
+    program.add_node(Node(Customer, place), label="customer")
+    with pytest.raises(NodeFailed) as caught:
+        with launch(program, "processes") as run:
+            os.kill(run.client(place).process(), signal.SIGKILL)
+            run.wait(LIMIT)
+    assert caught.value.label == "place"
+
+
+def test_a_node_that_does_not_end_is_killed():
+    class Stubborn:
+        def step(self):
+            threading.Event().wait()
+
+    program = Program("stubborn")
+    program.add_node(Node(Stubborn), label="stubborn")
+    with launch(program, "processes", grace_seconds=0.5) as run:
+        while run.status().get("stubborn") is None:
+            pass
+        pid = run.status()["stubborn"].process
+    assert not Path(f"/proc/{pid}").exists()
+
+
+LAUNCHER = """
+import sys
+from acmelike import Node, Program, launch, sleep
+
+class Sleeper:
+    def step(self):
+        sleep(None, "the end")
+
+program = Program("orphans")
+for label in "abc":
+    program.add_node(Node(Sleeper), label=label)
+with launch(program, "processes") as run:
+    while len(run.status()) < 3:
+        pass
+    print(*[status.process for status in run.status().values()], flush=True)
+    run.wait()
+"""
+
+
+def test_children_die_with_a_killed_launcher():
+    command = [sys.executable, "-c", LAUNCHER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launcher:
+        pids = [int(pid) for pid in launcher.stdout.readline().split()]
+        assert len(pids) == 3
+        watched = [os.pidfd_open(pid) for pid in pids]
+        launcher.kill()
+    for fd in watched:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)  # readable when the process has ended
+        assert poll.poll(5000), "a child outlived its launcher by five seconds"
+        os.close(fd)
+
+
+def test_large_arrays_and_futures_cross():
+    class Warehouse:
+        def __init__(self):
+            self.held = {}
+
+        def keep(self, name, array):
+            self.held[name] = array
+            return array.sum()
+
+        def show(self, name):
+            return self.held[name]
+
+    def work(warehouse):
+        arrays = [np.full((1000, 500), i, np.float32) for i in range(8)]
+        strided = arrays[3][::2, ::3]
+        calls = [future(warehouse.keep)(i, array) for i, array in enumerate(arrays)]
+        assert [call.result() for call in calls] == [a.sum() for a in arrays]
+        assert warehouse.keep("strided", strided) == strided.sum()
+        for name, array in (("strided", strided), (7, arrays[7])):
+            shown = warehouse.show(name)
+            assert (shown == array).all()
+            assert not shown.flags.writeable
+        stop_run("all there")
+
+    class Worker:
+        def __init__(self, warehouse):
+            self.warehouse = warehouse
+
+        def step(self):
+            work(self.warehouse)
+
+    program = Program("large")
+    warehouse = program.add_node(Node(Warehouse), label="warehouse")
+    program.add_node(Node(Worker, warehouse), label="worker")
+    with launch(program, "processes") as run:
+        assert run.wait(LIMIT) == "all there"
