@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,21 @@ class ParkedCall(NamedTuple):
     reason: str
 
 
+class EdgeStatus(NamedTuple):
+    """What has gone over one edge: a node's calls of one method of another.
+
+    Attributes:
+      num_calls: made so far.
+      num_bytes: sent and received for them; 0 where nothing leaves the process.
+      p50_seconds: the median time of the latest calls that were waited for at once,
+        their waiting included; None if there were none.
+    """
+
+    num_calls: int
+    num_bytes: int
+    p50_seconds: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
     """One node at one moment.
@@ -54,6 +70,7 @@ class NodeStatus:
       worked_seconds: spent in its steps, without waiting.
       waited_seconds: spent waiting, by what it waited for, the present wait included.
       parked: the calls that wait at it, in order of arrival.
+      edges: what it has called, by target.
       is_timed: whether its present wait ends of itself.
       process: the id of the process that it is in.
       memory_bytes: resident, of that process; shared by the nodes in it.
@@ -67,6 +84,7 @@ class NodeStatus:
     worked_seconds: float
     waited_seconds: Mapping[str, float]
     parked: tuple[ParkedCall, ...]
+    edges: Mapping[str, EdgeStatus]
     is_timed: bool
     process: int
     memory_bytes: int
@@ -83,6 +101,21 @@ class NodeStatus:
 
 
 @dataclass(kw_only=True)
+class EdgeMetrics:
+    """The counters behind an `EdgeStatus`."""
+
+    num_calls: int = 0
+    num_bytes: int = 0
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=255))
+
+    def status(self) -> EdgeStatus:
+        """What the counters say now."""
+        latest = sorted(self.seconds.copy())
+        median = latest[len(latest) // 2] if latest else None
+        return EdgeStatus(self.num_calls, self.num_bytes, median)
+
+
+@dataclass(kw_only=True)
 class NodeMetrics:
     """The counters behind a `NodeStatus`."""
 
@@ -94,6 +127,9 @@ class NodeMetrics:
     waits_for: Wait | None = None
     waits_since: float = 0.0
     total_waited: float = 0.0
+    edges: defaultdict[str, EdgeMetrics] = field(
+        default_factory=lambda: defaultdict(EdgeMetrics)
+    )
 
     @contextmanager
     def stepping(self) -> Iterator[None]:
@@ -141,6 +177,7 @@ class NodeMetrics:
             worked_seconds=self.worked_seconds,
             waited_seconds=waited,
             parked=parked,
+            edges={target: edge.status() for target, edge in list(self.edges.items())},
             is_timed=wait is not None and wait.deadline is not None,
             process=os.getpid(),
             memory_bytes=memory_bytes,

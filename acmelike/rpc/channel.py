@@ -13,6 +13,7 @@ from typing import Any
 
 from acmelike.core import Future, current_context
 from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.metrics import EdgeMetrics
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.socket_server import send_some
@@ -34,9 +35,15 @@ class RemoteCall(Future[Any]):
     reason = ""
 
     def __init__(
-        self, channel: Channel, request: int, target: str, deadline: float | None
+        self,
+        channel: Channel,
+        request: int,
+        target: str,
+        deadline: float | None,
+        edge: EdgeMetrics | None,
     ):
         self.request, self.target, self.deadline = request, target, deadline
+        self._edge = edge
         self._channel = channel
         self._done = False
         self._value: Any = None
@@ -66,6 +73,11 @@ class RemoteCall(Future[Any]):
     def cancel(self) -> None:
         if not self._done:
             self._channel.cancel(self)
+
+    def count(self, num_bytes: int) -> None:
+        """Adds to the bytes of its edge."""
+        if self._edge is not None:
+            self._edge.num_bytes += num_bytes
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Records the outcome; only the channel calls this."""
@@ -109,13 +121,15 @@ class Channel:
         kwargs: dict[str, Any],
         timeout: float | None,
         caller: str,
+        edge: EdgeMetrics | None,
     ) -> RemoteCall:
         """Sends a call of a node's method."""
         deadline = None if timeout is None else time.monotonic() + timeout
         target = f"{label}.{method}"
-        call = RemoteCall(self, next(self._requests), target, deadline)
+        call = RemoteCall(self, next(self._requests), target, deadline, edge)
         message = (label, method, args, kwargs, timeout, caller)
         pieces = encode(CALL, call.request, message)
+        call.count(sum(len(piece) for piece in pieces))
         self._calls[call.request] = call
         try:
             self._connect()
@@ -236,6 +250,7 @@ class Channel:
         call = self._calls.pop(frame.request, None)
         if call is None:
             return
+        call.count(frame.num_bytes)
         if frame.kind == RESULT:
             call.settle(freeze(frame.value), None)
         else:
@@ -266,9 +281,12 @@ class RemoteTarget:
         kwargs: dict[str, Any],
         timeout: float | None,
         caller: str,
+        edge: EdgeMetrics | None = None,
     ) -> RemoteCall:
         """See `Channel.submit`."""
-        return self._channel.submit(self.label, method, args, kwargs, timeout, caller)
+        return self._channel.submit(
+            self.label, method, args, kwargs, timeout, caller, edge
+        )
 
 
 def _ready(sock: socket.socket, event: int, seconds: float | None) -> bool:

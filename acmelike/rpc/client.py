@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Protocol
 
 from acmelike.core import Future, RemoteMethod, current_context
 from acmelike.leaf import refuse_inside_leaf
+from acmelike.metrics import EdgeMetrics
 from acmelike.rpc.freeze import freeze
 
 
@@ -21,8 +23,9 @@ class Target(Protocol):
         kwargs: dict[str, Any],
         timeout: float | None,
         caller: str,
+        edge: EdgeMetrics | None,
     ) -> Future[Any]:
-        """Makes a call."""
+        """Makes a call for the node `caller`, counting its bytes in `edge`."""
 
 
 class Client:
@@ -50,16 +53,29 @@ class Method(RemoteMethod[Any, Any]):
 
     def __init__(self, target: Target, name: str):
         self._target, self._name = target, name
+        self._full_name = f"{target.label}.{name}"
 
     def submit(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
     ) -> Future[Any]:
-        refuse_inside_leaf(f"{self._target.label}.{self._name}")
+        refuse_inside_leaf(self._full_name)
         context = current_context()
-        caller = "outside" if context is None else context.label
+        caller, edge = "outside", None
+        if context is not None:
+            caller, edge = context.label, context.metrics.edges[self._full_name]
+            edge.num_calls += 1
         return self._target.submit(
-            self._name, freeze(args), freeze(kwargs), timeout, caller
+            self._name, freeze(args), freeze(kwargs), timeout, caller, edge
         )
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        value = self.submit(args, kwargs, None).result()
+        context = current_context()
+        if context is not None:
+            edge = context.metrics.edges[self._full_name]
+            edge.seconds.append(time.perf_counter() - started)
+        return value
+
     def __repr__(self) -> str:
-        return f"<method {self._target.label}.{self._name}>"
+        return f"<method {self._full_name}>"

@@ -18,7 +18,7 @@ from acmelike.errors import (
     nearest,
 )
 from acmelike.leaf import leaf, refuse_inside_leaf
-from acmelike.metrics import ParkedCall
+from acmelike.metrics import EdgeMetrics, ParkedCall
 from acmelike.rpc.call import Call, Scheduler, Wakeup
 from acmelike.rpc.freeze import freeze
 
@@ -94,6 +94,7 @@ class Server:
         kwargs: dict[str, Any],
         timeout: float | None,
         caller: str,
+        edge: EdgeMetrics | None = None,
         wakeup: Wakeup | None = None,
     ) -> Call:
         """Runs the call now if its guard lets it, or parks it.
@@ -104,6 +105,7 @@ class Server:
           kwargs: of the call.
           timeout: seconds that it may be parked, or None.
           caller: the label of the node that calls, or "outside".
+          edge: not used here, where a call has no bytes.
           wakeup: told of the outcome if the call is parked; by default a new Event.
         """
         call = Call(self, method, args, kwargs, caller)

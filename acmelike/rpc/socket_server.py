@@ -115,7 +115,7 @@ class SocketServer(threading.Thread):
             label, method, args, kwargs, timeout, caller = frame.value
             reply = _Reply(connection, frame.request)
             call = self._servers[label].submit(
-                method, freeze(args), freeze(kwargs), timeout, caller, reply
+                method, freeze(args), freeze(kwargs), timeout, caller, wakeup=reply
             )
             reply.send_or_wait(call)
             if call.deadline is not None and not call.done():

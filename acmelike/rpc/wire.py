@@ -35,11 +35,13 @@ class Frame(NamedTuple):
       kind: one of the constants of this module.
       request: what it belongs to.
       value: any object.
+      num_bytes: of its pickle and its buffers.
     """
 
     kind: int
     request: int
     value: Any
+    num_bytes: int
 
 
 def encode(kind: int, request: int, value: Any) -> list[bytes | memoryview]:
@@ -127,7 +129,7 @@ class Reader:
             parts.append(whole[start : start + length])
             start += _padded(length)
         value = pickle.loads(parts[0], buffers=parts[1:])
-        frame = Frame(self._kind, self._request, value)
+        frame = Frame(self._kind, self._request, value, sum(self._lengths))
         self._sizes = self._block = None
         self._expect(memoryview(self._header))
         return frame
