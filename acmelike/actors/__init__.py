@@ -2,6 +2,5 @@
 
 from acmelike.actors.actor import Actor
 from acmelike.actors.evaluator import Evaluator
-from acmelike.actors.inference import Inference
 
-__all__ = ["Actor", "Evaluator", "Inference"]
+__all__ = ["Actor", "Evaluator"]

@@ -25,7 +25,7 @@ class Inference:
         self, policy: Policy, spec: EnvironmentSpec, *, num_envs: int, seed: int
     ):
         self._policy, self._dtype = policy, spec.actions.dtype
-        self._key, init_key = jax.random.split(jax.random.key(seed))
+        self._key, init_key = _keys(np.uint32(seed))
         self._state = policy.init(init_key, num_envs)
         self._parameters: Nested = None
 
@@ -39,6 +39,11 @@ class Inference:
             self._policy, self._parameters, self._state, observation, self._key
         )
         return np.asarray(action).astype(self._dtype, copy=False)
+
+
+@jax.jit
+def _keys(seed: Array) -> JaxArray:
+    return jax.random.split(jax.random.key(seed))
 
 
 @partial(jax.jit, static_argnums=0)

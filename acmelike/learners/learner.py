@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
+import optree
 
 from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import updating, when
@@ -50,12 +50,20 @@ class Learner:
         table: str,
         seed: int,
     ):
+        # JAX is imported where a node runs, not where its program is made.
+        import jax
+
         core = builder.make_learner_core(spec)
         self._replay, self._table = replay, table
         self._batches = Batches(replay, table, batch_size=builder.batch_size)
         self._updates_per_batch = builder.num_updates_per_batch
         self._update, self._core = jax.jit(core.update), core
-        self._state = core.init(jax.random.key(seed))
+        self._to_host = jax.device_get
+        # Compiled as one: op by op it takes seconds.
+        make_state = jax.jit(lambda seed: core.init(jax.random.key(seed)))
+        self._state = make_state(np.uint32(seed))
+        self._has_compiled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+        self._signature = builder.make_table(spec).signature
         self._num_updates = 0
         self._num_items, self._staleness_sum = 0, 0.0
         self._loss: float | None = None
@@ -90,6 +98,8 @@ class Learner:
 
     def step(self) -> None:
         """Learns from one batch."""
+        if not self._has_compiled:
+            self._compile()
         sample = next(self._batches)
         self._state, outputs = self._update(
             self._state, sample.data, sample.probabilities
@@ -97,6 +107,15 @@ class Learner:
         # The device works on; meanwhile the next batch is gathered.
         self._batches.prefetch()
         self._finish(sample, outputs)
+
+    def _compile(self) -> None:
+        """Updates a copy with a batch of nothing, while actors fill the table."""
+        num_items = self._batches.batch_size
+        data = optree.tree_map(
+            lambda spec: np.zeros((num_items, *spec.shape), spec.dtype), self._signature
+        )
+        self._update(self._state, data, np.ones(num_items))
+        self._has_compiled = True
 
     def _finish(self, sample: Sample, outputs: UpdateOutputs) -> None:
         loss = float(outputs.loss)
@@ -117,4 +136,4 @@ class Learner:
             self._loss = loss
 
     def _parameters(self, version: int = 0) -> Versioned:
-        return Versioned(version, jax.device_get(self._core.parameters(self._state)))
+        return Versioned(version, self._to_host(self._core.parameters(self._state)))

@@ -215,6 +215,9 @@ class Batches(Iterator[Sample]):
       batch_size: items in each sample.
       num_prefetch: samples to ask for ahead of need.
 
+    Attributes:
+      batch_size: items in each sample.
+
     Raises:
       ConfigError: `batch_size` is below 1 or `num_prefetch` below 0.
     """
@@ -227,7 +230,7 @@ class Batches(Iterator[Sample]):
                 "expected batch_size >= 1 and num_prefetch >= 0, got "
                 f"{batch_size} and {num_prefetch}"
             )
-        self._replay, self._table, self._batch_size = replay, table, batch_size
+        self._replay, self._table, self.batch_size = replay, table, batch_size
         self._num_prefetch = num_prefetch
         self._outstanding: deque[Future[Sample]] = deque()
         self._is_closed = False
@@ -242,12 +245,12 @@ class Batches(Iterator[Sample]):
             raise StopIteration
         if self._outstanding:
             return self._outstanding.popleft().result()
-        return self._replay.sample(self._table, self._batch_size)
+        return self._replay.sample(self._table, self.batch_size)
 
     def prefetch(self) -> None:
         """Asks for samples ahead of need, and does not wait for them."""
         while len(self._outstanding) < num_outstanding(self._num_prefetch):
-            call = future(self._replay.sample)(self._table, self._batch_size)
+            call = future(self._replay.sample)(self._table, self.batch_size)
             self._outstanding.append(call)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dm_env import specs
@@ -13,14 +14,19 @@ from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec, transition_signature
 from agents.dqn.config import DQNConfig
-from agents.dqn.learner import DQNCore
-from agents.dqn.networks import QNetwork
-from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+
+if TYPE_CHECKING:
+    from agents.dqn.learner import DQNCore
+    from agents.dqn.networks import QNetwork
+    from agents.dqn.policy import EpsilonGreedy
 
 
 @dataclass(frozen=True, kw_only=True)
 class DQNBuilder:
     """Makes the parts of one DQN agent.
+
+    Each method imports what it needs: an actor does without the losses, and whoever
+    only makes a program does without JAX.
 
     Attributes:
       config: the agent's settings.
@@ -78,6 +84,8 @@ class DQNBuilder:
 
     def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> EpsilonGreedy:
         """Epsilon-greedy, the epsilons falling over all environments of all actors."""
+        from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+
         epsilons = epsilon_ladder(
             self.config.epsilon,
             self.config.epsilon_alpha,
@@ -89,10 +97,14 @@ class DQNBuilder:
 
     def make_greedy_policy(self, spec: EnvironmentSpec) -> EpsilonGreedy:
         """Greedy: an epsilon of zero."""
+        from agents.dqn.policy import EpsilonGreedy
+
         return EpsilonGreedy(network=self._network(spec), epsilons=(0.0,))
 
     def make_learner_core(self, spec: EnvironmentSpec) -> DQNCore:
         """Double, dueling, n-step, prioritized: as the settings say."""
+        from agents.dqn.learner import DQNCore
+
         return DQNCore(
             config=self.config,
             network=self._network(spec),
@@ -100,6 +112,8 @@ class DQNBuilder:
         )
 
     def _network(self, spec: EnvironmentSpec) -> QNetwork:
+        from agents.dqn.networks import QNetwork
+
         assert isinstance(spec.actions, specs.DiscreteArray)
         return QNetwork(
             num_actions=spec.actions.num_values,

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from acmelike.types import Array
 from agents.dqn.networks import QNetwork
 
 
@@ -23,9 +25,9 @@ class EpsilonGreedy:
     # `act` finds them in the state; so policies that differ in them share its code.
     epsilons: tuple[float, ...] = field(compare=False)
 
-    def init(self, key: jax.Array, num_envs: int) -> jax.Array:
+    def init(self, key: jax.Array, num_envs: int) -> Array:
         """The state is each environment's epsilon, `[K]`."""
-        return jnp.broadcast_to(jnp.asarray(self.epsilons, jnp.float32), (num_envs,))
+        return np.broadcast_to(np.asarray(self.epsilons, np.float32), (num_envs,))
 
     def act(
         self, parameters: dict, state: jax.Array, observation: jax.Array, key: jax.Array

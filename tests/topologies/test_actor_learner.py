@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -21,6 +23,7 @@ from agents.dqn.builder import DQNBuilder
 from agents.dqn.config import DQNConfig
 
 NUM_ENVS = 4
+ROOT = Path(__file__).parents[2]
 
 
 def make_dqn(**settings):
@@ -360,3 +363,26 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
             name: pytest.approx(value, rel=1e-4) if type(value) is float else value
             for name, value in other.items()
         }
+
+
+def test_a_program_is_made_without_jax():
+    code = """
+import sys
+from acmelike.coordinator import Goal
+from acmelike.environments import make_environment_factory
+from acmelike.topologies import Layout, make_actor_learner
+from agents.dqn.builder import DQNBuilder
+from agents.dqn.config import DQNConfig
+
+system = make_actor_learner(
+    DQNBuilder(config=DQNConfig()),
+    make_environment_factory("Catch"),
+    Layout(num_actors=2, num_envs_per_actor=4),
+    Goal(max_env_steps=10),
+    seed=0,
+    metrics="metrics.jsonl",
+)
+system.program.validate()
+assert "jax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
