@@ -46,12 +46,8 @@ class Frame(NamedTuple):
 
 def encode(kind: int, request: int, value: Any) -> list[bytes | memoryview]:
     """A frame as pieces to send one after the other."""
-    buffers: list[pickle.PickleBuffer] = []
-    file = io.BytesIO()
-    # Cloudpickle, as the other process may not have the `__main__` that classes are of.
-    cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
+    body, buffers = _pickled(value)
     views = [buffer.raw() for buffer in buffers]
-    body = file.getvalue()
     header = _HEADER.pack(_MAGIC, _VERSION, kind, len(views), request, len(body))
     sizes = struct.pack(f"<{len(views)}Q", *(view.nbytes for view in views))
     pieces: list[bytes | memoryview] = [header + sizes + body + _padding(len(body))]
@@ -60,6 +56,21 @@ def encode(kind: int, request: int, value: Any) -> list[bytes | memoryview]:
         if padding := _padding(view.nbytes):
             pieces.append(padding)
     return pieces
+
+
+def _pickled(value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        body = pickle.dumps(value, 5, buffer_callback=buffers.append)
+        if b"__main__" not in body:
+            return body, buffers
+    except Exception:
+        pass  # Such as a function made on the spot, which cloudpickle can send.
+    # Its Python code costs ten times as much, but it sends by value what only this
+    # process can import.
+    buffers, file = [], io.BytesIO()
+    cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
+    return file.getvalue(), buffers
 
 
 class Reader:
