@@ -21,6 +21,7 @@ setup(
         "cloudpickle>=3.0",
         "dm-env>=1.6",
         "flax>=0.8.5",
+        "grandalf>=0.8",
         "gymnasium>=1.0",
         "jax>=0.4.34",
         "matplotlib>=3.8",
@@ -38,7 +39,9 @@ setup(
     extras_require={
         "dev": [
             "hypothesis>=6.100",
+            "ipykernel>=6.29",
             "mypy>=1.13",
+            "nbclient>=0.10.1",
             "pytest>=8.2",
             "pytest-timeout>=2.3",
             "ruff>=0.8",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from acmelike.cli import INTERRUPTED, complain, one_line, parse, run_process
@@ -21,6 +22,7 @@ from acmelike.run_folder import (
     overwrite_json,
     read_json_lines,
     write_json,
+    write_whole,
 )
 from acmelike.telemetry.curve import plot_curve
 from acmelike.telemetry.logs import logging_to
@@ -45,7 +47,8 @@ class ExperimentConfig:
     Attributes:
       environment: "Catch", the id of a gymnasium environment, or "module:id" for one
         that the module registers.
-      launch: "serial" (one node at a time, reproducible) or "threads".
+      launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
+        interpreter for each node).
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
       seed: the seed of everything random in the run; at least 0.
@@ -56,6 +59,8 @@ class ExperimentConfig:
       num_eval_episodes: episodes in an evaluation.
       out: the folder that the run is recorded in; None for a new one in runs/, named
         after the program and the time.
+      draw: draw the program into this file and start nothing: a picture (.svg), or
+        Mermaid text (.mmd, .md).
     """
 
     environment: str = "CartPole-v1"
@@ -68,6 +73,7 @@ class ExperimentConfig:
     evaluate_every: int = 1_000
     num_eval_episodes: int = 20
     out: str | None = None
+    draw: str | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -83,6 +89,8 @@ class ExperimentConfig:
             raise ConfigError(f"seed must be at least 0: {self.seed}")
         if not math.isfinite(self.stop_at_return or 0.0):
             raise ConfigError(f"stop_at_return must be finite: {self.stop_at_return}")
+        if self.draw is not None and not self.draw.endswith((".svg", ".mmd", ".md")):
+            raise ConfigError(f"draw must end in .svg, .mmd or .md: {self.draw}")
 
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -131,6 +139,8 @@ def main(
             prog=f"python -m programs.{name}",
             description=description,
         )
+        if config.draw is not None:
+            return _draw(config, make_builder)
         folder = create_run_folder(config.out, name)
     except ConfigError as error:
         return complain(error)
@@ -139,6 +149,57 @@ def main(
     except KeyboardInterrupt:
         return INTERRUPTED
     return _Experiment(config, folder, make_builder, name).run()
+
+
+def _make_system(
+    config: Any, make_builder: Callable[..., Any], metrics: str
+) -> ActorLearner:
+    from acmelike.environments import make_environment_factory
+
+    environment_factory = make_environment_factory(config.environment)
+    builder = make_builder(config)
+    from acmelike.coordinator import Goal
+    from acmelike.topologies import Layout, make_actor_learner
+
+    return make_actor_learner(
+        builder,
+        environment_factory,
+        Layout(
+            num_actors=config.num_actors,
+            num_envs_per_actor=config.num_envs_per_actor,
+            num_eval_episodes=config.num_eval_episodes,
+        ),
+        Goal(
+            max_env_steps=config.max_env_steps,
+            stop_at_return=config.stop_at_return,
+            evaluate_every=config.evaluate_every,
+        ),
+        seed=config.seed,
+        metrics=metrics,
+    )
+
+
+def _draw(config: Any, make_builder: Callable[..., Any]) -> int:
+    """Draws the program that the configuration makes, and starts nothing."""
+    path = Path(config.draw)
+    try:
+        program = _make_system(config, make_builder, "metrics.jsonl").program
+    except ConfigError:
+        raise
+    except Exception as error:  # Such as an environment's.
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
+    text = program.draw("svg" if config.draw.endswith(".svg") else "mermaid")
+    if config.draw.endswith(".md"):
+        text = f"```mermaid\n{text}```\n"
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"cannot write to {path}: it is no file")
+        write_whole(path, text)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
+    print(f"drew {len(program.entries)} nodes into {path}")
+    return 0
 
 
 class _Experiment:
@@ -153,7 +214,7 @@ class _Experiment:
     ):
         self._config, self._folder, self._make_builder = config, folder, make_builder
         self._started = time.perf_counter()
-        self._agent = name  # Until the builder says.
+        self._agent = name  # Until the program says.
         self._run: Run | None = None
 
     def run(self) -> int:
@@ -183,13 +244,19 @@ class _Experiment:
         from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
-        system = self._build()
+        system = _make_system(config, self._make_builder, str(folder.metrics))
+        self._agent = system.program.name
         write_json(folder.config, asdict(config))
         _say(
             f"{self._agent} on {config.environment}, launched by {config.launch}, "
             f"seed {config.seed}; the run is recorded in {folder.path}"
         )
-        self._run = launch(system.program, config.launch, grace_seconds=GRACE_SECONDS)
+        self._run = launch(
+            system.program,
+            config.launch,
+            grace_seconds=GRACE_SECONDS,
+            logs=folder.log.parent,
+        )
         with self._run:
             reason = self._watch(self._run, system)
         self._plot(self._summarize("interrupted"))  # Unless the plot is made too.
@@ -198,33 +265,6 @@ class _Experiment:
             f"{reason}: return {summary['final_return']:.1f} over "
             f"{config.num_eval_episodes} episodes after {_extent(summary)}; "
             f"see {folder.path}"
-        )
-
-    def _build(self) -> ActorLearner:
-        config = self._config
-        from acmelike.environments import make_environment_factory
-
-        environment_factory = make_environment_factory(config.environment)
-        builder = self._make_builder(config)
-        self._agent = builder.name
-        from acmelike.coordinator import Goal
-        from acmelike.topologies import Layout, make_actor_learner
-
-        return make_actor_learner(
-            builder,
-            environment_factory,
-            Layout(
-                num_actors=config.num_actors,
-                num_envs_per_actor=config.num_envs_per_actor,
-                num_eval_episodes=config.num_eval_episodes,
-            ),
-            Goal(
-                max_env_steps=config.max_env_steps,
-                stop_at_return=config.stop_at_return,
-                evaluate_every=config.evaluate_every,
-            ),
-            seed=config.seed,
-            metrics=str(self._folder.metrics),
         )
 
     def _watch(self, run: Run, system: ActorLearner) -> str:

@@ -97,13 +97,19 @@ def create_run_folder(path: str | None, name: str) -> RunFolder:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file that is always whole: aside, then renamed."""
+    """Writes a JSON file that is always whole."""
+    write_whole(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that is always whole: aside, then renamed."""
     aside = path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(json.dumps(value, indent=2) + "\n")
+        aside.write_text(text, encoding="utf-8")
         aside.replace(path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # Its folder may be none.
+            aside.unlink()
         raise
 
 

@@ -282,3 +282,59 @@ def test_an_interrupt_after_the_run_is_still_one(tmp_path, monkeypatch):
     told = summary(tmp_path)
     assert told["status"] == "interrupted"
     assert told["env_steps"] >= 120
+
+
+# --- A picture in place of a run --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "begin"),
+    [
+        ("graph.svg", "<svg "),
+        ("graph.mmd", "flowchart LR\n"),
+        ("graph.md", "```mermaid\nflowchart LR\n"),
+    ],
+)
+def test_a_program_is_drawn_and_not_run(tmp_path, capsys, monkeypatch, name, begin):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.write_text("an older one")
+    threads = threading.active_count()
+    assert dqn("run", "--draw", path, "--num-actors", "3") == 0
+    assert threading.active_count() == threads
+    assert capsys.readouterr().out == f"drew 7 nodes into {path}\n"
+    assert path.read_text().startswith(begin)
+    assert "actor/2" in path.read_text()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("none/graph.svg", "cannot write to none/graph.svg: No such file or directory"),
+        ("file/graph.svg", "cannot write to file/graph.svg: Not a directory"),
+        ("folder.svg", "cannot write to folder.svg: it is no file"),
+        ("graph.png", "--draw must end in .svg, .mmd or .md: graph.png"),
+    ],
+)
+def test_a_picture_that_cannot_be_written(tmp_path, capsys, monkeypatch, path, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.svg").mkdir()
+    assert dqn("run", "--draw", path) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"error: {why}\n")
+    assert {entry.name for entry in tmp_path.iterdir()} == {"file", "folder.svg"}
+
+
+def test_a_program_that_cannot_be_made_is_not_drawn(tmp_path, capsys):
+    path = tmp_path / "graph.svg"
+    assert dqn("run", "--draw", path, "--environment", "Nope") == 2
+    args = ["--environment", f"{BROKEN}:Raises-v0", "--draw", path]
+    assert dqn("run", *args, make_builder=lambda config: 1 / 0) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors == [
+        "error: there is no environment 'Nope'",
+        "error: division by zero",
+    ]
+    assert not path.exists()

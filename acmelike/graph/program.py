@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 from acmelike.errors import GraphError
 from acmelike.graph.handle import Handle, find_handles
@@ -205,11 +205,29 @@ class Program:
 
         validate(self)
 
-    def draw(self) -> str:
-        """The program as a Mermaid flowchart."""
-        from acmelike.graph.drawing import to_mermaid
+    def draw(self, format: Literal["mermaid", "svg"] = "mermaid") -> str:
+        """The program as a picture.
 
-        return to_mermaid(self)
+        Args:
+          format: "mermaid" for a flowchart that Markdown viewers draw, "svg" for a
+            drawing that stands alone.
+
+        Raises:
+          GraphError: another format, or a promise that no node has fulfilled.
+        """
+        if format == "mermaid":
+            from acmelike.graph.mermaid import to_mermaid
+
+            return to_mermaid(self)
+        if format == "svg":
+            from acmelike.graph.svg import to_svg
+
+            return to_svg(self)
+        raise GraphError(f"a program is drawn as 'mermaid' or 'svg', not {format!r}")
+
+    def _repr_svg_(self) -> str | None:
+        """What notebooks show of a program; None for one that is not complete yet."""
+        return None if self._promises else self.draw("svg")
 
     def _new_handle(self) -> Handle:
         return Handle(self.name, self._id, next(self._keys))

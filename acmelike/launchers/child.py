@@ -1,4 +1,4 @@
-"""A process of the `processes` launcher: `python -m acmelike.launchers.child FD`."""
+"""A process of the `processes` launcher: `python -m acmelike.launchers.child FD NAME`."""
 
 from __future__ import annotations
 

@@ -62,8 +62,9 @@ class Process:
         self.status: dict[str, NodeStatus] = {}
         self.is_over = threading.Event()
         ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "acmelike.launchers.child"]
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "acmelike.launchers.child", str(theirs.fileno())],
+            [*command, str(theirs.fileno()), name],  # The name is for who runs `ps`.
             env=_environment(list(entries.values())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A program as a picture."""
+"""A program as Mermaid text, which Markdown viewers draw."""
 
 from __future__ import annotations
 
