@@ -1,4 +1,4 @@
-"""A process of the `processes` launcher: `python -m acmelike.launchers.child FD NAME`."""
+"""A process of the `processes` launcher, started with a socket, a bond and a name."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Child:
 
 def main() -> None:
     """Runs what the launcher sends."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and sys.argv[2] == "killed-with-launcher":
         # Even if this process is too busy to notice that the launcher is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     line = Line(socket.socket(fileno=int(sys.argv[1])))

@@ -63,8 +63,13 @@ class Process:
         self.is_over = threading.Event()
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "acmelike.launchers.child"]
+        # Linux kills a child with the thread that made it, and only the main thread
+        # lives as long as the launcher.
+        is_main = threading.current_thread() is threading.main_thread()
+        bond = "killed-with-launcher" if is_main else "leaves-with-launcher"
         self.popen = subprocess.Popen(
-            [*command, str(theirs.fileno()), name],  # The name is for who runs `ps`.
+            # The name is for who runs `ps`.
+            [*command, str(theirs.fileno()), bond, name],
             env=_environment(list(entries.values())),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

@@ -248,3 +248,15 @@ def test_large_arrays_and_futures_cross():
     program.add_node(Node(Worker, warehouse), label="worker")
     with launch(program, "processes") as run:
         assert run.wait(LIMIT) == "all there"
+
+
+def test_a_run_outlives_the_thread_that_launched_it():
+    program = Program("elsewhere")
+    place = program.add_node(Node(Place), label="place")
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(launch(program, "processes")))
+    thread.start()
+    thread.join()
+    with runs[0] as run:
+        for _ in range(3):
+            assert run.client(place).process() != os.getpid()
