@@ -62,7 +62,9 @@ class Child:
             assignment.entries, scheduler, self, self._ended, self._client_elsewhere
         )
         address = new_address(os.environ.get("ACMELIKE_SOCKETS", ""))
-        self._server = SocketServer(self._nodes.servers, scheduler, address)
+        self._server = SocketServer(
+            self._nodes.servers, scheduler, address, self._stop_serving
+        )
         self._server.start()
         line.send(Listening(address))
 
@@ -85,7 +87,6 @@ class Child:
             self._nodes.join(threading.TIMEOUT_MAX / 2)
         self._line.send(Told(None, self._nodes.status()))
         self._server.close()
-        self._server.join()
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Addresses):
@@ -113,6 +114,10 @@ class Child:
         """A node has nothing left to do."""
         nodes = self._nodes
         self._line.send(WorkEnded(nodes.has_work(), nodes.has_worker()))
+
+    def _stop_serving(self, error: BaseException) -> None:
+        label = next(iter(self._nodes.servers))
+        self.fail(label, "socket server", error)
 
     # --- The other processes
 

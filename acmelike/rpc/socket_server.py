@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from acmelike.errors import RpcError
@@ -25,7 +25,7 @@ from acmelike.rpc.wire import CALL, CANCEL, ERROR, RESULT, Frame, Reader, encode
 logger = logging.getLogger("acmelike")
 
 
-class SocketServer(threading.Thread):
+class SocketServer:
     """Takes calls from other processes to the servers of this one.
 
     One thread reads requests and runs them. It never waits for a caller: what a socket
@@ -36,13 +36,18 @@ class SocketServer(threading.Thread):
       servers: by label.
       scheduler: whose clock deadlines are on.
       address: where to listen, from `new_address`.
+      on_failure: told if the thread cannot go on.
     """
 
     def __init__(
-        self, servers: Mapping[str, Server], scheduler: Scheduler, address: str
+        self,
+        servers: Mapping[str, Server],
+        scheduler: Scheduler,
+        address: str,
+        on_failure: Callable[[BaseException], None],
     ):
-        super().__init__(name="socket server", daemon=True)
         self._servers, self._scheduler = servers, scheduler
+        self._on_failure = on_failure
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(address)
         self._listener.listen(128)
@@ -55,8 +60,27 @@ class SocketServer(threading.Thread):
         self._deadlines: list[tuple[float, int, Call]] = []
         self._numbers = itertools.count()
         self._is_closed = False
+        self._thread = threading.Thread(
+            target=self._run, name="socket server", daemon=True
+        )
 
-    def run(self) -> None:
+    def start(self) -> None:
+        """Begins to take calls."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread and closes every connection."""
+        self._is_closed = True
+        self._wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except Exception as error:
+            self._on_failure(error)
+
+    def _loop(self) -> None:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_up)
         while not self._is_closed:
@@ -72,11 +96,6 @@ class SocketServer(threading.Thread):
             key.fileobj.close()  # type: ignore[union-attr]
         self._wake_in.close()
         self._selector.close()
-
-    def close(self) -> None:
-        """Ends the thread and closes every connection."""
-        self._is_closed = True
-        self._wake()
 
     # --- What happens on the sockets
 
