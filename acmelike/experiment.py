@@ -31,6 +31,8 @@ from acmelike.telemetry.summary import summarize
 # JAX and what needs it is imported only when a run begins: `--help` and mistakes are
 # answered at once, and a Ctrl-C during the imports finds the run's folder in place.
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from acmelike.agent import Builder
     from acmelike.launchers import Run
     from acmelike.topologies import ActorLearner
@@ -59,6 +61,8 @@ class ExperimentConfig:
       num_eval_episodes: episodes in an evaluation.
       out: the folder that the run is recorded in; None for a new one in runs/, named
         after the program and the time.
+      live: show a live table where stdout is a terminal, instead of a line every few
+        seconds.
       draw: draw the program into this file and start nothing: a picture (.svg), or
         Mermaid text (.mmd, .md).
     """
@@ -73,6 +77,7 @@ class ExperimentConfig:
     evaluate_every: int = 1_000
     num_eval_episodes: int = 20
     out: str | None = None
+    live: bool = True
     draw: str | None = None
 
     def __post_init__(self) -> None:
@@ -268,8 +273,39 @@ class _Experiment:
         )
 
     def _watch(self, run: Run, system: ActorLearner) -> str:
-        """Prints a line every few seconds until the run ends; returns why it did."""
+        """Shows how it goes until the run ends; returns why it did."""
+        from acmelike.telemetry.live_table import find_terminal
+
+        console = find_terminal() if self._config.live else None
+        if console is None:
+            return self._watch_in_lines(run, system)
+        return self._watch_live(run, system, console)
+
+    def _watch_live(self, run: Run, system: ActorLearner, console: Console) -> str:
+        from acmelike.telemetry.live_table import watch_live
+        from acmelike.telemetry.live_view import Facts
+        from acmelike.telemetry.snapshot import Probe
+
+        config, replay = self._config, system.program.entry(system.replay)
+        tables: Any = replay.node.args[0]
+        facts = Facts(
+            agent=self._agent,
+            environment=config.environment,
+            launcher=config.launch,
+            seed=config.seed,
+            max_env_steps=config.max_env_steps,
+            target=config.stop_at_return,
+            replay=replay.label,
+            started=self._started,
+        )
+        names = [table.name for table in tables]
+        probe = Probe(run, system.replay, replay.label, names, self._folder.metrics)
+        return watch_live(run, probe, facts, console)
+
+    def _watch_in_lines(self, run: Run, system: ActorLearner) -> str:
+        """Prints a line every few seconds."""
         from acmelike.telemetry.progress_line import ProgressLine
+        from acmelike.telemetry.snapshot import has_started
 
         line, coordinator = ProgressLine(self._started), run.client(system.coordinator)
         while True:
@@ -278,7 +314,7 @@ class _Experiment:
             with suppress(RpcClosed):  # It ended meanwhile, and `wait` says how.
                 status = run.status()
                 progress = None
-                if status["coordinator"].phase != "starting":
+                if has_started(status, "coordinator"):
                     progress = coordinator.progress()
                 _say(line.text(progress, status))
 

@@ -41,7 +41,7 @@ LAYERS: dict[str, set[str]] = {
     "actors": DATA | {"agent", "learners", "coordinator"},
     # The two together.
     "topologies": ACTING | {"graph"},
-    "telemetry": CORE | {"launchers", "coordinator"},
+    "telemetry": CORE | {"launchers", "coordinator", "replay"},
     "cli": CORE,
     "experiment": EVERYTHING,
     # `acmelike/__init__.py` names things of every layer and imports them when asked.

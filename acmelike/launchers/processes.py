@@ -36,7 +36,7 @@ from acmelike.metrics import NodeStatus
 from acmelike.rpc import Channel, Client, RemoteTarget, from_wire
 
 # How long a status may be old if a process is too busy to answer.
-_STATUS_SECONDS = 1.0
+_STATUS_SECONDS = 3.0
 
 
 class Process:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from acmelike.errors import ConfigError, NodeFailed
@@ -17,6 +18,14 @@ class _LogFile(logging.FileHandler):
         pass
 
 
+class _Terminal(logging.Handler):
+    """Standard error as it is at the moment: above a live table, while there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # Nobody may read on.
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Writes the log, tracebacks included, to a file while the block runs.
@@ -26,7 +35,7 @@ def logging_to(path: Path) -> Iterator[None]:
     logger = logging.getLogger("acmelike")
     file = _LogFile(path)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    terminal = logging.StreamHandler()
+    terminal = _Terminal()
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # Errors end the run, and whoever launched it tells them once.
     terminal.addFilter(lambda record: record.levelno == logging.WARNING)

@@ -6,29 +6,11 @@ import pytest
 
 from acmelike.coordinator import Progress
 from acmelike.errors import NodeFailed
-from acmelike.metrics import NodeStatus
 from acmelike.telemetry.curve import plot_curve
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.progress_line import ProgressLine
 from acmelike.telemetry.summary import summarize
-
-
-def status(label, *, waited=None, worked=0.0, phase="working", waits_for=""):
-    return NodeStatus(
-        label=label,
-        phase=phase,
-        waits_for=waits_for,
-        num_steps=0,
-        num_calls=0,
-        worked_seconds=worked,
-        waited_seconds=waited or {},
-        parked=(),
-    )
-
-
-def by_label(*nodes):
-    return {node.label: node for node in nodes}
-
+from tests.telemetry.statuses import by_label, status
 
 # --- The progress line ------------------------------------------------------------
 
@@ -45,10 +27,10 @@ def test_a_line_has_counts_rates_returns_and_who_waits(clock):
     line = ProgressLine(98.0)
     clock[0] += 2
     before = by_label(
-        status("actor/0", waited={"replay.insert": 1.0}),
-        status("actor/1", waited={"replay.insert": 0.0}),
-        status("learner", waited={"replay.sample": 0.1}),
-        status("evaluator", waited={"coordinator.next_evaluation": 2.0}),
+        status("actor/0", waited_seconds={"replay.insert": 1.0}),
+        status("actor/1", waited_seconds={"replay.insert": 0.0}),
+        status("learner", waited_seconds={"replay.sample": 0.1}),
+        status("evaluator", waited_seconds={"coordinator.next_evaluation": 2.0}),
     )
     first = line.text(Progress(1_000, 200, None, None), before)
     assert first == (
@@ -57,9 +39,9 @@ def test_a_line_has_counts_rates_returns_and_who_waits(clock):
     )
     clock[0] += 2
     after = by_label(
-        status("actor/0", waited={"replay.insert": 1.0}),
-        status("actor/1", waited={"replay.insert": 0.0}),
-        status("learner", waited={"replay.sample": 1.1}),
+        status("actor/0", waited_seconds={"replay.insert": 1.0}),
+        status("actor/1", waited_seconds={"replay.insert": 0.0}),
+        status("learner", waited_seconds={"replay.sample": 1.1}),
     )
     second = line.text(Progress(21_000, 2_200, 13.84, 60.0), after)
     assert second == (
@@ -112,10 +94,10 @@ def test_a_summary_of_records():
         {"event": "end", "mean_return": 8.0},
     ]
     nodes = by_label(
-        status("actor/0", worked=1.0, waited={"a": 1.0, "b": 2.0}),
-        status("actor/1", worked=3.0, waited={"a": 1.0}),
-        status("learner", worked=9.0, waited={"a": 1.0}),
-        status("evaluator", worked=0.0, waited={"a": 1.0}),
+        status("actor/0", worked_seconds=1.0, waited_seconds={"a": 1.0, "b": 2.0}),
+        status("actor/1", worked_seconds=3.0, waited_seconds={"a": 1.0}),
+        status("learner", worked_seconds=9.0, waited_seconds={"a": 1.0}),
+        status("evaluator", worked_seconds=0.0, waited_seconds={"a": 1.0}),
     )
     assert summarize(lines, nodes) == {
         "env_steps": 100,

@@ -1,0 +1,111 @@
+"""A program that counts for itself what the live table shows, and a way to watch it."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from acmelike import Node, Program, launch, when
+from acmelike.cli import run_process
+from acmelike.telemetry.live_table import find_terminal, watch_live
+from acmelike.telemetry.live_view import Facts
+from acmelike.telemetry.logs import logging_to
+from acmelike.telemetry.snapshot import Snapshot
+
+
+class Tickets:
+    """Gives out tickets as long as there are any, and counts every call itself."""
+
+    def __init__(self):
+        self._left, self._calls, self._steps_told = 0, 0, 0
+
+    def _sold_out(self, steps):
+        return None if self._left else "sold out"
+
+    @when(_sold_out)
+    def take(self, steps):
+        """One ticket for a worker that has made so many steps."""
+        self._calls += 1
+        self._left -= 1
+        self._steps_told = steps
+
+    def allow(self, number):
+        self._calls += 1
+        self._left += number
+
+    def _some_left(self):
+        return f"{self._left} left" if self._left else None
+
+    @when(_some_left)
+    def counts(self):
+        """The calls so far and the steps that the worker told of, when all is quiet."""
+        self._calls += 1
+        return self._calls, self._steps_told
+
+
+class Worker:
+    """Takes a ticket with every step, and counts its steps itself."""
+
+    def __init__(self, tickets):
+        self._tickets, self._steps = tickets, 0
+
+    def step(self):
+        self._tickets.take(self._steps)
+        self._steps += 1
+
+
+class Endless:
+    """Has always work."""
+
+    def step(self):
+        time.sleep(0.01)
+
+
+class Probe:
+    """Looks at nothing but the nodes, and says something the second time."""
+
+    def __init__(self, run):
+        self._run, self._looks = run, 0
+
+    def look(self):
+        self._looks += 1
+        if self._looks == 2:
+            logging.getLogger("acmelike").warning("of concern")
+        return Snapshot(seconds=time.perf_counter(), nodes=self._run.status())
+
+
+FACTS = Facts(
+    agent="counting",
+    environment="nothing",
+    launcher="threads",
+    seed=0,
+    max_env_steps=1,
+    target=None,
+    replay="replay",
+    started=time.perf_counter(),
+)
+
+
+def make_counting():
+    program = Program("counting")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(Worker, tickets), label="worker")
+    return program, tickets
+
+
+def main():
+    """Watches an endless program; as a command, for a terminal."""
+    program = Program("endless")
+    program.add_node(Node(Endless), label="worker")
+    try:
+        with logging_to(Path(sys.argv[1])), launch(program, "threads") as run:
+            print("first", flush=True)
+            watch_live(run, Probe(run), FACTS, find_terminal())
+    except KeyboardInterrupt:
+        print("last", flush=True)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    run_process(main)
