@@ -1,4 +1,5 @@
-# Every target sets up what it needs, once: an environment in $(VENV).
+# Every target sets up what it needs, once: an environment in $(VENV), and for the
+# benchmarks one for what acmelike is measured against.
 # With another interpreter: make test PYTHON=python3.13 VENV=.venv313
 
 PYTHON ?= python3
@@ -7,15 +8,16 @@ ARGS ?=
 
 PROGRAM ?= programs.dqn
 ENVIRONMENT ?= CartPole-v1
-LAUNCH ?= threads
+LAUNCH ?= processes
 STOP_AT_RETURN ?= 475
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BENCH_STAMP := .venv-bench/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-learning check bench docs clean
+.PHONY: help setup run test test-learning check bench bench-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -23,7 +25,7 @@ help: ## List the targets
 setup: $(STAMP) ## Install acmelike and its tools into .venv
 	@echo "$(VENV) is ready"
 
-run: $(STAMP) ## Train DQN on CartPole in threads; make run ARGS="--seed 3"
+run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 	@$(BIN)/python -m $(PROGRAM) --environment $(ENVIRONMENT) --launch $(LAUNCH) \
 	    --stop-at-return $(STOP_AT_RETURN) --out $(OUT) $(ARGS)
 
@@ -38,15 +40,17 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## Measure the RPC edges
-	@mkdir -p runs
-	@$(BIN)/python -m benchmarks.edges --out runs/bench-edges.json $(ARGS)
+bench: $(STAMP) $(BENCH_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench
+	@echo ".venv-bench is ready"
 
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -59,7 +63,7 @@ print("%d%d" % sys.version_info[:2])
 endef
 export VERSION
 
-$(STAMP): setup.py $(wildcard constraints/*.txt)
+$(STAMP): setup.py $(wildcard constraints/py*.txt)
 	@command -v $(PYTHON) >/dev/null || { \
 	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
 	@version=$$($(PYTHON) -c "$$VERSION") || exit 1; \
@@ -72,4 +76,16 @@ $(STAMP): setup.py $(wildcard constraints/*.txt)
 	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
 	fi; \
 	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[dev]'
+	@touch $@
+
+# Torch first and by itself: what needs it would else take another build of it.
+$(BENCH_STAMP): constraints/bench.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making .venv-bench with $$($(PYTHON) --version), as pinned in constraints/bench.txt"
+	@$(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/bench.txt torch==2.13.0
+	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/bench.txt sbx-rl==0.28.0
 	@touch $@

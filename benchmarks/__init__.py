@@ -1,1 +1,1 @@
-"""Measurements, as ratios taken within one run; never part of the tests."""
+"""Measurements of acmelike, alone and against its peers; never part of the tests."""

@@ -1,26 +1,25 @@
-"""What a call over an edge costs in one process, against the bare method.
+"""What a call over an edge costs, in one process and between two.
 
-Run: python -m benchmarks.edges --out FILE.json
+python -m benchmarks.edges --out FILE.json
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from acmelike import Node, Program, future, launch, when
+from acmelike.launchers import LAUNCHERS
+from benchmarks.command import run_benchmark
+from benchmarks.machine import describe_machine
+from benchmarks.report import Report, interleave
+from benchmarks.trial import run_trial
 
-REPEATS = 7
-CALLS = 20_000
+LOCAL = [name for name in ("threads", "processes") if name in LAUNCHERS]
 
 
 class Echo:
@@ -37,20 +36,12 @@ class Echo:
         return value
 
 
-def microseconds(call: Callable[[Any], Any], value: Any) -> float:
-    """The mean time of a call."""
-    started = time.perf_counter()
-    for _ in range(CALLS):
-        call(value)
-    return (time.perf_counter() - started) / CALLS * 1e6
-
-
-def measure() -> dict[str, list[float]]:
-    """Microseconds a call, by kind of call, interleaved over the repeats."""
+def calls(*, launcher: str, num_calls: int) -> dict[str, float]:
+    """Microseconds a call, by kind of call; a trial."""
     program = Program("edges")
     handle = program.add_node(Node(Echo), label="echo")
     bare, array = Echo(), np.zeros(256, np.float32)
-    with launch(program, "threads") as run:
+    with launch(program, launcher) as run:
         client = run.client(handle)
         kinds: dict[str, tuple[Callable[[Any], Any], Any]] = {
             "bare method": (bare.plain, 1),
@@ -59,33 +50,52 @@ def measure() -> dict[str, list[float]]:
             "call with an array": (client.plain, array),
             "future": (lambda value: future(client.plain)(value).result(), 1),
         }
-        samples: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for _ in range(REPEATS):
-            for kind, (call, value) in kinds.items():
-                samples[kind].append(microseconds(call, value))
-    return samples
+        return {
+            kind: microseconds(call, value, num_calls)
+            for kind, (call, value) in kinds.items()
+        }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the JSON to write")
-    out: Path = parser.parse_args().out
-    samples = measure()
-    medians = {kind: statistics.median(times) for kind, times in samples.items()}
-    for kind, median in medians.items():
-        ratio = median / medians["bare method"]
-        print(f"{kind:20} {median:7.2f} us   {ratio:5.1f} x the bare method")
-    report = {
-        "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
-        "unit": "us",
-        "samples": samples,
-        "medians": medians,
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = out.with_name(out.name + ".tmp")
-    aside.write_text(json.dumps(report, indent=2) + "\n")
-    aside.replace(out)
+def microseconds(call: Callable[[Any], Any], value: Any, num_calls: int) -> float:
+    """The mean time of a call, once it has been made a few times."""
+    for _ in range(num_calls // 10):
+        call(value)
+    started = time.perf_counter()
+    for _ in range(num_calls):
+        call(value)
+    return (time.perf_counter() - started) / num_calls * 1e6
+
+
+def measure(quick: bool, command: str) -> Report:
+    """Every launcher in turn; nothing is demanded, so there are no bars."""
+    arguments = {"num_calls": 500 if quick else 10_000}
+    report = Report(
+        benchmark="edges",
+        title="Calls over edges",
+        command=command,
+        machine=describe_machine(("numpy",)),
+        notes=[
+            "One caller, one call at a time; an array is of 256 float32. "
+            "The bare method is called on the object itself."
+        ],
+    )
+    results = interleave(
+        {
+            launcher: partial(
+                run_trial, "benchmarks.edges:calls", {**arguments, "launcher": launcher}
+            )
+            for launcher in LOCAL
+        },
+        repeats=1 if quick else 7,
+    )
+    for launcher, trials in results.items():
+        report.add_table(
+            f"A call under {launcher}",
+            "us",
+            {kind: [trial[kind] for trial in trials] for kind in trials[0]},
+        )
+    return report
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark("edges", __doc__ or "", measure)

@@ -114,8 +114,8 @@ def _progress(facts: Facts, history: Sequence[Snapshot], width: int) -> Text:
     right.append(f"  {_pace(history[-2:]):,.0f}/s")
     if width >= WIDE:
         right.append(f"  {now.learner_steps:,} updates")
-    if pace := _pace(history):
-        left = max(0, facts.max_env_steps - now.env_steps)
+    pace, left = _pace(history), facts.max_env_steps - now.env_steps
+    if pace > 0 and left > 0:
         right.append(f"  {clock(left / pace)} left", QUIET)
     share = min(1.0, now.env_steps / facts.max_env_steps)
     length = max(0, width - right.cell_len - 2)

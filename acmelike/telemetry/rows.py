@@ -19,7 +19,7 @@ class NodeRow:
     Attributes:
       label: of the node, or what the labels of several begin with.
       num_nodes: how many these are.
-      phase: what the node does now, or most of them.
+      phase: what the node does now, or most of them; "failed" if one has.
       is_worker: whether it has done or begun steps.
       steps_per_second: of all together.
       busy: the share of the time spent in steps, without waiting; the mean of several.
@@ -159,12 +159,13 @@ def _node_row(
         for node in nodes
         if node.waits_for.startswith(f"{waits_for}: ")
     ]
+    phases = Counter(node.phase for node in nodes)
     memory = {n.process: n.memory_bytes for n in nodes if n.process not in seen}
     seen.update(memory)
     return NodeRow(
         label=label,
         num_nodes=len(nodes),
-        phase=Counter(node.phase for node in nodes).most_common(1)[0][0],
+        phase="failed" if phases["failed"] else phases.most_common(1)[0][0],
         is_worker=any(n.num_steps or n.phase in _IN_STEPS for n in nodes),
         steps_per_second=num_steps / seconds,
         busy=busy / len(nodes),

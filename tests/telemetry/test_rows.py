@@ -109,6 +109,13 @@ def test_many_of_a_kind_are_one_row():
     assert found.memory_bytes == 100 + 101 + 102 + 103
 
 
+def test_one_that_failed_is_not_hidden_among_many():
+    nodes = by_label(*(status(f"actor/{i}") for i in range(7)))
+    nodes["actor/7"] = status("actor/7", phase="failed")
+    (found,) = node_rows(nodes, nodes, 2.0, most_of_a_kind=6)
+    assert found.phase == "failed"
+
+
 def test_few_of_a_kind_are_a_row_each_and_processes_are_told_once():
     rows = node_rows(actors(4, 0, 0.0), actors(4, 2, 1.0), 2.0, most_of_a_kind=6)
     assert [r.label for r in rows[1:]] == [f"actor/{index}" for index in range(4)]

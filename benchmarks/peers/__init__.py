@@ -1,0 +1,1 @@
+"""What acmelike is measured against; each runs in `.venv-bench`, without acmelike."""

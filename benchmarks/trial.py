@@ -1,0 +1,77 @@
+"""One trial in a process of its own, so that nothing is left over from the one before.
+
+    python -m benchmarks.trial MODULE:FUNCTION '{"seed": 0}'
+
+calls the function with these arguments and prints what it returns as a line of JSON.
+This file needs the standard library only, as a peer's interpreter runs it too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PEERS = ".venv-bench/bin/python"  # The interpreter that has the peers; see Makefile.
+# Long enough for any trial; a longer one hangs.
+TIMEOUT_SECONDS = 1200.0
+
+
+class TrialFailed(Exception):
+    """A trial ended without a result."""
+
+
+def run_trial(
+    function: str,
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    python: str = sys.executable,
+    variables: Mapping[str, str] | None = None,
+) -> Any:
+    """Calls a function in a new process and returns what it returned.
+
+    Args:
+      function: "module:function"; it takes and returns what JSON can hold.
+      arguments: of the function, by name.
+      python: the interpreter, relative to the root of the checkout or absolute.
+      variables: of the process's environment, beside those of this one.
+
+    Raises:
+      TrialFailed: it raised, was killed or took too long; with the end of what it said.
+    """
+    command = [str(ROOT / python), "-m", "benchmarks.trial", function]
+    try:
+        ended = subprocess.run(
+            [*command, json.dumps(arguments or {})],
+            cwd=ROOT,
+            env={**os.environ, **(variables or {})},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except FileNotFoundError:
+        hint = "; `make bench-env` makes it" if python == PEERS else ""
+        raise TrialFailed(f"{function}: there is no {python}{hint}") from None
+    except subprocess.TimeoutExpired:
+        raise TrialFailed(f"{function}: no end after {TIMEOUT_SECONDS:g} s") from None
+    if ended.returncode != 0:
+        said = "\n".join(ended.stderr.strip().splitlines()[-15:])
+        raise TrialFailed(f"{function} ended with {ended.returncode}:\n{said}")
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """The new process."""
+    module, name = sys.argv[1].split(":")
+    function = getattr(importlib.import_module(module), name)
+    print(json.dumps(function(**json.loads(sys.argv[2]))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A benchmark as a process: its command line, its exit status, its trials."""
+
+import json
+import sys
+
+import pytest
+
+import benchmarks.__main__ as all_benchmarks
+from benchmarks.command import run_benchmark
+from benchmarks.machine import describe_machine, versions
+from benchmarks.report import Report
+from benchmarks.trial import TrialFailed, run_trial
+
+
+def measure_with(value):
+    def measure(quick, command):
+        report = Report(
+            benchmark="example",
+            title="An example",
+            command=command,
+            machine=describe_machine(("numpy",)),
+        )
+        report.add_table("Speed", "steps/s", {"ours": [value]})
+        report.add_bar("speed", value, ">=", 1.0)
+        return report
+
+    return measure
+
+
+def status_of(measure, *args):
+    with pytest.raises(SystemExit) as ended:
+        run_benchmark("example", "An example.", measure, args)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("value", "status"), [(1.0, 0), (0.9, 1)])
+def test_status_says_whether_the_bars_hold(tmp_path, capsys, value, status):
+    out = tmp_path / "folder" / "example.json"
+    assert status_of(measure_with(value), "--out", str(out)) == status
+    written = json.loads(out.read_text())
+    bar = {"name": "speed", "value": value, "bar": ">= 1", "holds": status == 0}
+    assert written["bars"] == [bar]
+    assert written["command"] == "python -m benchmarks.example --out example.json"
+    assert written["machine"]["cores"] >= 1
+    assert "numpy" in written["machine"]["interpreters"]["acmelike"]
+    assert "| speed |" in capsys.readouterr().out
+
+
+def test_quick_is_passed_on_and_recorded(tmp_path):
+    seen = []
+
+    def measure(quick, command):
+        seen.append(quick)
+        return measure_with(1.0)(quick, command)
+
+    out = tmp_path / "example.json"
+    assert status_of(measure, "--out", str(out), "--quick") == 0
+    assert seen == [True]
+    assert json.loads(out.read_text())["command"].endswith("--quick")
+
+
+def test_where_to_write_has_to_be_said(capsys):
+    assert status_of(measure_with(1.0)) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_a_trial_that_fails_is_told_and_nothing_is_written(tmp_path, capsys):
+    def measure(quick, command):
+        raise TrialFailed("the peer ended with 1")
+
+    assert status_of(measure, "--out", str(tmp_path / "example.json")) == 1
+    assert capsys.readouterr().err == "error: the peer ended with 1\n"
+    assert not list(tmp_path.iterdir())
+
+
+# --- All of them ------------------------------------------------------------------
+
+
+def test_all_benchmarks_run_and_the_worst_status_counts(monkeypatch, tmp_path):
+    commands, statuses = [], iter([1, 0])
+
+    class Ended:
+        def __init__(self, command):
+            commands.append(command[2:])
+            self.returncode = next(statuses)
+
+    monkeypatch.setattr(all_benchmarks.subprocess, "run", Ended)
+    assert all_benchmarks.main(["--out", str(tmp_path), "--quick"]) == 1
+    assert commands == [
+        [f"benchmarks.{name}", "--out", str(tmp_path / f"{name}.json"), "--quick"]
+        for name in ("edges", "dqn")
+    ]
+
+
+# --- Trials -----------------------------------------------------------------------
+
+
+def test_a_trial_runs_in_another_process_and_returns_json():
+    found = run_trial("benchmarks.machine:versions", {"packages": ["numpy", "nothing"]})
+    assert found == versions(packages=["numpy"])
+
+
+def test_a_trial_that_raises_says_what_it_said():
+    with pytest.raises(TrialFailed) as failed:
+        run_trial("benchmarks.machine:versions", {"package": []})
+    assert "benchmarks.machine:versions ended with 1" in str(failed.value)
+    assert "unexpected keyword argument 'package'" in str(failed.value)
+
+
+def test_a_trial_sees_the_variables_it_is_given():
+    name = "os:getenv"
+    assert run_trial(name, {"key": "A_VARIABLE"}, variables={"A_VARIABLE": "7"}) == "7"
+
+
+def test_a_missing_interpreter_is_named():
+    with pytest.raises(TrialFailed, match="there is no no/such/python"):
+        run_trial("os:getenv", python="no/such/python")
+
+
+def test_a_trial_too_long_is_ended(monkeypatch):
+    monkeypatch.setattr("benchmarks.trial.TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(TrialFailed, match=r"no end after 0\.5 s"):
+        run_trial("signal:pause")
+
+
+def test_the_interpreter_of_this_process_is_the_default():
+    assert run_trial("benchmarks.machine:versions", {"packages": []}) == {
+        "python": ".".join(map(str, sys.version_info[:3]))
+    }
