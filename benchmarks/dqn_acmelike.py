@@ -71,8 +71,8 @@ def throughput(
     """
     builder = DQNBuilder(config=ZOO)
     layout = Layout(num_actors=num_actors, num_envs_per_actor=num_envs_per_actor)
-    system = _make(builder, layout, seed)
-    with launch(system.program, launcher) as run:
+    system, scratch = _make(builder, layout, seed)
+    with scratch, launch(system.program, launcher) as run:
         start = _read(run, system, first_step)
         end = _read(run, system, last_step)
         parameters = run.client(system.learner).parameters().parameters
@@ -108,8 +108,8 @@ def learning(*, seed: int, env_steps: int, every: int) -> dict[str, Any]:
     layout = Layout(
         num_actors=DEFAULTS.num_actors, num_envs_per_actor=DEFAULTS.num_envs_per_actor
     )
-    system, snapshots = _make(builder, layout, seed), []
-    with launch(system.program, DEFAULTS.launch) as run:
+    (system, scratch), snapshots = _make(builder, layout, seed), []
+    with scratch, launch(system.program, DEFAULTS.launch) as run:
         replay, learner = run.client(system.replay), run.client(system.learner)
         replay.past_env_steps(1)
         started = time.perf_counter()
@@ -133,23 +133,27 @@ def learning(*, seed: int, env_steps: int, every: int) -> dict[str, Any]:
     }
 
 
-def _make(builder: DQNBuilder, layout: Layout, seed: int) -> ActorLearner:
-    """The program, without an end and without evaluations."""
-    return make_actor_learner(
+def _make(
+    builder: DQNBuilder, layout: Layout, seed: int
+) -> tuple[ActorLearner, tempfile.TemporaryDirectory[str]]:
+    """The program, without an end and without evaluations; and where it records."""
+    scratch = tempfile.TemporaryDirectory()
+    system = make_actor_learner(
         builder,
         make_environment_factory(ENVIRONMENT),
         layout,
         Goal(max_env_steps=NEVER, evaluate_every=NEVER),
         seed=seed,
-        metrics=str(Path(tempfile.mkdtemp()) / "metrics.jsonl"),
+        metrics=str(Path(scratch.name) / "metrics.jsonl"),
     )
+    return system, scratch
 
 
 def _read(run: Run, system: ActorLearner, env_steps: int) -> dict[str, Any]:
     """Clock and counts at the end of the first burst of updates past `env_steps`."""
     replay, learner = run.client(system.replay), run.client(system.learner)
     replay.past_env_steps(env_steps)
-    version = learner.next_parameters(learner.parameters().version).version
+    version = learner.next_parameters(learner.progress().num_updates).version
     return {
         "seconds": time.perf_counter(),
         "env_steps": replay.num_env_steps(),

@@ -6,6 +6,7 @@ import pytest
 from benchmarks import dqn
 from benchmarks.judge import NUM_EPISODES, mean_returns
 from benchmarks.report import Report, exit_status
+from benchmarks.trial import run_trial
 
 
 def report():
@@ -126,3 +127,32 @@ def test_policies_are_judged_by_the_same_fresh_episodes():
     assert means[0] < 15 < 150 < means[1]
     assert means[0] != means[2]  # Other episodes
     assert means == mean_returns("CartPole-v1", policies, seed=0)
+
+
+# --- acmelike's own trials, very short --------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", dqn.LOCAL)
+def test_throughput_of_a_short_run(launcher):
+    arguments = {"first_step": 1_500, "last_step": 2_500, "seconds_alone": 0.2}
+    result = run_trial(
+        f"{dqn.OURS}:throughput", {**arguments, "launcher": launcher, "seed": 0}
+    )
+    steps = result["env_steps"][1] - result["env_steps"][0]
+    rate = result["env_steps_per_second"]
+    assert steps / result["seconds"] == pytest.approx(rate)
+    assert result["updates_per_second"] == pytest.approx(rate / 2, rel=0.4)
+    assert result["env_steps_per_second_of_actors_alone"] > rate
+    assert result["updates_per_second_of_learner_alone"] > 0
+    assert {"learner", "actor/0", "actor/1"} < result["nodes"].keys()
+
+
+@pytest.mark.slow
+def test_a_short_learning_curve():
+    arguments = {"seed": 0, "env_steps": 2_000, "every": 500}
+    result = run_trial(f"{dqn.OURS}:learning", arguments)
+    assert len(result["mean_returns"]) == 4
+    assert all(1 <= mean <= 500 for mean in result["mean_returns"])
+    assert result["seconds"] == sorted(result["seconds"])
+    assert [steps // 500 for steps in result["env_steps"]] == [1, 2, 3, 4]
