@@ -80,8 +80,13 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     assert lines[-1]["event"] == "end"
     assert told["final_return"] == returns[-1]
     assert told["best_return"] == max(returns)
-    for name in ("learner_idle_fraction", "actor_blocked_fraction"):
-        assert 0 <= told[name] < 1
+    # Actors wait for their first parameters at least. In threads the learner may find
+    # the table filled when it has compiled, and never wait.
+    assert 0 < told["actor_blocked_fraction"] < 1
+    if launcher == "serial":
+        assert 0 < told["learner_idle_fraction"] < 1
+    else:
+        assert 0 <= told["learner_idle_fraction"] < 1
 
     config = restore(Config, json.loads((tmp_path / "config.json").read_text()))
     assert config.agent.hidden_sizes == (16,)
