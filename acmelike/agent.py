@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
 from acmelike.adders import NStepAdder
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
@@ -16,27 +18,42 @@ from acmelike.types import EnvironmentSpec, Nested
 # jax.Array, without importing JAX: replay and the graph start without it.
 JaxArray: TypeAlias = Any
 PRNGKey: TypeAlias = Any
+# Of JAX or of NumPy.
+AnyArray: TypeAlias = Any
 
 
 class Policy(Protocol):
     """How an agent acts, as pure functions batched over K environments.
 
     A policy is a hashable value: two that are equal share one compilation.
+
+    Attributes:
+      needs_jax: whether `act` wants arrays of JAX. One that takes NumPy's too can act
+        without compilation, which is faster for small networks.
     """
 
-    def init(self, key: PRNGKey, num_envs: int) -> Nested:
+    @property
+    def needs_jax(self) -> bool: ...
+
+    def init(self, num_envs: int) -> Nested:
         """The policy's state before the first observation; `[K, ...]` arrays."""
 
+    def noise(self, random: np.random.Generator, num_envs: int) -> Nested:
+        """All that is random about one time step of K environments, drawn by NumPy.
+
+        So the same actions follow from the same numbers, whoever evaluates `act`.
+        """
+
     def act(
-        self, parameters: Nested, state: Nested, observation: JaxArray, key: PRNGKey
-    ) -> tuple[JaxArray, Nested]:
+        self, parameters: Nested, state: Nested, observation: AnyArray, noise: Nested
+    ) -> tuple[AnyArray, Nested]:
         """Chooses actions.
 
         Args:
           parameters: of the network, as the learner published them.
           state: what the last call returned.
           observation: `[K, ...]`.
-          key: consumed.
+          noise: what `noise` drew for this step.
 
         Returns:
           Actions `[K, ...]` and the next state.

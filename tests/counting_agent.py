@@ -24,12 +24,17 @@ from acmelike.types import Transition, transition_signature
 class CountingPolicy:
     num_actions: int
 
-    def init(self, key, num_envs):
-        return jnp.zeros(num_envs)
+    needs_jax = False
 
-    def act(self, parameters, state, observation, key):
+    def init(self, num_envs):
+        return np.zeros(num_envs)
+
+    def noise(self, random, num_envs):
+        return None
+
+    def act(self, parameters, state, observation, noise):
         action = parameters["count"] % self.num_actions
-        return jnp.full(len(observation), action, jnp.int32), state
+        return np.full(len(observation), action, np.int32), state
 
 
 @dataclass(frozen=True, kw_only=True)

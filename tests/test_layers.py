@@ -15,7 +15,7 @@ PRODUCT = ("acmelike", "agents", "programs")
 
 CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder"}
 DATA = CORE | {"environments", "replay", "adders"}
-ACTING = DATA | {"agent", "learners", "coordinator", "actors"}
+ACTING = DATA | {"networks", "agent", "learners", "coordinator", "actors"}
 NETWORK = CORE | {"graph", "rpc", "launchers"}
 EVERYTHING = ACTING | NETWORK | {"topologies", "telemetry", "experiment", "cli"}
 
@@ -35,6 +35,7 @@ LAYERS: dict[str, set[str]] = {
     "environments": CORE,
     "replay": CORE,
     "adders": CORE | {"replay"},
+    "networks": CORE,
     "agent": DATA,
     "learners": DATA | {"agent"},
     "coordinator": DATA | {"learners"},
@@ -52,7 +53,7 @@ FOR_PROGRAMS = EVERYTHING | {"acmelike", "agents", "programs"}
 
 WITHOUT_JAX = (
     "acmelike",
-    *(f"acmelike.{p}" for p in ("graph", "rpc", "launchers", "replay")),
+    *(f"acmelike.{p}" for p in ("graph", "rpc", "launchers", "replay", "networks")),
 )
 LONGEST = 400
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future
 from acmelike.environments import EnvironmentFactory, VectorEnvironment
@@ -39,9 +40,6 @@ class Actor:
         learner: Learner,
         seed: int,
     ):
-        # JAX is imported where a node runs, not where its program is made.
-        from acmelike.actors.inference import Inference
-
         num_envs = place.num_envs
         self._learner = learner
         self._environment = VectorEnvironment(

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from acmelike.actors.inference import Inference
 from acmelike.agent import Builder
 from acmelike.coordinator import Coordinator
 from acmelike.environments import EnvironmentFactory, VectorEnvironment
 from acmelike.types import Array, EnvironmentSpec, Nested
-
-if TYPE_CHECKING:
-    from acmelike.actors.inference import Inference
 
 
 class Evaluator:
@@ -42,10 +37,9 @@ class Evaluator:
         self._environment = VectorEnvironment(
             environment_factory, num_envs=num_episodes, seed=seed
         )
-        self._make_inference = partial(
-            _make_inference, builder, spec, num_episodes, seed
+        self._inference = Inference(
+            builder.make_greedy_policy(spec), spec, num_envs=num_episodes, seed=seed
         )
-        self._inference: Inference | None = None
 
     def step(self) -> None:
         """Makes the next evaluation."""
@@ -59,9 +53,6 @@ class Evaluator:
 
     def _play(self, parameters: Nested) -> Array:
         """The undiscounted returns `[E]` of one fresh episode in every environment."""
-        # Not before: when a program starts, others have more use for the cores.
-        if self._inference is None:
-            self._inference = self._make_inference()
         self._inference.set_parameters(parameters)
         step = self._environment.reset()
         returns = np.zeros(step.reward.shape)
@@ -72,13 +63,3 @@ class Evaluator:
             returns += np.where(playing, step.reward, 0.0)
             playing &= ~step.last()
         return returns
-
-
-def _make_inference(
-    builder: Builder, spec: EnvironmentSpec, num_episodes: int, seed: int
-) -> Inference:
-    # JAX is imported where a node runs, not where its program is made.
-    from acmelike.actors.inference import Inference
-
-    policy = builder.make_greedy_policy(spec)
-    return Inference(policy, spec, num_envs=num_episodes, seed=seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from dm_env import specs
 
 from acmelike.adders import NStepAdder
@@ -14,19 +13,19 @@ from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec, transition_signature
 from agents.dqn.config import DQNConfig
+from agents.dqn.networks import QNetwork
+from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
 
 if TYPE_CHECKING:
     from agents.dqn.learner import DQNCore
-    from agents.dqn.networks import QNetwork
-    from agents.dqn.policy import EpsilonGreedy
 
 
 @dataclass(frozen=True, kw_only=True)
 class DQNBuilder:
     """Makes the parts of one DQN agent.
 
-    Each method imports what it needs: an actor does without the losses, and whoever
-    only makes a program does without JAX.
+    Only the learner's part imports JAX: actors, and whoever only makes a program, do
+    without it.
 
     Attributes:
       config: the agent's settings.
@@ -84,8 +83,6 @@ class DQNBuilder:
 
     def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> EpsilonGreedy:
         """Epsilon-greedy, the epsilons falling over all environments of all actors."""
-        from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
-
         epsilons = epsilon_ladder(
             self.config.epsilon,
             self.config.epsilon_alpha,
@@ -97,8 +94,6 @@ class DQNBuilder:
 
     def make_greedy_policy(self, spec: EnvironmentSpec) -> EpsilonGreedy:
         """Greedy: an epsilon of zero."""
-        from agents.dqn.policy import EpsilonGreedy
-
         return EpsilonGreedy(network=self._network(spec), epsilons=(0.0,))
 
     def make_learner_core(self, spec: EnvironmentSpec) -> DQNCore:
@@ -108,12 +103,10 @@ class DQNBuilder:
         return DQNCore(
             config=self.config,
             network=self._network(spec),
-            observation=np.zeros(spec.observations.shape, spec.observations.dtype),
+            observation_shape=spec.observations.shape,
         )
 
     def _network(self, spec: EnvironmentSpec) -> QNetwork:
-        from agents.dqn.networks import QNetwork
-
         assert isinstance(spec.actions, specs.DiscreteArray)
         return QNetwork(
             num_actions=spec.actions.num_values,

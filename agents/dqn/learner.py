@@ -39,16 +39,16 @@ class DQNCore:
     Attributes:
       config: the agent's settings.
       network: gives action values.
-      observation: an array like one observation.
+      observation_shape: of one observation.
     """
 
     config: DQNConfig
     network: QNetwork
-    observation: Any
+    observation_shape: tuple[int, ...]
 
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target network starts equal."""
-        parameters = self.network.init(key, self.observation)
+        parameters = self.network.init(key, self.observation_shape)
         return TrainingState(
             parameters=parameters,
             target=parameters,

@@ -11,7 +11,7 @@ import rlax
 
 from acmelike.types import Transition
 
-# (parameters, observation) -> action values [A].
+# (parameters, observations [B, ...]) -> action values [B, A].
 ApplyFn = Callable[[Any, jax.Array], jax.Array]
 
 
@@ -24,10 +24,9 @@ def td_errors(
     by the target network, or with `double` by the online one: equation 4 of "Deep
     Reinforcement Learning with Double Q-learning", arXiv 1509.06461.
     """
-    batched = jax.vmap(apply, in_axes=(None, 0))
-    q_tm1 = batched(parameters, batch.o_tm1)
-    q_t_target = batched(target, batch.o_t)
-    q_t_selector = batched(parameters, batch.o_t) if double else q_t_target
+    q_tm1 = apply(parameters, batch.o_tm1)
+    q_t_target = apply(target, batch.o_t)
+    q_t_selector = apply(parameters, batch.o_t) if double else q_t_target
     return jax.vmap(rlax.double_q_learning)(
         q_tm1, batch.a_tm1, batch.r_t, batch.discount_t, q_t_target, q_t_selector
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
+from acmelike.networks import dense, flat, init_dense, init_mlp, mlp
+from acmelike.types import Nested
 
 
-class QNetwork(nn.Module):
-    """A multi-layer perceptron: observation `[...]` to action values `[A]`, unbatched.
+@dataclass(frozen=True, kw_only=True)
+class QNetwork:
+    """A multi-layer perceptron: observations `[B, ...]` to action values `[B, A]`.
 
     With `dueling`, `q(s, a) = v(s) + adv(s, a) - mean_a adv(s, a)`, equation 9 of
     "Dueling Network Architectures for Deep Reinforcement Learning", arXiv 1511.06581.
@@ -25,14 +27,28 @@ class QNetwork(nn.Module):
     hidden_sizes: tuple[int, ...]
     dueling: bool
 
-    @nn.compact
-    def __call__(self, observation: jax.Array) -> jax.Array:
-        x = jnp.reshape(observation, (math.prod(observation.shape),))
-        x = x.astype(jnp.float32)
-        for size in self.hidden_sizes:
-            x = nn.relu(nn.Dense(size)(x))
-        advantages = nn.Dense(self.num_actions)(x)
+    needs_jax = False
+
+    def init(self, key: Any, observation_shape: tuple[int, ...]) -> Nested:
+        """Random parameters; the key is one of JAX's."""
+        import jax
+
+        keys = jax.random.split(key, 3)
+        num_inputs = math.prod(observation_shape)
+        num_features = (num_inputs, *self.hidden_sizes)[-1]
+        parameters = {
+            "torso": init_mlp(keys[0], num_inputs, self.hidden_sizes),
+            "advantage": init_dense(keys[1], num_features, self.num_actions),
+        }
+        if self.dueling:
+            parameters["value"] = init_dense(keys[2], num_features, 1)
+        return parameters
+
+    def apply(self, parameters: Nested, observation: Any) -> Any:
+        """Action values, in NumPy or JAX."""
+        x = mlp(parameters["torso"], flat(observation))
+        advantage = dense(parameters["advantage"], x)
         if not self.dueling:
-            return advantages
-        value = nn.Dense(1)(x)
-        return value + advantages - jnp.mean(advantages)
+            return advantage
+        value = dense(parameters["value"], x)
+        return value + advantage - advantage.mean(axis=-1, keepdims=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from acmelike.types import Array
+from acmelike.networks import namespace
+from acmelike.types import Array, Nested
 from agents.dqn.networks import QNetwork
 
 
@@ -25,23 +25,28 @@ class EpsilonGreedy:
     # `act` finds them in the state; so policies that differ in them share its code.
     epsilons: tuple[float, ...] = field(compare=False)
 
-    def init(self, key: jax.Array, num_envs: int) -> Array:
+    @property
+    def needs_jax(self) -> bool:
+        """As its network does."""
+        return self.network.needs_jax
+
+    def init(self, num_envs: int) -> Array:
         """The state is each environment's epsilon, `[K]`."""
         return np.broadcast_to(np.asarray(self.epsilons, np.float32), (num_envs,))
 
+    def noise(self, random: np.random.Generator, num_envs: int) -> Array:
+        """Whether to explore, and with what: `[2, K]` from 0 to 1."""
+        return random.random((2, num_envs), np.float32)
+
     def act(
-        self, parameters: dict, state: jax.Array, observation: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """Actions `[K]` int32 for observations `[K, ...]`."""
-        explore_key, action_key = jax.random.split(key)
-        apply = jax.vmap(self.network.apply, in_axes=(None, 0))
-        q_values = apply(parameters, observation)
-        greedy = jnp.argmax(q_values, axis=-1)
-        at_random = jax.random.randint(
-            action_key, greedy.shape, 0, self.network.num_actions
-        )
-        explore = jax.random.uniform(explore_key, greedy.shape) < state
-        return jnp.where(explore, at_random, greedy).astype(jnp.int32), state
+        self, parameters: Nested, state: Any, observation: Any, noise: Any
+    ) -> tuple[Any, Any]:
+        """Actions `[K]` int32 for observations `[K, ...]`, in NumPy or JAX."""
+        xp = namespace(observation)
+        whether, which = noise
+        greedy = self.network.apply(parameters, observation).argmax(axis=-1)
+        at_random = xp.floor(which * self.network.num_actions)
+        return xp.where(whether < state, at_random, greedy).astype(np.int32), state
 
 
 def epsilon_ladder(

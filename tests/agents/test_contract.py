@@ -58,22 +58,23 @@ class Parts(NamedTuple):
 
 def use(builder):
     environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
-    spec, key = environment.spec, jax.random.key(0)
+    spec = environment.spec
     builder.check(spec)
     table = builder.make_table(spec)
     check_sample_size(table, builder.batch_size)
     replay = Replay([table], seed=0)
     core = builder.make_learner_core(spec)
-    state = core.init(key)
+    state = core.init(jax.random.key(0))
     policy = builder.make_policy(spec, PLACE)
-    policy_state = policy.init(key, NUM_ENVS)
-    act = jax.jit(policy.act)
+    policy_state = policy.init(NUM_ENVS)
+    act, random = jax.jit(policy.act), np.random.default_rng(0)
     adder = builder.make_adder(NUM_ENVS)
     step = environment.reset()
     adder.start(step)
     for _ in range(8):
+        noise = policy.noise(random, NUM_ENVS)
         action, policy_state = act(
-            core.parameters(state), policy_state, step.observation, key
+            core.parameters(state), policy_state, step.observation, noise
         )
         step = environment.step(np.asarray(action, spec.actions.dtype))
         items = adder.add(np.asarray(action, spec.actions.dtype), 0, step)
@@ -121,6 +122,28 @@ def test_its_parts_fit_together(builder):
 
 def test_it_can_be_sent_to_another_process(builder):
     assert pickle.loads(pickle.dumps(builder)) == builder
+
+
+def test_numpy_and_jax_choose_the_same_actions(builder):
+    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+    policy, random = builder.make_policy(spec, PLACE), np.random.default_rng(0)
+    if policy.needs_jax:
+        pytest.skip("its policy takes no NumPy")
+    core = builder.make_learner_core(spec)
+    parameters = jax.device_get(core.parameters(core.init(jax.random.key(0))))
+    act, states = jax.jit(policy.act), [policy.init(NUM_ENVS)] * 2
+    for _ in range(50):
+        observation = random.normal(size=(NUM_ENVS, *spec.observations.shape))
+        observation = observation.astype(spec.observations.dtype)
+        noise = policy.noise(random, NUM_ENVS)
+        actions, states = zip(
+            act(parameters, states[0], observation, noise),
+            policy.act(parameters, states[1], observation, noise),
+            strict=True,
+        )
+        assert isinstance(actions[1], np.ndarray)
+        assert actions[0].dtype == actions[1].dtype
+        np.testing.assert_allclose(actions[0], actions[1], rtol=1e-5)
 
 
 def test_policies_share_their_compilation(builder):

@@ -36,7 +36,7 @@ def compiled(**settings):
     network = QNetwork(
         num_actions=2, hidden_sizes=config.hidden_sizes, dueling=config.dueling
     )
-    core = DQNCore(config=config, network=network, observation=np.zeros(3, np.float32))
+    core = DQNCore(config=config, network=network, observation_shape=(3,))
     return Compiled(core, jax.jit(core.update), core.init(jax.random.key(0)))
 
 

@@ -1,5 +1,7 @@
 """The Q-network: shapes, and what makes it dueling."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,12 @@ import pytest
 
 from agents.dqn.networks import QNetwork
 
-OBSERVATION = jnp.arange(6.0).reshape(2, 3) / 6
+OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
 
 
 def init(**settings):
     network = QNetwork(num_actions=4, hidden_sizes=(8,), **settings)
-    return network.apply, network.init(jax.random.key(0), OBSERVATION)
+    return network.apply, network.init(jax.random.key(0), (2, 3))
 
 
 def shifted(parameters, num_units, by):
@@ -35,7 +37,7 @@ def test_advantages_have_a_mean_of_zero():
     np.testing.assert_allclose(more_advantage, q, atol=1e-5)
     one_advantage = shifted(parameters, 4, jnp.array([4.0, 0, 0, 0]))
     np.testing.assert_allclose(
-        apply(one_advantage, OBSERVATION) - q, [3, -1, -1, -1], atol=1e-5
+        apply(one_advantage, OBSERVATION) - q, [[3, -1, -1, -1]] * 2, atol=1e-5
     )
 
 
@@ -43,7 +45,7 @@ def test_without_dueling_each_value_is_its_own():
     apply, parameters = init(dueling=False)
     q = apply(parameters, OBSERVATION)
     moved = apply(shifted(parameters, 4, jnp.array([4.0, 0, 0, 0])), OBSERVATION)
-    np.testing.assert_allclose(moved - q, [4, 0, 0, 0], atol=1e-5)
+    np.testing.assert_allclose(moved - q, [[4, 0, 0, 0]] * 2, atol=1e-5)
 
 
 @pytest.mark.parametrize("dueling", [True, False])
@@ -51,14 +53,15 @@ def test_without_dueling_each_value_is_its_own():
 @pytest.mark.parametrize(
     "observation",
     [
-        np.ones(3, np.float32),
-        np.ones((2, 3, 1), np.uint8),
-        np.array(2, np.int32),  # a scalar, such as the state of a maze
+        np.ones((5, 3), np.float32),
+        np.ones((5, 2, 3, 1), np.uint8),
+        np.arange(5, dtype=np.int32),  # scalars, such as the states of a maze
     ],
 )
 def test_any_observation_becomes_values(dueling, hidden_sizes, observation):
     network = QNetwork(num_actions=4, hidden_sizes=hidden_sizes, dueling=dueling)
-    parameters = jax.eval_shape(network.init, jax.random.key(0), observation)
+    init = functools.partial(network.init, observation_shape=observation.shape[1:])
+    parameters = jax.eval_shape(init, jax.random.key(0))
     q = jax.eval_shape(network.apply, parameters, observation)
-    assert (q.shape, q.dtype) == ((4,), jnp.float32)
+    assert (q.shape, q.dtype) == ((5, 4), jnp.float32)
     assert len(jax.tree.leaves(parameters)) == 2 * (len(hidden_sizes) + 1 + dueling)
