@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from acmelike.cli import INTERRUPTED, complain, one_line, parse, run_process
-from acmelike.errors import ConfigError, RpcClosed, RunTimeout
+from acmelike.errors import ConfigError, RpcClosed
 from acmelike.run_folder import (
     RunFolder,
     create_run_folder,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("acmelike")
 PROGRESS_SECONDS = 2.0
+QUIET_SECONDS = 30.0
 GRACE_SECONDS = 3.0  # For nodes to end in: less than a Ctrl-C may take in all.
 
 
@@ -286,8 +287,7 @@ class _Experiment:
         from acmelike.telemetry.live_view import Facts
         from acmelike.telemetry.snapshot import Probe
 
-        config, replay = self._config, system.program.entry(system.replay)
-        tables: Any = replay.node.args[0]
+        config, label = self._config, system.program.entry(system.replay).label
         facts = Facts(
             agent=self._agent,
             environment=config.environment,
@@ -295,28 +295,30 @@ class _Experiment:
             seed=config.seed,
             max_env_steps=config.max_env_steps,
             target=config.stop_at_return,
-            replay=replay.label,
+            replay=label,
             started=self._started,
         )
-        names = [table.name for table in tables]
-        probe = Probe(run, system.replay, replay.label, names, self._folder.metrics)
+        probe = Probe(run, system.replay, label, self._folder.metrics)
         return watch_live(run, probe, facts, console)
 
     def _watch_in_lines(self, run: Run, system: ActorLearner) -> str:
-        """Prints a line every few seconds."""
+        """Prints a line every few seconds; fewer while nothing moves."""
         from acmelike.telemetry.progress_line import ProgressLine
         from acmelike.telemetry.snapshot import has_started
 
         line, coordinator = ProgressLine(self._started), run.client(system.coordinator)
-        while True:
-            with suppress(RunTimeout):
-                return run.wait(timeout=PROGRESS_SECONDS)
+        before, said = None, -math.inf
+        while not run.is_over(within=PROGRESS_SECONDS):
             with suppress(RpcClosed):  # It ended meanwhile, and `wait` says how.
                 status = run.status()
                 progress = None
                 if has_started(status, "coordinator"):
                     progress = coordinator.progress()
-                _say(line.text(progress, status))
+                # Somebody may sit at a breakpoint and want to read what is there.
+                if progress != before or time.monotonic() - said >= QUIET_SECONDS:
+                    _say(line.text(progress, status))
+                    before, said = progress, time.monotonic()
+        return run.wait()
 
     def _fail(self, why: str) -> int:
         where = f"see {self._folder.log}"

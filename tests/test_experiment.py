@@ -107,6 +107,7 @@ def test_looking_at_a_serial_run_does_not_change_it(tmp_path, monkeypatch, capsy
     assert dqn(tmp_path / "a", *args) == 0
     capsys.readouterr()
     monkeypatch.setattr(experiment, "PROGRESS_SECONDS", 0.001)
+    monkeypatch.setattr(experiment, "QUIET_SECONDS", 0.0)
     assert dqn(tmp_path / "b", *args) == 0
     assert len(capsys.readouterr().out.splitlines()) > 20
     assert without_times(tmp_path / "a") == without_times(tmp_path / "b")

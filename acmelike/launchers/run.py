@@ -84,6 +84,10 @@ class Run:
             raise self._failure
         return self._reason or ""
 
+    def is_over(self, within: float = 0.0) -> bool:
+        """Whether the run has ended, or does in so many seconds; `wait` says how."""
+        return self._ended.wait(within)
+
     def stop(self, reason: str = "stopped from outside") -> None:
         """Ends the run: wakes every wait, and lets each node finish its step."""
         self._finish(reason, None)

@@ -147,6 +147,10 @@ class Replay:
         """
         return self._table(table).info()
 
+    def infos(self) -> list[TableInfo]:
+        """What every table holds and has done."""
+        return [table.info() for table in self._tables.values()]
+
     def _table(self, name: str) -> Table:
         try:
             return self._tables[name]

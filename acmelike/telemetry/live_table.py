@@ -6,14 +6,13 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
 
-from acmelike.errors import RunError, RunTimeout
 from acmelike.launchers import Run
 from acmelike.telemetry.live_view import Facts, live_view
 from acmelike.telemetry.snapshot import Snapshot
@@ -54,16 +53,12 @@ def watch_live(run: Run, probe: TakeSnapshots, facts: Facts, console: Console) -
             live.update(Group(*lines, ""), refresh=True)
 
     with _Table(console) as live:
-        try:
-            reason = None
-            while reason is None:
-                with suppress(RunTimeout):
-                    reason = run.wait(REFRESH_SECONDS)
-                show(live)
-        except RunError:
+        while not run.is_over(within=REFRESH_SECONDS):
             show(live)
-            raise
-    return reason
+        try:
+            return run.wait()
+        finally:
+            show(live)
 
 
 class _Table(Live):

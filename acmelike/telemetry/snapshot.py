@@ -51,15 +51,12 @@ class Probe:
       run: what to look at.
       replay: the handle of its replay.
       label: replay's label.
-      tables: the names of replay's tables.
       metrics: the path of the run's records.
     """
 
-    def __init__(
-        self, run: Run, replay: Replay, label: str, tables: Sequence[str], metrics: Path
-    ):
+    def __init__(self, run: Run, replay: Replay, label: str, metrics: Path):
         self._run, self._replay, self._label = run, run.client(replay), label
-        self._names, self._records = tables, Records(metrics)
+        self._records = Records(metrics)
         self._env_steps, self._learner_steps = 0, 0
         self._tables: list[TableInfo] = []
         self._evaluations: list[Evaluated] = []
@@ -71,7 +68,7 @@ class Probe:
         with suppress(RpcClosed):  # The run ended meanwhile.
             if has_started(nodes, self._label):
                 self._env_steps = self._replay.num_env_steps()
-                self._tables = [self._replay.info(name) for name in self._names]
+                self._tables = self._replay.infos()
         return Snapshot(
             seconds=time.perf_counter(),
             nodes=nodes,
