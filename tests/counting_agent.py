@@ -73,6 +73,7 @@ class CountingBuilder:
             signature=transition_signature(spec),
             max_size=self.max_size,
             sampler=Prioritized(exponent=1.0) if self.prioritized else Fifo(),
+            replacement=self.prioritized,
             rate_limiter=MinSize(min_size=1),
         )
 

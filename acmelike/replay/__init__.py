@@ -2,28 +2,45 @@
 
 from acmelike.replay.config import (
     Fifo,
-    MinSize,
+    Lifo,
+    MaxHeap,
+    MinHeap,
     Prioritized,
-    RateLimiterConfig,
-    SamplerConfig,
-    SamplesPerInsert,
+    SelectorConfig,
     TableConfig,
     Uniform,
     check_sample_size,
 )
+from acmelike.replay.limits import (
+    MinSize,
+    Queue,
+    RateLimiterConfig,
+    Raw,
+    SamplesPerInsert,
+    Stack,
+)
+from acmelike.replay.selectors import OrderedSelector, Selector
 from acmelike.replay.service import Batches, Replay, Writer
 from acmelike.replay.table import Sample, Table, TableInfo
 
 __all__ = [
     "Batches",
     "Fifo",
+    "Lifo",
+    "MaxHeap",
+    "MinHeap",
     "MinSize",
+    "OrderedSelector",
     "Prioritized",
+    "Queue",
     "RateLimiterConfig",
+    "Raw",
     "Replay",
     "Sample",
-    "SamplerConfig",
     "SamplesPerInsert",
+    "Selector",
+    "SelectorConfig",
+    "Stack",
     "Table",
     "TableConfig",
     "TableInfo",

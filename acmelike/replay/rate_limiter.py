@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
-from acmelike.replay.config import RateLimiterConfig, SamplesPerInsert, exact
+from acmelike.replay.limits import RateLimiterConfig
 
 
 class RateLimiter:
@@ -13,25 +13,37 @@ class RateLimiter:
 
     Two bounds say everything: how many items may have been inserted given what was
     sampled, and how many may have been sampled given what was inserted. Both are
-    computed in whole numbers, so that a limit which `check_sample_size` accepts with
+    computed in whole numbers, so that a limit which `Limits.shortage` accepts with
     nothing to spare is not missed by a rounding error.
 
     Attributes:
       num_inserted: items inserted so far.
       num_sampled: items sampled so far.
-      num_deleted: items evicted so far.
+      num_deleted: items that are no longer held, for whatever reason.
     """
 
     def __init__(self, config: RateLimiterConfig):
         self.num_inserted = self.num_sampled = self.num_deleted = 0
-        self._min_size = config.min_size
-        self._has_ratio = isinstance(config, SamplesPerInsert)
-        if isinstance(config, SamplesPerInsert):
-            ratio, buffer = exact(config.ratio), exact(config.error_buffer)
-            self._scale = math.lcm(ratio.denominator, buffer.denominator)
-            self._ratio = int(ratio * self._scale)
-            self._min_diff = self._ratio * config.min_size - int(buffer * self._scale)
-            self._max_diff = self._ratio * config.min_size + int(buffer * self._scale)
+        self.set_limits(config)
+
+    def set_limits(self, config: RateLimiterConfig) -> None:
+        """From now on these limits hold; the counters stay."""
+        limits = config.limits
+        bounds = [b for b in (limits.least, limits.most) if b is not None]
+        scale = math.lcm(*(x.denominator for x in (limits.ratio, *bounds)))
+        self._min_size, self._scale = limits.min_size, scale
+        self._ratio = int(limits.ratio * scale)
+        self._least = None if limits.least is None else int(limits.least * scale)
+        self._most = None if limits.most is None else int(limits.most * scale)
+
+    def reset(self) -> None:
+        """Begins to count again."""
+        self.num_inserted = self.num_sampled = self.num_deleted = 0
+
+    @property
+    def size(self) -> int:
+        """Items held."""
+        return self.num_inserted - self.num_deleted
 
     def blocks_insert(self, num_items: int) -> str | None:
         """Why `num_items` cannot be inserted now, or None."""
@@ -45,9 +57,8 @@ class RateLimiter:
 
     def blocks_sample(self, num_items: int) -> str | None:
         """Why `num_items` cannot be sampled now, or None."""
-        size = self.num_inserted - self.num_deleted
-        if size < self._min_size:
-            return f"minimum size: {size} items of {self._min_size}"
+        if self.size < self._min_size:
+            return f"minimum size: {self.size} items of {self._min_size}"
         most = self._most_sampled()
         if self.num_sampled + num_items <= most:
             return None
@@ -69,16 +80,16 @@ class RateLimiter:
         self.num_sampled += num_items
 
     def commit_deletes(self, num_items: int) -> None:
-        """Counts items that were evicted."""
+        """Counts items that are no longer held."""
         self.num_deleted += num_items
 
     def _most_inserted(self) -> int:
-        if not self._has_ratio:
+        if self._most is None:
             return sys.maxsize
-        by_ratio = (self._max_diff + self.num_sampled * self._scale) // self._ratio
+        by_ratio = (self._most + self.num_sampled * self._scale) // self._ratio
         return max(by_ratio, self._min_size + self.num_deleted)
 
     def _most_sampled(self) -> int:
-        if not self._has_ratio:
+        if self._least is None:
             return sys.maxsize
-        return (self.num_inserted * self._ratio - self._min_diff) // self._scale
+        return (self.num_inserted * self._ratio - self._least) // self._scale

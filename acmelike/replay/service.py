@@ -12,6 +12,7 @@ import optree
 from acmelike.core import Future, future, num_outstanding, when
 from acmelike.errors import ConfigError
 from acmelike.replay.config import TableConfig
+from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.table import Sample, Table, TableInfo
 from acmelike.types import Array, Nested
 
@@ -91,7 +92,7 @@ class Replay:
     def _blocks_sample(self, table: str, num_items: int) -> str | None:
         if table not in self._tables or num_items < 1:
             return None
-        return self._tables[table].limiter.blocks_sample(num_items)
+        return self._tables[table].blocks_sample(num_items)
 
     @when(_blocks_sample)
     def sample(self, table: str, num_items: int) -> Sample:
@@ -120,6 +121,58 @@ class Replay:
           ValueError: an argument is not what it should be; nothing was changed.
         """
         return self._table(table).update_priorities(keys, priorities)
+
+    def _blocks_assign(
+        self, table: str, keys: Array, items: Nested, priorities: Array
+    ) -> str | None:
+        return self._blocks_insert(table, items)
+
+    @when(_blocks_assign)
+    def assign(self, table: str, keys: Array, items: Nested, priorities: Array) -> int:
+        """Puts other contents and priorities into items that are still held.
+
+        It counts as no insert, but waits as one does.
+
+        Args:
+          table: the table's name.
+          keys: `[n]` integers, none of them twice.
+          items: nest of `[n, ...]` as the signature has it, n at least 1.
+          priorities: `[n]`.
+
+        Returns:
+          How many of the keys are of items still held.
+
+        Raises:
+          ValueError: an argument is not what it should be; nothing was changed.
+        """
+        return self._table(table).assign(keys, items, priorities)
+
+    def delete(self, table: str, keys: Array) -> int:
+        """Removes the items with `keys` `[n]` that are still held; returns how many.
+
+        Raises:
+          ValueError: an argument is not what it should be; nothing was changed.
+        """
+        return self._table(table).delete(keys)
+
+    def reset(self, table: str) -> None:
+        """Empties a table, whose limiter begins to count again.
+
+        Raises:
+          ValueError: there is no such table.
+        """
+        self._table(table).reset()
+
+    def set_rate_limiter(self, table: str, rate_limiter: RateLimiterConfig) -> None:
+        """Puts another limiter in the place of a table's own; the counters stay.
+
+        Calls that wait are tested again.
+
+        Raises:
+          ConfigError: it waits for more items than the table holds.
+          ValueError: there is no such table.
+        """
+        self._table(table).set_rate_limiter(rate_limiter)
 
     def _blocks_past_env_steps(self, num: int) -> str | None:
         if self._num_env_steps >= num:

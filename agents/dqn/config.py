@@ -41,10 +41,10 @@ class DQNConfig:
         at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
     """
 
-    hidden_sizes: tuple[int, ...] = (256, 256)
+    hidden_sizes: tuple[int, ...] = (128, 128)
     double: bool = True
     dueling: bool = True
-    n_step: int = 3
+    n_step: int = 1
     discount: float = 0.99
     prioritized: bool = True
     priority_exponent: float = 0.6

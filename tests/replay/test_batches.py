@@ -105,7 +105,7 @@ def test_serial_runs_ask_for_nothing_ahead(in_run):
 
 
 def test_outside_a_run_it_calls_the_service(make_config, make_items):
-    replay = Replay([make_config(sampler=Fifo())], seed=0)
+    replay = Replay([make_config(sampler=Fifo(), replacement=False)], seed=0)
     batches = Batches(replay, "table", batch_size=3)
     batches.prefetch()
     with pytest.raises(NotReady, match="minimum size: 0 items of 1"):

@@ -16,7 +16,12 @@ def replay(make_config):
     return Replay(
         [
             make_config(name="narrow", rate_limiter=narrow),
-            make_config(name="wide", rate_limiter=MinSize(min_size=3), sampler=Fifo()),
+            make_config(
+                name="wide",
+                rate_limiter=MinSize(min_size=3),
+                sampler=Fifo(),
+                replacement=False,
+            ),
         ],
         seed=0,
     )

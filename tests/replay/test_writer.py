@@ -62,7 +62,9 @@ def test_a_writer_waits_where_replay_does(make_config, make_items):
 
 def test_what_an_insert_refused_goes_first_the_next_time(make_config, make_items):
     limiter = SamplesPerInsert(ratio=1, min_size=1, error_buffer=1)
-    replay = Replay([make_config(sampler=Fifo(), rate_limiter=limiter)], seed=0)
+    replay = Replay(
+        [make_config(sampler=Fifo(), replacement=False, rate_limiter=limiter)], seed=0
+    )
     writer = Writer(replay, "table")
     with pytest.raises(NotReady, match="samples per insert"):
         writer.write(make_items(0, 3), num_env_steps=3)

@@ -1,0 +1,213 @@
+"""Rate limiters, as data: when inserts and samples wait."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Protocol
+
+from acmelike.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What every rate limiter comes down to.
+
+    With I items inserted, S sampled and D deleted so far,
+
+        a sample of n items waits until I - D >= min_size and I * ratio - S - n >= least
+        an insert of n items waits until I + n - D <= min_size or
+                                         (I + n) * ratio - S <= most
+
+    in whole numbers, as the decimals that the limiter was written with.
+
+    Attributes:
+      min_size: items that must be held before any is sampled.
+      ratio: how many samples an insert is worth.
+      least: of the difference after a sample; None if there is no least.
+      most: of the difference after an insert; None if there is no most.
+    """
+
+    min_size: int
+    ratio: Fraction
+    least: Fraction | None
+    most: Fraction | None
+
+    def shortage(self, num_items: int) -> Fraction | None:
+        """By how much the window is too narrow for samples of `num_items`, or None.
+
+        A sample of n waits at a difference d below `least + n`, an insert of one item
+        at a d above `most - ratio`. If there are d that d can get to, in steps of 1 and
+        of the ratio, where both wait, inserts and samples that go on long enough arrive
+        at one, and then wait for each other.
+        """
+        if self.least is None or self.most is None:
+            return None
+        step = Fraction(1, self.ratio.denominator)
+        lowest = ((self.most - self.ratio) // step + 1) * step
+        if lowest >= self.least + num_items:
+            return None
+        return num_items + self.ratio - (self.most - self.least)
+
+
+class RateLimiterConfig(Protocol):
+    """A rate limiter."""
+
+    @property
+    def limits(self) -> Limits:
+        """What it comes down to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinSize:
+    """Samples wait until the table holds enough items; inserts never wait.
+
+    Attributes:
+      min_size: how many items the table must hold to be sampled, at least 1.
+    """
+
+    min_size: int
+
+    def __post_init__(self) -> None:
+        _check_min_size(self, self.min_size)
+
+    @cached_property
+    def limits(self) -> Limits:
+        """See `RateLimiterConfig`."""
+        return Limits(min_size=self.min_size, ratio=Fraction(1), least=None, most=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesPerInsert:
+    """Keeps the number of items sampled per item inserted close to a ratio.
+
+    Inserts and samples wait where they would take `inserts * ratio - samples` out of
+    `ratio * min_size - error_buffer` to `ratio * min_size + error_buffer`. Inserts do
+    not wait while they only fill the table up to `min_size`.
+
+    Attributes:
+      ratio: items sampled per item inserted, above 0.
+      min_size: how many items the table must hold to be sampled, at least 1.
+      error_buffer: how far samples may run ahead of or fall behind the ratio, in items
+        sampled, at least `max(1, ratio)`; see `check_sample_size`.
+    """
+
+    ratio: float
+    min_size: int
+    error_buffer: float
+
+    def __post_init__(self) -> None:
+        _check_min_size(self, self.min_size)
+        _check_ratio(self, self.ratio)
+        if not max(1, self.ratio) <= self.error_buffer < math.inf:
+            raise ConfigError(
+                "SamplesPerInsert: expected a finite error_buffer >= max(1, ratio) = "
+                f"{max(1, self.ratio)}, got {self.error_buffer}"
+            )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """See `RateLimiterConfig`."""
+        ratio, buffer = exact(self.ratio), exact(self.error_buffer)
+        middle = ratio * self.min_size
+        return Limits(
+            min_size=self.min_size,
+            ratio=ratio,
+            least=middle - buffer,
+            most=middle + buffer,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """Inserts wait while `size` items were inserted and not yet sampled.
+
+    For a table whose items go when they were sampled: see `TableConfig.queue`.
+
+    Attributes:
+      size: how many items may be ahead of the samples, at least 1.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(
+                f"{type(self).__name__}: expected size >= 1, got {self.size}"
+            )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """See `RateLimiterConfig`."""
+        return Limits(
+            min_size=1, ratio=Fraction(1), least=Fraction(0), most=Fraction(self.size)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack(Queue):
+    """The same limits as a `Queue`; see `TableConfig.stack`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """Limits of your own; see `Limits` for what they mean.
+
+    Attributes:
+      samples_per_insert: how many samples an insert is worth, above 0.
+      min_size: items that must be held before any is sampled, at least 1.
+      min_diff: the least that `inserts * samples_per_insert - samples` may be after a
+        sample; `-math.inf` for no least.
+      max_diff: the most that it may be after an insert; `math.inf` for no most.
+    """
+
+    samples_per_insert: float
+    min_size: int
+    min_diff: float
+    max_diff: float
+
+    def __post_init__(self) -> None:
+        _check_min_size(self, self.min_size)
+        _check_ratio(self, self.samples_per_insert)
+        if not -math.inf <= self.min_diff <= self.max_diff <= math.inf:
+            raise ConfigError(
+                f"Raw: expected min_diff <= max_diff, got {self.min_diff} and "
+                f"{self.max_diff}"
+            )
+        if (shortage := self.limits.shortage(1)) is not None:
+            raise ConfigError(
+                f"Raw: from min_diff {self.min_diff} to max_diff {self.max_diff} is "
+                f"{float(shortage):g} too little for a sample of one item and an "
+                "insert, so both would wait for ever"
+            )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """See `RateLimiterConfig`."""
+        return Limits(
+            min_size=self.min_size,
+            ratio=exact(self.samples_per_insert),
+            least=exact(self.min_diff) if math.isfinite(self.min_diff) else None,
+            most=exact(self.max_diff) if math.isfinite(self.max_diff) else None,
+        )
+
+
+def exact(value: float) -> Fraction:
+    """The decimal number that a float is written as: 0.1 is one tenth."""
+    return Fraction(repr(float(value)))
+
+
+def _check_min_size(limiter: RateLimiterConfig, min_size: int) -> None:
+    if min_size < 1:
+        raise ConfigError(
+            f"{type(limiter).__name__}: expected min_size >= 1, got {min_size}"
+        )
+
+
+def _check_ratio(limiter: RateLimiterConfig, ratio: float) -> None:
+    if not 0 < ratio < math.inf:
+        raise ConfigError(
+            f"{type(limiter).__name__}: expected a finite ratio > 0, got {ratio}"
+        )

@@ -1,0 +1,51 @@
+"""What a selector is; yours may be one too."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from acmelike.types import Array
+
+
+class Selector(Protocol):
+    """Keeps track of the slots that hold an item, and picks some of them.
+
+    Slots are `[n]` integers within [0, max_size), without repetition; priorities are
+    `[n]` float64, finite and not negative. Callers insert slots that are not held, and
+    delete and update slots that are.
+    """
+
+    def insert(self, slots: Array, priorities: Array) -> None:
+        """Adds slots, in the order of their age; the last is the youngest."""
+
+    def delete(self, slots: Array) -> None:
+        """Removes slots."""
+
+    def update(self, slots: Array, priorities: Array) -> None:
+        """Changes priorities."""
+
+    def sample(self, num_items: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Picks one slot after the other, of those held now; at least one is.
+
+        Returns:
+          Slots `[n]` int64, of which each is picked without regard to the others, and
+          the probability `[n]` float64, above 0, that a pick would be this slot.
+        """
+
+
+@runtime_checkable
+class OrderedSelector(Selector, Protocol):
+    """A selector without chance: there is a first slot, a second, and so on.
+
+    A sample is the first slot each time, with probability 1.
+    """
+
+    def first(self, num_items: int) -> Array:
+        """The first slots in order, `[n]` int64; fewer if fewer are held."""
+
+
+def index_dtype(max_size: int) -> type[np.signedinteger]:
+    """For slots: half the memory, unless the table is larger than any is."""
+    return np.int32 if max_size < 2**29 else np.int64

@@ -1,0 +1,97 @@
+"""The oldest item, or the youngest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from acmelike.replay.selectors.base import index_dtype
+from acmelike.types import Array
+
+_GAP = 0
+
+
+class _ByAge:
+    """The slots held, in the order of their insertion.
+
+    They stand in a ring, in which deleted ones leave gaps; when the ring is full, the
+    gaps are closed. So everything is done to many slots at once, and an insertion
+    costs the same however many are held.
+    """
+
+    def __init__(self, max_size: int):
+        dtype = index_dtype(max_size)
+        # Slots plus one: memory that is zero takes no space before it is used.
+        self._ring = np.zeros(2 * max_size, dtype)
+        self._place = np.zeros(max_size, dtype)
+        # Counted on and on; the place in the ring is the rest by its length.
+        self._head = self._tail = 0
+
+    def insert(self, slots: Array, priorities: Array) -> None:
+        """See `Selector.insert`."""
+        if self._tail + len(slots) - self._head > len(self._ring):
+            self._close_gaps()
+        places = np.arange(self._tail, self._tail + len(slots)) % len(self._ring)
+        self._ring[places], self._place[slots] = slots + 1, places
+        self._tail += len(slots)
+
+    def delete(self, slots: Array) -> None:
+        """See `Selector.delete`."""
+        self._ring[self._place[slots]] = _GAP
+        # Gaps at either end are given up at once.
+        oldest = self._count(1, youngest_first=False)
+        self._head = int(oldest[0]) if len(oldest) else self._tail
+        youngest = self._count(1, youngest_first=True)
+        self._tail = int(youngest[0]) + 1 if len(youngest) else self._head
+
+    def update(self, slots: Array, priorities: Array) -> None:
+        """See `Selector.update`."""
+
+    def sample(self, num_items: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """See `Selector.sample`."""
+        return np.repeat(self.first(1), num_items), np.ones(num_items)
+
+    def first(self, num_items: int) -> Array:
+        """See `OrderedSelector.first`."""
+        raise NotImplementedError
+
+    def _slots(self, num_items: int, *, youngest_first: bool) -> Array:
+        places = self._count(num_items, youngest_first=youngest_first)
+        slots: Array = self._ring[places % len(self._ring)].astype(np.int64) - 1
+        return slots
+
+    def _count(self, num_items: int, *, youngest_first: bool) -> Array:
+        """The counted places of so many that are held, from one end on."""
+        width = num_items
+        while True:
+            if youngest_first:
+                first = max(self._tail - width, self._head)
+                places = np.arange(first, self._tail)[::-1]
+            else:
+                places = np.arange(self._head, min(self._head + width, self._tail))
+            held = places[self._ring[places % len(self._ring)] != _GAP]
+            if len(held) >= num_items or len(places) == self._tail - self._head:
+                found: Array = held[:num_items]
+                return found
+            width *= 4
+
+    def _close_gaps(self) -> None:
+        slots = self._slots(len(self._ring), youngest_first=False)
+        self._ring[:] = _GAP
+        self._head = self._tail = 0
+        self.insert(slots, np.empty(0))
+
+
+class FifoSelector(_ByAge):
+    """Takes the oldest."""
+
+    def first(self, num_items: int) -> Array:
+        """See `OrderedSelector.first`."""
+        return self._slots(num_items, youngest_first=False)
+
+
+class LifoSelector(_ByAge):
+    """Takes the youngest."""
+
+    def first(self, num_items: int) -> Array:
+        """See `OrderedSelector.first`."""
+        return self._slots(num_items, youngest_first=True)
