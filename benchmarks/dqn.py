@@ -17,9 +17,14 @@ from benchmarks.trial import PEERS, run_trial
 from programs.dqn import Config
 
 TARGET = 475.0
-# Of many judgements one may be at the target by luck, so the report has both rules.
-IN_A_ROW = {f"a 20-episode mean of {TARGET:g}": 1, f"{TARGET:g} twice in a row": 2}
-IN_A_ROW_FOR_BARS = 1
+# Of fifty judgements one is at the target by luck, whatever was learned: by the first
+# rule all seeds of both reach it. So the bars are on the second, by which the program
+# itself ends; the report has both.
+IN_A_ROW = {
+    f"a 20-episode mean of {TARGET:g}": 1,
+    f"a 20-episode mean of {TARGET:g} twice in a row": 2,
+}
+IN_A_ROW_FOR_BARS = 2
 LOCAL = [name for name in ("serial", "threads", "processes") if name in LAUNCHERS]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium")
 OURS, SBX = "benchmarks.dqn_acmelike", "benchmarks.peers.sbx_dqn"
