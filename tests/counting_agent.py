@@ -61,6 +61,7 @@ class CountingBuilder:
     prioritized: bool = False
     n_step: int = 1
     max_size: int = 1_000
+    replacement: bool = False
 
     name = "counting"
 
@@ -73,7 +74,7 @@ class CountingBuilder:
             signature=transition_signature(spec),
             max_size=self.max_size,
             sampler=Prioritized(exponent=1.0) if self.prioritized else Fifo(),
-            replacement=self.prioritized,
+            replacement=self.prioritized or self.replacement,
             rate_limiter=MinSize(min_size=1),
         )
 

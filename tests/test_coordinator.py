@@ -24,7 +24,7 @@ class World:
     """
 
     def __init__(self, folder, **goal):
-        builder = CountingBuilder()
+        builder = CountingBuilder(replacement=True)
         self.replay = Replay([builder.make_table(SPEC)], seed=0)
         self.learner = Learner(
             builder=builder, spec=SPEC, replay=self.replay, table="items", seed=0

@@ -162,7 +162,7 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(
 def test_a_limiter_window_narrower_than_the_batch_is_refused(tmp_path, capsys):
     args = ["--environment", "CartPole-v1", "--agent.error-buffer", "40"]
     assert dqn(tmp_path / "x", *args, "--agent.batch-size", "64") == 2
-    assert "narrower than a sample of 128 items" in capsys.readouterr().err
+    assert "too narrow for a sample of 128 items" in capsys.readouterr().err
 
 
 def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):

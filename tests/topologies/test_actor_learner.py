@@ -140,7 +140,7 @@ def test_every_node_has_a_seed_of_its_own_wherever_it_stands(tmp_path):
 def test_a_window_narrower_than_a_batch_is_refused(tmp_path):
     builder = make_dqn(error_buffer=100)
     # 8 updates of 32 items, and 16 for an insert.
-    with pytest.raises(ConfigError, match=r"narrower than a sample of 256 .* to 136"):
+    with pytest.raises(ConfigError, match=r"too narrow for a sample of 256 .* to 136"):
         make_system(tmp_path, builder=builder)
     assert list(tmp_path.iterdir()) == []
 
