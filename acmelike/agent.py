@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from acmelike.adders import NStepAdder
+from acmelike.adders import Adder
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -130,7 +130,7 @@ class Builder(Protocol):
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """The replay table that actors write and the learner reads."""
 
-    def make_adder(self, num_envs: int) -> NStepAdder:
+    def make_adder(self, num_envs: int) -> Adder:
         """What turns an actor's time steps into items of the table."""
 
     def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> Policy:

@@ -7,7 +7,7 @@ from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future
 from acmelike.environments import EnvironmentFactory, VectorEnvironment
 from acmelike.learners import Learner
-from acmelike.replay import Replay, Writer
+from acmelike.replay import Items, Replay, Writer
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
 
@@ -49,7 +49,7 @@ class Actor:
             builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
         )
         self._adder = builder.make_adder(num_envs)
-        self._writer = Writer(replay, table)
+        self._writer, self._table = Writer(replay), table
         self._version = -1
         self._newer: Future[Versioned] | None = None
         self._now: VectorStep | None = None
@@ -62,9 +62,14 @@ class Actor:
             self._adder.start(self._now)
         action = self._inference.act(self._now.observation)
         step = self._environment.step(action)
-        items = self._adder.add(action, self._version, step)
+        added = self._adder.add(action, self._version, step)
         self._now = step
-        self._writer.write(items, num_env_steps=step.num_env_steps())
+        self._writer.write(
+            [] if added.items is None else [Items(self._table, added.items)],
+            steps=added.steps,
+            keep_from=added.keep_from,
+            num_env_steps=step.num_env_steps(),
+        )
 
     def close(self) -> None:
         """Closes the environments."""

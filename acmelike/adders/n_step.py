@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from acmelike.adders.added import Added
 from acmelike.errors import ConfigError
 from acmelike.types import Array, Transition, VectorStep
 
@@ -66,10 +67,8 @@ class NStepAdder:
         self._o_tm1 = _ring_of(self._n, step.observation)
         self._a_tm1 = None
 
-    def add(
-        self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep
-    ) -> Transition | None:
-        """Adds one step and returns the transitions that it completes.
+    def add(self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep) -> Added:
+        """Adds one step and makes the transitions that it completes.
 
         Args:
           a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
@@ -77,8 +76,9 @@ class NStepAdder:
           step_t: what the environments returned. Its arrays are not written to again.
 
         Returns:
-          A `Transition` of new arrays `[M, ...]`, by environment and then from the
-          oldest start, or None where M would be zero. A FIRST step completes none.
+          Its items are a `Transition` of new arrays `[M, ...]`, by environment and then
+          from the oldest start, or None where M would be zero. A FIRST step completes
+          none.
 
         Raises:
           RuntimeError: there was no `start`.
@@ -108,9 +108,9 @@ class NStepAdder:
         is_complete[0] = is_live[0]
         envs, oldest_first = is_complete.T.nonzero()
         if not envs.size:
-            return None
+            return Added()
         index = ages[oldest_first], envs
-        return Transition(
+        items = Transition(
             o_tm1=self._o_tm1[index],
             a_tm1=self._a_tm1[index],
             r_t=self._reward[index].astype(np.float32),
@@ -118,6 +118,7 @@ class NStepAdder:
             o_t=step_t.observation[envs],
             version=self._version[index],
         )
+        return Added(items)
 
     def _check_length(self, array: Array, what: str) -> None:
         if array.shape[:1] != (self._num_envs,):

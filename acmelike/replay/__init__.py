@@ -1,11 +1,13 @@
 """Replay: tables of items, who waits for whom, and both ends of the way through it."""
 
+from acmelike.replay.batches import Batches
 from acmelike.replay.config import (
     Fifo,
     Lifo,
     MaxHeap,
     MinHeap,
     Prioritized,
+    Rows,
     SelectorConfig,
     TableConfig,
     Uniform,
@@ -19,15 +21,23 @@ from acmelike.replay.limits import (
     SamplesPerInsert,
     Stack,
 )
+from acmelike.replay.message import Items, Message, Steps
+from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.selectors import OrderedSelector, Selector
-from acmelike.replay.service import Batches, Replay, Writer
-from acmelike.replay.table import Sample, Table, TableInfo
+from acmelike.replay.service import Replay
+from acmelike.replay.table import Table
+from acmelike.replay.trajectory import TrajectoryWriter
+from acmelike.replay.window import PADDING
+from acmelike.replay.writer import Writer
 
 __all__ = [
+    "PADDING",
     "Batches",
     "Fifo",
+    "Items",
     "Lifo",
     "MaxHeap",
+    "Message",
     "MinHeap",
     "MinSize",
     "OrderedSelector",
@@ -36,14 +46,17 @@ __all__ = [
     "RateLimiterConfig",
     "Raw",
     "Replay",
+    "Rows",
     "Sample",
     "SamplesPerInsert",
     "Selector",
     "SelectorConfig",
     "Stack",
+    "Steps",
     "Table",
     "TableConfig",
     "TableInfo",
+    "TrajectoryWriter",
     "Uniform",
     "Writer",
     "check_sample_size",

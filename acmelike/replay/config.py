@@ -76,12 +76,47 @@ SelectorConfig: TypeAlias = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows:
+    """In the place of a spec in a signature: rows of a shared column.
+
+    Whoever writes such an item gives the numbers of steps that it has written before;
+    whoever samples it gets the rows.
+
+    Attributes:
+      column: the column's name.
+      row: the spec of one row.
+      length: rows of an item, on an axis before those of a row; None for one row,
+        without such an axis.
+    """
+
+    column: str
+    row: specs.Array
+    length: int | None = None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The axes before those of a row: none, or one."""
+        return () if self.length is None else (self.length,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what is sampled."""
+        return (*self.lengths, *self.row.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Of what is sampled."""
+        return self.row.dtype
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableConfig:
     """One table of a replay service.
 
     Attributes:
       name: what callers name the table by.
-      signature: nest of `dm_env.specs.Array`, the arrays of one item.
+      signature: nest of `dm_env.specs.Array`, the arrays of one item; `Rows` in the
+        place of those that items have in common.
       max_size: how many items the table holds.
       sampler: which items a sample takes.
       rate_limiter: when samples and inserts wait.
@@ -89,6 +124,8 @@ class TableConfig:
         so it may be the one that goes.
       max_times_sampled: an item goes when it was sampled so often; None for never.
       replacement: whether one sample may hold an item more than once.
+      max_bytes: what the items may take; one goes when it is more. Rows that several
+        of them share count once. None for no limit.
     """
 
     name: str
@@ -99,6 +136,7 @@ class TableConfig:
     remover: SelectorConfig = Fifo()
     max_times_sampled: int | None = None
     replacement: bool = True
+    max_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -112,15 +150,20 @@ class TableConfig:
                 f"table '{self.name}': expected max_times_sampled >= 1 or None, "
                 f"got {self.max_times_sampled}"
             )
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ConfigError(
+                f"table '{self.name}': expected max_bytes >= 1 or None, "
+                f"got {self.max_bytes}"
+            )
         check_rate_limiter(self, self.rate_limiter)
         leaves = optree.tree_leaves(self.signature)
         if not leaves:
             raise ConfigError(f"table '{self.name}': its signature has no arrays")
         for leaf in leaves:
-            if not isinstance(leaf, specs.Array) or leaf.dtype.hasobject:
+            if not isinstance(leaf, specs.Array | Rows) or leaf.dtype.hasobject:
                 raise ConfigError(
-                    f"table '{self.name}': expected a signature of specs.Array with "
-                    f"plain dtypes, got {leaf!r}"
+                    f"table '{self.name}': expected a signature of specs.Array and "
+                    f"Rows with plain dtypes, got {leaf!r}"
                 )
 
     @classmethod

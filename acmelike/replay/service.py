@@ -1,19 +1,20 @@
-"""The replay service, and what stands at its two ends: a writer and batches."""
+"""The replay service: tables, their waiting, and what writers have written."""
 
 from __future__ import annotations
 
-import operator
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import optree
 
-from acmelike.core import Future, future, num_outstanding, when
+from acmelike.core import when
 from acmelike.errors import ConfigError
 from acmelike.replay.config import TableConfig
 from acmelike.replay.limits import RateLimiterConfig
-from acmelike.replay.table import Sample, Table, TableInfo
+from acmelike.replay.message import Message
+from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.shared import make_shared_columns
+from acmelike.replay.table import Table
+from acmelike.replay.writers import Writers
 from acmelike.types import Array, Nested
 
 
@@ -37,10 +38,12 @@ class Replay:
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"expected tables of different names, got {names}")
         seeds = np.random.SeedSequence(seed).spawn(len(tables))
+        self._shared = make_shared_columns(tables)
         self._tables = {
-            table.name: Table(table, table_seed)
+            table.name: Table(table, table_seed, self._shared)
             for table, table_seed in zip(tables, seeds, strict=True)
         }
+        self._writers = Writers(self._tables, self._shared)
         self._num_env_steps = 0
         self._stopped: str | None = None
 
@@ -88,6 +91,33 @@ class Replay:
         num_inserted = len(target.insert(items, priorities))
         self._num_env_steps += num_env_steps
         return num_inserted
+
+    def _blocks_write(self, message: Message) -> str | None:
+        return self._stopped or self._writers.blocks(message)
+
+    @when(_blocks_write)
+    def write(self, message: Message) -> int:
+        """Takes what a writer has written: steps, and items that refer to them.
+
+        All of it or, if anything is wrong with it, nothing; items are inserted in
+        order, as many as their limiters allow, and it waits while there is none. The
+        caller repeats the message until all are. A message that was taken before is not
+        taken again.
+
+        Returns:
+          How many of its items have been inserted, by this call and earlier ones.
+
+        Raises:
+          ValueError: something is not what it should be; nothing was changed.
+        """
+        is_new = self._writers.begin(message)
+        if is_new:
+            self._num_env_steps += message.num_env_steps
+        return self._writers.go_on(message)
+
+    def close_writer(self, writer: int) -> None:
+        """Gives up the steps that only this writer still referred to."""
+        self._writers.close(writer)
 
     def _blocks_sample(self, table: str, num_items: int) -> str | None:
         if table not in self._tables or num_items < 1:
@@ -211,107 +241,3 @@ class Replay:
             raise ValueError(
                 f"expected a table of {sorted(self._tables)}, got '{name}'"
             ) from None
-
-
-class Writer:
-    """Inserts an actor's items into one table, all of them and in order.
-
-    Args:
-      replay: the replay service, or a client of it.
-      table: the table's name.
-    """
-
-    def __init__(self, replay: Replay, table: str):
-        self._replay, self._table = replay, table
-        self._held: deque[tuple[Nested, Array | None]] = deque()
-        self._num_env_steps = 0
-
-    def write(
-        self,
-        items: Nested | None,
-        priorities: Array | None = None,
-        *,
-        num_env_steps: int,
-    ) -> None:
-        """Inserts items, and waits until every one of them is admitted.
-
-        What could not be sent because an insert raised goes first the next time.
-
-        Args:
-          items: nest of `[m, ...]`, or None if the steps completed none.
-          priorities: `[m]`; None for the largest priority so far.
-          num_env_steps: taken since the last call; counted with the next items.
-        """
-        self._num_env_steps += num_env_steps
-        if items is not None:
-            self._held.append((items, priorities))
-        while self._held:
-            items, priorities = self._held[0]
-            num_inserted = self._replay.insert(
-                self._table, items, priorities, self._num_env_steps
-            )
-            self._num_env_steps = 0
-            self._held.popleft()
-            if num_inserted < len(optree.tree_leaves(items)[0]):
-                rest = operator.itemgetter(slice(num_inserted, None))
-                items = optree.tree_map(rest, items)
-                priorities = None if priorities is None else rest(priorities)
-                self._held.appendleft((items, priorities))
-
-
-class Batches(Iterator[Sample]):
-    """Samples of one table, one after the other, until it is closed.
-
-    A caller that has work to do for a while asks for the next few with `prefetch`, and
-    they come meanwhile. Under `serial` and outside a run nothing happens ahead of need.
-    A batch counts as sampled when replay draws it.
-
-    Args:
-      replay: the replay service, or a client of it.
-      table: the table's name.
-      batch_size: items in each sample.
-      num_prefetch: samples to ask for ahead of need.
-
-    Attributes:
-      batch_size: items in each sample.
-
-    Raises:
-      ConfigError: `batch_size` is below 1 or `num_prefetch` below 0.
-    """
-
-    def __init__(
-        self, replay: Replay, table: str, *, batch_size: int, num_prefetch: int = 2
-    ):
-        if batch_size < 1 or num_prefetch < 0:
-            raise ConfigError(
-                "expected batch_size >= 1 and num_prefetch >= 0, got "
-                f"{batch_size} and {num_prefetch}"
-            )
-        self._replay, self._table, self.batch_size = replay, table, batch_size
-        self._num_prefetch = num_prefetch
-        self._outstanding: deque[Future[Sample]] = deque()
-        self._is_closed = False
-
-    def __next__(self) -> Sample:
-        """Waits for the next sample.
-
-        Raises:
-          StopIteration: it was closed.
-        """
-        if self._is_closed:
-            raise StopIteration
-        if self._outstanding:
-            return self._outstanding.popleft().result()
-        return self._replay.sample(self._table, self.batch_size)
-
-    def prefetch(self) -> None:
-        """Asks for samples ahead of need, and does not wait for them."""
-        while len(self._outstanding) < num_outstanding(self._num_prefetch):
-            call = future(self._replay.sample)(self._table, self.batch_size)
-            self._outstanding.append(call)
-
-    def close(self) -> None:
-        """Withdraws the samples that were asked for and not taken."""
-        self._is_closed = True
-        while self._outstanding:
-            self._outstanding.popleft().cancel()

@@ -43,12 +43,6 @@ class Slots:
         self._free[self._num_free : self._num_free + len(slots)] = slots
         self._num_free += len(slots)
 
-    def clear(self) -> None:
-        """No slot holds anything any more."""
-        self._turn[: self._num_used] += 1
-        self._is_held[: self._num_used] = False
-        self._num_free = self._num_used = 0
-
     def keys(self, slots: Array) -> Array:
         """The keys `[n]` int64 of the items in slots `[n]`."""
         return self._turn.take(slots) * self._num_slots + slots

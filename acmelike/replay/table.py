@@ -2,97 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import optree
 
+from acmelike.replay.columns import Windows
 from acmelike.replay.config import Fifo, TableConfig, check_rate_limiter
+from acmelike.replay.contents import Contents
 from acmelike.replay.draw import draw_by_chance, draw_in_order
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.rate_limiter import RateLimiter
+from acmelike.replay.reserve import reserve
+from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.selectors import OrderedSelector, make_selector
+from acmelike.replay.shared import SharedColumn
 from acmelike.replay.slots import Slots
 from acmelike.types import Array, Nested
 
 
-class Sample(NamedTuple):
-    """Items drawn from a table.
+class Prepared(NamedTuple):
+    """Items that were checked, and will be stored.
 
     Attributes:
-      data: nest of `[n, ...]`, the items.
-      keys: `[n]` int64, what `update_priorities` and `delete` know each item by.
-      probabilities: `[n]` float64, how likely each draw was.
-      priorities: `[n]` float64.
-      times_sampled: `[n]` int32, how often each item was drawn, these included.
+      leaves: `[n, ...]`, by column.
+      priorities: `[n]`.
     """
 
-    data: Nested
-    keys: Array
-    probabilities: Array
+    leaves: list[Array]
     priorities: Array
-    times_sampled: Array
 
-
-@dataclass(frozen=True, kw_only=True)
-class TableInfo:
-    """What a table holds and has done.
-
-    Attributes:
-      name: the table's name.
-      size: items held.
-      max_size: items that it can hold.
-      num_inserted: items inserted so far.
-      num_sampled: items sampled so far.
-      num_deleted: items that are no longer held: evicted, deleted, or sampled as often
-        as they may be.
-      samples_per_insert: items sampled per item inserted; 0 before the first insert.
-      num_bytes: bytes of the arrays of the items held.
-    """
-
-    name: str
-    size: int
-    max_size: int
-    num_inserted: int
-    num_sampled: int
-    num_deleted: int
-    samples_per_insert: float
-    num_bytes: int
+    def part(self, start: int, stop: int | None) -> Prepared:
+        """The items from `start` to `stop`."""
+        leaves = [leaf[start:stop] for leaf in self.leaves]
+        return Prepared(leaves, self.priorities[start:stop])
 
 
 class Table:
-    """Items in columns, one array `[num_slots, ...]` per leaf of the signature.
+    """Items in columns, one for each leaf of the signature.
 
     The table copies what it is given, and gives out copies.
+
+    Args:
+      config: what it is.
+      seed: of its random stream.
+      shared: the columns that its signature shares with others, by name.
     """
 
-    def __init__(self, config: TableConfig, seed: int | np.random.SeedSequence):
+    def __init__(
+        self,
+        config: TableConfig,
+        seed: int | np.random.SeedSequence,
+        shared: Mapping[str, SharedColumn] | None = None,
+    ):
         self.limiter = RateLimiter(config.rate_limiter)
         self._config, self._name = config, config.name
-        self._specs, self._structure = optree.tree_flatten(config.signature)
         self._rng = np.random.default_rng(seed)
         # The oldest may make way before a newer one comes; another only after it, as it
         # may be the newer one itself, which needs a slot meanwhile.
         self._is_fifo = isinstance(config.remover, Fifo)
         self._num_slots = config.max_size + (not self._is_fifo)
-        # Untouched pages of an empty array take no memory: it grows with use.
-        self._columns = [
-            np.empty((self._num_slots, *spec.shape), spec.dtype) for spec in self._specs
-        ]
-        self._priorities = np.empty(self._num_slots)
-        self._times_sampled = np.empty(self._num_slots, np.int32)
+        self._contents = Contents(config, self._num_slots, shared or {})
+        self._priorities = reserve((self._num_slots,), np.float64)
+        self._times_sampled = reserve((self._num_slots,), np.int32)
         self._slots = Slots(self._num_slots)
         self._begin()
 
     # --- Items come and go -----------------------------------------------------------
 
-    def insert(self, items: Nested, priorities: Array | None = None) -> Array:
+    def insert(
+        self,
+        items: Nested,
+        priorities: Array | None = None,
+        windows: Windows | None = None,
+    ) -> Array:
         """Stores as many of the leading items as the rate limiter allows.
 
         Args:
-          items: nest of `[n, ...]` as the signature has it, n at least 1.
+          items: nest of `[n, ...]` as the signature has it, n at least 1; in the place
+            of rows, the numbers of steps.
           priorities: `[n]`; None for the largest priority so far, 1 at first.
+          windows: the steps that the numbers are of, by column.
 
         Returns:
           The keys of the items stored, `[m]` int64, m from 0 to n. Some may be gone
@@ -102,29 +92,44 @@ class Table:
           ValueError: items or priorities, stored or not, are not what they should be;
             nothing was changed.
         """
-        leaves, num_items = self._checked_leaves(items)
+        return self.admit(self.prepared(items, priorities, windows))
+
+    def prepared(
+        self, items: Nested, priorities: Array | None, windows: Windows | None
+    ) -> Prepared:
+        """What `admit` takes; arguments and errors as of `insert`."""
+        leaves, num_items = self._contents.prepared(items, windows)
         if priorities is None:
             priorities = np.full(num_items, self._max_priority)
-        priorities = self._checked_priorities(priorities, num_items)
-        num_admitted = self.limiter.num_admissible(num_items)
+        return Prepared(leaves, self._checked_priorities(priorities, num_items))
+
+    def admit(self, items: Prepared) -> Array:
+        """Stores as many of the leading items as the rate limiter allows."""
+        num_admitted = self.limiter.num_admissible(len(items.priorities))
         keys, start = [np.empty(0, np.int64)], 0
         while start < num_admitted:
             stop = min(start + self._num_at_once(), num_admitted)
-            part = slice(start, stop)
-            keys.append(self._store([leaf[part] for leaf in leaves], priorities[part]))
+            keys.append(self._store(items.part(start, stop)))
             start = stop
-        self._see_priorities(priorities[:num_admitted])
+        self._see_priorities(items.priorities[:num_admitted])
         return np.concatenate(keys)
 
-    def assign(self, keys: Array, items: Nested, priorities: Array) -> int:
+    def assign(
+        self,
+        keys: Array,
+        items: Nested,
+        priorities: Array,
+        windows: Windows | None = None,
+    ) -> int:
         """Puts other contents and priorities into items that are still held.
 
         It counts as no insert, but needs the limiter's leave for one.
 
         Args:
           keys: `[n]` integers, none of them twice.
-          items: nest of `[n, ...]` as the signature has it.
+          items: nest of `[n, ...]` as for `insert`.
           priorities: `[n]`.
+          windows: as for `insert`.
 
         Returns:
           How many of the keys are of items still held.
@@ -132,7 +137,7 @@ class Table:
         Raises:
           ValueError: as from `insert`.
         """
-        leaves, num_items = self._checked_leaves(items)
+        leaves, num_items = self._contents.prepared(items, windows)
         keys = self._checked_keys(keys)
         if keys.shape != (num_items,) or len(np.unique(keys)) < num_items:
             raise ValueError(
@@ -141,8 +146,8 @@ class Table:
             )
         priorities = self._checked_priorities(priorities, num_items)
         slots, is_held = self._slots.find(keys)
-        for column, leaf in zip(self._columns, leaves, strict=True):
-            column[slots[is_held]] = leaf[is_held]
+        self._contents.drop(slots[is_held])
+        self._contents.put(slots[is_held], [leaf[is_held] for leaf in leaves])
         self._update(slots[is_held], priorities[is_held])
         return int(is_held.sum())
 
@@ -159,7 +164,7 @@ class Table:
 
     def reset(self) -> None:
         """Removes everything and begins to count again."""
-        self._slots.clear()
+        self._remove(self._slots.held())
         self._begin()
         self.limiter.reset()
 
@@ -205,9 +210,8 @@ class Table:
             )
         slots, probabilities = self._draw(num_items)
         np.add.at(self._times_sampled, slots, 1)
-        leaves = [column.take(slots, axis=0) for column in self._columns]
         sample = Sample(
-            data=optree.tree_unflatten(self._structure, leaves),
+            data=self._contents.take(slots),
             keys=self._slots.keys(slots),
             probabilities=probabilities,
             priorities=self._priorities.take(slots),
@@ -254,7 +258,7 @@ class Table:
             num_sampled=limiter.num_sampled,
             num_deleted=limiter.num_deleted,
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
-            num_bytes=limiter.size * sum(column[0].nbytes for column in self._columns),
+            num_bytes=self._contents.num_bytes(limiter.size),
         )
 
     # --- Inside ----------------------------------------------------------------------
@@ -272,8 +276,9 @@ class Table:
         room = self._config.max_size - self.limiter.size
         return room or (self._config.max_size if self._is_fifo else 1)
 
-    def _store(self, leaves: list[Array], priorities: Array) -> Array:
+    def _store(self, items: Prepared) -> Array:
         """Stores admitted items and evicts as many as are then too many."""
+        leaves, priorities = items
         num_items = len(priorities)
         num_too_many = self.limiter.size + num_items - self._config.max_size
         if self._is_fifo and num_too_many > 0:
@@ -281,8 +286,7 @@ class Table:
             self._remove(self._remover.first(num_too_many))
         slots = self._slots.take(num_items)
         keys = self._slots.keys(slots)
-        for column, leaf in zip(self._columns, leaves, strict=True):
-            column[slots] = leaf
+        self._contents.put(slots, leaves)
         self._priorities[slots], self._times_sampled[slots] = priorities, 0
         self._sampler.insert(slots, priorities)
         self._remover.insert(slots, priorities)
@@ -290,6 +294,9 @@ class Table:
         self._num_draws_left += num_items * (self._config.max_times_sampled or 0)
         if not self._is_fifo and num_too_many > 0:
             self._remove(self._remover.sample(num_too_many, self._rng)[0])
+        most = self._config.max_bytes
+        while most is not None and self._contents.num_bytes(self.limiter.size) > most:
+            self._remove(self._remover.sample(1, self._rng)[0])
         return keys
 
     def _remove(self, slots: Array) -> None:
@@ -297,6 +304,7 @@ class Table:
             return
         self._sampler.delete(slots)
         self._remover.delete(slots)
+        self._contents.drop(slots)
         self._slots.give_back(slots)
         self.limiter.commit_deletes(len(slots))
         if self._has_quota:
@@ -355,26 +363,3 @@ class Table:
                 f"got {priorities[np.argmin(usable)]}"
             )
         return priorities
-
-    def _checked_leaves(self, items: Nested) -> tuple[list[Array], int]:
-        leaves, structure = optree.tree_flatten(items)
-        if structure != self._structure:
-            raise ValueError(
-                f"table '{self._name}': expected items of structure {self._structure}, "
-                f"got {structure}"
-            )
-        leaves = [np.asarray(leaf) for leaf in leaves]
-        num_items = leaves[0].shape[0] if leaves[0].ndim else 0
-        for index, (leaf, spec) in enumerate(zip(leaves, self._specs, strict=True)):
-            shape = (num_items, *spec.shape)
-            if leaf.dtype != spec.dtype or leaf.shape != shape:
-                path = structure.accessors()[index].codify("items")
-                raise ValueError(
-                    f"table '{self._name}': expected {path} to be {spec.dtype} "
-                    f"{list(shape)}, got {leaf.dtype} {list(leaf.shape)}"
-                )
-        if num_items == 0:
-            raise ValueError(
-                f"table '{self._name}': expected at least 1 item to insert, got 0"
-            )
-        return leaves, num_items

@@ -122,7 +122,7 @@ def test_it_waits_when_replay_admits_nothing_and_loses_nothing():
     world = World(num_envs=1, length=100, rate_limiter=limiter)
     for _ in range(5):
         world.actor.step()
-    with pytest.raises(NotReady, match=r"Replay\.insert: samples per insert: 5 items"):
+    with pytest.raises(NotReady, match=r"Replay\.write: samples per insert: 5 items"):
         world.actor.step()
     world.replay.sample("items", 2)
     world.actor.step()

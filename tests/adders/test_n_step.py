@@ -52,7 +52,7 @@ def single(n, kinds_rewards_discounts, discount=0.5):
     emitted = []
     for i, (kind, reward, d) in enumerate(kinds_rewards_discounts):
         step = vector_step([kind], [reward], [d], [11 + i])
-        emitted.append(rows(adder.add([i], 100 + i, step)))
+        emitted.append(rows(adder.add([i], 100 + i, step).items))
     return emitted
 
 
@@ -175,7 +175,7 @@ def test_several_environments_that_end_at_different_times():
         vector_step([LAST, MID, LAST], [1, 4, 16], [1, 1, 0], [62, 53, 44]),
     ]
     emitted = [
-        rows(adder.add([10 * i, 10 * i + 1, 10 * i + 2], i, step))
+        rows(adder.add([10 * i, 10 * i + 1, 10 * i + 2], i, step).items)
         for i, step in enumerate(steps)
     ]
     assert emitted == [
@@ -204,8 +204,8 @@ def test_start_forgets_the_window():
     adder.start(first(10))
     adder.add([0], 0, vector_step([MID], [1], [1], [11]))
     adder.start(first(20))
-    assert adder.add([1], 1, vector_step([MID], [2], [1], [21])) is None
-    assert rows(adder.add([2], 2, vector_step([MID], [4], [1], [22]))) == [
+    assert adder.add([1], 1, vector_step([MID], [2], [1], [21])).items is None
+    assert rows(adder.add([2], 2, vector_step([MID], [4], [1], [22])).items) == [
         (20, 1, 4, 0.25, 22, 1)
     ]
 
@@ -277,7 +277,7 @@ def test_it_agrees_with_the_definition(seed, num_envs, n, discount):
     adder.start(first(*starts))
     for i, expected in enumerate(reference(n, discount, starts, script)):
         actions = 10 * i + np.arange(num_envs)
-        emitted = adder.add(actions, i, vector_step(*script[i]))
+        emitted = adder.add(actions, i, vector_step(*script[i])).items
         assert (emitted is None) == (not expected)
         np.testing.assert_allclose(
             np.array(rows(emitted)).reshape(-1, 6),
@@ -303,8 +303,8 @@ def test_shapes_and_dtypes():
 
     adder.start(step(FIRST))
     actions = np.zeros((2, 6), np.float32)
-    assert adder.add(actions, 3, step(MID)) is None
-    transition = adder.add(actions, 3, step(LAST))
+    assert adder.add(actions, 3, step(MID)).items is None
+    transition = adder.add(actions, 3, step(LAST)).items
     assert [(array.shape, array.dtype) for array in transition] == [
         ((4, 4, 3), np.uint8),
         ((4, 6), np.float32),
@@ -322,7 +322,7 @@ def test_what_was_emitted_is_not_touched_again():
     emitted, before = [], []
     for i in range(8):
         actions[:] = i
-        transition = adder.add(actions, i, vector_step([MID], [i], [1], [i + 1]))
+        transition = adder.add(actions, i, vector_step([MID], [i], [1], [i + 1])).items
         if transition is not None:
             emitted.append(transition)
             before.append(Transition(*(array.copy() for array in transition)))
@@ -359,7 +359,7 @@ def test_an_environment_that_reuses_its_buffer_does_not_corrupt_transitions():
     vector = VectorEnvironment(lambda seed: Reusing(), num_envs=2, seed=0)
     adder = NStepAdder(num_envs=2, n=3, discount=1.0)
     adder.start(vector.reset())
-    emitted = [adder.add([0, 1], 0, vector.step([0, 1])) for _ in range(12)]
+    emitted = [adder.add([0, 1], 0, vector.step([0, 1])).items for _ in range(12)]
     spans = [
         (row[0], row[4], row[2]) for transition in emitted for row in rows(transition)
     ]
@@ -373,7 +373,7 @@ def test_a_pickled_adder_goes_on_where_it_was():
     adder.add([0], 0, vector_step([MID], [1], [1], [11]))
     copy = pickle.loads(pickle.dumps(adder))
     end = vector_step([LAST], [2], [0], [12])
-    assert rows(adder.add([1], 1, end)) == rows(copy.add([1], 1, end)) != []
+    assert rows(adder.add([1], 1, end).items) == rows(copy.add([1], 1, end).items) != []
 
 
 # --- Mistakes --------------------------------------------------------------------

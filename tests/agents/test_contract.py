@@ -77,7 +77,7 @@ def use(builder):
             core.parameters(state), policy_state, step.observation, noise
         )
         step = environment.step(np.asarray(action, spec.actions.dtype))
-        items = adder.add(np.asarray(action, spec.actions.dtype), 0, step)
+        items = adder.add(np.asarray(action, spec.actions.dtype), 0, step).items
         if items is not None:
             replay.insert(table.name, items)
     sample = replay.sample(table.name, builder.batch_size)

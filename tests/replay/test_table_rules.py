@@ -32,7 +32,7 @@ def make_table(make_config):
 def contents(table):
     """The numbers of all items, without a trace in the table's own counters."""
     slots = table._slots.held()
-    return sorted(table._columns[1][slots].astype(int).tolist())
+    return sorted(table._contents.take(slots)["reward"].astype(int).tolist())
 
 
 # --- Who goes when there is one too many ----------------------------------------------

@@ -4,72 +4,268 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dm_env import specs
 
 from acmelike.errors import NotReady
-from acmelike.replay import Fifo, MinSize, Replay, SamplesPerInsert, Writer
+from acmelike.replay import (
+    PADDING,
+    Fifo,
+    Items,
+    MinSize,
+    Replay,
+    Rows,
+    SamplesPerInsert,
+    TableConfig,
+    Writer,
+)
+
+FRAME = specs.Array((2,), np.uint8, "frame")
 
 
-class Inserts:
-    """Stands in for replay: admits at most `limit` items a call and keeps notes."""
-
-    def __init__(self, limit: int = 1000):
-        self.limit, self.calls, self.rewards = limit, [], []
-
-    def insert(self, table, items, priorities=None, num_env_steps=0):
-        num = min(self.limit, len(items["reward"]))
-        given = None if priorities is None else priorities[:num].tolist()
-        self.calls.append((table, len(items["reward"]), given, num_env_steps))
-        self.rewards += items["reward"][:num].tolist()
-        return num
-
-
-def test_the_rest_of_a_partial_insert_follows_without_steps(make_items):
-    inserts = Inserts(limit=2)
-    writer = Writer(inserts, "table")
-    writer.write(make_items(0, 5), np.arange(5.0), num_env_steps=3)
-    assert inserts.calls == [
-        ("table", 5, [0.0, 1.0], 3),
-        ("table", 3, [2.0, 3.0], 0),
-        ("table", 1, [4.0], 0),
-    ]
-    assert inserts.rewards == [0, 1, 2, 3, 4]
+def windows_config(name="windows", **changes):
+    """Items of two frames and a number."""
+    settings = {
+        "name": name,
+        "signature": {
+            "frames": Rows(column="frame", row=FRAME, length=2),
+            "number": specs.Array((), np.int64),
+        },
+        "max_size": 4,
+        "sampler": Fifo(),
+        "rate_limiter": MinSize(min_size=1),
+        "replacement": False,
+    }
+    return TableConfig(**(settings | changes))
 
 
-def test_steps_without_items_are_counted_with_the_next_ones(make_items):
-    inserts = Inserts()
-    writer = Writer(inserts, "table")
-    writer.write(None, num_env_steps=4)
-    writer.write(None, num_env_steps=4)
-    writer.write(make_items(0, 1), num_env_steps=1)
-    writer.write(make_items(1, 2), num_env_steps=1)
-    assert inserts.calls == [("table", 1, None, 9), ("table", 1, None, 1)]
+def frames(*numbers):
+    return np.array([[n, n] for n in numbers], np.uint8)
 
 
-def test_a_real_table_gets_what_was_written(make_config, make_items):
-    replay = Replay([make_config(rate_limiter=MinSize(min_size=1))], seed=0)
-    Writer(replay, "table").write(make_items(0, 3), num_env_steps=3)
+def windows(*pairs, table="windows"):
+    """Items of these pairs of steps; the number is that of the second."""
+    numbers = np.array(pairs, np.int64)
+    return Items(table, {"frames": numbers, "number": numbers[:, 1]})
+
+
+def held(replay, table="windows"):
+    size = replay.info(table).size
+    return replay.sample(table, size).data["frames"][:, :, 0].tolist()
+
+
+def num_rows(replay):
+    return replay._shared["frame"].num_rows
+
+
+@pytest.fixture
+def make_replay(make_config):
+    def make(*, order=False, **changes):
+        if order:
+            changes |= {"sampler": Fifo(), "replacement": False}
+        return Replay([make_config(**changes)], seed=0)
+
+    return make
+
+
+# --- Items by value -------------------------------------------------------------------
+
+
+def test_a_table_gets_what_was_written(make_replay, make_items):
+    replay = make_replay(order=True)
+    writer = Writer(replay)
+    writer.write([Items("table", make_items(0, 3))], num_env_steps=3)
+    writer.write([Items("table", make_items(3, 5), np.array([7.0, 8.0]))])
+    sample = replay.sample("table", 5)
+    assert sample.data["reward"].tolist() == [0, 1, 2, 3, 4]
+    assert sample.priorities.tolist() == [1, 1, 1, 7, 8]
     assert replay.num_env_steps() == 3
-    assert replay.info("table").size == 3
-    assert set(replay.sample("table", 50).data["reward"].tolist()) == {0, 1, 2}
 
 
-def test_a_writer_waits_where_replay_does(make_config, make_items):
-    replay = Replay([make_config()], seed=0)
+def test_steps_without_items_are_counted_with_the_next_ones(make_replay, make_items):
+    replay = make_replay()
+    writer = Writer(replay)
+    writer.write(num_env_steps=4)
+    writer.write(num_env_steps=4)
+    assert replay.num_env_steps() == 0
+    writer.write([Items("table", make_items(0, 1))], num_env_steps=1)
+    assert replay.num_env_steps() == 9
+
+
+def test_a_writer_waits_where_replay_does(make_replay, make_items):
+    replay = make_replay()
     replay.stop_inserts("the run is over")
     with pytest.raises(NotReady, match="the run is over"):
-        Writer(replay, "table").write(make_items(0, 3), num_env_steps=3)
+        Writer(replay).write([Items("table", make_items(0, 3))], num_env_steps=3)
 
 
-def test_what_an_insert_refused_goes_first_the_next_time(make_config, make_items):
+def test_what_was_not_admitted_goes_first_the_next_time(make_replay, make_items):
     limiter = SamplesPerInsert(ratio=1, min_size=1, error_buffer=1)
-    replay = Replay(
-        [make_config(sampler=Fifo(), replacement=False, rate_limiter=limiter)], seed=0
-    )
-    writer = Writer(replay, "table")
+    replay = make_replay(order=True, rate_limiter=limiter)
+    writer = Writer(replay)
     with pytest.raises(NotReady, match="samples per insert"):
-        writer.write(make_items(0, 3), num_env_steps=3)
+        writer.write([Items("table", make_items(0, 3))], num_env_steps=3)
+    assert replay.num_env_steps() == 3
     replay.sample("table", 1)
     replay.sample("table", 1)
-    writer.write(make_items(3, 4), num_env_steps=1)
+    writer.write([Items("table", make_items(3, 4))], num_env_steps=1)
     assert replay.info("table").num_inserted == 4
     assert replay.num_env_steps() == 4
+    replay.set_rate_limiter("table", MinSize(min_size=1))
+    assert replay.sample("table", 4).data["reward"].tolist() == [0, 1, 2, 3]
+
+
+def test_a_message_that_comes_twice_is_taken_once(make_replay, make_items):
+    messages = []
+
+    class Twice:
+        """Replay, where every call is repeated, as if its reply had been lost."""
+
+        def __init__(self, replay):
+            self.replay = replay
+
+        def write(self, message):
+            messages.append(message)
+            self.replay.write(message)
+            return self.replay.write(message)
+
+    limiter = SamplesPerInsert(ratio=1, min_size=2, error_buffer=1)
+    replay = make_replay(order=True, rate_limiter=limiter)
+    writer = Writer(Twice(replay))
+    writer.write([Items("table", make_items(0, 2))], num_env_steps=2)
+    with pytest.raises(NotReady):
+        writer.write([Items("table", make_items(2, 5))], num_env_steps=3)
+    replay.set_rate_limiter("table", MinSize(min_size=1))
+    writer.write()
+    writer.write([Items("table", make_items(5, 6))], num_env_steps=1)
+    assert replay.write(messages[0]) == 2  # It comes late, and again.
+    assert replay.info("table").num_inserted == 6
+    assert replay.num_env_steps() == 6
+    assert replay.sample("table", 6).data["reward"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
+# --- Items by reference ---------------------------------------------------------------
+
+
+def test_items_refer_to_steps_of_this_message_and_of_earlier_ones():
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    writer.write(steps={"frame": frames(10, 11)})  # waits for items
+    writer.write([windows((0, 1), (1, 2))], steps={"frame": frames(12)})
+    writer.write([windows((2, 3), (PADDING, 0))], steps={"frame": frames(13)})
+    assert held(replay) == [[10, 11], [11, 12], [12, 13], [0, 10]]
+
+
+def test_a_step_is_stored_once_and_only_while_somebody_may_use_it():
+    tables = [windows_config(), windows_config("others", max_size=1)]
+    replay = Replay(tables, seed=0)
+    writer = Writer(replay)
+    steps = {"frame": frames(0, 1, 2, 3, 4, 5)}
+    writer.write(
+        [windows((0, 1), (1, 2), (2, 2)), windows((1, 1), table="others")],
+        steps=steps,
+        keep_from={"frame": 4},
+    )
+    # 0, 1 and 2 by items, 4 and 5 by the writer.
+    assert num_rows(replay) == 5
+    assert replay.info("windows").num_bytes == 3 * (2 * 8 + 8) + 3 * 2
+    assert replay.info("others").num_bytes == 1 * (2 * 8 + 8) + 1 * 2
+    replay.reset("windows")
+    assert num_rows(replay) == 3  # 1 for the other table
+    writer.write([windows((4, 4), table="others")])
+    assert num_rows(replay) == 2  # the newer item of a table of one
+    writer.close()
+    assert num_rows(replay) == 1
+    replay.reset("others")
+    assert num_rows(replay) == 0
+
+
+def test_rows_are_used_again_and_hold_what_they_should():
+    replay = Replay([windows_config(max_size=3)], seed=0)
+    writer, random = Writer(replay), np.random.default_rng(0)
+    step = 0
+    for _ in range(200):
+        num = int(random.integers(1, 6))
+        rows = frames(*(n % 251 for n in range(step, step + num)))
+        pairs = [(max(0, n - 1), n) for n in range(step, step + num)]
+        step += num
+        writer.write(
+            [windows(*pairs)], steps={"frame": rows}, keep_from={"frame": step - 1}
+        )
+        expected = [[m % 251, n % 251] for m, n in windows_of(step)]
+        assert held(replay) == expected
+    assert num_rows(replay) <= 5
+
+
+def windows_of(step):
+    """The last three pairs of steps."""
+    return [(max(0, n - 1), n) for n in range(max(0, step - 3), step)]
+
+
+@pytest.mark.parametrize(
+    ("items", "steps", "message"),
+    [
+        (windows((0, 7)), frames(1), r"\['frames'\] to be of steps 0 to 1 .* got 7"),
+        (windows((0, 1)), np.zeros((1, 3), np.uint8), r"rows to be uint8 \['m', 2\]"),
+        (windows((0, 1)), np.zeros((1, 2)), "rows to be uint8 .* got float64"),
+        (windows((0, 1), table="no"), frames(1), "a table of .* got 'no'"),
+        (
+            Items("windows", {"frames": np.zeros((1, 3), int), "number": np.zeros(1)}),
+            frames(1),
+            r"\['frames'\] to be int64 \[1, 2\], got int64 \[1, 3\]",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_changes_nothing_and_is_not_tried_again(
+    items, steps, message
+):
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    writer.write([windows((0, 0))], steps={"frame": frames(9)})
+    before = num_rows(replay), replay.infos()
+    with pytest.raises(ValueError, match=message):
+        writer.write([windows((0, 0)), items], steps={"frame": steps}, num_env_steps=1)
+    assert (num_rows(replay), replay.infos()) == before
+    assert replay.num_env_steps() == 0
+    # The steps that were refused have their numbers all the same.
+    writer.write([windows((0, 2))], steps={"frame": frames(12)})
+    assert held(replay) == [[9, 9], [9, 12]]
+
+
+def test_a_step_that_is_no_longer_kept_cannot_be_referred_to():
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    steps = {"frame": frames(0, 1, 2)}
+    writer.write([windows((0, 1))], steps=steps, keep_from={"frame": 2})
+    with pytest.raises(ValueError, match="of steps 2 to 2 of 'frame', got 1"):
+        writer.write([windows((1, 2))])
+
+
+def test_unknown_columns_and_items_without_a_writer_are_refused():
+    replay = Replay([windows_config()], seed=0)
+    with pytest.raises(ValueError, match=r"a column of .'frame'., got 'fame'"):
+        Writer(replay).write([windows((0, 1))], steps={"fame": frames(0, 1)})
+    with pytest.raises(ValueError, match="steps that were written, got none of 'fr"):
+        replay.insert("windows", windows((0, 1)).data)
+
+
+def test_the_oldest_of_very_many_writers_are_forgotten(monkeypatch):
+    monkeypatch.setattr("acmelike.replay.writers._MOST_WRITERS", 2)
+    replay = Replay([windows_config(max_size=1)], seed=0)
+    for number in range(4):
+        Writer(replay).write([windows((0, 1))], steps={"frame": frames(number, 9)})
+    # Two steps for each of two writers; the item's are among them.
+    assert num_rows(replay) == 4
+
+
+def test_max_bytes_makes_the_oldest_go():
+    # An item takes 24 bytes of its own and one new row of 2.
+    replay = Replay([windows_config(max_bytes=60, max_size=100)], seed=0)
+    writer = Writer(replay)
+    for n in range(9):
+        writer.write(
+            [windows((max(0, n - 1), n))],
+            steps={"frame": frames(n)},
+            keep_from={"frame": n},
+        )
+        assert replay.info("windows").num_bytes <= 60
+    assert held(replay) == [[6, 7], [7, 8]]

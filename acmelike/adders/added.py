@@ -1,0 +1,41 @@
+"""What an adder makes of a time step, and what an adder is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from numpy.typing import ArrayLike
+
+from acmelike.types import Array, Nested, VectorStep
+
+
+class Added(NamedTuple):
+    """What a time step adds to replay.
+
+    Attributes:
+      items: those that it completes, a nest of `[n, ...]` as the table's signature has
+        it, or None if it completes none.
+      steps: by shared column, the rows that items refer to, `[m, ...]`.
+      keep_from: by shared column, the first step that later items may refer to.
+    """
+
+    items: Nested | None = None
+    steps: Mapping[str, Array] = {}
+    keep_from: Mapping[str, int] = {}
+
+
+class Adder(Protocol):
+    """Turns the time steps of K environments into items of a table."""
+
+    def start(self, step: VectorStep) -> None:
+        """Forgets everything and takes the step that the next action answers."""
+
+    def add(self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep) -> Added:
+        """Adds what followed an action.
+
+        Args:
+          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
+          version_tm1: the version of the parameters that chose them.
+          step_t: what the environments returned. Its arrays are not written to again.
+        """

@@ -1,0 +1,211 @@
+"""Sequences of T steps, from K environments at once; a step is stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+from dm_env import specs
+from numpy.typing import ArrayLike
+
+from acmelike.adders.added import Added
+from acmelike.errors import ConfigError
+from acmelike.replay import PADDING, Rows
+from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
+
+AtEnd = Literal["pad", "shift", "continue"]
+
+
+class Sequence(NamedTuple):
+    """T steps in a row of one environment; every field has a leading `[T]`.
+
+    Step t is what was seen, what was done, and what followed. The last observation of
+    an episode is a step too, at which nothing was done.
+
+    Attributes:
+      o_t: `[T, ...]` observations.
+      a_t: `[T, ...]` the actions that answered them.
+      r_t: `[T]` float32, the rewards that followed.
+      discount_t: `[T]` float32, the environment's discounts that followed; zero only
+        after termination.
+      is_first: `[T]` bool, where an episode begins.
+      mask: `[T]` float32, one where an action was taken, zero at the last observation
+        of an episode and where a short sequence is filled with zeros.
+      version: `[T]` int64, the versions of the parameters that chose the actions.
+      extras: by name, `[T, ...]` what the policy said besides the actions.
+    """
+
+    o_t: Nested
+    a_t: Nested
+    r_t: Nested
+    discount_t: Nested
+    is_first: Nested
+    mask: Nested
+    version: Nested
+    extras: Nested
+
+
+def sequence_signature(
+    spec: EnvironmentSpec, length: int, extras: Mapping[str, specs.Array] | None = None
+) -> Sequence:
+    """The signature of a table of sequences.
+
+    Args:
+      spec: of the environments.
+      length: T.
+      extras: the specs of what policies say besides actions, without axes of time and
+        environment.
+    """
+
+    def rows(column: str, row: specs.Array) -> Rows:
+        return Rows(column=column, row=row, length=length)
+
+    return Sequence(
+        o_t=rows("o_t", spec.observations),
+        a_t=rows("a_t", spec.actions),
+        r_t=rows("r_t", specs.Array((), np.float32)),
+        discount_t=rows("discount_t", specs.Array((), np.float32)),
+        is_first=rows("is_first", specs.Array((), np.bool_)),
+        mask=rows("mask", specs.Array((), np.float32)),
+        version=rows("version", specs.Array((), np.int64)),
+        extras={
+            name: rows(f"extras/{name}", row) for name, row in (extras or {}).items()
+        },
+    )
+
+
+class SequenceAdder:
+    """Turns the steps of K environments into sequences of T of them.
+
+    A sequence is completed every `period` steps, so successive ones overlap by
+    `length - period`.
+
+    Args:
+      num_envs: K.
+      length: T.
+      period: steps from the beginning of a sequence to that of the next.
+      at_end: what becomes of the last steps of an episode, if they fill no sequence.
+        "pad": zeros follow them. "shift": the sequence begins earlier, and overlaps
+        with the one before more than others do; an episode shorter than T is padded.
+        "continue": the next episode follows them.
+
+    Raises:
+      ConfigError: a number is below 1, or the period longer than a sequence.
+    """
+
+    def __init__(
+        self, *, num_envs: int, length: int, period: int, at_end: AtEnd = "pad"
+    ) -> None:
+        for name, value in (("num_envs", num_envs), ("period", period)):
+            if value < 1:
+                raise ConfigError(f"{name} must be at least 1, not {value}")
+        if length < period:
+            raise ConfigError(
+                f"length must be at least period = {period}, not {length}"
+            )
+        if at_end not in ("pad", "shift", "continue"):
+            raise ConfigError(f"at_end must be pad, shift or continue, not {at_end}")
+        self._num_envs, self._length, self._period = num_envs, length, period
+        self._at_end = at_end
+        self._envs = np.arange(num_envs)
+        self._now: VectorStep | None = None
+        self._time = 0
+        # By environment, the time at which the next sequence begins, the first time
+        # that is in none yet, and that at which the episode began.
+        self._start = np.zeros(num_envs, np.int64)
+        self._fresh = np.zeros(num_envs, np.int64)
+        self._episode = np.zeros(num_envs, np.int64)
+
+    def start(self, step: VectorStep) -> None:
+        """See `Adder.start`."""
+        self._now = step
+        for times in (self._start, self._fresh, self._episode):
+            times[:] = self._time
+
+    def add(
+        self,
+        a_tm1: ArrayLike,
+        version_tm1: int,
+        step_t: VectorStep,
+        extras_tm1: Mapping[str, Array] | None = None,
+    ) -> Added:
+        """Adds what followed an action; see `Adder.add`.
+
+        Args:
+          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
+          version_tm1: the version of the parameters that chose them.
+          step_t: what the environments returned.
+          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
+
+        Returns:
+          Its items are a `Sequence` of numbers of steps, `[M, T]`.
+
+        Raises:
+          RuntimeError: there was no `start`.
+        """
+        if self._now is None:
+            raise RuntimeError("add was called before start")
+        begins = step_t.first()
+        steps = self._steps(self._now, np.asarray(a_tm1), version_tm1, step_t, begins)
+        for name, values in (extras_tm1 or {}).items():
+            steps[f"extras/{name}"] = values
+        time, self._time, self._now = self._time, self._time + 1, step_t
+
+        # Of each sequence that is completed, its environment and when it begins.
+        full = self._start + self._length == self._time
+        envs, starts = self._envs[full], self._start[full]
+        self._fresh[full] = self._time
+        self._start[full] += self._period
+        if self._at_end != "continue" and begins.any():
+            ends = begins & (self._fresh < self._time)
+            first = self._start[ends]
+            if self._at_end == "shift":
+                first = np.maximum(
+                    np.minimum(first, self._time - self._length), self._episode[ends]
+                )
+            envs = np.concatenate([envs, self._envs[ends]])
+            starts = np.concatenate([starts, first])
+            for times in (self._start, self._fresh, self._episode):
+                times[begins] = self._time
+        items = self._items(envs, starts, time, extras_tm1) if len(envs) else None
+        first_kept = int(self._start.min())
+        if self._at_end == "shift":
+            first_kept = min(first_kept, max(0, self._time - self._length))
+        keep_from = dict.fromkeys(steps, first_kept * self._num_envs)
+        return Added(items, steps, keep_from)
+
+    def _steps(
+        self,
+        now: VectorStep,
+        action: Array,
+        version: int,
+        step: VectorStep,
+        begins: Array,
+    ) -> dict[str, Array]:
+        """The rows of one time: those of all environments, side by side."""
+        action = action.copy()
+        action[begins] = 0  # Nobody took it.
+        return {
+            "o_t": now.observation,
+            "a_t": action,
+            "r_t": step.reward,
+            "discount_t": np.where(begins, np.float32(0), step.discount),
+            "is_first": now.first(),
+            "mask": (~begins).astype(np.float32),
+            "version": np.full(self._num_envs, version, np.int64),
+        }
+
+    def _items(
+        self,
+        envs: Array,
+        starts: Array,
+        last: int,
+        extras: Mapping[str, Array] | None,
+    ) -> Sequence:
+        times = starts[:, None] + np.arange(self._length)
+        numbers = times * self._num_envs + envs[:, None]
+        # One array for all fields: it is sent once.
+        numbers = np.where(times <= last, numbers, PADDING)
+        fields = dict.fromkeys(Sequence._fields, numbers)
+        return Sequence(**{**fields, "extras": dict.fromkeys(extras or {}, numbers)})

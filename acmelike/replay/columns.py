@@ -1,0 +1,109 @@
+"""The leaves of a table's items: arrays of its own, or rows that it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from dm_env import specs
+from numpy.typing import DTypeLike
+
+from acmelike.replay.config import Rows
+from acmelike.replay.reserve import reserve
+from acmelike.replay.shared import Holder
+from acmelike.replay.window import Window
+from acmelike.types import Array
+
+# What a writer may refer to, by the name of the column.
+Windows: TypeAlias = Mapping[str, Window]
+
+
+class Column(Protocol):
+    """One leaf of the items of a table, by slot.
+
+    Attributes:
+      item_bytes: what a slot takes in here.
+    """
+
+    item_bytes: int
+
+    def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
+        """What `put` takes, for a leaf `[n, ...]` as a writer gave it.
+
+        Raises:
+          ValueError: it is not what the signature says, in the words "to be ...".
+        """
+
+    def put(self, slots: Array, prepared: Array) -> None:
+        """Into slots that hold nothing, or `drop` was called with."""
+
+    def drop(self, slots: Array) -> None:
+        """The slots hold nothing any more."""
+
+    def take(self, slots: Array) -> Array:
+        """A copy of what slots `[n]` hold: `[n, ...]`."""
+
+
+class OwnColumn:
+    """An array for every slot."""
+
+    def __init__(self, spec: specs.Array, num_slots: int):
+        self._spec = spec
+        self._values = reserve((num_slots, *spec.shape), spec.dtype)
+        self.item_bytes = self._values[0].nbytes
+
+    def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
+        """See `Column.prepared`."""
+        return _checked(leaf, (num_items, *self._spec.shape), self._spec.dtype)
+
+    def put(self, slots: Array, prepared: Array) -> None:
+        """See `Column.put`."""
+        self._values[slots] = prepared
+
+    def drop(self, slots: Array) -> None:
+        """See `Column.drop`."""
+
+    def take(self, slots: Array) -> Array:
+        """See `Column.take`."""
+        return self._values.take(slots, axis=0)
+
+
+class RowsColumn:
+    """The ids of rows, for every slot."""
+
+    def __init__(self, spec: Rows, holder: Holder, num_slots: int):
+        self._spec, self._holder = spec, holder
+        self._ids = reserve((num_slots, *spec.lengths), np.int64)
+        self.item_bytes = self._ids[0].nbytes
+
+    def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
+        """See `Column.prepared`; the leaf has numbers of steps."""
+        numbers = _checked(leaf, (num_items, *self._ids.shape[1:]), np.int64)
+        if self._spec.column not in windows:
+            raise ValueError(
+                f"to be of steps that were written, got none of '{self._spec.column}'"
+            )
+        return windows[self._spec.column].find(numbers)
+
+    def put(self, slots: Array, prepared: Array) -> None:
+        """See `Column.put`."""
+        self._ids[slots] = prepared
+        self._holder.refer(prepared)
+
+    def drop(self, slots: Array) -> None:
+        """See `Column.drop`."""
+        self._holder.forget(self._ids.take(slots, axis=0))
+
+    def take(self, slots: Array) -> Array:
+        """See `Column.take`."""
+        return self._holder.column.take(self._ids.take(slots, axis=0))
+
+
+def _checked(leaf: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    if leaf.dtype != dtype or leaf.shape != shape:
+        raise ValueError(
+            f"to be {np.dtype(dtype)} {list(shape)}, got {leaf.dtype} "
+            f"{list(leaf.shape)}"
+        )
+    return leaf

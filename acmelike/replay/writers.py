@@ -1,0 +1,140 @@
+"""What replay knows of each writer: its latest steps, and how far its message is."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from acmelike.replay.message import Message
+from acmelike.replay.shared import SharedColumn
+from acmelike.replay.table import Prepared, Table
+from acmelike.replay.window import Window
+
+# Of writers that say nothing any more, such as those of actors that died, only so many
+# are remembered.
+_MOST_WRITERS = 1000
+
+
+@dataclass
+class _Writer:
+    """One writer.
+
+    Attributes:
+      windows: its latest steps, by column.
+      number: of its last message.
+      num_done: items of that message that were inserted.
+      left: those that were not, by table, in order.
+    """
+
+    windows: dict[str, Window] = field(default_factory=dict)
+    number: int = 0
+    num_done: int = 0
+    left: list[tuple[Table, Prepared]] = field(default_factory=list)
+
+
+class Writers:
+    """Takes messages, once each, and inserts their items as limiters allow.
+
+    Args:
+      tables: where items go, by name.
+      columns: where steps go, by name.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, Table], columns: Mapping[str, SharedColumn]
+    ):
+        self._tables, self._columns = tables, columns
+        self._writers: OrderedDict[int, _Writer] = OrderedDict()
+
+    def blocks(self, message: Message) -> str | None:
+        """Why no item of a message can be inserted now, or None."""
+        writer = self._writers.get(message.writer)
+        if writer is not None and writer.number >= message.number:
+            table = writer.left[0][0] if writer.left else None
+        else:
+            name = message.items[0].table if message.items else None
+            table = None if name is None else self._tables.get(name)
+        return None if table is None else table.limiter.blocks_insert(1)
+
+    def begin(self, message: Message) -> bool:
+        """Takes the steps of a new message, and checks its items; False if it is old.
+
+        Raises:
+          ValueError: something is not what it should be; nothing was changed.
+        """
+        writer = self._writers.get(message.writer) or _Writer()
+        if message.number <= writer.number:
+            return False
+        if message.number != writer.number + 1 or writer.left:
+            raise ValueError(
+                f"expected message {writer.number + 1} of a writer, after all items of "
+                f"the one before, got {message.number}"
+            )
+        with ExitStack() as undo:
+            for name, steps in message.steps.items():
+                window = self._window(writer, name)
+                window.check(*steps)
+                window.append(*steps)
+                undo.callback(window.undo, len(steps.rows))
+            left = [
+                (
+                    self._table(items.table),
+                    self._table(items.table).prepared(
+                        items.data, items.priorities, writer.windows
+                    ),
+                )
+                for items in message.items
+            ]
+            undo.pop_all()
+        writer.number, writer.num_done, writer.left = message.number, 0, left
+        self._writers[message.writer] = writer
+        if len(self._writers) > _MOST_WRITERS:
+            self.close(next(iter(self._writers)))
+        return True
+
+    def go_on(self, message: Message) -> int:
+        """Inserts what the limiters allow; returns how many items are inserted so far.
+
+        When all are, the steps that nobody may refer to later are given up.
+        """
+        writer = self._writers[message.writer]
+        self._writers.move_to_end(message.writer)
+        if message.number < writer.number:
+            return sum(items.num_items for items in message.items)
+        while writer.left:
+            table, items = writer.left[0]
+            num_admitted = len(table.admit(items))
+            writer.num_done += num_admitted
+            if num_admitted < len(items.priorities):
+                writer.left[0] = table, items.part(num_admitted, None)
+                break
+            writer.left.pop(0)
+        if not writer.left:
+            for name, first in message.keep_from.items():
+                if name in writer.windows:
+                    writer.windows[name].trim(first)
+        return writer.num_done
+
+    def close(self, number: int) -> None:
+        """Forgets a writer, and gives up the steps that only it referred to."""
+        writer = self._writers.pop(number, None)
+        for window in writer.windows.values() if writer else ():
+            window.close()
+
+    def _window(self, writer: _Writer, name: str) -> Window:
+        if name not in writer.windows:
+            if name not in self._columns:
+                raise ValueError(
+                    f"expected a column of {sorted(self._columns)}, got '{name}'"
+                )
+            writer.windows[name] = Window(self._columns[name])
+        return writer.windows[name]
+
+    def _table(self, name: str) -> Table:
+        if name not in self._tables:
+            raise ValueError(
+                f"expected a table of {sorted(self._tables)}, got '{name}'"
+            )
+        return self._tables[name]

@@ -1,0 +1,148 @@
+"""Trajectories: what a person writes step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.errors import ConfigError, NotReady
+from acmelike.replay import (
+    Fifo,
+    MinSize,
+    Replay,
+    Rows,
+    TableConfig,
+    TrajectoryWriter,
+)
+
+OBSERVATION = specs.Array((2,), np.float32)
+ACTION = specs.Array((), np.int32)
+
+
+@pytest.fixture
+def replay():
+    def table(name, signature, **changes):
+        settings = {
+            "max_size": 10,
+            "sampler": Fifo(),
+            "rate_limiter": MinSize(min_size=1),
+            "replacement": False,
+        }
+        return TableConfig(name=name, signature=signature, **(settings | changes))
+
+    return Replay(
+        [
+            table(
+                "transitions",
+                {
+                    "o_tm1": Rows(column="observation", row=OBSERVATION),
+                    "a_tm1": Rows(column="action", row=ACTION),
+                    "o_t": Rows(column="observation", row=OBSERVATION),
+                    "weight": specs.Array((), np.float32),
+                },
+            ),
+            table(
+                "stacks",
+                {
+                    "observations": Rows(
+                        column="observation", row=OBSERVATION, length=3
+                    ),
+                    "action": Rows(column="action", row=ACTION),
+                },
+            ),
+        ],
+        seed=0,
+    )
+
+
+def observation(n):
+    return np.array([n, -n], np.float32)
+
+
+def transition(writer, weight=1.0):
+    o, a = writer.history["observation"], writer.history["action"]
+    return {
+        "o_tm1": o[-2],
+        "a_tm1": a[-1],
+        "o_t": o[-1],
+        "weight": np.float32(weight),
+    }
+
+
+def test_steps_in_parts_and_items_over_different_columns(replay):
+    writer = TrajectoryWriter(replay, num_keep=4)
+    writer.append({"observation": observation(0)})
+    for n in range(1, 5):
+        writer.append({"action": np.int32(10 * n)})
+        writer.append({"observation": observation(n)})
+        writer.create_item("transitions", transition(writer, n / 2), priority=n)
+        if n >= 2:
+            o, a = writer.history["observation"], writer.history["action"]
+            writer.create_item("stacks", {"observations": o[-3:], "action": a[-1]})
+    assert replay.info("transitions").size == 0  # before `flush`
+    writer.flush()
+    found = replay.sample("transitions", 4)
+    assert found.data["o_tm1"].tolist() == [[n, -n] for n in range(4)]
+    assert found.data["o_t"].tolist() == [[n, -n] for n in range(1, 5)]
+    assert found.data["a_tm1"].tolist() == [10, 20, 30, 40]
+    assert found.data["weight"].tolist() == [0.5, 1.0, 1.5, 2.0]
+    assert found.priorities.tolist() == [1, 2, 3, 4]
+    stacks = replay.sample("stacks", 3).data
+    assert stacks["observations"][:, :, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+    assert stacks["action"].tolist() == [20, 30, 40]
+    # Five observations, each of them once, for both tables.
+    assert replay._shared["observation"].num_rows == 5
+
+
+def test_only_the_latest_steps_are_kept(replay):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    for n in range(6):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+        writer.flush()
+    history = writer.history["observation"]
+    assert len(history) == 2
+    with pytest.raises(IndexError):
+        history[-3]
+    writer.create_item("transitions", transition(writer))
+    writer.flush()
+    assert replay.sample("transitions", 1).data["o_tm1"].tolist() == [[4, -4]]
+    assert replay._shared["observation"].num_rows == 2
+
+
+def test_after_the_end_of_an_episode_nothing_before_it_is_there(replay):
+    writer = TrajectoryWriter(replay, num_keep=9)
+    writer.append({"observation": observation(0), "action": np.int32(0)})
+    writer.append({"observation": observation(1), "action": np.int32(0)})
+    writer.create_item("transitions", transition(writer))
+    writer.end_episode()
+    with pytest.raises(IndexError):
+        writer.history["observation"][-1]
+    with pytest.raises(IndexError, match="no step of 0"):
+        writer.history["observation"][:]
+    writer.append({"observation": observation(2), "action": np.int32(1)})
+    writer.append({"observation": observation(3), "action": np.int32(1)})
+    writer.create_item("transitions", transition(writer))
+    writer.close()
+    assert replay.sample("transitions", 2).data["o_tm1"][:, 0].tolist() == [0, 2]
+
+
+def test_a_flush_that_waits_loses_nothing(replay):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    replay.stop_inserts("closed for a while")
+    for n in range(2):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    writer.create_item("transitions", transition(writer))
+    with pytest.raises(NotReady, match="closed for a while"):
+        writer.flush()
+    replay._stopped = None
+    writer.append({"observation": observation(2), "action": np.int32(2)})
+    writer.create_item("transitions", transition(writer))
+    writer.flush()
+    found = replay.sample("transitions", 2).data
+    assert found["o_t"][:, 0].tolist() == [1, 2]
+
+
+def test_a_writer_that_keeps_nothing_is_refused(replay):
+    with pytest.raises(ConfigError, match="num_keep >= 1, got 0"):
+        TrajectoryWriter(replay, num_keep=0)
