@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from acmelike.core import Future, future, num_outstanding
-from acmelike.errors import ConfigError
+from acmelike.core import Future, future, num_outstanding, within
+from acmelike.errors import ConfigError, RpcTimeout
+from acmelike.replay.readers import Reader
 from acmelike.replay.results import Sample
 from acmelike.replay.service import Replay
 
@@ -16,13 +18,18 @@ class Batches(Iterator[Sample]):
 
     A caller that has work to do for a while asks for the next few with `prefetch`, and
     they come meanwhile. Under `serial` and outside a run nothing happens ahead of need.
-    A batch counts as sampled when replay draws it.
+    A batch counts as sampled when replay draws it. When this is closed, those that were
+    drawn and not used count no more.
 
     Args:
       replay: the replay service, or a client of it.
       table: the table's name.
       batch_size: items in each sample.
       num_prefetch: samples to ask for ahead of need.
+      timeout: seconds that a caller waits for a sample before the iteration ends; None
+        to wait as long as the run goes on.
+      stage: what is done to a sample as soon as it is here, such as putting it on a
+        device.
 
     Attributes:
       batch_size: items in each sample.
@@ -32,7 +39,14 @@ class Batches(Iterator[Sample]):
     """
 
     def __init__(
-        self, replay: Replay, table: str, *, batch_size: int, num_prefetch: int = 2
+        self,
+        replay: Replay,
+        table: str,
+        *,
+        batch_size: int,
+        num_prefetch: int = 2,
+        timeout: float | None = None,
+        stage: Callable[[Sample], Sample] | None = None,
     ):
         if batch_size < 1 or num_prefetch < 0:
             raise ConfigError(
@@ -40,30 +54,59 @@ class Batches(Iterator[Sample]):
                 f"{batch_size} and {num_prefetch}"
             )
         self._replay, self._table, self.batch_size = replay, table, batch_size
-        self._num_prefetch = num_prefetch
+        self._num_prefetch, self._timeout, self._stage = num_prefetch, timeout, stage
         self._outstanding: deque[Future[Sample]] = deque()
+        self._staged: deque[Sample] = deque()
+        self._reader = Reader(secrets.randbits(62), num_used=0)
         self._is_closed = False
 
     def __next__(self) -> Sample:
         """Waits for the next sample.
 
         Raises:
-          StopIteration: it was closed.
+          StopIteration: it was closed, or there was none in time.
         """
         if self._is_closed:
             raise StopIteration
-        if self._outstanding:
-            return self._outstanding.popleft().result()
-        return self._replay.sample(self._table, self.batch_size)
+        sample = self._staged.popleft() if self._staged else self._receive()
+        self._reader = self._reader._replace(num_used=self._reader.num_used + 1)
+        return sample
 
     def prefetch(self) -> None:
         """Asks for samples ahead of need, and does not wait for them."""
-        while len(self._outstanding) < num_outstanding(self._num_prefetch):
-            call = future(self._replay.sample)(self._table, self.batch_size)
-            self._outstanding.append(call)
+        while self._outstanding and self._outstanding[0].done() and self._stage:
+            self._staged.append(self._receive())
+        wanted = num_outstanding(self._num_prefetch) - len(self._staged)
+        while len(self._outstanding) < wanted:
+            call = future(self._method())
+            self._outstanding.append(call(self._table, self.batch_size, self._reader))
 
     def close(self) -> None:
-        """Withdraws the samples that were asked for and not taken."""
+        """Withdraws the samples that were asked for and not used."""
+        if self._is_closed:
+            return
         self._is_closed = True
+        self._staged.clear()
         while self._outstanding:
             self._outstanding.popleft().cancel()
+        self._replay.close_reader(self._reader)
+
+    def _receive(self) -> Sample:
+        sample = self._outstanding_one() if self._outstanding else self._ask()
+        return sample if self._stage is None else self._stage(sample)
+
+    def _outstanding_one(self) -> Sample:
+        try:
+            return self._outstanding.popleft().result()
+        except RpcTimeout:
+            return self._ask()  # It may have been late when nobody waited for it.
+
+    def _ask(self) -> Sample:
+        try:
+            return self._method()(self._table, self.batch_size, self._reader)
+        except RpcTimeout as error:
+            raise StopIteration from error
+
+    def _method(self) -> Callable[[str, int, Reader], Sample]:
+        sample = self._replay.sample
+        return sample if self._timeout is None else within(self._timeout, sample)

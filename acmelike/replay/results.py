@@ -36,6 +36,8 @@ class TableInfo:
       max_size: items that it can hold.
       num_inserted: items inserted so far.
       num_sampled: items sampled so far.
+      num_ahead: of those sampled, items that a reader has asked for ahead of need and,
+        as far as is known, not used yet.
       num_deleted: items that are no longer held: evicted, deleted, or sampled as often
         as they may be.
       samples_per_insert: items sampled per item inserted; 0 before the first insert.
@@ -47,6 +49,7 @@ class TableInfo:
     max_size: int
     num_inserted: int
     num_sampled: int
+    num_ahead: int
     num_deleted: int
     samples_per_insert: float
     num_bytes: int

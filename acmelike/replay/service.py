@@ -11,6 +11,7 @@ from acmelike.errors import ConfigError
 from acmelike.replay.config import TableConfig
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.message import Message
+from acmelike.replay.readers import Drawn, Reader, Readers
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.shared import make_shared_columns
 from acmelike.replay.table import Table
@@ -44,6 +45,7 @@ class Replay:
             for table, table_seed in zip(tables, seeds, strict=True)
         }
         self._writers = Writers(self._tables, self._shared)
+        self._readers = Readers()
         self._num_env_steps = 0
         self._stopped: str | None = None
 
@@ -119,19 +121,24 @@ class Replay:
         """Gives up the steps that only this writer still referred to."""
         self._writers.close(writer)
 
-    def _blocks_sample(self, table: str, num_items: int) -> str | None:
+    def _blocks_sample(
+        self, table: str, num_items: int, reader: Reader | None = None
+    ) -> str | None:
         if table not in self._tables or num_items < 1:
             return None
         return self._tables[table].blocks_sample(num_items)
 
     @when(_blocks_sample)
-    def sample(self, table: str, num_items: int) -> Sample:
+    def sample(
+        self, table: str, num_items: int, reader: Reader | None = None
+    ) -> Sample:
         """Draws `num_items` at once; waits until the limiter allows all of them.
 
         Args:
           table: the table's name.
           num_items: n, at least 1; `check_sample_size` says whether a limiter can allow
             it at all.
+          reader: who asks, if it may ask ahead of need.
 
         Returns:
           n items in arrays of their own.
@@ -139,7 +146,19 @@ class Replay:
         Raises:
           ValueError: there is no such table, or `num_items` is below 1.
         """
-        return self._table(table).sample(num_items)
+        sample = self._table(table).sample(num_items)
+        if reader is not None:
+            self._readers.draw(reader, Drawn(table, sample.keys))
+        return sample
+
+    def close_reader(self, reader: Reader) -> None:
+        """Takes back the samples that a reader has drawn and will not use.
+
+        They count as not sampled. An item that went because it was sampled often enough
+        does not come again.
+        """
+        for drawn in self._readers.close(reader):
+            self._tables[drawn.table].take_back(drawn.keys)
 
     def update_priorities(self, table: str, keys: Array, priorities: Array) -> int:
         """Changes priorities `[n]` of the items with `keys` `[n]` that are still held.
@@ -228,11 +247,11 @@ class Replay:
         Raises:
           ValueError: there is no such table.
         """
-        return self._table(table).info()
+        return self._table(table).info(self._readers.num_ahead(table))
 
     def infos(self) -> list[TableInfo]:
         """What every table holds and has done."""
-        return [table.info() for table in self._tables.values()]
+        return [self.info(name) for name in self._tables]
 
     def _table(self, name: str) -> Table:
         try:

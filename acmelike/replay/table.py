@@ -247,8 +247,15 @@ class Table:
         self._update(slots, priorities[is_held][::-1][last])
         return int(is_held.sum())
 
-    def info(self) -> TableInfo:
-        """What the table holds and has done."""
+    def take_back(self, keys: Array) -> None:
+        """The items `[n]` of a sample count as not sampled."""
+        slots, is_held = self._slots.find(keys)
+        np.subtract.at(self._times_sampled, slots[is_held], 1)
+        self.limiter.commit_samples(-len(keys))
+        self._num_draws_left += int(is_held.sum())
+
+    def info(self, num_ahead: int = 0) -> TableInfo:
+        """What the table holds and has done; how much of it ahead, its caller knows."""
         limiter = self.limiter
         return TableInfo(
             name=self._name,
@@ -256,6 +263,7 @@ class Table:
             max_size=self._config.max_size,
             num_inserted=limiter.num_inserted,
             num_sampled=limiter.num_sampled,
+            num_ahead=num_ahead,
             num_deleted=limiter.num_deleted,
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
             num_bytes=self._contents.num_bytes(limiter.size),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from acmelike import core
+from acmelike import Node, Program, core, launch, sleep, stop_run
 from acmelike.errors import ConfigError, NotReady
-from acmelike.replay import Batches, Fifo, Replay
+from acmelike.replay import Batches, Fifo, Replay, SamplesPerInsert
 
 
 class Answer(core.Future):
@@ -30,14 +30,18 @@ class Method(core.RemoteMethod):
         self.answers, self.asked = [], []
 
     def submit(self, args, kwargs, timeout):
-        self.asked.append(args)
+        table, num_items, _ = args
+        self.asked.append((table, num_items))
         self.answers.append(Answer(len(self.answers)))
         return self.answers[-1]
 
 
 class Client:
     def __init__(self):
-        self.sample = Method()
+        self.sample, self.closed = Method(), []
+
+    def close_reader(self, reader):
+        self.closed.append(reader.num_used)
 
 
 class Context:
@@ -92,6 +96,7 @@ def test_closing_withdraws_what_was_not_taken(in_run):
     assert list(batches) == []
     batches.close()
     assert len(client.sample.asked) == 3
+    assert client.closed == [1]  # of the three, one was used
 
 
 def test_serial_runs_ask_for_nothing_ahead(in_run):
@@ -114,6 +119,86 @@ def test_outside_a_run_it_calls_the_service(make_config, make_items):
     assert next(batches).data["reward"].tolist() == [0, 1, 2]
     assert next(iter(batches)).keys.tolist() == [0, 1, 2]
     assert replay.info("table").num_sampled == 6
+
+
+def test_what_was_drawn_ahead_is_seen_and_given_back(make_config, make_items):
+    limiter = SamplesPerInsert(ratio=1, min_size=4, error_buffer=4)
+    program = Program("ahead")
+    replay = program.add_node(
+        Node(Replay, [make_config(rate_limiter=limiter)], seed=0), label="replay"
+    )
+    program.add_node(Node(Ahead, replay), label="ahead")
+    with launch(program, "threads") as run:
+        client = run.client(replay)
+        client.insert("table", make_items(0, 6))
+        run.wait(timeout=20)
+        assert run.status()["ahead"].phase == "ended"
+
+
+class Ahead:
+    """Uses one of three samples that it asked for, and closes."""
+
+    def __init__(self, replay: Replay):
+        self.replay = replay
+        self.batches = Batches(replay, "table", batch_size=2, num_prefetch=3)
+
+    def step(self):
+        self.batches.prefetch()
+        next(self.batches)
+        next(self.batches)
+        while self.replay.info("table").num_sampled < 6:
+            sleep(0.001, "the third sample")
+        # The second is used, but replay has not heard of it.
+        assert self.replay.info("table").num_ahead == 6
+        self.batches.close()
+        info = self.replay.info("table")
+        assert (info.num_sampled, info.num_ahead) == (4, 0)
+        stop_run("seen")
+
+
+def test_an_iteration_ends_when_no_sample_comes_in_time(make_config):
+    program = Program("late")
+    replay = program.add_node(Node(Replay, [make_config()], seed=0), label="replay")
+    program.add_node(Node(Late, replay), label="late")
+    with launch(program, "serial") as run:
+        assert run.wait(timeout=20) == "two iterations ended"
+
+
+class Late:
+    """Waits for samples of an empty table, with one asked for ahead and without."""
+
+    def __init__(self, replay: Replay):
+        self.replay = replay
+
+    def step(self):
+        for num_prefetch in (0, 1):
+            batches = Batches(
+                self.replay,
+                "table",
+                batch_size=1,
+                num_prefetch=num_prefetch,
+                timeout=5.0,  # of logical time
+            )
+            batches.prefetch()
+            assert list(batches) == []
+        stop_run("two iterations ended")
+
+
+def test_samples_are_staged_as_soon_as_they_are_here(in_run):
+    in_run(is_serial=False)
+    staged = []
+
+    def stage(number):
+        staged.append(number)
+        return -number
+
+    batches = Batches(Client(), "table", batch_size=5, num_prefetch=2, stage=stage)
+    assert next(batches) == 0
+    batches.prefetch()
+    assert staged == [0]
+    batches.prefetch()
+    assert staged == [0, 1, 2]
+    assert [next(batches), next(batches), next(batches)] == [-1, -2, -3]
 
 
 @pytest.mark.parametrize(("batch_size", "num_prefetch"), [(0, 2), (4, -1)])

@@ -79,6 +79,7 @@ def test_info_counts(make_table, make_items):
         max_size=8,
         num_inserted=10,
         num_sampled=5,
+        num_ahead=0,
         num_deleted=2,
         samples_per_insert=0.5,
         num_bytes=8 * ITEM_BYTES,
