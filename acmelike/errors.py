@@ -15,6 +15,7 @@ AcmelikeError
 |   |-- ProcessDied        a node's process ended of itself
 |   |-- Deadlock           every node waits and nothing can wake one
 |   `-- RunTimeout         it did not end in time
+|-- CheckpointDamaged      a checkpoint that is not whole, or was changed
 |-- EnvironmentFault       an environment that breaks its own specification
 `-- NonFinite              learning that produced an infinity or a NaN
 
@@ -33,6 +34,10 @@ class AcmelikeError(Exception):
 
 class ConfigError(AcmelikeError):
     """A mistake in what the user asked for, told in one line before anything starts."""
+
+
+class CheckpointDamaged(AcmelikeError):
+    """A checkpoint that is not whole, or was changed; names the file."""
 
 
 class GraphError(ConfigError):

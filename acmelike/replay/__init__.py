@@ -24,7 +24,7 @@ from acmelike.replay.limits import (
 from acmelike.replay.message import Items, Message, Steps
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.selectors import OrderedSelector, Selector
-from acmelike.replay.service import Replay
+from acmelike.replay.service import Replay, save_checkpoint
 from acmelike.replay.table import Table
 from acmelike.replay.trajectory import TrajectoryWriter
 from acmelike.replay.window import PADDING
@@ -60,4 +60,5 @@ __all__ = [
     "Uniform",
     "Writer",
     "check_sample_size",
+    "save_checkpoint",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -10,11 +11,14 @@ from dm_env import specs
 from numpy.typing import DTypeLike
 
 from acmelike.replay.config import Rows
+from acmelike.replay.copying import Copying
 from acmelike.replay.reserve import reserve
 from acmelike.replay.shared import Holder
 from acmelike.replay.window import Window
 from acmelike.types import Array
 
+# From the ids that rows were saved with to those that they have now, by column.
+Ids: TypeAlias = Mapping[str, Callable[[Array], Array]]
 # What a writer may refer to, by the name of the column.
 Windows: TypeAlias = Mapping[str, Window]
 
@@ -38,6 +42,12 @@ class Column(Protocol):
     def put(self, slots: Array, prepared: Array) -> None:
         """Into slots that hold nothing, or `drop` was called with."""
 
+    def begin_save(self, slots: Array, path: Path) -> Copying:
+        """Begins to copy what slots `[n]` hold now, in ascending order."""
+
+    def load(self, slots: Array, saved: Array, ids: Ids) -> None:
+        """Puts what was saved into slots `[n]`, rows by their new ids."""
+
     def drop(self, slots: Array) -> None:
         """The slots hold nothing any more."""
 
@@ -52,6 +62,7 @@ class OwnColumn:
         self._spec = spec
         self._values = reserve((num_slots, *spec.shape), spec.dtype)
         self.item_bytes = self._values[0].nbytes
+        self._copying: Copying | None = None
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
         """See `Column.prepared`."""
@@ -59,7 +70,18 @@ class OwnColumn:
 
     def put(self, slots: Array, prepared: Array) -> None:
         """See `Column.put`."""
+        if self._copying is not None:
+            self._copying.before_overwriting(slots)
         self._values[slots] = prepared
+
+    def begin_save(self, slots: Array, path: Path) -> Copying:
+        """See `Column.begin_save`."""
+        self._copying = Copying(self._values, slots, path)
+        return self._copying
+
+    def load(self, slots: Array, saved: Array, ids: Ids) -> None:
+        """See `Column.load`."""
+        self.put(slots, saved)
 
     def drop(self, slots: Array) -> None:
         """See `Column.drop`."""
@@ -76,6 +98,7 @@ class RowsColumn:
         self._spec, self._holder = spec, holder
         self._ids = reserve((num_slots, *spec.lengths), np.int64)
         self.item_bytes = self._ids[0].nbytes
+        self._copying: Copying | None = None
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
         """See `Column.prepared`; the leaf has numbers of steps."""
@@ -88,8 +111,19 @@ class RowsColumn:
 
     def put(self, slots: Array, prepared: Array) -> None:
         """See `Column.put`."""
+        if self._copying is not None:
+            self._copying.before_overwriting(slots)
         self._ids[slots] = prepared
         self._holder.refer(prepared)
+
+    def begin_save(self, slots: Array, path: Path) -> Copying:
+        """See `Column.begin_save`."""
+        self._copying = Copying(self._ids, slots, path)
+        return self._copying
+
+    def load(self, slots: Array, saved: Array, ids: Ids) -> None:
+        """See `Column.load`."""
+        self.put(slots, ids[self._spec.column](saved))
 
     def drop(self, slots: Array) -> None:
         """See `Column.drop`."""

@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import optree
 from dm_env import specs
 
-from acmelike.replay.columns import Column, OwnColumn, RowsColumn, Windows
+from acmelike.replay.columns import Column, Ids, OwnColumn, RowsColumn, Windows
 from acmelike.replay.config import Rows, TableConfig
+from acmelike.replay.copying import Copying
 from acmelike.replay.shared import Holder, SharedColumn
 from acmelike.types import Array, Nested
+
+
+class Prepared(NamedTuple):
+    """Items that were checked, and will be stored.
+
+    Attributes:
+      leaves: `[n, ...]`, by column.
+      priorities: `[n]`.
+    """
+
+    leaves: list[Array]
+    priorities: Array
+
+    def part(self, start: int, stop: int | None) -> Prepared:
+        """The items from `start` to `stop`."""
+        leaves = [leaf[start:stop] for leaf in self.leaves]
+        return Prepared(leaves, self.priorities[start:stop])
 
 
 class Contents:
@@ -82,6 +102,19 @@ class Contents:
         """Copies of what slots `[n]` hold, a nest of `[n, ...]`."""
         leaves = [column.take(slots) for column in self._columns]
         return optree.tree_unflatten(self._structure, leaves)
+
+    def begin_save(self, slots: Array, folder: Path) -> list[Copying]:
+        """Begins to copy what slots hold now, a file for each leaf."""
+        return [
+            column.begin_save(slots, folder / f"{self._name}-{index}.npy")
+            for index, column in enumerate(self._columns)
+        ]
+
+    def load(self, slots: Array, places: Array, folder: Path, ids: Ids) -> None:
+        """Puts items that were saved, those at `places`, into slots."""
+        for index, column in enumerate(self._columns):
+            saved = np.load(folder / f"{self._name}-{index}.npy", mmap_mode="r")
+            column.load(slots, saved[places], ids)
 
     def num_bytes(self, num_items: int) -> int:
         """Of so many items, the ones held; rows that several share count once."""

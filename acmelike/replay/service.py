@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from acmelike.core import when
+from acmelike.core import concurrent, when
 from acmelike.errors import ConfigError
+from acmelike.replay.checkpoint import Saving, newest_checkpoint
 from acmelike.replay.config import TableConfig
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.message import Message
@@ -17,6 +20,9 @@ from acmelike.replay.shared import make_shared_columns
 from acmelike.replay.table import Table
 from acmelike.replay.writers import Writers
 from acmelike.types import Array, Nested
+
+# Of a checkpoint, copied at once: traffic waits a few milliseconds for it.
+PART_BYTES = 1 << 24
 
 
 class Replay:
@@ -29,15 +35,30 @@ class Replay:
     Args:
       tables: the tables, at least one, of different names.
       seed: of the random streams of all tables.
+      restore: a folder of checkpoints, of which the newest that is whole is restored;
+        None, or a folder without one, to begin empty.
+      limits: whose limits hold for what is restored: those of "code", in `tables`, or
+        those of the "checkpoint".
 
     Raises:
-      ConfigError: there is no table, or two have the same name.
+      ConfigError: there is no table, or two have the same name, or the checkpoint has
+        others.
     """
 
-    def __init__(self, tables: Sequence[TableConfig], *, seed: int):
+    def __init__(
+        self,
+        tables: Sequence[TableConfig],
+        *,
+        seed: int,
+        restore: str | None = None,
+        limits: Literal["code", "checkpoint"] = "code",
+    ):
         names = [table.name for table in tables]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"expected tables of different names, got {names}")
+        saved = None if restore is None else newest_checkpoint(Path(restore))
+        if saved is not None and limits == "checkpoint":
+            tables = saved.with_limits(tables)
         seeds = np.random.SeedSequence(seed).spawn(len(tables))
         self._shared = make_shared_columns(tables)
         self._tables = {
@@ -47,6 +68,10 @@ class Replay:
         self._writers = Writers(self._tables, self._shared)
         self._readers = Readers()
         self._num_env_steps = 0
+        self._saving: Saving | None = None
+        if saved is not None:
+            saved.load(self._tables, self._shared)
+            self._num_env_steps = saved.facts["num_env_steps"]
         self._stopped: str | None = None
 
     def _blocks_insert(
@@ -253,6 +278,27 @@ class Replay:
         """What every table holds and has done."""
         return [self.info(name) for name in self._tables]
 
+    # --- It is saved -----------------------------------------------------------------
+
+    def begin_checkpoint(self, folder: str) -> None:
+        """Begins to save everything as it is now; `save_checkpoint` does the rest.
+
+        Steps that writers have not sent in items yet are not saved.
+        """
+        facts = {"num_env_steps": self._num_env_steps}
+        self._saving = Saving(Path(folder), self._tables, self._shared, facts)
+
+    def copy_part(self) -> bool:
+        """Copies a part of what is to be saved; returns whether anything is left."""
+        assert self._saving is not None
+        return self._saving.part(PART_BYTES)
+
+    @concurrent
+    def finish_checkpoint(self, num_keep: int) -> str:
+        """Completes the checkpoint, of which all parts are copied; returns its path."""
+        assert self._saving is not None
+        return str(self._saving.finish(num_keep))
+
     def _table(self, name: str) -> Table:
         try:
             return self._tables[name]
@@ -260,3 +306,20 @@ class Replay:
             raise ValueError(
                 f"expected a table of {sorted(self._tables)}, got '{name}'"
             ) from None
+
+
+def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
+    """Saves everything in replay as it is now; traffic goes on meanwhile.
+
+    Args:
+      replay: the replay service, or a client of it.
+      folder: of checkpoints, on replay's machine.
+      num_keep: how many there may be; the oldest are removed.
+
+    Returns:
+      The path of the checkpoint.
+    """
+    replay.begin_checkpoint(folder)
+    while replay.copy_part():
+        pass
+    return replay.finish_checkpoint(num_keep)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import optree
@@ -10,6 +11,7 @@ from dm_env import specs
 
 from acmelike.errors import ConfigError
 from acmelike.replay.config import Rows, TableConfig
+from acmelike.replay.copying import Copying
 from acmelike.replay.reserve import grown, reserve
 from acmelike.types import Array
 
@@ -40,6 +42,7 @@ class SharedColumn:
         self._free = reserve((capacity,), np.int64)
         self._num_free, self._num_used = 0, ZEROS + 1
         self.num_rows = 0
+        self._copying: Copying | None = None
         self.row_bytes: int = self._rows[0].nbytes
 
     def append(self, rows: Array) -> Array:
@@ -53,6 +56,8 @@ class SharedColumn:
         fresh = np.arange(self._num_used, self._num_used + num_fresh)
         self._num_used += num_fresh
         ids = np.concatenate([again, fresh])
+        if self._copying is not None:
+            self._copying.before_overwriting(ids)
         self._rows[ids], self._num_holders[ids] = rows, 1
         self.num_rows += len(ids)
         return ids
@@ -73,6 +78,12 @@ class SharedColumn:
         self._free[self._num_free : self._num_free + len(gone)] = gone
         self._num_free += len(gone)
         self.num_rows -= len(gone)
+
+    def begin_save(self, path: Path) -> tuple[Array, Copying]:
+        """Begins to copy the rows that are held now; returns their ids, ascending."""
+        ids = np.flatnonzero(self._num_holders[: self._num_used])
+        self._copying = Copying(self._rows, ids, path)
+        return ids, self._copying
 
     def _grow(self, capacity: int) -> None:
         self._rows = grown(self._rows, capacity)

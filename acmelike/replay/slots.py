@@ -14,10 +14,15 @@ class Slots:
     The key of an item is `turn * num_slots + slot`, where the turn counts the items
     that the slot held before. So nothing has to be looked up, and where the oldest
     always makes way for the newest, keys count the items inserted.
+
+    Args:
+      num_slots: how many there are.
+      first_turn: of every slot; that of a restored table begins after all that were.
     """
 
-    def __init__(self, num_slots: int):
-        self._num_slots = num_slots
+    def __init__(self, num_slots: int, first_turn: int = 0):
+        self._num_slots, self._first_turn = num_slots, first_turn
+        # Counted from the first turn on.
         self._turn = np.zeros(num_slots, np.int64)
         self._is_held = np.zeros(num_slots, bool)
         # A stack of slots that were given back; those from `_num_used` on never were
@@ -45,12 +50,19 @@ class Slots:
 
     def keys(self, slots: Array) -> Array:
         """The keys `[n]` int64 of the items in slots `[n]`."""
-        return self._turn.take(slots) * self._num_slots + slots
+        turns = self._first_turn + self._turn.take(slots)
+        return turns * self._num_slots + slots
 
     def find(self, keys: Array) -> tuple[Array, Array]:
         """Slots `[n]` for keys `[n]`, and whether each still holds that item."""
         turns, slots = np.divmod(keys, self._num_slots)
-        return slots, (self._turn.take(slots) == turns) & self._is_held.take(slots)
+        is_turn = self._first_turn + self._turn.take(slots) == turns
+        return slots, is_turn & self._is_held.take(slots)
+
+    def next_key(self) -> int:
+        """Larger than every key so far."""
+        last_turn = int(self._turn[: self._num_used].max(initial=0))
+        return (self._first_turn + last_turn + 1) * self._num_slots
 
     def held(self) -> Array:
         """All slots that hold an item, `[size]` int64."""

@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from acmelike.replay.columns import Windows
+from acmelike.replay.checks import checked_keys, checked_priorities
+from acmelike.replay.columns import Ids, Windows
 from acmelike.replay.config import Fifo, TableConfig, check_rate_limiter
-from acmelike.replay.contents import Contents
+from acmelike.replay.contents import Contents, Prepared
+from acmelike.replay.copying import Copying
 from acmelike.replay.draw import draw_by_chance, draw_in_order
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.rate_limiter import RateLimiter
 from acmelike.replay.reserve import reserve
 from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.saved_table import (
+    array_path,
+    limits_to_json,
+    places_in_order,
+    places_to_keep,
+)
 from acmelike.replay.selectors import OrderedSelector, make_selector
 from acmelike.replay.shared import SharedColumn
 from acmelike.replay.slots import Slots
 from acmelike.types import Array, Nested
-
-
-class Prepared(NamedTuple):
-    """Items that were checked, and will be stored.
-
-    Attributes:
-      leaves: `[n, ...]`, by column.
-      priorities: `[n]`.
-    """
-
-    leaves: list[Array]
-    priorities: Array
-
-    def part(self, start: int, stop: int | None) -> Prepared:
-        """The items from `start` to `stop`."""
-        leaves = [leaf[start:stop] for leaf in self.leaves]
-        return Prepared(leaves, self.priorities[start:stop])
 
 
 class Table:
@@ -101,7 +93,7 @@ class Table:
         leaves, num_items = self._contents.prepared(items, windows)
         if priorities is None:
             priorities = np.full(num_items, self._max_priority)
-        return Prepared(leaves, self._checked_priorities(priorities, num_items))
+        return Prepared(leaves, checked_priorities(self._name, priorities, num_items))
 
     def admit(self, items: Prepared) -> Array:
         """Stores as many of the leading items as the rate limiter allows."""
@@ -138,13 +130,13 @@ class Table:
           ValueError: as from `insert`.
         """
         leaves, num_items = self._contents.prepared(items, windows)
-        keys = self._checked_keys(keys)
+        keys = checked_keys(self._name, keys)
         if keys.shape != (num_items,) or len(np.unique(keys)) < num_items:
             raise ValueError(
                 f"table '{self._name}': expected {num_items} different keys, one for "
                 f"each item, got {keys.tolist()}"
             )
-        priorities = self._checked_priorities(priorities, num_items)
+        priorities = checked_priorities(self._name, priorities, num_items)
         slots, is_held = self._slots.find(keys)
         self._contents.drop(slots[is_held])
         self._contents.put(slots[is_held], [leaf[is_held] for leaf in leaves])
@@ -157,7 +149,7 @@ class Table:
         Raises:
           ValueError: keys that are no integers; nothing was changed.
         """
-        slots, is_held = self._slots.find(self._checked_keys(keys))
+        slots, is_held = self._slots.find(checked_keys(self._name, keys))
         slots = np.unique(slots[is_held])
         self._remove(slots)
         return len(slots)
@@ -239,8 +231,8 @@ class Table:
           ValueError: a priority is negative or not finite, or the shapes differ;
             nothing was changed.
         """
-        keys = self._checked_keys(keys)
-        priorities = self._checked_priorities(priorities, len(keys))
+        keys = checked_keys(self._name, keys)
+        priorities = checked_priorities(self._name, priorities, len(keys))
         slots, is_held = self._slots.find(keys)
         # `unique` finds first occurrences: in reverse, these are the last ones.
         slots, last = np.unique(slots[is_held][::-1], return_index=True)
@@ -268,6 +260,65 @@ class Table:
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
             num_bytes=self._contents.num_bytes(limiter.size),
         )
+
+    # --- It is saved -----------------------------------------------------------------
+
+    def begin_save(self, folder: Path) -> tuple[dict[str, Any], list[Copying]]:
+        """Saves what there is but the contents, and begins to copy those.
+
+        Returns:
+          Facts for `load`, and copies to be completed.
+        """
+        slots = self._slots.held()
+        for name, array in (
+            ("priorities", self._priorities[slots]),
+            ("times_sampled", self._times_sampled[slots]),
+            ("sampler", places_in_order(self._sampler, slots)),
+            ("remover", places_in_order(self._remover, slots)),
+        ):
+            np.save(array_path(folder, self._name, name), array)
+        limiter = self.limiter
+        facts = {
+            "next_key": self._slots.next_key(),
+            "counters": [
+                limiter.num_inserted,
+                limiter.num_sampled,
+                limiter.num_deleted,
+            ],
+            "max_priority": self._max_priority,
+            "random": self._rng.bit_generator.state,
+            "limits": limits_to_json(self._config),
+        }
+        return facts, self._contents.begin_save(slots, folder)
+
+    def load(self, facts: Mapping[str, Any], folder: Path, ids: Ids) -> None:
+        """Fills a new table with what was saved; its own limits hold.
+
+        Items have other keys than before. If they are too many, some go as usual.
+        """
+        priorities, times_sampled, sampler, remover = (
+            np.load(array_path(folder, self._name, name))
+            for name in ("priorities", "times_sampled", "sampler", "remover")
+        )
+        self._rng.bit_generator.state = facts["random"]
+        kept = places_to_keep(self._config, remover, priorities, self._rng)
+        first_turn = -(-facts["next_key"] // self._num_slots)
+        self._slots = Slots(self._num_slots, first_turn)
+        slots = self._slots.take(len(kept))
+        self._contents.load(slots, kept, folder, ids)
+        self._priorities[slots] = priorities[kept]
+        self._times_sampled[slots] = times_sampled[kept]
+        slot_of = np.full(len(priorities), -1)
+        slot_of[kept] = slots
+        for selector, order in ((self._sampler, sampler), (self._remover, remover)):
+            present = slot_of[order]
+            present = present[present >= 0]
+            selector.insert(present, self._priorities[present])
+        self.limiter.restore(*facts["counters"])
+        self.limiter.commit_deletes(len(priorities) - len(kept))
+        self._max_priority = facts["max_priority"]
+        if self._has_quota:
+            self._num_draws_left = int(self._quota(slots).sum())
 
     # --- Inside ----------------------------------------------------------------------
 
@@ -347,27 +398,3 @@ class Table:
 
     def _see_priorities(self, priorities: Array) -> None:
         self._max_priority = max(self._max_priority, priorities.max(initial=0.0))
-
-    def _checked_keys(self, keys: Array) -> Array:
-        keys = np.asarray(keys)
-        if keys.ndim != 1 or keys.dtype.kind not in "iu":
-            raise ValueError(
-                f"table '{self._name}': expected keys of integers with shape [n], "
-                f"got {keys.dtype} {list(keys.shape)}"
-            )
-        return keys.astype(np.int64)
-
-    def _checked_priorities(self, priorities: Array, num_items: int) -> Array:
-        priorities = np.asarray(priorities, np.float64)
-        if priorities.shape != (num_items,):
-            raise ValueError(
-                f"table '{self._name}': expected priorities of shape ({num_items},), "
-                f"got {priorities.shape}"
-            )
-        usable = (priorities >= 0) & (priorities < np.inf)
-        if not usable.all():
-            raise ValueError(
-                f"table '{self._name}': expected finite priorities >= 0, "
-                f"got {priorities[np.argmin(usable)]}"
-            )
-        return priorities

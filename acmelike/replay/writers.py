@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from acmelike.replay.contents import Prepared
 from acmelike.replay.message import Message
 from acmelike.replay.shared import SharedColumn
-from acmelike.replay.table import Prepared, Table
+from acmelike.replay.table import Table
 from acmelike.replay.window import Window
 
 # Of writers that say nothing any more, such as those of actors that died, only so many

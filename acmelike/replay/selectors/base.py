@@ -45,6 +45,9 @@ class OrderedSelector(Selector, Protocol):
     def first(self, num_items: int) -> Array:
         """The first slots in order, `[n]` int64; fewer if fewer are held."""
 
+    def insertion_order(self) -> Array:
+        """All slots, in an order of insertion that would make the same selector."""
+
 
 def index_dtype(max_size: int) -> type[np.signedinteger]:
     """For slots: half the memory, unless the table is larger than any is."""

@@ -54,6 +54,10 @@ class _ByAge:
         """See `OrderedSelector.first`."""
         raise NotImplementedError
 
+    def insertion_order(self) -> Array:
+        """See `OrderedSelector.insertion_order`."""
+        return self._slots(len(self._ring), youngest_first=False)
+
     def _slots(self, num_items: int, *, youngest_first: bool) -> Array:
         places = self._count(num_items, youngest_first=youngest_first)
         slots: Array = self._ring[places % len(self._ring)].astype(np.int64) - 1

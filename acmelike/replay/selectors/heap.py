@@ -57,6 +57,10 @@ class HeapSelector:
             heapq.heappush(self._heap, entry)
         return np.array([slot for _, _, slot in found], np.int64)
 
+    def insertion_order(self) -> Array:
+        """See `OrderedSelector.insertion_order`."""
+        return np.array(sorted(self._ticks, key=self._ticks.__getitem__), np.int64)
+
     def _is_so(self, entry: tuple[float, int, int]) -> bool:
         _, tick, slot = entry
         return self._ticks.get(slot) == tick
