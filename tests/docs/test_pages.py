@@ -12,7 +12,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.
 NAMED = re.compile(r"`((?:acmelike|agents|programs|docs)/[\w/.]+\w)`")
 
 
-@pytest.mark.parametrize(("page", "least"), [("docs/guide.md", 9), ("README.md", 1)])
+@pytest.mark.parametrize(
+    ("page", "least"),
+    [("docs/guide.md", 9), ("docs/coming-from-reverb.md", 1), ("README.md", 1)],
+)
 def test_the_code_of_a_page_runs(page, least):
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
