@@ -8,7 +8,7 @@ import numpy as np
 import optree
 
 from acmelike.agent import Builder, UpdateOutputs
-from acmelike.core import updating, when
+from acmelike.core import Future, future, updating, when
 from acmelike.errors import NonFinite
 from acmelike.replay import Batches, Replay, Sample
 from acmelike.types import EnvironmentSpec, Versioned
@@ -67,6 +67,7 @@ class Learner:
         self._num_updates = 0
         self._num_items, self._staleness_sum = 0, 0.0
         self._loss: float | None = None
+        self._told: Future[int] | None = None
         self._published = self._parameters()
 
     # --- What others may call --------------------------------------------------------
@@ -121,8 +122,11 @@ class Learner:
         loss = float(outputs.loss)
         if not np.isfinite(loss):
             raise NonFinite(f"the loss is {loss} after {self._num_updates} updates")
+        if self._told is not None:
+            self._told.result()
         if outputs.priorities is not None:
-            self._replay.update_priorities(
+            # Nothing that comes next depends on the reply.
+            self._told = future(self._replay.update_priorities)(
                 self._table, sample.keys, np.asarray(outputs.priorities)
             )
         # An item of update i of the batch is used by version num_updates + i.
