@@ -15,9 +15,13 @@ OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := .venv-bench/.installed
+# dm-reverb has no wheel for a later one.
+REVERB_PYTHON ?= python3.11
+REVERB_VENV ?= .venv-reverb
+REVERB_STAMP := $(REVERB_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-learning check bench bench-env docs clean
+.PHONY: help setup run test test-learning test-reverb check bench bench-env reverb-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,6 +39,9 @@ test: $(STAMP) ## Run the tests, but the slow and the learning ones
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 $(ARGS)
 
+test-reverb: $(REVERB_STAMP) ## Test replay with a real Reverb as its engine
+	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay $(ARGS)
+
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -46,11 +53,14 @@ bench: $(STAMP) $(BENCH_STAMP) ## Make all benchmarks into runs/bench; keep the 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench
 	@echo ".venv-bench is ready"
 
+reverb-env: $(REVERB_STAMP) ## Install Reverb, and what it wants, into .venv-reverb
+	@echo "$(REVERB_VENV) is ready"
+
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench $(REVERB_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -88,4 +98,14 @@ $(BENCH_STAMP): constraints/bench.txt
 	    -c constraints/bench.txt torch==2.13.0
 	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/bench.txt sbx-rl==0.28.0
+	@touch $@
+
+$(REVERB_STAMP): setup.py constraints/reverb.txt
+	@command -v $(REVERB_PYTHON) >/dev/null || { \
+	    echo "$(REVERB_PYTHON) not found, and dm-reverb has no later Python" >&2; \
+	    exit 1; }
+	@echo "Making $(REVERB_VENV) with $$($(REVERB_PYTHON) --version), as pinned in constraints/reverb.txt"
+	@$(REVERB_PYTHON) -m venv --clear $(REVERB_VENV)
+	@$(REVERB_VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/reverb.txt -e '.[dev,reverb]'
 	@touch $@

@@ -37,6 +37,12 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
+        # Reverb finds no TensorFlow by itself, and works with the one of its time only.
+        "reverb": [
+            "dm-reverb==0.14.0",
+            "tensorflow-cpu>=2.15,<2.16",
+            "tensorflow-probability>=0.23,<0.24",
+        ],
         "dev": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",

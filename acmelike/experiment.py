@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from acmelike.cli import INTERRUPTED, complain, one_line, parse, run_process
 from acmelike.errors import ConfigError, RpcClosed
@@ -54,6 +54,8 @@ class ExperimentConfig:
         interpreter for each node).
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
+      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
+        replay node, which needs `make reverb-env`.
       seed: the seed of everything random in the run; at least 0.
       max_env_steps: the budget in environment steps, over all actors.
       stop_at_return: end as soon as two evaluations in a row reach this mean return;
@@ -72,6 +74,7 @@ class ExperimentConfig:
     launch: str = "threads"
     num_actors: int = 2
     num_envs_per_actor: int = 4
+    replay_engine: Literal["own", "reverb"] = "own"
     seed: int = 0
     max_env_steps: int = 100_000
     stop_at_return: float | None = None
@@ -174,6 +177,7 @@ def _make_system(
             num_actors=config.num_actors,
             num_envs_per_actor=config.num_envs_per_actor,
             num_eval_episodes=config.num_eval_episodes,
+            replay_engine=config.replay_engine,
         ),
         Goal(
             max_env_steps=config.max_env_steps,

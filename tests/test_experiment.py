@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import threading
+from importlib.util import find_spec
 
 import pytest
 
@@ -157,6 +158,13 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(
     assert said.err.startswith("error: ") and said.err.count("\n") == 1
     assert words in said.err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(find_spec("reverb") is not None, reason="reverb is installed")
+def test_an_engine_that_is_not_installed_is_refused(tmp_path, capsys):
+    assert dqn(tmp_path / "x", "--replay-engine", "reverb") == 2
+    assert "`make reverb-env` installs it" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_limiter_window_narrower_than_the_batch_is_refused(tmp_path, capsys):

@@ -13,6 +13,7 @@ from acmelike.replay.config import (
     Uniform,
     check_sample_size,
 )
+from acmelike.replay.engine import Engine, check_engine
 from acmelike.replay.limits import (
     MinSize,
     Queue,
@@ -33,6 +34,7 @@ from acmelike.replay.writer import Writer
 __all__ = [
     "PADDING",
     "Batches",
+    "Engine",
     "Fifo",
     "Items",
     "Lifo",
@@ -59,6 +61,7 @@ __all__ = [
     "TrajectoryWriter",
     "Uniform",
     "Writer",
+    "check_engine",
     "check_sample_size",
     "save_checkpoint",
 ]

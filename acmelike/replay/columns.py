@@ -66,7 +66,7 @@ class OwnColumn:
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
         """See `Column.prepared`."""
-        return _checked(leaf, (num_items, *self._spec.shape), self._spec.dtype)
+        return checked_leaf(leaf, (num_items, *self._spec.shape), self._spec.dtype)
 
     def put(self, slots: Array, prepared: Array) -> None:
         """See `Column.put`."""
@@ -102,7 +102,7 @@ class RowsColumn:
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
         """See `Column.prepared`; the leaf has numbers of steps."""
-        numbers = _checked(leaf, (num_items, *self._ids.shape[1:]), np.int64)
+        numbers = checked_leaf(leaf, (num_items, *self._ids.shape[1:]), np.int64)
         if self._spec.column not in windows:
             raise ValueError(
                 f"to be of steps that were written, got none of '{self._spec.column}'"
@@ -134,7 +134,12 @@ class RowsColumn:
         return self._holder.column.take(self._ids.take(slots, axis=0))
 
 
-def _checked(leaf: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+def checked_leaf(leaf: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """The leaf, if it is so.
+
+    Raises:
+      ValueError: it is not, in the words "to be ...".
+    """
     if leaf.dtype != dtype or leaf.shape != shape:
         raise ValueError(
             f"to be {np.dtype(dtype)} {list(shape)}, got {leaf.dtype} "

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from acmelike.core import concurrent, when
 from acmelike.errors import ConfigError
 from acmelike.replay.checkpoint import Saving, newest_checkpoint
 from acmelike.replay.config import TableConfig
+from acmelike.replay.engine import AnyTable, Engine, make_tables
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.message import Message
 from acmelike.replay.readers import Drawn, Reader, Readers
@@ -39,6 +38,7 @@ class Replay:
         None, or a folder without one, to begin empty.
       limits: whose limits hold for what is restored: those of "code", in `tables`, or
         those of the "checkpoint".
+      engine: whose tables: "own", or those of "reverb", which has to be installed.
 
     Raises:
       ConfigError: there is no table, or two have the same name, or the checkpoint has
@@ -52,6 +52,7 @@ class Replay:
         seed: int,
         restore: str | None = None,
         limits: Literal["code", "checkpoint"] = "code",
+        engine: Engine = "own",
     ):
         names = [table.name for table in tables]
         if not names or len(set(names)) < len(names):
@@ -59,18 +60,14 @@ class Replay:
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
             tables = saved.with_limits(tables)
-        seeds = np.random.SeedSequence(seed).spawn(len(tables))
         self._shared = make_shared_columns(tables)
-        self._tables = {
-            table.name: Table(table, table_seed, self._shared)
-            for table, table_seed in zip(tables, seeds, strict=True)
-        }
+        self._tables = make_tables(engine, tables, self._shared, seed)
         self._writers = Writers(self._tables, self._shared)
         self._readers = Readers()
         self._num_env_steps = 0
         self._saving: Saving | None = None
         if saved is not None:
-            saved.load(self._tables, self._shared)
+            saved.load(self._own_tables(), self._shared)
             self._num_env_steps = saved.facts["num_env_steps"]
         self._stopped: str | None = None
 
@@ -85,7 +82,7 @@ class Replay:
             return None
         if self._stopped is not None:
             return self._stopped
-        return self._tables[table].limiter.blocks_insert(1)
+        return self._tables[table].blocks_insert(1)
 
     @when(_blocks_insert)
     def insert(
@@ -286,7 +283,7 @@ class Replay:
         Steps that writers have not sent in items yet are not saved.
         """
         facts = {"num_env_steps": self._num_env_steps}
-        self._saving = Saving(Path(folder), self._tables, self._shared, facts)
+        self._saving = Saving(Path(folder), self._own_tables(), self._shared, facts)
 
     def copy_part(self) -> bool:
         """Copies a part of what is to be saved; returns whether anything is left."""
@@ -299,7 +296,13 @@ class Replay:
         assert self._saving is not None
         return str(self._saving.finish(num_keep))
 
-    def _table(self, name: str) -> Table:
+    def _own_tables(self) -> dict[str, Table]:
+        tables = {n: t for n, t in self._tables.items() if isinstance(t, Table)}
+        if len(tables) < len(self._tables):
+            raise ConfigError("only the replay engine 'own' has checkpoints")
+        return tables
+
+    def _table(self, name: str) -> AnyTable:
         try:
             return self._tables[name]
         except KeyError:

@@ -171,6 +171,10 @@ class Table:
 
     # --- Items are drawn -------------------------------------------------------------
 
+    def blocks_insert(self, num_items: int) -> str | None:
+        """Why `num_items` cannot be inserted now, or None."""
+        return self.limiter.blocks_insert(num_items)
+
     def blocks_sample(self, num_items: int) -> str | None:
         """Why `num_items` cannot be sampled now, or None."""
         blocked = self.limiter.blocks_sample(num_items)

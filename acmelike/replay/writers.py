@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from acmelike.replay.contents import Prepared
+from acmelike.replay.engine import AnyTable
 from acmelike.replay.message import Message
 from acmelike.replay.shared import SharedColumn
-from acmelike.replay.table import Table
 from acmelike.replay.window import Window
 
 # Of writers that say nothing any more, such as those of actors that died, only so many
@@ -32,7 +32,7 @@ class _Writer:
     windows: dict[str, Window] = field(default_factory=dict)
     number: int = 0
     num_done: int = 0
-    left: list[tuple[Table, Prepared]] = field(default_factory=list)
+    left: list[tuple[AnyTable, Prepared]] = field(default_factory=list)
 
 
 class Writers:
@@ -44,7 +44,7 @@ class Writers:
     """
 
     def __init__(
-        self, tables: Mapping[str, Table], columns: Mapping[str, SharedColumn]
+        self, tables: Mapping[str, AnyTable], columns: Mapping[str, SharedColumn]
     ):
         self._tables, self._columns = tables, columns
         self._writers: OrderedDict[int, _Writer] = OrderedDict()
@@ -57,7 +57,7 @@ class Writers:
         else:
             name = message.items[0].table if message.items else None
             table = None if name is None else self._tables.get(name)
-        return None if table is None else table.limiter.blocks_insert(1)
+        return None if table is None else table.blocks_insert(1)
 
     def begin(self, message: Message) -> bool:
         """Takes the steps of a new message, and checks its items; False if it is old.
@@ -133,7 +133,7 @@ class Writers:
             writer.windows[name] = Window(self._columns[name])
         return writer.windows[name]
 
-    def _table(self, name: str) -> Table:
+    def _table(self, name: str) -> AnyTable:
         if name not in self._tables:
             raise ValueError(
                 f"expected a table of {sorted(self._tables)}, got '{name}'"

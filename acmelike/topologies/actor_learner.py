@@ -19,7 +19,7 @@ from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
-from acmelike.replay import Replay, check_sample_size
+from acmelike.replay import Engine, Replay, check_engine, check_sample_size
 from acmelike.seeds import derive_seed
 
 
@@ -31,16 +31,18 @@ class Layout:
       num_actors: actor nodes.
       num_envs_per_actor: environments that each steps as one vector.
       num_eval_episodes: episodes of an evaluation.
+      replay_engine: whose tables replay has.
     """
 
     num_actors: int
     num_envs_per_actor: int
     num_eval_episodes: int = 20
+    replay_engine: Engine = "own"
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value < 1:
-                raise ConfigError(f"{name} must be at least 1: {value}")
+        for name in ("num_actors", "num_envs_per_actor", "num_eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
 
 
 class ActorLearner(NamedTuple):
@@ -83,10 +85,17 @@ def make_actor_learner(
     builder.check(spec)
     table = builder.make_table(spec)
     check_sample_size(table, builder.batch_size)
+    check_engine(layout.replay_engine, [table])
 
     program = Program(builder.name)
     replay = program.add_node(
-        Node(Replay, [table], seed=derive_seed(seed, "replay")), label="replay"
+        Node(
+            Replay,
+            [table],
+            seed=derive_seed(seed, "replay"),
+            engine=layout.replay_engine,
+        ),
+        label="replay",
     )
     learner = program.add_node(
         Node(

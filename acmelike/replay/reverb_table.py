@@ -1,0 +1,286 @@
+"""The engine `reverb`: tables of a real `reverb.Server` behind the interface of ours.
+
+The only file that imports reverb, when a replay node with this engine starts.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optree
+
+from acmelike.errors import ConfigError
+from acmelike.replay.checks import checked_keys, checked_priorities
+from acmelike.replay.columns import Windows, checked_leaf
+from acmelike.replay.config import (
+    Prioritized,
+    Rows,
+    SelectorConfig,
+    TableConfig,
+)
+from acmelike.replay.contents import Prepared
+from acmelike.replay.limits import RateLimiterConfig
+from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.shared import SharedColumn
+from acmelike.types import Array, Nested
+
+
+def make_reverb_tables(
+    configs: Sequence[TableConfig], shared: Mapping[str, SharedColumn]
+) -> dict[str, ReverbTable]:
+    """Starts a server in this process; its tables, by name."""
+    with warnings.catch_warnings():
+        # What packages of its time do is no longer done, and nobody can help it.
+        warnings.simplefilter("ignore")
+        import reverb
+    tables = [_make_table(reverb, config) for config in configs]
+    server = reverb.Server(tables)
+    return {
+        config.name: ReverbTable(config, server, table, shared)
+        for config, table in zip(configs, tables, strict=True)
+    }
+
+
+class ReverbTable:
+    """One table of a server; see `Table`, whose methods these are.
+
+    Rows that items share are known to this node alone: Reverb gets items as they are
+    sampled.
+
+    Args:
+      config: of the table.
+      server: kept, as its tables live as long as it does.
+      table: the server's.
+      shared: columns of rows, by name.
+    """
+
+    def __init__(
+        self,
+        config: TableConfig,
+        server: Any,
+        table: Any,
+        shared: Mapping[str, SharedColumn],
+    ):
+        self._config, self._name, self._server = config, config.name, server
+        self._table, self._shared = table, shared
+        self._client = server.localhost_client()
+        self._writer = self._client.trajectory_writer(num_keep_alive_refs=1)
+        self._specs, self._structure = optree.tree_flatten(config.signature)
+        self._max_priority = 1.0
+
+    def blocks_insert(self, num_items: int) -> str | None:
+        """Why `num_items` cannot be inserted now, or None."""
+        if self._table.can_insert(num_items):
+            return None
+        return f"Reverb's rate limiter: {self._counts()}"
+
+    def blocks_sample(self, num_items: int) -> str | None:
+        """Why `num_items` cannot be sampled now, or None."""
+        most = self._config.max_times_sampled
+        # Reverb does not look at what items may still be sampled.
+        left = self._table.info.current_size * most if most else num_items
+        if self._table.can_sample(num_items) and num_items <= left:
+            return None
+        return f"Reverb's rate limiter: {self._counts()}"
+
+    def insert(
+        self,
+        items: Nested,
+        priorities: Array | None = None,
+        windows: Windows | None = None,
+    ) -> Array:
+        """See `Table.insert`; the keys are not known."""
+        return self.admit(self.prepared(items, priorities, windows))
+
+    def prepared(
+        self, items: Nested, priorities: Array | None, windows: Windows | None
+    ) -> Prepared:
+        """What `admit` takes."""
+        leaves, structure = optree.tree_flatten(items)
+        if structure != self._structure:
+            raise ValueError(
+                f"table '{self._name}': expected items of structure {self._structure}, "
+                f"got {structure}"
+            )
+        num_items = len(leaves[0]) if np.ndim(leaves[0]) else 0
+        if num_items == 0:
+            raise ValueError(
+                f"table '{self._name}': expected at least 1 item to insert, got 0"
+            )
+        made = []
+        for index, (leaf, spec) in enumerate(zip(leaves, self._specs, strict=True)):
+            try:
+                made.append(self._whole(np.asarray(leaf), spec, num_items, windows))
+            except ValueError as error:
+                path = structure.accessors()[index].codify("items")
+                raise ValueError(
+                    f"table '{self._name}': expected {path} {error}"
+                ) from None
+        if priorities is None:
+            priorities = np.full(num_items, self._max_priority)
+        return Prepared(made, checked_priorities(self._name, priorities, num_items))
+
+    def admit(self, items: Prepared) -> Array:
+        """Stores as many of the leading items as the rate limiter allows."""
+        num_admitted = 0
+        while num_admitted < len(items.priorities) and self._table.can_insert(1):
+            # One after the other: the limiter is to see each before the next.
+            step = [leaf[num_admitted] for leaf in items.leaves]
+            self._writer.append(step)
+            self._writer.create_item(
+                self._name,
+                float(items.priorities[num_admitted]),
+                [column[-1] for column in self._writer.history],
+            )
+            self._writer.flush()
+            num_admitted += 1
+        seen = items.priorities[:num_admitted]
+        self._max_priority = max(self._max_priority, seen.max(initial=0.0))
+        return np.full(num_admitted, -1)
+
+    def sample(self, num_items: int) -> Sample:
+        """Draws items; the caller has asked `blocks_sample`."""
+        if num_items < 1:
+            raise ValueError(
+                f"table '{self._name}': expected to sample at least 1 item, "
+                f"got {num_items}"
+            )
+        drawn = list(
+            self._client.sample(self._name, num_samples=num_items, emit_timesteps=False)
+        )
+        columns = zip(*(item.data for item in drawn), strict=True)
+        leaves = [np.stack(column) for column in columns]
+        infos = [item.info for item in drawn]
+        return Sample(
+            data=optree.tree_unflatten(self._structure, leaves),
+            keys=_column(infos, "key", np.uint64).view(np.int64),
+            probabilities=_column(infos, "probability", np.float64),
+            priorities=_column(infos, "priority", np.float64),
+            times_sampled=_column(infos, "times_sampled", np.int32),
+        )
+
+    def update_priorities(self, keys: Array, priorities: Array) -> int:
+        """Changes priorities; Reverb does not say how many keys are of items held."""
+        keys = checked_keys(self._name, keys)
+        priorities = checked_priorities(self._name, priorities, len(keys))
+        updates = dict(
+            zip(keys.view(np.uint64).tolist(), priorities.tolist(), strict=True)
+        )
+        self._client.mutate_priorities(self._name, updates=updates)
+        self._max_priority = max(self._max_priority, priorities.max(initial=0.0))
+        return len(keys)
+
+    def delete(self, keys: Array) -> int:
+        """Removes items; returns how many."""
+        before = self._table.info.current_size
+        keys = checked_keys(self._name, keys)
+        self._client.mutate_priorities(
+            self._name, deletes=keys.view(np.uint64).tolist()
+        )
+        removed: int = before - self._table.info.current_size
+        return removed
+
+    def reset(self) -> None:
+        """Removes everything and begins to count again."""
+        self._client.reset(self._name)
+        self._max_priority = 1.0
+
+    def info(self, num_ahead: int = 0) -> TableInfo:
+        """What the table holds and has done."""
+        size, num_inserted, num_sampled = self._counted()
+        item_bytes = sum(
+            spec.dtype.itemsize * int(np.prod(spec.shape)) for spec in self._specs
+        )
+        return TableInfo(
+            name=self._name,
+            size=size,
+            max_size=self._config.max_size,
+            num_inserted=num_inserted,
+            num_sampled=num_sampled,
+            num_ahead=num_ahead,
+            num_deleted=num_inserted - size,
+            samples_per_insert=num_sampled / max(1, num_inserted),
+            num_bytes=size * item_bytes,
+        )
+
+    def take_back(self, keys: Array) -> None:
+        """Reverb counts a sample for good."""
+
+    def assign(self, *args: Any, **kwargs: Any) -> int:
+        """Not possible."""
+        raise ConfigError("Reverb cannot change the contents of items")
+
+    def set_rate_limiter(self, config: RateLimiterConfig) -> None:
+        """Not possible."""
+        raise ConfigError("Reverb cannot change a rate limiter while it runs")
+
+    # --- Inside ----------------------------------------------------------------------
+
+    def _whole(
+        self,
+        leaf: Array,
+        spec: Any,
+        num_items: int,
+        windows: Windows | None,
+    ) -> Array:
+        """A leaf with the rows that it refers to."""
+        if not isinstance(spec, Rows):
+            return checked_leaf(leaf, (num_items, *spec.shape), spec.dtype)
+        numbers = checked_leaf(leaf, (num_items, *spec.lengths), np.int64)
+        if not windows or spec.column not in windows:
+            raise ValueError(
+                f"to be of steps that were written, got none of '{spec.column}'"
+            )
+        ids = windows[spec.column].find(numbers)
+        return self._shared[spec.column].take(ids)
+
+    def _counted(self) -> tuple[int, int, int]:
+        info = self._table.info
+        limiter = info.rate_limiter_info
+        return (
+            info.current_size,
+            limiter.insert_stats.completed,
+            limiter.sample_stats.completed,
+        )
+
+    def _counts(self) -> str:
+        size, num_inserted, num_sampled = self._counted()
+        return f"{num_inserted} items inserted, {num_sampled} sampled, {size} held"
+
+
+def _make_table(reverb: Any, config: TableConfig) -> Any:
+    import tensorflow as tf
+
+    limits = config.rate_limiter.limits
+    largest = sys.float_info.max
+    return reverb.Table(
+        name=config.name,
+        sampler=_make_selector(reverb, config.sampler),
+        remover=_make_selector(reverb, config.remover),
+        max_size=config.max_size,
+        max_times_sampled=config.max_times_sampled or 0,
+        rate_limiter=reverb.rate_limiters.RateLimiter(
+            samples_per_insert=float(limits.ratio),
+            min_size_to_sample=limits.min_size,
+            min_diff=-largest if limits.least is None else float(limits.least),
+            max_diff=largest if limits.most is None else float(limits.most),
+        ),
+        signature=[
+            tf.TensorSpec(spec.shape, tf.as_dtype(np.dtype(spec.dtype)))
+            for spec in optree.tree_leaves(config.signature)
+        ],
+    )
+
+
+def _make_selector(reverb: Any, config: SelectorConfig) -> Any:
+    if isinstance(config, Prioritized):
+        return reverb.selectors.Prioritized(config.exponent)
+    return getattr(reverb.selectors, type(config).__name__)()
+
+
+def _column(infos: Sequence[Any], name: str, dtype: Any) -> Array:
+    return np.array([getattr(info, name) for info in infos], dtype)

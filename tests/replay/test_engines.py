@@ -1,0 +1,316 @@
+"""What both engines keep, ours and a real Reverb; and where Reverb cannot.
+
+Reverb's side runs where it is installed: `make test-reverb`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from acmelike import Node, Program, launch
+from acmelike.core import future, within
+from acmelike.errors import ConfigError, NotReady, RpcClosed, RpcTimeout
+from acmelike.replay import (
+    Fifo,
+    Lifo,
+    MaxHeap,
+    MinHeap,
+    MinSize,
+    Prioritized,
+    Queue,
+    Replay,
+    SamplesPerInsert,
+    TableConfig,
+    Uniform,
+    Writer,
+)
+from tests.replay.test_writer import frames, windows, windows_config
+
+HAS_REVERB = importlib.util.find_spec("reverb") is not None
+NEEDS_REVERB = pytest.mark.skipif(not HAS_REVERB, reason="needs `make reverb-env`")
+ENGINES = ["own", pytest.param("reverb", marks=NEEDS_REVERB)]
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request):
+    return request.param
+
+
+@pytest.fixture
+def make_replay(engine, make_config):
+    return lambda **changes: Replay([make_config(**changes)], seed=0, engine=engine)
+
+
+def rewards(replay, num_items=1, table="table"):
+    return replay.sample(table, num_items).data["reward"].astype(int).tolist()
+
+
+def drawn(replay, num_samples=60):
+    return {reward for _ in range(num_samples) for reward in rewards(replay)}
+
+
+# --- Items and samples ----------------------------------------------------------------
+
+
+def test_items_come_back_whole(make_replay, make_items):
+    replay = make_replay(sampler=Uniform())
+    assert replay.insert("table", make_items(0, 5), np.arange(1.0, 6.0)) == 5
+    sample = replay.sample("table", 40)
+    numbers = sample.data["reward"]
+    assert set(numbers.tolist()) <= set(range(5))
+    assert sample.data["pixels"].shape == (40, 2, 3)
+    assert sample.data["pixels"].dtype == np.uint8
+    np.testing.assert_array_equal(sample.data["pixels"][:, 1, 2], numbers)
+    np.testing.assert_allclose(sample.probabilities, 1 / 5)
+    np.testing.assert_allclose(sample.priorities, numbers + 1)
+    assert len({int(key) for key in sample.keys}) == len(set(numbers.tolist()))
+    assert sample.keys.dtype == np.int64
+
+
+def test_wrong_items_and_priorities_are_refused(make_replay, make_items):
+    replay = make_replay(sampler=Prioritized(exponent=1.0))
+    wrong = make_items(0, 2) | {"reward": np.zeros(2)}
+    with pytest.raises(ValueError, match=r"\['reward'\] to be float32 \[2\]"):
+        replay.insert("table", wrong)
+    # Reverb itself would never answer again after this.
+    with pytest.raises(ValueError, match="finite priorities >= 0, got -1"):
+        replay.insert("table", make_items(0, 2), np.array([1.0, -1.0]))
+    replay.insert("table", make_items(0, 2))
+    assert replay.info("table").size == 2
+
+
+@pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
+def test_probabilities_are_powers_of_priorities(make_replay, make_items, exponent):
+    replay = make_replay(sampler=Prioritized(exponent=exponent))
+    priorities = np.array([0.0, 1.0, 2.0, 5.0])
+    replay.insert("table", make_items(0, 4), priorities)
+    weights = np.where(priorities > 0, priorities**exponent, 0)
+    sample = replay.sample("table", 50)
+    expected = (weights / weights.sum())[sample.data["reward"].astype(int)]
+    # A priority of zero has no weight, even with an exponent of zero.
+    assert (expected > 0).all()
+    np.testing.assert_allclose(sample.probabilities, expected, rtol=1e-6)
+
+
+def test_when_all_priorities_are_zero_all_are_alike(make_replay, make_items):
+    replay = make_replay(sampler=Prioritized(exponent=1.0))
+    replay.insert("table", make_items(0, 4), np.zeros(4))
+    np.testing.assert_allclose(replay.sample("table", 30).probabilities, 1 / 4)
+
+
+def test_a_new_priority_changes_what_is_drawn(make_replay, make_items):
+    replay = make_replay(sampler=Prioritized(exponent=1.0))
+    replay.insert("table", make_items(0, 4), np.array([1.0, 0, 0, 0]))
+    key = replay.sample("table", 1).keys
+    replay.update_priorities("table", key, np.zeros(1))
+    assert drawn(replay) == {0, 1, 2, 3}
+    replay.update_priorities("table", key, np.ones(1))
+    assert drawn(replay) == {0}
+    # Of items that are gone, nothing is said.
+    replay.delete("table", key)
+    replay.update_priorities("table", key, np.ones(1))
+    assert replay.info("table").size == 3
+
+
+# --- In order -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sampler", "first"),
+    [(Fifo(), 0), (Lifo(), 3), (MinHeap(), 1), (MaxHeap(), 2)],
+    ids=str,
+)
+def test_samplers_in_order_take_the_first_each_time(
+    make_replay, make_items, sampler, first
+):
+    replay = make_replay(sampler=sampler)
+    replay.insert("table", make_items(0, 4), np.array([3.0, 1.0, 3.5, 2.0]))
+    sample = replay.sample("table", 3)
+    assert sample.data["reward"].tolist() == [first] * 3
+    assert sample.probabilities.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("sampler", [MinHeap(), MaxHeap()], ids=str)
+def test_of_equal_priorities_the_longest_untouched_comes_first(
+    make_replay, make_items, sampler
+):
+    replay = make_replay(sampler=sampler)
+    replay.insert("table", make_items(0, 3), np.ones(3))
+    for expected in (0, 1, 2, 0):
+        sample = replay.sample("table", 1)
+        assert sample.data["reward"].tolist() == [expected]
+        # To the same priority: it is touched all the same.
+        replay.update_priorities("table", sample.keys, np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("remover", "left"),
+    [
+        (Fifo(), {2, 3, 4}),
+        (Lifo(), {0, 1, 2}),
+        (MinHeap(), {0, 1, 3}),
+        (MaxHeap(), {2, 3, 4}),
+    ],
+    ids=str,
+)
+def test_an_item_is_inserted_first_and_then_one_goes(
+    make_replay, make_items, remover, left
+):
+    replay = make_replay(max_size=3, remover=remover)
+    replay.insert("table", make_items(0, 5), np.array([5.0, 4.0, 1.0, 3.0, 2.0]))
+    assert drawn(replay) == left
+    info = replay.info("table")
+    assert (info.size, info.num_inserted, info.num_deleted) == (3, 5, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"), [("queue", [0, 1, 2]), ("stack", [2, 1, 0])]
+)
+def test_queues_and_stacks(engine, make_config, make_items, kind, order):
+    signature = make_config().signature
+    config = getattr(TableConfig, kind)("table", signature, 3)
+    replay = Replay([config], seed=0, engine=engine)
+    assert replay.insert("table", make_items(0, 5)) == 3
+    with pytest.raises(NotReady, match="insert"):
+        replay.insert("table", make_items(5, 6))
+    assert rewards(replay, 3) == order
+    info = replay.info("table")
+    assert (info.size, info.num_sampled, info.num_deleted) == (0, 3, 3)
+
+
+def test_an_item_goes_when_it_was_sampled_often_enough(make_replay, make_items):
+    replay = make_replay(sampler=Fifo(), max_times_sampled=2)
+    replay.insert("table", make_items(0, 2))
+    sample = replay.sample("table", 2)
+    assert sample.data["reward"].tolist() == [0, 0]
+    assert sample.times_sampled.tolist()[-1] == 2
+    # What is left is asked for, before somebody waits for ever.
+    with pytest.raises(NotReady):
+        replay.sample("table", 3)
+    assert rewards(replay, 2) == [1, 1]
+
+
+# --- Who waits ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limiter", "num_inserted", "num_sampled"),
+    [
+        (SamplesPerInsert(ratio=1, min_size=2, error_buffer=3), 5, 6),
+        (SamplesPerInsert(ratio=2, min_size=1, error_buffer=2), 2, 4),
+        (SamplesPerInsert(ratio=0.5, min_size=2, error_buffer=2), 6, 4),
+        (Queue(size=4), 4, 4),
+    ],
+    ids=str,
+)
+def test_limits_are_met_to_the_item(
+    make_replay, make_items, limiter, num_inserted, num_sampled
+):
+    replay = make_replay(rate_limiter=limiter)
+    assert replay.insert("table", make_items(0, 8)) == num_inserted
+    for _ in range(num_sampled):
+        replay.sample("table", 1)
+    with pytest.raises(NotReady):
+        replay.sample("table", 1)
+    assert replay.insert("table", make_items(8, 9)) == 1
+
+
+def test_deletions_let_inserts_in_up_to_the_minimum_size(make_replay, make_items):
+    limiter = SamplesPerInsert(ratio=1, min_size=3, error_buffer=1)
+    replay = make_replay(rate_limiter=limiter)
+    assert replay.insert("table", make_items(0, 9)) == 4
+    replay.delete("table", replay.sample("table", 1).keys)
+    replay.delete("table", replay.sample("table", 1).keys)
+    with pytest.raises(NotReady):  # 2 items of 3
+        replay.sample("table", 1)
+    assert replay.insert("table", make_items(9, 10)) == 1
+
+
+def test_after_a_reset_the_limiter_begins_again(make_replay, make_items):
+    replay = make_replay(rate_limiter=Queue(size=2))
+    replay.insert("table", make_items(0, 2))
+    replay.reset("table")
+    info = replay.info("table")
+    assert (info.size, info.num_inserted, info.num_sampled) == (0, 0, 0)
+    assert replay.insert("table", make_items(2, 5)) == 2
+
+
+def test_waiting_calls_have_deadlines_and_end_with_the_run(
+    engine, make_config, make_items
+):
+    config = make_config(rate_limiter=MinSize(min_size=3))
+    program = Program("waiting")
+    replay = program.add_node(
+        Node(Replay, [config], seed=0, engine=engine), label="replay"
+    )
+    with launch(program, "threads") as run:
+        client = run.client(replay)
+        client.insert("table", make_items(0, 2))
+        with pytest.raises(RpcTimeout):
+            within(0.05, client.sample)("table", 1)
+        first = future(client.sample)("table", 1)
+        client.insert("table", make_items(2, 3))
+        assert len(first.result().keys) == 1
+        client.reset("table")
+        waiting = future(client.sample)("table", 1)
+    with pytest.raises(RpcClosed):
+        waiting.result()
+
+
+# --- Writers --------------------------------------------------------------------------
+
+
+def test_items_share_rows(engine):
+    config = windows_config(
+        replacement=True, max_times_sampled=1, max_size=3, rate_limiter=Queue(size=3)
+    )
+    replay = Replay([config], seed=0, engine=engine)
+    writer = Writer(replay)
+    writer.write([windows((0, 1), (1, 2))], steps={"frame": frames(10, 11, 12)})
+    writer.write([windows((2, -1))], num_env_steps=5)
+    found = replay.sample("windows", 3).data
+    assert found["frames"][:, :, 0].tolist() == [[10, 11], [11, 12], [12, 0]]
+    assert found["number"].tolist() == [1, 2, -1]
+    assert replay.num_env_steps() == 5
+
+
+# --- What Reverb cannot ---------------------------------------------------------------
+
+
+@NEEDS_REVERB
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"replacement": False}, "with replacement only"),
+        ({"max_bytes": 100}, "no limit in bytes"),
+        ({"sampler": lambda max_size: None}, "its own selectors only"),
+    ],
+)
+def test_what_reverb_cannot_is_refused(make_config, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        Replay([make_config(**changes)], seed=0, engine="reverb")
+
+
+@NEEDS_REVERB
+def test_what_reverb_cannot_while_it_runs(make_config, make_items, tmp_path):
+    replay = Replay([make_config()], seed=0, engine="reverb")
+    with pytest.raises(ConfigError, match="rate limiter while it runs"):
+        replay.set_rate_limiter("table", MinSize(min_size=1))
+    with pytest.raises(ConfigError, match="only the replay engine 'own'"):
+        replay.begin_checkpoint(str(tmp_path))
+    with pytest.raises(ConfigError, match="contents of items"):
+        replay.assign("table", np.array([0]), make_items(0, 1), np.ones(1))
+
+
+@pytest.mark.skipif(HAS_REVERB, reason="reverb is installed")
+def test_without_reverb_it_is_said_how_to_get_it(make_config):
+    with pytest.raises(ConfigError, match="make reverb-env"):
+        Replay([make_config()], seed=0, engine="reverb")
+
+
+def test_an_engine_that_there_is_not_is_refused(make_config):
+    with pytest.raises(ConfigError, match=r"one of .*'own', 'reverb'.*, got 'redis'"):
+        Replay([make_config()], seed=0, engine="redis")
