@@ -221,7 +221,7 @@ class Table:
         return sample
 
     def update_priorities(self, keys: Array, priorities: Array) -> int:
-        """Changes the priorities of the items that are still held.
+        """Changes the priorities of the items that are still held, one after the other.
 
         Args:
           keys: `[n]` integers from `insert` or `sample`; where one is repeated, its
@@ -238,10 +238,13 @@ class Table:
         keys = checked_keys(self._name, keys)
         priorities = checked_priorities(self._name, priorities, len(keys))
         slots, is_held = self._slots.find(keys)
-        # `unique` finds first occurrences: in reverse, these are the last ones.
-        slots, last = np.unique(slots[is_held][::-1], return_index=True)
-        self._update(slots, priorities[is_held][::-1][last])
-        return int(is_held.sum())
+        slots, priorities = slots[is_held], priorities[is_held]
+        # `unique` finds first occurrences: in reverse, these are the last ones. Sorted,
+        # they are in the order of the keys again, which says who was touched last.
+        _, last = np.unique(slots[::-1], return_index=True)
+        last = np.sort(len(slots) - 1 - last)
+        self._update(slots[last], priorities[last])
+        return len(slots)
 
     def take_back(self, keys: Array) -> None:
         """The items `[n]` of a sample count as not sampled."""

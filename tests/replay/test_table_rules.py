@@ -246,6 +246,17 @@ def test_assigned_items_have_other_contents_and_count_as_no_insert(
         table.assign(keys[[1, 1]], make_items(0, 2), np.ones(2))
 
 
+@pytest.mark.parametrize("sampler", [MinHeap(), MaxHeap()], ids=str)
+def test_priorities_are_updated_in_the_order_of_the_keys(
+    make_table, make_items, sampler
+):
+    table = make_table(sampler=sampler, replacement=False)
+    keys = table.insert(make_items(0, 4))
+    # Of equal ones, the first is the one that has longest not been touched.
+    table.update_priorities(keys[[2, 3, 0, 1, 3]], np.array([5.0, 9.0, 5.0, 5.0, 5.0]))
+    assert table.sample(4).data["reward"].tolist() == [2, 0, 1, 3]
+
+
 def test_after_a_reset_it_is_as_new(make_table, make_items):
     table = make_table(
         max_size=4,
