@@ -340,7 +340,10 @@ class Table:
     def _num_at_once(self) -> int:
         """How many items can be stored before any has to make way, or while they do."""
         room = self._config.max_size - self.limiter.size
-        return room or (self._config.max_size if self._is_fifo else 1)
+        if self._is_fifo:
+            return room or self._config.max_size
+        # What takes too many bytes is known only after each.
+        return room if room and self._config.max_bytes is None else 1
 
     def _store(self, items: Prepared) -> Array:
         """Stores admitted items and evicts as many as are then too many."""

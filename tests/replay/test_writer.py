@@ -11,6 +11,7 @@ from acmelike.replay import (
     PADDING,
     Fifo,
     Items,
+    Lifo,
     MinSize,
     Replay,
     Rows,
@@ -269,3 +270,16 @@ def test_max_bytes_makes_the_oldest_go():
         )
         assert replay.info("windows").num_bytes <= 60
     assert held(replay) == [[6, 7], [7, 8]]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_takes_too_many_bytes_goes_before_the_next_comes(at_once):
+    # Two items of 24 bytes and two rows of 2 fit, and no more.
+    config = windows_config(max_bytes=52, max_size=8, remover=Lifo())
+    replay = Replay([config], seed=0)
+    writer, pairs = Writer(replay), [(0, 1), (2, 3), (1, 0)]
+    groups = [pairs] if at_once else [[pair] for pair in pairs]
+    writer.write([windows(*groups[0])], steps={"frame": frames(0, 1, 2, 3)})
+    for group in groups[1:]:
+        writer.write([windows(*group)])
+    assert held(replay) == [[0, 1], [1, 0]]
