@@ -22,16 +22,24 @@ class Prepared(NamedTuple):
 
     Attributes:
       leaves: `[n, ...]`, by column.
-      priorities: `[n]`.
+      priorities: `[n]`, or None for the largest so far when they are stored.
     """
 
     leaves: list[Array]
-    priorities: Array
+    priorities: Array | None
+
+    @property
+    def num_items(self) -> int:
+        """n."""
+        return len(self.leaves[0])
 
     def part(self, start: int, stop: int | None) -> Prepared:
         """The items from `start` to `stop`."""
-        leaves = [leaf[start:stop] for leaf in self.leaves]
-        return Prepared(leaves, self.priorities[start:stop])
+        leaves, priorities = self.leaves, self.priorities
+        return Prepared(
+            [leaf[start:stop] for leaf in leaves],
+            None if priorities is None else priorities[start:stop],
+        )
 
 
 class Contents:

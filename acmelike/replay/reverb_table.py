@@ -120,26 +120,17 @@ class ReverbTable:
                 raise ValueError(
                     f"table '{self._name}': expected {path} {error}"
                 ) from None
-        if priorities is None:
-            priorities = np.full(num_items, self._max_priority)
-        return Prepared(made, checked_priorities(self._name, priorities, num_items))
+        if priorities is not None:
+            priorities = checked_priorities(self._name, priorities, num_items)
+        return Prepared(made, priorities)
 
     def admit(self, items: Prepared) -> Array:
         """Stores as many of the leading items as the rate limiter allows."""
         num_admitted = 0
-        while num_admitted < len(items.priorities) and self._table.can_insert(1):
+        while num_admitted < items.num_items and self._table.can_insert(1):
             # One after the other: the limiter is to see each before the next.
-            step = [leaf[num_admitted] for leaf in items.leaves]
-            self._writer.append(step)
-            self._writer.create_item(
-                self._name,
-                float(items.priorities[num_admitted]),
-                [column[-1] for column in self._writer.history],
-            )
-            self._writer.flush()
+            self._insert_one(items.part(num_admitted, num_admitted + 1))
             num_admitted += 1
-        seen = items.priorities[:num_admitted]
-        self._max_priority = max(self._max_priority, seen.max(initial=0.0))
         return np.full(num_admitted, -1)
 
     def sample(self, num_items: int) -> Sample:
@@ -219,6 +210,16 @@ class ReverbTable:
         raise ConfigError("Reverb cannot change a rate limiter while it runs")
 
     # --- Inside ----------------------------------------------------------------------
+
+    def _insert_one(self, item: Prepared) -> None:
+        priority = self._max_priority
+        if item.priorities is not None:
+            priority = float(item.priorities[0])
+            self._max_priority = max(self._max_priority, priority)
+        self._writer.append([leaf[0] for leaf in item.leaves])
+        whole = [column[-1] for column in self._writer.history]
+        self._writer.create_item(self._name, priority, whole)
+        self._writer.flush()
 
     def _whole(
         self,

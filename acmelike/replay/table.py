@@ -91,19 +91,20 @@ class Table:
     ) -> Prepared:
         """What `admit` takes; arguments and errors as of `insert`."""
         leaves, num_items = self._contents.prepared(items, windows)
-        if priorities is None:
-            priorities = np.full(num_items, self._max_priority)
-        return Prepared(leaves, checked_priorities(self._name, priorities, num_items))
+        if priorities is not None:
+            priorities = checked_priorities(self._name, priorities, num_items)
+        return Prepared(leaves, priorities)
 
     def admit(self, items: Prepared) -> Array:
         """Stores as many of the leading items as the rate limiter allows."""
-        num_admitted = self.limiter.num_admissible(len(items.priorities))
+        num_admitted = self.limiter.num_admissible(items.num_items)
         keys, start = [np.empty(0, np.int64)], 0
         while start < num_admitted:
             stop = min(start + self._num_at_once(), num_admitted)
             keys.append(self._store(items.part(start, stop)))
             start = stop
-        self._see_priorities(items.priorities[:num_admitted])
+        if items.priorities is not None:
+            self._see_priorities(items.priorities[:num_admitted])
         return np.concatenate(keys)
 
     def assign(
@@ -347,15 +348,17 @@ class Table:
 
     def _store(self, items: Prepared) -> Array:
         """Stores admitted items and evicts as many as are then too many."""
-        leaves, priorities = items
-        num_items = len(priorities)
+        num_items = items.num_items
+        priorities = items.priorities
+        if priorities is None:
+            priorities = np.full(num_items, self._max_priority)
         num_too_many = self.limiter.size + num_items - self._config.max_size
         if self._is_fifo and num_too_many > 0:
             assert isinstance(self._remover, OrderedSelector)
             self._remove(self._remover.first(num_too_many))
         slots = self._slots.take(num_items)
         keys = self._slots.keys(slots)
-        self._contents.put(slots, leaves)
+        self._contents.put(slots, items.leaves)
         self._priorities[slots], self._times_sampled[slots] = priorities, 0
         self._sampler.insert(slots, priorities)
         self._remover.insert(slots, priorities)

@@ -108,7 +108,7 @@ class Writers:
             table, items = writer.left[0]
             num_admitted = len(table.admit(items))
             writer.num_done += num_admitted
-            if num_admitted < len(items.priorities):
+            if num_admitted < items.num_items:
                 writer.left[0] = table, items.part(num_admitted, None)
                 break
             writer.left.pop(0)

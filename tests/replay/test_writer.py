@@ -283,3 +283,19 @@ def test_what_takes_too_many_bytes_goes_before_the_next_comes(at_once):
     for group in groups[1:]:
         writer.write([windows(*group)])
     assert held(replay) == [[0, 1], [1, 0]]
+
+
+def test_without_a_priority_it_is_the_largest_when_the_item_is_inserted():
+    replay = Replay([windows_config()], seed=0)
+    data = windows((0, 0)).data
+    writer = Writer(replay)
+    writer.write(
+        [
+            Items("windows", data, np.array([7.0])),
+            Items("windows", data),
+            Items("windows", data, np.array([9.0])),
+            Items("windows", data),
+        ],
+        steps={"frame": frames(1)},
+    )
+    assert replay.sample("windows", 4).priorities.tolist() == [7, 7, 9, 9]
