@@ -21,7 +21,8 @@ REVERB_VENV ?= .venv-reverb
 REVERB_STAMP := $(REVERB_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-learning test-reverb check bench bench-env reverb-env docs clean
+.PHONY: help setup run test test-slow test-learning test-reverb check bench bench-env
+.PHONY: reverb-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,6 +36,9 @@ run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 
 test: $(STAMP) ## Run the tests, but the slow and the learning ones
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+test-slow: $(STAMP) ## Run the slow tests, in some minutes
+	@$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 $(ARGS)

@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 
     @property
     def num_items(self) -> int:
-        """n."""
+        """How many."""
         return len(self.leaves[0])
 
     def part(self, start: int, stop: int | None) -> Prepared:

@@ -232,6 +232,62 @@ def test_new_items_get_the_largest_priority_so_far(make_table, make_items):
     assert probabilities()[3] == 5 / 16
 
 
+@pytest.mark.parametrize(
+    ("sampler", "weights"),
+    [
+        (Uniform(), [1, 1, 1, 1, 1, 1]),
+        (Prioritized(exponent=1.0), [4, 2, 0, 3, 5, 1]),
+        (Prioritized(exponent=0.5), [2, 2**0.5, 0, 3**0.5, 5**0.5, 1]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_after_all_changes_items_are_drawn_as_often_as_they_should(
+    make_table, make_items, sampler, weights, at_once
+):
+    table = make_table(sampler=sampler, max_size=7)
+    keys = table.insert(make_items(0, 4), np.array([9.0, 8.0, 4.0, 2.0]))
+    keys = np.append(keys, table.insert(make_items(4, 9), np.array([7.0] * 4 + [1])))
+    # 0 and 1 were evicted; 7 is deleted, and 4, 5 and 6 are updated.
+    assert table.delete(keys[[7, 1]]) == 1
+    assert table.update_priorities(keys[4:7], np.array([0.0, 3.0, 5.0])) == 3
+    numbers, num_draws = [2, 3, 4, 5, 6, 8], 6000
+    drawn = [table.sample(at_once) for _ in range(num_draws // at_once)]
+    found = np.concatenate([sample.data["reward"] for sample in drawn]).astype(int)
+    shares = np.zeros(9)
+    shares[numbers] = np.array(weights) / np.sum(weights)
+    probabilities = np.concatenate([sample.probabilities for sample in drawn])
+    np.testing.assert_allclose(probabilities, shares[found], rtol=1e-12)
+    assert _chi_square(found, shares) < 20.5  # 5 degrees at most: once in a thousand
+
+
+@pytest.mark.parametrize(
+    ("remover", "weights"),
+    [(Uniform(), [1, 1, 1, 1]), (Prioritized(exponent=1.0), [1, 2, 0, 3])],
+    ids=str,
+)
+def test_who_makes_way_by_chance_does_so_as_often_as_it_should(
+    make_config, make_items, remover, weights
+):
+    gone = []
+    for seed in range(1500):
+        config = make_config(max_size=3, remover=remover, sampler=Fifo())
+        table = Table(config, seed)
+        keys = table.insert(make_items(0, 4), np.array([1.0, 2.0, 0.0, 3.0]))
+        gone += [k for k in range(4) if table.delete(keys[k : k + 1]) == 0]
+    shares = np.array(weights) / np.sum(weights)
+    assert len(gone) == 1500
+    assert _chi_square(gone, shares) < 16.3  # 3 degrees at most: once in a thousand
+
+
+def _chi_square(found, shares):
+    """Of numbers that were drawn; one whose share is zero must not be among them."""
+    counts, possible = np.bincount(found, minlength=len(shares)), shares > 0
+    assert counts[~possible].sum() == 0
+    means = len(found) * shares[possible]
+    return ((counts[possible] - means) ** 2 / means).sum()
+
+
 def test_structure_survives(make_config):
     class Pair(NamedTuple):
         left: object
