@@ -1,0 +1,162 @@
+"""Many processes at one replay node, of which some are killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import acmelike
+from acmelike import Node, Program, launch
+from acmelike.replay import Message, Replay, Steps, Writer
+from acmelike.rpc.wire import CALL, encode
+from tests.replay import stress_client
+from tests.replay.stress_client import BATCH, END, MESSAGE, QUEUE_SIZE, TABLES
+
+LIMIT = 60.0
+
+
+@contextmanager
+def launched():
+    """Replay as a node in a process of its own: a client of it, and its address."""
+    program = Program("stress")
+    handle = program.add_node(Node(Replay, TABLES, seed=0), label="replay")
+    with launch(program, "processes") as run:
+        # A killed node ends its run, so who is to be killed must not be one.
+        yield run.client(handle), run._nodes._address_of("replay")
+
+
+class Crew:
+    """The processes that write and sample."""
+
+    def __init__(self, stack, folder, address):
+        self._stack, self._folder = stack, folder
+        self._address = address.encode().hex()
+        self._num = 0
+
+    def add(self, role, number=0, num_messages=0):
+        """One more; returns it and the file of its notes."""
+        self._num += 1
+        notes = self._folder / f"{self._num}-{role}"
+        root = str(Path(acmelike.__file__).parents[1])
+        words = [role, self._address, str(number), str(num_messages), str(notes)]
+        process = subprocess.Popen(
+            [sys.executable, stress_client.__file__, *words],
+            env=os.environ | {"PYTHONPATH": root},
+        )
+        self._stack.callback(end, process)
+        return process, notes
+
+
+def end(process):
+    """The run is over, so it ends by itself, or at last like this."""
+    try:
+        process.wait(LIMIT)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def read(files):
+    """The notes of some processes: pairs of writer and number."""
+    lines = [line for file in files for line in file.read_text().splitlines()]
+    return [tuple(map(int, line.split())) for line in lines]
+
+
+def check_limits(replay):
+    """At any moment the counters are where the limiters let them be."""
+    once, often = replay.infos()
+    assert 0 <= once.num_inserted - once.num_sampled <= QUEUE_SIZE
+    assert once.num_deleted == once.num_sampled
+    assert often.size == min(often.num_inserted, often.max_size)
+    diff = often.num_inserted * 1.5 - often.num_sampled
+    assert 0 <= diff <= 24
+
+
+def run_and_kill(folder, num_writers, num_samplers, num_messages):
+    """Checks that what was acknowledged arrives, whole and once, though some die."""
+    num_killed = num_writers // 3
+    with ExitStack() as stack, launched() as (replay, address):
+        crew = Crew(stack, folder, address)
+        samplers = [crew.add("once") for _ in range(num_samplers - num_samplers // 3)]
+        others = [crew.add("often") for _ in range(num_samplers // 3)]
+        # These would write for ever.
+        doomed = [crew.add("write", number=k + 1) for k in range(num_killed)]
+        writers = [
+            crew.add("write", number=k + 1, num_messages=num_messages)
+            for k in range(num_killed, num_writers)
+        ]
+        for k, (process, notes) in enumerate(doomed):
+            while not notes.exists() or len(read([notes])) < 5 * (k + 1) * MESSAGE:
+                assert process.poll() is None
+                check_limits(replay)
+            process.kill()
+            process.wait()
+        while any(process.poll() is None for process, _ in writers):
+            check_limits(replay)
+        finish(replay, len(samplers))
+        while any(process.poll() is None for process, _ in samplers):
+            check_limits(replay)
+        num_env_steps = replay.num_env_steps()
+    ended = [process.returncode for process, _ in samplers + others + writers]
+    assert ended == [0] * len(ended)
+    taken = Counter(read(notes for _, notes in samplers))
+    told = set(read(notes for _, notes in writers + doomed))
+    assert set(taken.values()) == {1}, "something came twice"
+    assert told <= set(taken), "something that was acknowledged is lost"
+    assert len(told) >= (num_writers - num_killed) * num_messages * MESSAGE
+    lost = {pair for pair in set(taken) - told if pair[0] != END}
+    # Of a writer that was killed, the message that it was at may have come.
+    assert {writer for writer, _ in lost} <= set(range(1, num_killed + 1))
+    assert len(lost) <= num_killed * MESSAGE
+    assert len(told) <= num_env_steps <= len(told) + num_killed * MESSAGE
+
+
+def finish(replay, num_samplers):
+    """Writes what ends the samplers: for each of them a batch, after the last items."""
+    num_left = -replay.info("once").num_inserted % BATCH
+    numbers = np.arange(num_left + BATCH * num_samplers)
+    Writer(replay).write(
+        [stress_client.items("once", END, numbers)],
+        steps={"row": stress_client.rows(END, numbers)},
+    )
+
+
+def test_nothing_acknowledged_is_lost_torn_or_doubled(tmp_path):
+    run_and_kill(tmp_path, num_writers=3, num_samplers=3, num_messages=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nothing_acknowledged_is_lost_torn_or_doubled_by_many(tmp_path):
+    run_and_kill(tmp_path, num_writers=8, num_samplers=8, num_messages=500)
+
+
+def test_of_a_message_that_breaks_off_nothing_arrives():
+    numbers = np.arange(MESSAGE)
+    message = Message(
+        writer=1,
+        number=1,
+        steps={"row": Steps(0, stress_client.rows(1, numbers))},
+        items=[stress_client.items("once", 1, numbers)],
+        keep_from={},
+        num_env_steps=MESSAGE,
+    )
+    call = ("replay", "write", (message,), {}, None, "outside")
+    frame = b"".join(encode(CALL, 0, call))
+    with launched() as (replay, address):
+        for num_bytes in (3, 100, len(frame) // 2, len(frame) - 1):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                sock.connect(address)
+                sock.sendall(frame[:num_bytes])
+        assert replay.write(message) == MESSAGE
+        assert replay.info("once").num_inserted == MESSAGE
+        assert replay.num_env_steps() == MESSAGE
+        stress_client.check(replay.sample("once", MESSAGE).data)
