@@ -191,6 +191,7 @@ class Machine:
             max_size=model.config.max_size,
             num_inserted=model.num_inserted,
             num_sampled=model.num_sampled,
+            num_ahead=0,
             num_deleted=model.num_deleted,
             samples_per_insert=model.num_sampled / max(1, model.num_inserted),
             num_bytes=model.num_bytes(),
