@@ -1,49 +1,58 @@
-"""A binary tree of sums, to draw from millions of weights in logarithmic time."""
+"""A tree of sums, to draw from millions of weights in logarithmic time."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
 from acmelike.types import Array
 
+# Children of a node. A call into NumPy costs about as much for the 16 children of 256
+# nodes as for one of each, so a flat tree is a fast one; a wider row would be slower.
+_FANOUT = 16
+_ONES = np.ones(_FANOUT)
+# A row of weights times this is where the share of each begins.
+_BEFORE = np.triu(np.ones((_FANOUT, _FANOUT)), k=1)
+
 
 class SumTree:
     """Weights `[size]`, float64 and initially zero, whose prefix sums can be searched.
 
-    The tree is one array: node i has the children 2i and 2i + 1, node 1 is the root,
-    and the leaves are its second half. Every operation goes through it level by level,
-    for all of its arguments at once. A parent is always computed from its children,
-    never adjusted by a difference, so rounding errors do not add up over time.
+    The weights stand in rows of 16; the sums of these rows are the weights of the level
+    above, and so on up to a level of one row. Every operation goes through the levels,
+    for all of its arguments at once. A sum is always computed from its row, never
+    adjusted by a difference, so rounding errors do not add up over time.
     """
 
     def __init__(self, size: int):
-        self._depth = max(1, (size - 1).bit_length())
-        self._first_leaf = 1 << self._depth
-        self._nodes = np.zeros(2 * self._first_leaf)
+        # The first has the weights, the last is one row.
+        self._levels: list[Array] = []
+        num_rows = size
+        while num_rows > 1 or not self._levels:
+            num_rows = -(-num_rows // _FANOUT)
+            self._levels.append(np.zeros((num_rows, _FANOUT)))
+        self._weights = self._levels[0].reshape(-1)
 
     @property
     def total(self) -> float:
         """The sum of all weights."""
-        return float(self._nodes[1])
+        return float(self._levels[-1].sum())
 
     def get(self, indices: Array) -> Array:
         """The weights `[n]` float64 at `indices` `[n]`."""
-        return self._nodes.take(indices + self._first_leaf)
+        return self._weights.take(indices)
 
     def set(self, indices: Array, weights: Array) -> None:
         """Sets the weights at `indices` `[n]` to `weights` `[n]`, finite and >= 0.
 
         Where an index is given more than once, its last weight wins.
         """
-        # unique finds first occurrences: in reverse, these are the last ones.
-        indices, positions = np.unique(indices[::-1], return_index=True)
-        nodes = indices + self._first_leaf
-        self._nodes[nodes] = weights[::-1][positions]
-        for _ in range(self._depth):
-            # Siblings meet in one parent, and write the same sum to it.
-            nodes = nodes >> 1
-            left = 2 * nodes
-            self._nodes[nodes] = self._nodes.take(left) + self._nodes.take(left + 1)
+        self._weights[indices] = weights  # One after the other: the last one stays.
+        rows = indices // _FANOUT
+        for level, above in pairwise(self._levels):
+            above.reshape(-1)[rows] = level.take(rows, axis=0) @ _ONES
+            rows = rows // _FANOUT
 
     def find(self, targets: Array) -> Array:
         """For each target `[n]` in [0, total), the index whose share of it that is.
@@ -52,18 +61,21 @@ class SumTree:
         rounding. If the total is positive, so is the weight of every index found,
         however the rounding falls. Returns `[n]` int64.
         """
-        targets = targets.copy()
-        nodes = np.ones(len(targets), np.int64)
-        for _ in range(self._depth):
-            nodes *= 2
-            left = self._nodes.take(nodes)
-            goes_right = targets >= left
-            left *= goes_right
-            targets -= left
-            nodes += goes_right
-        # A target within a rounding error of a subtree's end can come out beyond its
-        # last positive weight. That is too rare for the substitute to bias anything.
-        lost = self._nodes.take(nodes) == 0
+        found = np.zeros(len(targets), np.int64)
+        first_of_row = np.arange(len(targets)) * _FANOUT
+        for level in reversed(self._levels):
+            starts = level.take(found, axis=0, mode="clip") @ _BEFORE
+            # The last that begins at or before the target is the one before the first
+            # that does not; where all do, `argmin` is 0, and the one before that is -1.
+            begins = starts <= targets[:, None]
+            child = (begins.argmin(axis=1) - 1) % _FANOUT
+            targets = targets - starts.take(first_of_row + child)
+            found = found * _FANOUT + child
+        # A target within a rounding error of a row's end can come out beyond its last
+        # positive weight, and beyond the last row. That is too rare for the substitute
+        # to bias anything.
+        found = np.minimum(found, len(self._weights) - 1)
+        lost = self._weights.take(found) == 0
         if lost.any():
-            nodes[lost] = self._first_leaf + self._nodes[self._first_leaf :].argmax()
-        return nodes - self._first_leaf
+            found[lost] = self._weights.argmax()
+        return found
