@@ -129,6 +129,10 @@ class Contents:
         rows = sum(h.num_rows * h.column.row_bytes for h in self._holders.values())
         return num_items * self._item_bytes + rows
 
+    def num_index_bytes(self) -> int:
+        """What is kept about the shared rows of the items held."""
+        return sum(h.num_rows * h.row_index_bytes for h in self._holders.values())
+
     def _make_column(self, spec: specs.Array | Rows) -> Column:
         if isinstance(spec, Rows):
             return RowsColumn(spec, self._holders[spec.column], self._num_slots)

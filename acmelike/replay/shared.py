@@ -31,6 +31,7 @@ class SharedColumn:
       name: the column's name.
       num_rows: rows that are held.
       row_bytes: bytes of one row.
+      row_index_bytes: index bytes of one row: what is kept about it.
     """
 
     def __init__(self, name: str, row: specs.Array, num_rows_of_tables: int):
@@ -44,6 +45,7 @@ class SharedColumn:
         self.num_rows = 0
         self._copying: Copying | None = None
         self.row_bytes: int = self._rows[0].nbytes
+        self.row_index_bytes = self._num_holders.itemsize + self._free.itemsize
 
     def append(self, rows: Array) -> Array:
         """Stores rows `[m, ...]`, held by who appends them; returns their ids `[m]`."""
@@ -97,11 +99,13 @@ class Holder:
     Attributes:
       column: the column.
       num_rows: different rows that are referred to.
+      row_index_bytes: what is kept about one, in here and in the column.
     """
 
     def __init__(self, column: SharedColumn):
         self.column, self.num_rows = column, 0
         self._num_references = np.zeros(0, np.int32)
+        self.row_index_bytes = column.row_index_bytes + self._num_references.itemsize
 
     def refer(self, ids: Array) -> None:
         """Items refer to rows `[...]`, of which some may be the same."""

@@ -18,6 +18,9 @@ class Slots:
     Args:
       num_slots: how many there are.
       first_turn: of every slot; that of a restored table begins after all that were.
+
+    Attributes:
+      slot_bytes: what a slot takes in here.
     """
 
     def __init__(self, num_slots: int, first_turn: int = 0):
@@ -29,6 +32,8 @@ class Slots:
         # taken. Memory that was never touched takes no space.
         self._free = np.empty(num_slots, index_dtype(num_slots))
         self._num_free = self._num_used = 0
+        parts = (self._turn, self._is_held, self._free)
+        self.slot_bytes: int = sum(part.itemsize for part in parts)
 
     def take(self, num_items: int) -> Array:
         """Slots `[n]` int64 that hold an item from now on."""

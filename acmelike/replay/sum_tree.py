@@ -23,7 +23,12 @@ class SumTree:
     above, and so on up to a level of one row. Every operation goes through the levels,
     for all of its arguments at once. A sum is always computed from its row, never
     adjusted by a difference, so rounding errors do not add up over time.
+
+    Attributes:
+      weight_bytes: what a weight takes, with its part of the sums, rounded up.
     """
+
+    weight_bytes = 9
 
     def __init__(self, size: int):
         # The first has the weights, the last is one row.

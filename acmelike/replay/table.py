@@ -267,6 +267,7 @@ class Table:
             num_deleted=limiter.num_deleted,
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
             num_bytes=self._contents.num_bytes(limiter.size),
+            num_index_bytes=self._num_index_bytes(),
         )
 
     # --- It is saved -----------------------------------------------------------------
@@ -337,6 +338,12 @@ class Table:
         self._is_ordered = isinstance(self._sampler, OrderedSelector)
         self._has_quota = self._config.max_times_sampled is not None
         self._max_priority, self._num_draws_left = 1.0, 0
+
+    def _num_index_bytes(self) -> int:
+        parts = (self._slots, self._sampler, self._remover)
+        slot_bytes = sum(getattr(part, "slot_bytes", 0) for part in parts)
+        slot_bytes += self._priorities.itemsize + self._times_sampled.itemsize
+        return self.limiter.size * slot_bytes + self._contents.num_index_bytes()
 
     def _num_at_once(self) -> int:
         """How many items can be stored before any has to make way, or while they do."""

@@ -20,6 +20,7 @@ from acmelike.replay import (
     TableInfo,
     Uniform,
 )
+from acmelike.replay.selectors import FifoSelector
 
 ITEM_BYTES = 2 * 3 + 4
 SAMPLERS = [Uniform(), Prioritized(), Fifo(), Lifo(), MinHeap(), MaxHeap()]
@@ -83,7 +84,26 @@ def test_info_counts(make_table, make_items):
         num_deleted=2,
         samples_per_insert=0.5,
         num_bytes=8 * ITEM_BYTES,
+        # Keys and slots 13, priority and count 12, sampler 8, remover 12.
+        num_index_bytes=8 * 45,
     )
+
+
+def test_a_sum_tree_takes_nine_bytes_an_item(make_table, make_items):
+    table = make_table(sampler=Prioritized())
+    table.insert(make_items(0, 3))
+    assert table.info().num_index_bytes == 3 * (45 + 9)
+
+
+def test_a_selector_of_ones_own_need_not_say_what_it_takes(make_table, make_items):
+    class OnlyMethods(FifoSelector):
+        def __init__(self, max_size):
+            super().__init__(max_size)
+            del self.slot_bytes
+
+    table = make_table(sampler=OnlyMethods)
+    table.insert(make_items(0, 1))
+    assert table.info().num_index_bytes == 45 - 8
 
 
 def test_as_many_items_are_admitted_as_the_limiter_allows(make_table, make_items):

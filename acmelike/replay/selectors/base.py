@@ -15,6 +15,9 @@ class Selector(Protocol):
     Slots are `[n]` integers within [0, max_size), without repetition; priorities are
     `[n]` float64, finite and not negative. Callers insert slots that are not held, and
     delete and update slots that are.
+
+    A selector may have an attribute `slot_bytes`, what a slot takes in it; see
+    `TableInfo.num_index_bytes`.
     """
 
     def insert(self, slots: Array, priorities: Array) -> None:

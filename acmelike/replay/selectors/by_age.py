@@ -16,6 +16,9 @@ class _ByAge:
     They stand in a ring, in which deleted ones leave gaps; when the ring is full, the
     gaps are closed. So everything is done to many slots at once, and an insertion
     costs the same however many are held.
+
+    Attributes:
+      slot_bytes: what a slot takes in here.
     """
 
     def __init__(self, max_size: int):
@@ -25,6 +28,7 @@ class _ByAge:
         self._place = np.zeros(max_size, dtype)
         # Counted on and on; the place in the ring is the rest by its length.
         self._head = self._tail = 0
+        self.slot_bytes = 2 * self._ring.itemsize + self._place.itemsize
 
     def insert(self, slots: Array, priorities: Array) -> None:
         """See `Selector.insert`."""

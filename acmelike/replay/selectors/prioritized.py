@@ -17,12 +17,16 @@ class PrioritizedSelector:
 
     A priority of zero is never drawn, whatever the exponent e, unless all are zero:
     then every slot is drawn alike.
+
+    Attributes:
+      slot_bytes: what a slot takes in here.
     """
 
     def __init__(self, max_size: int, exponent: float):
         self._exponent = exponent
         self._tree = SumTree(max_size)
         self._uniform = UniformSelector(max_size)
+        self.slot_bytes = self._tree.weight_bytes + self._uniform.slot_bytes
 
     def insert(self, slots: Array, priorities: Array) -> None:
         """See `Selector.insert`."""

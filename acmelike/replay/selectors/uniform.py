@@ -9,7 +9,11 @@ from acmelike.types import Array
 
 
 class UniformSelector:
-    """Draws every slot with the same probability."""
+    """Draws every slot with the same probability.
+
+    Attributes:
+      slot_bytes: what a slot takes in here.
+    """
 
     def __init__(self, max_size: int):
         # The slots held, in no order and without gaps; and where each slot is therein.
@@ -17,6 +21,7 @@ class UniformSelector:
         # Plus one; zero where a slot is not held.
         self._position = np.zeros(max_size, index_dtype(max_size))
         self._size = 0
+        self.slot_bytes = self._held.itemsize + self._position.itemsize
 
     def insert(self, slots: Array, priorities: Array) -> None:
         """See `Selector.insert`."""
