@@ -239,12 +239,9 @@ class Table:
         keys = checked_keys(self._name, keys)
         priorities = checked_priorities(self._name, priorities, len(keys))
         slots, is_held = self._slots.find(keys)
-        slots, priorities = slots[is_held], priorities[is_held]
-        # `unique` finds first occurrences: in reverse, these are the last ones. Sorted,
-        # they are in the order of the keys again, which says who was touched last.
-        _, last = np.unique(slots[::-1], return_index=True)
-        last = np.sort(len(slots) - 1 - last)
-        self._update(slots[last], priorities[last])
+        if not is_held.all():
+            slots, priorities = slots[is_held], priorities[is_held]
+        self._update(slots, priorities)
         return len(slots)
 
     def take_back(self, keys: Array) -> None:
@@ -390,7 +387,9 @@ class Table:
             self._num_draws_left -= int(self._quota(slots).sum())
 
     def _update(self, slots: Array, priorities: Array) -> None:
+        # Of a slot that is given twice, the last priority stays and is given twice.
         self._priorities[slots] = priorities
+        priorities = self._priorities.take(slots)
         self._sampler.update(slots, priorities)
         self._remover.update(slots, priorities)
         self._see_priorities(priorities)

@@ -12,9 +12,9 @@ from acmelike.types import Array
 class Selector(Protocol):
     """Keeps track of the slots that hold an item, and picks some of them.
 
-    Slots are `[n]` integers within [0, max_size), without repetition; priorities are
-    `[n]` float64, finite and not negative. Callers insert slots that are not held, and
-    delete and update slots that are.
+    Slots are `[n]` integers within [0, max_size), without repetition if nothing else is
+    said; priorities are `[n]` float64, finite and not negative. Callers insert slots
+    that are not held, and delete and update slots that are.
 
     A selector may have an attribute `slot_bytes`, what a slot takes in it; see
     `TableInfo.num_index_bytes`.
@@ -27,7 +27,7 @@ class Selector(Protocol):
         """Removes slots."""
 
     def update(self, slots: Array, priorities: Array) -> None:
-        """Changes priorities."""
+        """Changes priorities; a slot may be repeated, with the same one each time."""
 
     def sample(self, num_items: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """Picks one slot after the other, of those held now; at least one is.
