@@ -3,6 +3,7 @@
 # With another interpreter: make test PYTHON=python3.13 VENV=.venv313
 
 PYTHON ?= python3
+REVERB_PYTHON ?= python3.11
 VENV ?= .venv
 ARGS ?=
 
@@ -51,7 +52,7 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) $(BENCH_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PEERS = ".venv-bench/bin/python"  # The interpreter that has the peers; see Makefile.
+# The interpreters that have the peers; the targets of Makefile that make them.
+PEERS, REVERB = ".venv-bench/bin/python", ".venv-reverb/bin/python"
+TARGETS = {PEERS: "bench-env", REVERB: "reverb-env"}
 # Long enough for any trial; a longer one hangs.
 TIMEOUT_SECONDS = 1200.0
 
@@ -56,7 +58,7 @@ def run_trial(
             timeout=TIMEOUT_SECONDS,
         )
     except FileNotFoundError:
-        hint = "; `make bench-env` makes it" if python == PEERS else ""
+        hint = f"; `make {TARGETS[python]}` makes it" if python in TARGETS else ""
         raise TrialFailed(f"{function}: there is no {python}{hint}") from None
     except subprocess.TimeoutExpired:
         raise TrialFailed(f"{function}: no end after {TIMEOUT_SECONDS:g} s") from None
