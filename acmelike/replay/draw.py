@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 
 from acmelike.replay.selectors import OrderedSelector, Selector
 from acmelike.types import Array
 
+# For slots `[k]`, how often each may be picked: `[k]` integers above 0.
+Quota: TypeAlias = Callable[[Array], Array]
 
-def draw_in_order(
-    selector: OrderedSelector, num_items: int, quota: Callable[[Array], Array]
+
+def draw(
+    selector: Selector,
+    num_items: int,
+    quota: Quota | None,
+    priorities: Array,
+    rng: np.random.Generator,
 ) -> tuple[Array, Array]:
-    """The first slots, each as often as its quota allows; `draw_by_chance` in order."""
+    """Picks items, each as often as its quota allows; see `draw_by_chance`."""
+    if quota is None:
+        return selector.sample(num_items, rng)
+    if isinstance(selector, OrderedSelector):
+        return _draw_in_order(selector, num_items, quota)
+    return draw_by_chance(selector, num_items, quota, priorities, rng)
+
+
+def _draw_in_order(
+    selector: OrderedSelector, num_items: int, quota: Quota
+) -> tuple[Array, Array]:
+    """The first slots, each as often as its quota allows."""
     first = selector.first(num_items)
     return np.repeat(first, quota(first))[:num_items], np.ones(num_items)
 
@@ -21,7 +40,7 @@ def draw_in_order(
 def draw_by_chance(
     selector: Selector,
     num_items: int,
-    quota: Callable[[Array], Array],
+    quota: Quota,
     priorities: Array,
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
@@ -33,7 +52,7 @@ def draw_by_chance(
     Args:
       selector: holds at least one item for each pick, quotas counted.
       num_items: n.
-      quota: for slots `[k]`, how often each may be picked, `[k]` integers above 0.
+      quota: how often each may be picked.
       priorities: `[max_size]`, of every slot.
       rng: a stream of randomness.
 

@@ -40,6 +40,10 @@ class RateLimiter:
         """Begins to count again."""
         self.num_inserted = self.num_sampled = self.num_deleted = 0
 
+    def counters(self) -> list[int]:
+        """What `restore` takes."""
+        return [self.num_inserted, self.num_sampled, self.num_deleted]
+
     def restore(self, num_inserted: int, num_sampled: int, num_deleted: int) -> None:
         """Goes on counting from these."""
         self.num_inserted, self.num_sampled = num_inserted, num_sampled

@@ -196,6 +196,7 @@ class ReverbTable:
             num_deleted=num_inserted - size,
             samples_per_insert=num_sampled / max(1, num_inserted),
             num_bytes=size * item_bytes,
+            num_index_bytes=0,  # Reverb does not say.
         )
 
     def take_back(self, keys: Array) -> None:

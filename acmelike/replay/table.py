@@ -13,8 +13,9 @@ from acmelike.replay.columns import Ids, Windows
 from acmelike.replay.config import Fifo, TableConfig, check_rate_limiter
 from acmelike.replay.contents import Contents, Prepared
 from acmelike.replay.copying import Copying
-from acmelike.replay.draw import draw_by_chance, draw_in_order
+from acmelike.replay.draw import draw
 from acmelike.replay.limits import RateLimiterConfig
+from acmelike.replay.quotas import Quotas
 from acmelike.replay.rate_limiter import RateLimiter
 from acmelike.replay.reserve import reserve
 from acmelike.replay.results import Sample, TableInfo
@@ -56,7 +57,7 @@ class Table:
         self._num_slots = config.max_size + (not self._is_fifo)
         self._contents = Contents(config, self._num_slots, shared or {})
         self._priorities = reserve((self._num_slots,), np.float64)
-        self._times_sampled = reserve((self._num_slots,), np.int32)
+        self._quotas = Quotas(self._num_slots, config.max_times_sampled)
         self._slots = Slots(self._num_slots)
         self._begin()
 
@@ -181,7 +182,7 @@ class Table:
         blocked = self.limiter.blocks_sample(num_items)
         if blocked is not None:
             return blocked
-        left = self._num_draws_left if self._has_quota else num_items
+        left = num_items if self._quotas.most is None else self._quotas.num_left()
         if not self._config.replacement:
             left = self.limiter.size
         if num_items > left:
@@ -205,20 +206,25 @@ class Table:
                 f"table '{self._name}': expected to sample at least 1 item, "
                 f"got {num_items}"
             )
-        slots, probabilities = self._draw(num_items)
-        np.add.at(self._times_sampled, slots, 1)
+        has_quota = self._quotas.most is not None or not self._config.replacement
+        slots, probabilities = draw(
+            self._sampler,
+            num_items,
+            self._quota_at_once if has_quota else None,
+            self._priorities,
+            self._rng,
+        )
+        self._quotas.count(slots)
         sample = Sample(
             data=self._contents.take(slots),
             keys=self._slots.keys(slots),
             probabilities=probabilities,
             priorities=self._priorities.take(slots),
-            times_sampled=self._times_sampled.take(slots),
+            times_sampled=self._quotas.times(slots),
         )
         self.limiter.commit_samples(num_items)
-        self._num_draws_left -= num_items
-        most = self._config.max_times_sampled
-        if most is not None:
-            self._remove(np.unique(slots[sample.times_sampled == most]))
+        if self._quotas.most is not None:
+            self._remove(np.unique(slots[sample.times_sampled == self._quotas.most]))
         return sample
 
     def update_priorities(self, keys: Array, priorities: Array) -> int:
@@ -247,9 +253,8 @@ class Table:
     def take_back(self, keys: Array) -> None:
         """The items `[n]` of a sample count as not sampled."""
         slots, is_held = self._slots.find(keys)
-        np.subtract.at(self._times_sampled, slots[is_held], 1)
+        self._quotas.count(slots[is_held], by=-1)
         self.limiter.commit_samples(-len(keys))
-        self._num_draws_left += int(is_held.sum())
 
     def info(self, num_ahead: int = 0) -> TableInfo:
         """What the table holds and has done; how much of it ahead, its caller knows."""
@@ -278,19 +283,14 @@ class Table:
         slots = self._slots.held()
         for name, array in (
             ("priorities", self._priorities[slots]),
-            ("times_sampled", self._times_sampled[slots]),
+            ("times_sampled", self._quotas.times(slots)),
             ("sampler", places_in_order(self._sampler, slots)),
             ("remover", places_in_order(self._remover, slots)),
         ):
             np.save(array_path(folder, self._name, name), array)
-        limiter = self.limiter
         facts = {
             "next_key": self._slots.next_key(),
-            "counters": [
-                limiter.num_inserted,
-                limiter.num_sampled,
-                limiter.num_deleted,
-            ],
+            "counters": self.limiter.counters(),
             "max_priority": self._max_priority,
             "random": self._rng.bit_generator.state,
             "limits": limits_to_json(self._config),
@@ -313,7 +313,7 @@ class Table:
         slots = self._slots.take(len(kept))
         self._contents.load(slots, kept, folder, ids)
         self._priorities[slots] = priorities[kept]
-        self._times_sampled[slots] = times_sampled[kept]
+        self._quotas.begin(slots, times_sampled[kept])
         slot_of = np.full(len(priorities), -1)
         slot_of[kept] = slots
         for selector, order in ((self._sampler, sampler), (self._remover, remover)):
@@ -323,8 +323,6 @@ class Table:
         self.limiter.restore(*facts["counters"])
         self.limiter.commit_deletes(len(priorities) - len(kept))
         self._max_priority = facts["max_priority"]
-        if self._has_quota:
-            self._num_draws_left = int(self._quota(slots).sum())
 
     # --- Inside ----------------------------------------------------------------------
 
@@ -332,14 +330,12 @@ class Table:
         """Everything that a reset forgets, but the limiter's counters and keys."""
         self._sampler = make_selector(self._config.sampler, self._num_slots)
         self._remover = make_selector(self._config.remover, self._num_slots)
-        self._is_ordered = isinstance(self._sampler, OrderedSelector)
-        self._has_quota = self._config.max_times_sampled is not None
-        self._max_priority, self._num_draws_left = 1.0, 0
+        self._max_priority = 1.0
 
     def _num_index_bytes(self) -> int:
-        parts = (self._slots, self._sampler, self._remover)
+        parts = (self._slots, self._quotas, self._sampler, self._remover)
         slot_bytes = sum(getattr(part, "slot_bytes", 0) for part in parts)
-        slot_bytes += self._priorities.itemsize + self._times_sampled.itemsize
+        slot_bytes += self._priorities.itemsize
         return self.limiter.size * slot_bytes + self._contents.num_index_bytes()
 
     def _num_at_once(self) -> int:
@@ -352,8 +348,7 @@ class Table:
 
     def _store(self, items: Prepared) -> Array:
         """Stores admitted items and evicts as many as are then too many."""
-        num_items = items.num_items
-        priorities = items.priorities
+        num_items, priorities = items.num_items, items.priorities
         if priorities is None:
             priorities = np.full(num_items, self._max_priority)
         num_too_many = self.limiter.size + num_items - self._config.max_size
@@ -363,11 +358,11 @@ class Table:
         slots = self._slots.take(num_items)
         keys = self._slots.keys(slots)
         self._contents.put(slots, items.leaves)
-        self._priorities[slots], self._times_sampled[slots] = priorities, 0
+        self._priorities[slots] = priorities
+        self._quotas.begin(slots)
         self._sampler.insert(slots, priorities)
         self._remover.insert(slots, priorities)
         self.limiter.commit_inserts(num_items)
-        self._num_draws_left += num_items * (self._config.max_times_sampled or 0)
         if not self._is_fifo and num_too_many > 0:
             self._remove(self._remover.sample(num_too_many, self._rng)[0])
         most = self._config.max_bytes
@@ -381,10 +376,9 @@ class Table:
         self._sampler.delete(slots)
         self._remover.delete(slots)
         self._contents.drop(slots)
+        self._quotas.end(slots)
         self._slots.give_back(slots)
         self.limiter.commit_deletes(len(slots))
-        if self._has_quota:
-            self._num_draws_left -= int(self._quota(slots).sum())
 
     def _update(self, slots: Array, priorities: Array) -> None:
         # Of a slot that is given twice, the last priority stays and is given twice.
@@ -394,25 +388,10 @@ class Table:
         self._remover.update(slots, priorities)
         self._see_priorities(priorities)
 
-    def _draw(self, num_items: int) -> tuple[Array, Array]:
-        if not self._has_quota and self._config.replacement:
-            return self._sampler.sample(num_items, self._rng)
-        if self._is_ordered:
-            assert isinstance(self._sampler, OrderedSelector)
-            return draw_in_order(self._sampler, num_items, self._quota_at_once)
-        return draw_by_chance(
-            self._sampler, num_items, self._quota_at_once, self._priorities, self._rng
-        )
-
-    def _quota(self, slots: Array) -> Array:
-        """How often each may still be sampled."""
-        assert self._config.max_times_sampled is not None
-        return self._config.max_times_sampled - self._times_sampled.take(slots)
-
     def _quota_at_once(self, slots: Array) -> Array:
         """How often each may be in one sample."""
         if self._config.replacement:
-            return self._quota(slots)
+            return self._quotas.left(slots)
         return np.ones(len(slots), np.int64)
 
     def _see_priorities(self, priorities: Array) -> None:

@@ -36,7 +36,7 @@ def contents(replay, table="table"):
     rows = zip(
         inner._contents.take(slots)["reward"].tolist(),
         inner._priorities[slots].tolist(),
-        inner._times_sampled[slots].tolist(),
+        inner._quotas.times(slots).tolist(),
         strict=True,
     )
     return sorted(rows)
@@ -248,4 +248,4 @@ def test_what_was_drawn_ahead_of_need_counts_as_before(make_replay, restored, tm
     assert again._tables["table"].blocks_sample(17) == (
         replay._tables["table"].blocks_sample(17)
     )
-    assert again._tables["table"]._num_draws_left == 6 * 3 - 2
+    assert again._tables["table"]._quotas.num_left() == 6 * 3 - 2

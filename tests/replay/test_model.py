@@ -195,6 +195,7 @@ class Machine:
             num_deleted=model.num_deleted,
             samples_per_insert=model.num_sampled / max(1, model.num_inserted),
             num_bytes=model.num_bytes(),
+            num_index_bytes=table.info().num_index_bytes,  # not of the model
         )
         for n in range(1, 20):
             assert (table.limiter.blocks_insert(n) is None) == model.can_insert(n), n
@@ -210,7 +211,7 @@ def contents(table):
             zip(
                 table._contents.take(slots)["number"].tolist(),
                 table._priorities[slots].tolist(),
-                table._times_sampled[slots].tolist(),
+                table._quotas.times(slots).tolist(),
                 strict=True,
             ),
             strict=True,

@@ -1,0 +1,57 @@
+"""How often items were sampled, and how often they still may be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from acmelike.replay.reserve import reserve
+from acmelike.types import Array
+
+
+class Quotas:
+    """Counts the samples of every slot's item.
+
+    Args:
+      num_slots: how many slots there are.
+      most: how often an item may be sampled, or None.
+
+    Attributes:
+      most: the same.
+      slot_bytes: what a slot takes in here.
+    """
+
+    def __init__(self, num_slots: int, most: int | None):
+        self.most = most
+        self._times = reserve((num_slots,), np.int32)
+        self.slot_bytes = self._times.itemsize
+        self._num_left = 0
+
+    def begin(self, slots: Array, times: Array | int = 0) -> None:
+        """Slots get items that were sampled so often."""
+        self._times[slots] = times
+        if self.most is not None:
+            self._num_left += int(self.left(slots).sum())
+
+    def end(self, slots: Array) -> None:
+        """The items of slots are gone."""
+        if self.most is not None:
+            self._num_left -= int(self.left(slots).sum())
+
+    def count(self, slots: Array, by: int = 1) -> None:
+        """Slots `[n]` were sampled once more, each as often as it is in there."""
+        np.add.at(self._times, slots, by)
+        self._num_left -= by * len(slots)
+
+    def times(self, slots: Array) -> Array:
+        """How often the items of slots `[n]` were sampled, `[n]` int32."""
+        times: Array = self._times.take(slots)
+        return times
+
+    def left(self, slots: Array) -> Array:
+        """How often each may still be sampled, `[n]`; there is a most."""
+        assert self.most is not None
+        return self.most - self.times(slots)
+
+    def num_left(self) -> int:
+        """How many samples all items together still allow; there is a most."""
+        return self._num_left
