@@ -39,7 +39,7 @@ test: $(STAMP) ## Run the tests, but the slow and the learning ones
 	@$(BIN)/python -m pytest -q $(ARGS)
 
 test-slow: $(STAMP) ## Run the slow tests, in some minutes
-	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
 
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 $(ARGS)
