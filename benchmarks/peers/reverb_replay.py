@@ -117,7 +117,7 @@ def _sampled(address: str, table: str, batch: int, seconds: float) -> dict[str, 
             next(iterator)
             return batch
 
-        rates[f"dataset, {num_workers} workers"] = load.per_second(take, seconds)
+        rates[f"dataset, workers: {num_workers}"] = load.per_second(take, seconds)
     return rates
 
 
