@@ -8,8 +8,8 @@ from acmelike.replay.selectors.uniform import UniformSelector
 from acmelike.replay.sum_tree import SumTree
 from acmelike.types import Array
 
-# Weights are cut here, so that no sum of them overflows.
-_MAX_WEIGHT = 1e200
+# The logarithm of the largest weight, at which they are cut: no sum of them overflows.
+_LOG_MAX_WEIGHT = 200.0
 
 
 class PrioritizedSelector:
@@ -24,6 +24,8 @@ class PrioritizedSelector:
 
     def __init__(self, max_size: int, exponent: float):
         self._exponent = exponent
+        # The priority whose weight is the largest.
+        self._most = 10 ** min(_LOG_MAX_WEIGHT / exponent, 308.0) if exponent else 1.0
         self._tree = SumTree(max_size)
         self._uniform = UniformSelector(max_size)
         self.slot_bytes = self._tree.weight_bytes + self._uniform.slot_bytes
@@ -51,6 +53,7 @@ class PrioritizedSelector:
         return slots, self._tree.get(slots) / total
 
     def _weights(self, priorities: Array) -> Array:
-        with np.errstate(over="ignore"):
-            weights = np.minimum(priorities**self._exponent, _MAX_WEIGHT)
-        return np.where(priorities > 0, weights, 0.0)
+        if self._exponent == 0:
+            return (priorities > 0).astype(np.float64)
+        weights: Array = np.minimum(priorities, self._most) ** self._exponent
+        return weights
