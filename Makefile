@@ -10,7 +10,8 @@ ARGS ?=
 PROGRAM ?= programs.dqn
 ENVIRONMENT ?= CartPole-v1
 LAUNCH ?= processes
-STOP_AT_RETURN ?= 475
+# Above the 475 that it is to end with: the last evaluation is of fresh episodes.
+STOP_AT_RETURN ?= 490
 OUT ?= runs/$(shell date +%Y%m%d-%H%M%S)
 
 BIN := $(VENV)/bin

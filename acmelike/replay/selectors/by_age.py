@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from acmelike.replay.selectors.base import index_dtype
@@ -20,6 +22,8 @@ class _ByAge:
     Attributes:
       slot_bytes: what a slot takes in here.
     """
+
+    _takes_youngest: ClassVar[bool]
 
     def __init__(self, max_size: int):
         dtype = index_dtype(max_size)
@@ -56,7 +60,7 @@ class _ByAge:
 
     def first(self, num_items: int) -> Array:
         """See `OrderedSelector.first`."""
-        raise NotImplementedError
+        return self._slots(num_items, youngest_first=self._takes_youngest)
 
     def insertion_order(self) -> Array:
         """See `OrderedSelector.insertion_order`."""
@@ -92,14 +96,10 @@ class _ByAge:
 class FifoSelector(_ByAge):
     """Takes the oldest."""
 
-    def first(self, num_items: int) -> Array:
-        """See `OrderedSelector.first`."""
-        return self._slots(num_items, youngest_first=False)
+    _takes_youngest = False
 
 
 class LifoSelector(_ByAge):
     """Takes the youngest."""
 
-    def first(self, num_items: int) -> Array:
-        """See `OrderedSelector.first`."""
-        return self._slots(num_items, youngest_first=True)
+    _takes_youngest = True
