@@ -6,8 +6,9 @@ launchers; topologies turn a builder into a program.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +21,21 @@ JaxArray: TypeAlias = Any
 PRNGKey: TypeAlias = Any
 # Of JAX or of NumPy.
 AnyArray: TypeAlias = Any
+
+
+class Acted(NamedTuple):
+    """What a policy makes of an observation of each of K environments.
+
+    Attributes:
+      action: `[K, ...]`.
+      state: of the policy, `[K, ...]` arrays, for the next observation.
+      extras: by name, `[K, ...]` what the adder is told beside the action, such as the
+        state before it, its log-probability, or what a first priority is made of.
+    """
+
+    action: AnyArray
+    state: Nested
+    extras: Mapping[str, AnyArray] = {}
 
 
 class Policy(Protocol):
@@ -36,7 +52,10 @@ class Policy(Protocol):
     def needs_jax(self) -> bool: ...
 
     def init(self, num_envs: int) -> Nested:
-        """The policy's state before the first observation; `[K, ...]` arrays."""
+        """The policy's state before the first observation; `[K, ...]` arrays.
+
+        Every environment has it again when its next episode begins.
+        """
 
     def noise(self, random: np.random.Generator, num_envs: int) -> Nested:
         """All that is random about one time step of K environments, drawn by NumPy.
@@ -46,7 +65,7 @@ class Policy(Protocol):
 
     def act(
         self, parameters: Nested, state: Nested, observation: AnyArray, noise: Nested
-    ) -> tuple[AnyArray, Nested]:
+    ) -> Acted:
         """Chooses actions.
 
         Args:
@@ -54,9 +73,6 @@ class Policy(Protocol):
           state: what the last call returned.
           observation: `[K, ...]`.
           noise: what `noise` drew for this step.
-
-        Returns:
-          Actions `[K, ...]` and the next state.
         """
 
 
@@ -106,6 +122,19 @@ class ActorPlace:
     index: int
     num_actors: int
     num_envs: int
+
+
+@runtime_checkable
+class OnPolicy(Protocol):
+    """What a builder says besides, if each of its items is used once.
+
+    Attributes:
+      unroll_length: the steps after which the adder completes an item of every
+        environment.
+    """
+
+    @property
+    def unroll_length(self) -> int: ...
 
 
 class Builder(Protocol):

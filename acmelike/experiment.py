@@ -9,13 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from acmelike.cli import INTERRUPTED, complain, one_line, parse, run_process
 from acmelike.errors import ConfigError, RpcClosed
+from acmelike.experiment_config import ExperimentConfig
 from acmelike.run_folder import (
     RunFolder,
     create_run_folder,
@@ -35,71 +36,12 @@ if TYPE_CHECKING:
 
     from acmelike.agent import Builder
     from acmelike.launchers import Run
-    from acmelike.topologies import ActorLearner
+    from acmelike.topologies import System
 
 logger = logging.getLogger("acmelike")
 PROGRESS_SECONDS = 2.0
 QUIET_SECONDS = 30.0
 GRACE_SECONDS = 3.0  # For nodes to end in: less than a Ctrl-C may take in all.
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentConfig:
-    """What every experiment can be told.
-
-    Attributes:
-      environment: "Catch", the id of a gymnasium environment, or "module:id" for one
-        that the module registers.
-      launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
-        interpreter for each node).
-      num_actors: how many actor nodes.
-      num_envs_per_actor: how many environments each actor steps as one vector.
-      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
-        replay node, which needs `make reverb-env`.
-      seed: the seed of everything random in the run; at least 0.
-      max_env_steps: the budget in environment steps, over all actors.
-      stop_at_return: end as soon as two evaluations in a row reach this mean return;
-        None to use up the budget.
-      evaluate_every: environment steps between two evaluations.
-      num_eval_episodes: episodes in an evaluation.
-      out: the folder that the run is recorded in; None for a new one in runs/, named
-        after the program and the time.
-      live: show a live table where stdout is a terminal, instead of a line every few
-        seconds.
-      draw: draw the program into this file and start nothing: a picture (.svg), or
-        Mermaid text (.mmd, .md).
-    """
-
-    environment: str = "CartPole-v1"
-    launch: str = "threads"
-    num_actors: int = 2
-    num_envs_per_actor: int = 4
-    replay_engine: Literal["own", "reverb"] = "own"
-    seed: int = 0
-    max_env_steps: int = 100_000
-    stop_at_return: float | None = None
-    evaluate_every: int = 1_000
-    num_eval_episodes: int = 20
-    out: str | None = None
-    live: bool = True
-    draw: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in (
-            "num_actors",
-            "num_envs_per_actor",
-            "max_env_steps",
-            "evaluate_every",
-            "num_eval_episodes",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0: {self.seed}")
-        if not math.isfinite(self.stop_at_return or 0.0):
-            raise ConfigError(f"stop_at_return must be finite: {self.stop_at_return}")
-        if self.draw is not None and not self.draw.endswith((".svg", ".mmd", ".md")):
-            raise ConfigError(f"draw must end in .svg, .mmd or .md: {self.draw}")
 
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -160,17 +102,15 @@ def main(
     return _Experiment(config, folder, make_builder, name).run()
 
 
-def _make_system(
-    config: Any, make_builder: Callable[..., Any], metrics: str
-) -> ActorLearner:
+def _make_system(config: Any, make_builder: Callable[..., Any], metrics: str) -> System:
     from acmelike.environments import make_environment_factory
 
     environment_factory = make_environment_factory(config.environment)
     builder = make_builder(config)
     from acmelike.coordinator import Goal
-    from acmelike.topologies import Layout, make_actor_learner
+    from acmelike.topologies import TOPOLOGIES, Layout
 
-    return make_actor_learner(
+    return TOPOLOGIES[config.topology](
         builder,
         environment_factory,
         Layout(
@@ -277,7 +217,7 @@ class _Experiment:
             f"see {folder.path}"
         )
 
-    def _watch(self, run: Run, system: ActorLearner) -> str:
+    def _watch(self, run: Run, system: System) -> str:
         """Shows how it goes until the run ends; returns why it did."""
         from acmelike.telemetry.live_table import find_terminal
 
@@ -286,7 +226,7 @@ class _Experiment:
             return self._watch_in_lines(run, system)
         return self._watch_live(run, system, console)
 
-    def _watch_live(self, run: Run, system: ActorLearner, console: Console) -> str:
+    def _watch_live(self, run: Run, system: System, console: Console) -> str:
         from acmelike.telemetry.live_table import watch_live
         from acmelike.telemetry.live_view import Facts
         from acmelike.telemetry.snapshot import Probe
@@ -305,7 +245,7 @@ class _Experiment:
         probe = Probe(run, system.replay, label, self._folder.metrics)
         return watch_live(run, probe, facts, console)
 
-    def _watch_in_lines(self, run: Run, system: ActorLearner) -> str:
+    def _watch_in_lines(self, run: Run, system: System) -> str:
         """Prints a line every few seconds; fewer while nothing moves."""
         from acmelike.telemetry.progress_line import ProgressLine
         from acmelike.telemetry.snapshot import has_started

@@ -63,9 +63,9 @@ class ActorAlone:
 
     def step(self) -> None:
         """Acts once in every environment."""
-        action = self._inference.act(self._now.observation)
+        action, extras = self._inference.act(self._now)
         self._now = self._environment.step(action)
-        self._adder.add(action, 0, self._now)
+        self._adder.add(action, 0, self._now, extras)
         self._num_env_steps += self._now.num_env_steps()
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from acmelike import Run, launch
 from acmelike.actors.inference import Inference
 from acmelike.coordinator import Goal
 from acmelike.environments import make_environment_factory
-from acmelike.topologies import ActorLearner, Layout, make_actor_learner
+from acmelike.topologies import Layout, System, make_actor_learner
 from agents.dqn.builder import DQNBuilder
 from agents.dqn.config import DQNConfig
 from benchmarks.alone import actors_alone, learner_alone, spec_of
@@ -135,7 +135,7 @@ def learning(*, seed: int, env_steps: int, every: int) -> dict[str, Any]:
 
 def _make(
     builder: DQNBuilder, layout: Layout, seed: int
-) -> tuple[ActorLearner, tempfile.TemporaryDirectory[str]]:
+) -> tuple[System, tempfile.TemporaryDirectory[str]]:
     """The program, without an end and without evaluations; and where it records."""
     scratch = tempfile.TemporaryDirectory()
     system = make_actor_learner(
@@ -149,7 +149,7 @@ def _make(
     return system, scratch
 
 
-def _read(run: Run, system: ActorLearner, env_steps: int) -> dict[str, Any]:
+def _read(run: Run, system: System, env_steps: int) -> dict[str, Any]:
     """Clock and counts at the end of the first burst of updates past `env_steps`."""
     replay, learner = run.client(system.replay), run.client(system.learner)
     replay.past_env_steps(env_steps)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.experiment import ExperimentConfig, run_program
+from acmelike.experiment import run_program
+from acmelike.experiment_config import ExperimentConfig
 from agents.dqn.config import DQNConfig
 
 if TYPE_CHECKING:

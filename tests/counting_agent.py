@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
-from acmelike.adders import NStepAdder
-from acmelike.agent import UpdateOutputs
+from acmelike.adders import NStepAdder, UnrollAdder, unroll_signature
+from acmelike.agent import Acted, UpdateOutputs
 from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
 from acmelike.types import Transition, transition_signature
 
@@ -34,7 +34,7 @@ class CountingPolicy:
 
     def act(self, parameters, state, observation, noise):
         action = parameters["count"] % self.num_actions
-        return np.full(len(observation), action, np.int32), state
+        return Acted(np.full(len(observation), action, np.int32), state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,42 @@ class CountingBuilder:
         return CountingCore(
             num_updates=self.num_updates_per_batch, prioritized=self.prioritized
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LagCore:
+    """Counts its updates; its loss is how old the oldest of its data is, in updates."""
+
+    num_updates: int
+
+    def init(self, key):
+        return {"count": jnp.zeros((), jnp.int32)}
+
+    def update(self, state, data, probabilities):
+        lag = state["count"] - jnp.min(data.version)
+        state = {"count": state["count"] + self.num_updates}
+        return state, UpdateOutputs(loss=lag.astype(jnp.float32), priorities=None)
+
+    def parameters(self, state):
+        return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class LagBuilder(CountingBuilder):
+    """The counting agent on unrolls, each used once; its losses are lags."""
+
+    unroll_length: int = 3
+    queue_size: int = 8
+
+    def make_table(self, spec):
+        signature = unroll_signature(spec, self.unroll_length)
+        return TableConfig.queue("unrolls", signature, self.queue_size)
+
+    def make_adder(self, num_envs):
+        return UnrollAdder(num_envs=num_envs, length=self.unroll_length)
+
+    def make_learner_core(self, spec):
+        return LagCore(num_updates=self.num_updates_per_batch)
 
 
 class Clock(dm_env.Environment):

@@ -10,7 +10,8 @@ import pytest
 
 from acmelike import experiment
 from acmelike.cli import restore
-from acmelike.experiment import ExperimentConfig, main
+from acmelike.experiment import main
+from acmelike.experiment_config import ExperimentConfig
 from acmelike.run_folder import read_json_lines
 from programs.dqn import Config, make_builder
 

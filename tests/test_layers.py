@@ -17,7 +17,15 @@ CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder"}
 DATA = CORE | {"environments", "replay", "adders"}
 ACTING = DATA | {"networks", "agent", "learners", "coordinator", "actors"}
 NETWORK = CORE | {"graph", "rpc", "launchers"}
-EVERYTHING = ACTING | NETWORK | {"topologies", "telemetry", "experiment", "cli"}
+EVERYTHING = (
+    ACTING
+    | NETWORK
+    | {"topologies", "telemetry", "cli"}
+    | {
+        "experiment",
+        "experiment_config",
+    }
+)
 
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
@@ -39,11 +47,12 @@ LAYERS: dict[str, set[str]] = {
     "agent": DATA,
     "learners": DATA | {"agent"},
     "coordinator": DATA | {"learners"},
-    "actors": DATA | {"agent", "learners", "coordinator"},
+    "actors": DATA | {"networks", "agent", "learners", "coordinator"},
     # The two together.
     "topologies": ACTING | {"graph"},
     "telemetry": CORE | {"launchers", "coordinator", "replay"},
     "cli": CORE,
+    "experiment_config": {"errors"},
     "experiment": EVERYTHING,
     # `acmelike/__init__.py` names things of every layer and imports them when asked.
     "acmelike": EVERYTHING,

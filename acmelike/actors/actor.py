@@ -15,7 +15,9 @@ class Actor:
     """A worker; each step is one step of its K environments.
 
     It takes new parameters as soon as the learner has them and never waits for them,
-    except for the first; it waits when replay does not admit what it wrote.
+    except for the first; or in lock-step, where it takes so many steps with each
+    version and then waits for the next. It waits when replay does not admit what it
+    wrote.
 
     Args:
       builder: of the agent.
@@ -25,6 +27,8 @@ class Actor:
       replay: where its items go.
       table: the table's name.
       learner: where its parameters come from.
+      steps_per_version: in lock-step, how many steps it takes with each version; None
+        for no lock-step.
       seed: of its environments and its exploration.
     """
 
@@ -38,6 +42,7 @@ class Actor:
         replay: Replay,
         table: str,
         learner: Learner,
+        steps_per_version: int | None = None,
         seed: int,
     ):
         num_envs = place.num_envs
@@ -51,6 +56,7 @@ class Actor:
         self._adder = builder.make_adder(num_envs)
         self._writer, self._table = Writer(replay), table
         self._version = -1
+        self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None
         self._now: VectorStep | None = None
 
@@ -60,12 +66,14 @@ class Actor:
         if self._now is None:
             self._now = self._environment.reset()
             self._adder.start(self._now)
-        action = self._inference.act(self._now.observation)
+        action, extras = self._inference.act(self._now)
         step = self._environment.step(action)
-        added = self._adder.add(action, self._version, step)
+        added = self._adder.add(action, self._version, step, extras)
         self._now = step
+        self._num_steps += 1
+        items = Items(self._table, added.items, added.priorities)
         self._writer.write(
-            [] if added.items is None else [Items(self._table, added.items)],
+            [] if added.items is None else [items],
             steps=added.steps,
             keep_from=added.keep_from,
             num_env_steps=step.num_env_steps(),
@@ -76,9 +84,11 @@ class Actor:
         self._environment.close()
 
     def _refresh_parameters(self) -> None:
+        if self._steps_per_version and self._num_steps % self._steps_per_version:
+            return
         if self._newer is None:
             self._newer = future(self._learner.next_parameters)(self._version)
-        if self._version < 0 or self._newer.done():
+        if self._version < 0 or self._steps_per_version or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)
             self._newer = None

@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 
-from acmelike.agent import Policy
+from acmelike.agent import Acted, Policy
+from acmelike.networks import restart
 from acmelike.types import Nested
 
 
-def compile_policy(policy: Policy) -> Callable[..., tuple[Any, Nested]]:
-    """`policy.act` as a compiled function; policies that are equal share one."""
+def compile_policy(policy: Policy) -> Callable[..., Acted]:
+    """`Inference`'s evaluation of a policy, compiled; equal policies share one."""
     return partial(_act, policy)
 
 
@@ -23,5 +24,12 @@ def to_device(parameters: Nested) -> Nested:
 
 
 @partial(jax.jit, static_argnums=0)
-def _act(policy: Policy, *args: Any) -> tuple[Any, Nested]:
-    return policy.act(*args)
+def _act(
+    policy: Policy,
+    parameters: Nested,
+    state: Nested,
+    initial: Nested,
+    begins: Any,
+    *inputs: Any,
+) -> Acted:
+    return policy.act(parameters, restart(state, initial, begins), *inputs)

@@ -58,7 +58,8 @@ class Evaluator:
         returns = np.zeros(step.reward.shape)
         playing = np.ones(step.reward.shape, bool)
         while playing.any():
-            step = self._environment.step(self._inference.act(step.observation))
+            action, _ = self._inference.act(step)
+            step = self._environment.step(action)
             # An environment that has ended goes on with an episode that nobody counts.
             returns += np.where(playing, step.reward, 0.0)
             playing &= ~step.last()

@@ -1,14 +1,19 @@
 """Adders: what turns an actor's time steps into the items of replay."""
 
 from acmelike.adders.added import Added, Adder
-from acmelike.adders.n_step import NStepAdder
+from acmelike.adders.n_step import InitialPriority, NStepAdder
 from acmelike.adders.sequence import Sequence, SequenceAdder, sequence_signature
+from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
 
 __all__ = [
     "Added",
     "Adder",
+    "InitialPriority",
     "NStepAdder",
     "Sequence",
     "SequenceAdder",
+    "Unroll",
+    "UnrollAdder",
     "sequence_signature",
+    "unroll_signature",
 ]

@@ -18,11 +18,13 @@ class Added(NamedTuple):
         it, or None if it completes none.
       steps: by shared column, the rows that items refer to, `[m, ...]`.
       keep_from: by shared column, the first step that later items may refer to.
+      priorities: `[n]`, those of the items, or None for the largest so far.
     """
 
     items: Nested | None = None
     steps: Mapping[str, Array] = {}
     keep_from: Mapping[str, int] = {}
+    priorities: Array | None = None
 
 
 class Adder(Protocol):
@@ -31,11 +33,18 @@ class Adder(Protocol):
     def start(self, step: VectorStep) -> None:
         """Forgets everything and takes the step that the next action answers."""
 
-    def add(self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep) -> Added:
+    def add(
+        self,
+        a_tm1: ArrayLike,
+        version_tm1: int,
+        step_t: VectorStep,
+        extras_tm1: Mapping[str, Array] = {},
+    ) -> Added:
         """Adds what followed an action.
 
         Args:
           a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
           version_tm1: the version of the parameters that chose them.
           step_t: what the environments returned. Its arrays are not written to again.
+          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
         """

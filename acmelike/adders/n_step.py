@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from acmelike.adders.added import Added
 from acmelike.errors import ConfigError
 from acmelike.types import Array, Transition, VectorStep
+
+# (transitions [M, ...], what the policy said at their o_tm1, what it said at their o_t)
+# -> their priorities [M].
+InitialPriority: TypeAlias = Callable[
+    [Transition, Mapping[str, Array], Mapping[str, Array]], Array
+]
 
 
 class NStepAdder:
@@ -25,9 +34,27 @@ class NStepAdder:
     Every step that has n steps of its episode behind it completes one transition with
     m = n. The last step of an episode, terminated or truncated, also completes those
     that are shorter, down to m = 1; an episode shorter than n has only these.
+
+    Args:
+      num_envs: K.
+      n: steps of a transition.
+      discount: of the agent, for one step.
+      initial_priority: what transitions get as their first priorities. They are then
+        handed out one step later, as the policy has to be asked about `o_t` first.
+        None for none.
+
+    Raises:
+      ConfigError: a number is out of its range.
     """
 
-    def __init__(self, *, num_envs: int, n: int, discount: float) -> None:
+    def __init__(
+        self,
+        *,
+        num_envs: int,
+        n: int,
+        discount: float,
+        initial_priority: InitialPriority | None = None,
+    ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
         if n < 1:
@@ -35,6 +62,9 @@ class NStepAdder:
         if not 0 <= discount <= 1:
             raise ConfigError(f"discount must be from 0 to 1, not {discount}")
         self._num_envs, self._n, self._discount = num_envs, n, discount
+        self._initial_priority = initial_priority
+        self._completed: _Completed | None = None
+        self._extras: dict[str, Array] = {}
         # A ring of the last n steps: row s holds where the step began and what was
         # earned since. All environments write to one row, so row r of `_ages` lists the
         # rows from the oldest to r.
@@ -63,22 +93,30 @@ class NStepAdder:
         """
         self._check_length(step.step_type, "a step")
         self._is_live[:] = False
+        self._completed = None
         self._o_t = step.observation
         self._o_tm1 = _ring_of(self._n, step.observation)
         self._a_tm1 = None
 
-    def add(self, a_tm1: ArrayLike, version_tm1: int, step_t: VectorStep) -> Added:
+    def add(
+        self,
+        a_tm1: ArrayLike,
+        version_tm1: int,
+        step_t: VectorStep,
+        extras_tm1: Mapping[str, Array] = {},
+    ) -> Added:
         """Adds one step and makes the transitions that it completes.
 
         Args:
           a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
           version_tm1: the version of the parameters that chose them.
           step_t: what the environments returned. Its arrays are not written to again.
+          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
 
         Returns:
           Its items are a `Transition` of new arrays `[M, ...]`, by environment and then
           from the oldest start, or None where M would be zero. A FIRST step completes
-          none.
+          none. With `initial_priority`, those that the step before completed.
 
         Raises:
           RuntimeError: there was no `start`.
@@ -92,6 +130,26 @@ class NStepAdder:
         if self._a_tm1 is None:
             self._a_tm1 = _ring_of(self._n, actions)
 
+        if self._initial_priority is None:
+            completed = self._advance(actions, version_tm1, step_t)
+            return Added() if completed is None else Added(completed.items)
+        if not self._extras:
+            self._extras = {k: _ring_of(self._n, x) for k, x in extras_tm1.items()}
+        for name, values in extras_tm1.items():
+            self._extras[name][(self._row + 1) % self._n] = values
+        before = self._completed
+        self._completed = self._advance(actions, version_tm1, step_t)
+        if before is None:
+            return Added()
+        extras_t = {name: values[before.envs] for name, values in extras_tm1.items()}
+        priorities = self._initial_priority(before.items, before.extras_tm1, extras_t)
+        return Added(before.items, priorities=priorities)
+
+    def _advance(
+        self, actions: Array, version_tm1: int, step_t: VectorStep
+    ) -> _Completed | None:
+        """Takes a step in; the transitions that it completes."""
+        assert self._o_tm1 is not None and self._a_tm1 is not None
         row = self._row = (self._row + 1) % self._n
         self._o_tm1[row], self._a_tm1[row] = self._o_t, actions
         self._version[row], self._reward[row], self._product[row] = version_tm1, 0, 1
@@ -108,7 +166,7 @@ class NStepAdder:
         is_complete[0] = is_live[0]
         envs, oldest_first = is_complete.T.nonzero()
         if not envs.size:
-            return Added()
+            return None
         index = ages[oldest_first], envs
         items = Transition(
             o_tm1=self._o_tm1[index],
@@ -118,7 +176,8 @@ class NStepAdder:
             o_t=step_t.observation[envs],
             version=self._version[index],
         )
-        return Added(items)
+        extras = {name: ring[index] for name, ring in self._extras.items()}
+        return _Completed(items, envs, extras)
 
     def _check_length(self, array: Array, what: str) -> None:
         if array.shape[:1] != (self._num_envs,):
@@ -126,6 +185,20 @@ class NStepAdder:
                 f"{what} of {self._num_envs} environments cannot have the shape "
                 f"{array.shape}"
             )
+
+
+class _Completed(NamedTuple):
+    """Transitions that a step completes.
+
+    Attributes:
+      items: `[M, ...]`.
+      envs: `[M]`, which environment each is of.
+      extras_tm1: by name, `[M, ...]` what the policy said at `o_tm1`.
+    """
+
+    items: Transition
+    envs: Array
+    extras_tm1: Mapping[str, Array]
 
 
 def _ring_of(n: int, array: Array) -> Array:

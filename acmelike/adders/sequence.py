@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from dm_env import specs
@@ -33,7 +33,8 @@ class Sequence(NamedTuple):
       mask: `[T]` float32, one where an action was taken, zero at the last observation
         of an episode and where a short sequence is filled with zeros.
       version: `[T]` int64, the versions of the parameters that chose the actions.
-      extras: by name, `[T, ...]` what the policy said besides the actions.
+      extras: by name, `[T, ...]` what the policy said besides the actions, or without
+        an axis of time what it said at the first step.
     """
 
     o_t: Nested
@@ -47,7 +48,10 @@ class Sequence(NamedTuple):
 
 
 def sequence_signature(
-    spec: EnvironmentSpec, length: int, extras: Mapping[str, specs.Array] | None = None
+    spec: EnvironmentSpec,
+    length: int,
+    extras: Mapping[str, specs.Array] = {},
+    first_extras: Mapping[str, specs.Array] = {},
 ) -> Sequence:
     """The signature of a table of sequences.
 
@@ -56,9 +60,11 @@ def sequence_signature(
       length: T.
       extras: the specs of what policies say besides actions, without axes of time and
         environment.
+      first_extras: the specs of those of which a sequence has what belongs to its first
+        step, such as the state of a recurrent network.
     """
 
-    def rows(column: str, row: specs.Array) -> Rows:
+    def rows(column: str, row: specs.Array, length: int | None = length) -> Rows:
         return Rows(column=column, row=row, length=length)
 
     return Sequence(
@@ -70,7 +76,11 @@ def sequence_signature(
         mask=rows("mask", specs.Array((), np.float32)),
         version=rows("version", specs.Array((), np.int64)),
         extras={
-            name: rows(f"extras/{name}", row) for name, row in (extras or {}).items()
+            **{name: rows(f"extras/{name}", row) for name, row in extras.items()},
+            **{
+                name: rows(f"extras/{name}", row, None)
+                for name, row in first_extras.items()
+            },
         },
     )
 
@@ -89,13 +99,20 @@ class SequenceAdder:
         "pad": zeros follow them. "shift": the sequence begins earlier, and overlaps
         with the one before more than others do; an episode shorter than T is padded.
         "continue": the next episode follows them.
+      first_extras: the names of extras of which the first step's are kept.
 
     Raises:
       ConfigError: a number is below 1, or the period longer than a sequence.
     """
 
     def __init__(
-        self, *, num_envs: int, length: int, period: int, at_end: AtEnd = "pad"
+        self,
+        *,
+        num_envs: int,
+        length: int,
+        period: int,
+        at_end: AtEnd = "pad",
+        first_extras: Collection[str] = (),
     ) -> None:
         for name, value in (("num_envs", num_envs), ("period", period)):
             if value < 1:
@@ -107,7 +124,7 @@ class SequenceAdder:
         if at_end not in ("pad", "shift", "continue"):
             raise ConfigError(f"at_end must be pad, shift or continue, not {at_end}")
         self._num_envs, self._length, self._period = num_envs, length, period
-        self._at_end = at_end
+        self._at_end, self._first_extras = at_end, frozenset(first_extras)
         self._envs = np.arange(num_envs)
         self._now: VectorStep | None = None
         self._time = 0
@@ -128,7 +145,7 @@ class SequenceAdder:
         a_tm1: ArrayLike,
         version_tm1: int,
         step_t: VectorStep,
-        extras_tm1: Mapping[str, Array] | None = None,
+        extras_tm1: Mapping[str, Array] = {},
     ) -> Added:
         """Adds what followed an action; see `Adder.add`.
 
@@ -148,7 +165,7 @@ class SequenceAdder:
             raise RuntimeError("add was called before start")
         begins = step_t.first()
         steps = self._steps(self._now, np.asarray(a_tm1), version_tm1, step_t, begins)
-        for name, values in (extras_tm1 or {}).items():
+        for name, values in extras_tm1.items():
             steps[f"extras/{name}"] = values
         time, self._time, self._now = self._time, self._time + 1, step_t
 
@@ -201,11 +218,15 @@ class SequenceAdder:
         envs: Array,
         starts: Array,
         last: int,
-        extras: Mapping[str, Array] | None,
+        extras: Iterable[str],
     ) -> Sequence:
         times = starts[:, None] + np.arange(self._length)
         numbers = times * self._num_envs + envs[:, None]
         # One array for all fields: it is sent once.
         numbers = np.where(times <= last, numbers, PADDING)
-        fields = dict.fromkeys(Sequence._fields, numbers)
-        return Sequence(**{**fields, "extras": dict.fromkeys(extras or {}, numbers)})
+        fields: dict[str, Any] = dict.fromkeys(Sequence._fields, numbers)
+        fields["extras"] = {
+            name: numbers[:, 0] if name in self._first_extras else numbers
+            for name in extras
+        }
+        return Sequence(**fields)

@@ -11,7 +11,7 @@ from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import Future, future, updating, when
 from acmelike.errors import NonFinite
 from acmelike.replay import Batches, Replay, Sample
-from acmelike.types import EnvironmentSpec, Versioned
+from acmelike.types import Array, EnvironmentSpec, Versioned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class LearnerProgress:
       num_updates: made and published so far; the version of the parameters.
       loss: of the latest batch, or None before the first.
       staleness_mean: over all items used so far, the number of versions between the
-        parameters that an item was collected with and the update that used it.
+        parameters that an item was collected with, by its last step, and the update
+        that used it.
     """
 
     num_updates: int
@@ -131,7 +132,7 @@ class Learner:
             )
         # An item of update i of the batch is used by version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2
-        staleness = (used - sample.data.version).sum()
+        staleness = (used - _versions(sample)).sum()
         published = self._parameters(self._num_updates + self._updates_per_batch)
         with updating(self):
             self._num_updates, self._published = published.version, published
@@ -141,3 +142,12 @@ class Learner:
 
     def _parameters(self, version: int = 0) -> Versioned:
         return Versioned(version, self._to_host(self._core.parameters(self._state)))
+
+
+def _versions(sample: Sample) -> Array:
+    """Of each item `[N]` the version that it was collected with.
+
+    One of several steps has several, and may be filled up with zeros.
+    """
+    versions = np.asarray(sample.data.version)
+    return versions if versions.ndim == 1 else versions.max(axis=1)

@@ -1,9 +1,21 @@
 """Topologies: from the builder of an agent to a program."""
 
-from acmelike.topologies.actor_learner import (
-    ActorLearner,
-    Layout,
-    make_actor_learner,
-)
+from collections.abc import Mapping
 
-__all__ = ["ActorLearner", "Layout", "make_actor_learner"]
+from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
+from acmelike.topologies.system import Layout, System, Topology
+
+# By the names that a command line gives them.
+TOPOLOGIES: Mapping[str, Topology] = {
+    "actor_learner": make_actor_learner,
+    "synchronous": make_synchronous,
+}
+
+__all__ = [
+    "TOPOLOGIES",
+    "Layout",
+    "System",
+    "Topology",
+    "make_actor_learner",
+    "make_synchronous",
+]

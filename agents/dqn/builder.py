@@ -14,7 +14,7 @@ from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec, transition_signature
 from agents.dqn.config import DQNConfig
 from agents.dqn.networks import QNetwork
-from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+from agents.dqn.policy import EpsilonGreedy, epsilon_ladder, initial_priority
 
 if TYPE_CHECKING:
     from agents.dqn.learner import DQNCore
@@ -77,8 +77,12 @@ class DQNBuilder:
 
     def make_adder(self, num_envs: int) -> NStepAdder:
         """N-step transitions."""
+        config = self.config
         return NStepAdder(
-            num_envs=num_envs, n=self.config.n_step, discount=self.config.discount
+            num_envs=num_envs,
+            n=config.n_step,
+            discount=config.discount,
+            initial_priority=initial_priority if config.actor_priorities else None,
         )
 
     def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> EpsilonGreedy:
@@ -90,7 +94,11 @@ class DQNBuilder:
             num_envs=place.num_envs,
             num_total=place.num_actors * place.num_envs,
         )
-        return EpsilonGreedy(network=self._network(spec), epsilons=epsilons)
+        return EpsilonGreedy(
+            network=self._network(spec),
+            epsilons=epsilons,
+            tells_values=self.config.actor_priorities,
+        )
 
     def make_greedy_policy(self, spec: EnvironmentSpec) -> EpsilonGreedy:
         """Greedy: an epsilon of zero."""

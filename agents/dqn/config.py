@@ -20,6 +20,8 @@ class DQNConfig:
       discount: of the agent, for one step.
       prioritized: sample by TD error with importance weights (Schaul 2015), else
         uniformly.
+      actor_priorities: actors give new transitions their TD error as priority (Horgan
+        2018); else they get the largest so far. Needs prioritized.
       priority_exponent: 0 samples uniformly, 1 in proportion to the TD error.
       importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully.
       learning_rate: of Adam, at the start.
@@ -47,6 +49,7 @@ class DQNConfig:
     n_step: int = 1
     discount: float = 0.99
     prioritized: bool = True
+    actor_priorities: bool = False
     priority_exponent: float = 0.6
     importance_exponent: float = 0.4
     learning_rate: float = 1e-3
@@ -93,5 +96,7 @@ class DQNConfig:
                 raise ConfigError(f"{name} must be finite and above 0: {value}")
             if name in fractions and not 0 <= value <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1: {value}")
+        if self.actor_priorities and not self.prioritized:
+            raise ConfigError("actor_priorities needs prioritized")
         if not all(size > 0 for size in self.hidden_sizes):
             raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")

@@ -14,6 +14,7 @@ from acmelike.types import Transition
 from agents.dqn.config import DQNConfig
 from agents.dqn.losses import dqn_loss, importance_weights
 from agents.dqn.networks import QNetwork
+from agents.dqn.policy import LEAST_PRIORITY
 
 
 class TrainingState(NamedTuple):
@@ -72,8 +73,7 @@ class DQNCore:
         state, (losses, errors) = jax.lax.scan(self._update_once, state, minibatches)
         priorities = None
         if self.config.prioritized:
-            # Nothing is ruled out for ever: an error of zero today may be large later.
-            priorities = jnp.reshape(jnp.abs(errors), (-1,)) + 1e-3
+            priorities = jnp.reshape(jnp.abs(errors), (-1,)) + LEAST_PRIORITY
         return state, UpdateOutputs(loss=jnp.mean(losses), priorities=priorities)
 
     def _update_once(

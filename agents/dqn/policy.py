@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from acmelike.agent import Acted
 from acmelike.networks import namespace
-from acmelike.types import Array, Nested
+from acmelike.types import Array, Nested, Transition
 from agents.dqn.networks import QNetwork
+
+# Nothing is ruled out for ever: an error of zero today may be large later.
+LEAST_PRIORITY = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +24,12 @@ class EpsilonGreedy:
     Attributes:
       network: gives action values.
       epsilons: one for each of the K environments; a single one serves any number.
+      tells_values: whether its extras are `q_a`, the value of the action, and `q_max`,
+        that of the best one, both `[K]` float32.
     """
 
     network: QNetwork
+    tells_values: bool = False
     # `act` finds them in the state; so policies that differ in them share its code.
     epsilons: tuple[float, ...] = field(compare=False)
 
@@ -40,13 +48,18 @@ class EpsilonGreedy:
 
     def act(
         self, parameters: Nested, state: Any, observation: Any, noise: Any
-    ) -> tuple[Any, Any]:
+    ) -> Acted:
         """Actions `[K]` int32 for observations `[K, ...]`, in NumPy or JAX."""
         xp = namespace(observation)
         whether, which = noise
-        greedy = self.network.apply(parameters, observation).argmax(axis=-1)
+        values = self.network.apply(parameters, observation)
         at_random = xp.floor(which * self.network.num_actions)
-        return xp.where(whether < state, at_random, greedy).astype(np.int32), state
+        action = xp.where(whether < state, at_random, values.argmax(axis=-1))
+        action = action.astype(np.int32)
+        if not self.tells_values:
+            return Acted(action, state)
+        q_a = xp.take_along_axis(values, action[:, None], axis=-1)[:, 0]
+        return Acted(action, state, {"q_a": q_a, "q_max": values.max(axis=-1)})
 
 
 def epsilon_ladder(
@@ -60,3 +73,17 @@ def epsilon_ladder(
     steps = max(num_total - 1, 1)
     places = range(first, first + num_envs)
     return tuple(epsilon ** (1 + alpha * place / steps) for place in places)
+
+
+def initial_priority(
+    transitions: Transition,
+    extras_tm1: Mapping[str, Array],
+    extras_t: Mapping[str, Array],
+) -> Array:
+    """Priorities `[M]` by the values that the actor had when it acted: |TD error|.
+
+    Section 3 of "Distributed Prioritized Experience Replay", arXiv 1803.00933: so new
+    transitions need not all be sampled once to be told apart.
+    """
+    target = transitions.r_t + transitions.discount_t * extras_t["q_max"]
+    return np.abs(target - extras_tm1["q_a"]) + LEAST_PRIORITY

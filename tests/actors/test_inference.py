@@ -5,6 +5,7 @@ import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import dm_env
 import jax
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from dm_env import specs
 
 from acmelike.actors import inference
 from acmelike.actors.inference import Inference
+from acmelike.agent import Acted
+from acmelike.types import VectorStep
 
 SPEC = SimpleNamespace(actions=specs.DiscreteArray(1_000, np.int64))
 
@@ -30,19 +33,28 @@ class Countdown:
 
     def act(self, parameters, state, observation, noise):
         SEEN.add(isinstance(observation, np.ndarray))
-        return (parameters["w"].sum() + state + noise).astype(np.int32), state + 1
+        action = (parameters["w"].sum() + state + noise).astype(np.int32)
+        return Acted(action, state + 1, {"state": state})
 
 
 SEEN: set[bool] = set()
+
+
+def step(num_envs, begins=()):
+    """A time step of so many environments, of which some begin an episode."""
+    kinds = np.full(num_envs, dm_env.StepType.MID, np.int8)
+    kinds[list(begins)] = dm_env.StepType.FIRST
+    scalars = np.zeros(num_envs, np.float32)
+    return VectorStep(kinds, scalars, scalars, np.zeros((num_envs, 1)))
 
 
 def actions(*, needs_jax, num_envs=3, num_parameters=4, seed=0):
     SEEN.clear()
     acting = Inference(Countdown(needs_jax), SPEC, num_envs=num_envs, seed=seed)
     acting.set_parameters({"w": np.ones(num_parameters, np.int32)})
-    found = [acting.act(np.zeros((num_envs, 1))) for _ in range(4)]
+    found = [acting.act(step(num_envs))[0] for _ in range(4)]
     acting.set_parameters({"w": np.zeros(num_parameters, np.int32)})
-    found.append(acting.act(np.zeros((num_envs, 1))))
+    found.append(acting.act(step(num_envs))[0])
     assert {action.dtype for action in found} == {np.dtype(np.int64)}
     return np.stack(found)
 
@@ -62,6 +74,16 @@ def test_numpy_and_jax_act_alike():
     by_jax = actions(needs_jax=True)
     assert SEEN == {False}  # traced
     np.testing.assert_array_equal(by_numpy, by_jax)
+
+
+@pytest.mark.parametrize("needs_jax", [False, True])
+def test_a_state_begins_anew_where_an_episode_does(needs_jax):
+    acting = Inference(Countdown(needs_jax), SPEC, num_envs=3, seed=0)
+    acting.set_parameters({"w": np.ones(4, np.int32)})
+    for begins in [(0, 1, 2), (), (1,)]:
+        _, extras = acting.act(step(3, begins))
+    assert isinstance(extras["state"], np.ndarray)
+    np.testing.assert_array_equal(extras["state"], [2, 100, 202])
 
 
 @pytest.mark.parametrize(
@@ -84,18 +106,20 @@ import numpy as np
 from acmelike.agent import ActorPlace
 from acmelike.actors import Actor, Evaluator
 from acmelike.actors.inference import Inference
-from acmelike.environments import make_environment_factory, make_environment_spec
+from acmelike.environments import VectorEnvironment, make_environment_factory
+from acmelike.environments import make_environment_spec
 from agents.dqn.builder import DQNBuilder
 from agents.dqn.config import DQNConfig
 
-spec = make_environment_spec(make_environment_factory("CartPole-v1")(0))
+factory = make_environment_factory("CartPole-v1")
+spec = make_environment_spec(factory(0))
 builder = DQNBuilder(config=DQNConfig())
 policy = builder.make_policy(spec, ActorPlace(index=0, num_actors=1, num_envs=2))
 layer = {"weights": np.ones((4, 3), np.float32), "biases": np.ones(3, np.float32)}
 head = {"weights": np.ones((3, 2), np.float32), "biases": np.ones(2, np.float32)}
 acting = Inference(policy, spec, num_envs=2, seed=0)
 acting.set_parameters({"torso": [layer], "advantage": head, "value": head})
-acting.act(np.ones((2, 4), np.float32))
+acting.act(VectorEnvironment(factory, num_envs=2, seed=0).reset())
 sys.exit("jax" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

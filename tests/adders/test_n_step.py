@@ -410,3 +410,49 @@ def test_steps_and_actions_of_another_number_of_environments_are_refused():
         adder.add([0], 0, first(1, 2))
     with pytest.raises(ValueError, match="a step of 2 environments"):
         adder.add([0, 0], 0, first(1))
+
+
+# --- First priorities ------------------------------------------------------------
+
+
+def distance(transitions, extras_tm1, extras_t):
+    """Apart by hand: what was said at `o_t`, less ten times what was at `o_tm1`."""
+    return extras_t["said"] - 10 * extras_tm1["said"]
+
+
+def test_first_priorities_are_made_of_what_the_policy_said_at_both_ends():
+    adder = NStepAdder(num_envs=2, n=2, discount=0.5, initial_priority=distance)
+    adder.start(first(10, 20))
+    kinds = [[MID, MID], [MID, LAST], [MID, FIRST], [MID, MID], [MID, MID]]
+    emitted = []
+    for t, kind in enumerate(kinds):
+        step = vector_step(kind, [0, 0], [1, 1], [11 + t, 21 + t])
+        said = np.array([t, 100 + t])  # at the observations 10 + t and 20 + t
+        added = adder.add([0, 0], 0, step, {"said": said})
+        if added.items is None:
+            assert added.priorities is None
+            emitted.append([])
+            continue
+        ends = zip(added.items.o_tm1, added.items.o_t, strict=True)
+        emitted.append(
+            [
+                (float(o_tm1[0]), float(o_t[0]), int(priority))
+                for (o_tm1, o_t), priority in zip(ends, added.priorities, strict=True)
+            ]
+        )
+    assert emitted == [
+        [],
+        [],
+        # Completed by the step before, and by the end of an episode: two and one step.
+        [(10, 12, 2 - 0), (20, 22, 102 - 1000), (21, 22, 102 - 1010)],
+        [(11, 13, 3 - 10)],
+        [(12, 14, 4 - 20)],
+    ]
+
+
+def test_a_start_forgets_what_waits_for_its_priority():
+    adder = NStepAdder(num_envs=1, n=1, discount=0.5, initial_priority=distance)
+    for _ in range(2):
+        adder.start(first(10))
+        step, extras = vector_step([MID], [0], [1], [11]), {"said": np.zeros(1)}
+        assert adder.add([0], 0, step, extras).items is None

@@ -173,3 +173,32 @@ def test_there_is_a_start_first():
     environment = VectorEnvironment(Lengths(9), num_envs=1, seed=0)
     with pytest.raises(RuntimeError, match="before start"):
         adder.add([0], 0, environment.reset())
+
+
+def test_of_some_extras_only_those_of_the_first_step_are_kept():
+    environment = VectorEnvironment(Lengths(9, 9), num_envs=2, seed=0)
+    signature = sequence_signature(
+        environment.spec, 3, first_extras={"h": specs.Array((2,), np.float32)}
+    )
+    table = TableConfig(
+        name="sequences",
+        signature=signature,
+        max_size=10,
+        sampler=Fifo(),
+        rate_limiter=MinSize(min_size=1),
+        replacement=False,
+    )
+    replay = Replay([table], seed=0)
+    adder = SequenceAdder(num_envs=2, length=3, period=2, first_extras=["h"])
+    writer = Writer(replay)
+    adder.start(environment.reset())
+    for n in range(5):
+        step = environment.step([0, 0])
+        state = np.float32([[n, 0], [n, 1]])
+        added = adder.add([0, 0], 0, step, {"h": state})
+        items = [] if added.items is None else [Items("sequences", added.items)]
+        writer.write(items, steps=added.steps, keep_from=added.keep_from)
+    sample = replay.sample("sequences", 4).data
+    assert sample.o_t.shape == (4, 3, 1)
+    expected = [[0, 0], [0, 1], [2, 0], [2, 1]]
+    np.testing.assert_array_equal(sample.extras["h"], expected)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from acmelike.cli import flags_of
-from acmelike.experiment import ExperimentConfig
+from acmelike.experiment_config import ExperimentConfig
 from agents.dqn.config import DQNConfig
 from programs.dqn import Config
 

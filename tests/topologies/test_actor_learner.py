@@ -109,16 +109,12 @@ def test_the_handles_are_of_its_nodes(tmp_path):
     handles = (
         system.replay,
         system.learner,
-        *system.actors,
         system.coordinator,
         system.evaluator,
     )
     assert [system.program.entry(handle).label for handle in handles] == [
         "replay",
         "learner",
-        "actor/0",
-        "actor/1",
-        "actor/2",
         "coordinator",
         "evaluator",
     ]

@@ -18,7 +18,9 @@ def act(epsilons, num_envs=2_000, seed=2):
     policy = EpsilonGreedy(network=NETWORK, epsilons=epsilons)
     state = policy.init(num_envs)
     noise = policy.noise(np.random.default_rng(seed), num_envs)
-    action, next_state = policy.act(PARAMETERS, state, OBSERVATIONS[:num_envs], noise)
+    acted = policy.act(PARAMETERS, state, OBSERVATIONS[:num_envs], noise)
+    action, next_state, extras = acted
+    assert not extras
     assert (action.shape, action.dtype) == ((num_envs,), np.int32)
     np.testing.assert_array_equal(next_state, state)
     return action

@@ -1,0 +1,186 @@
+"""Unrolls: T steps and the observation after them, each step in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from dm_env import specs
+from numpy.typing import ArrayLike
+
+from acmelike.adders.added import Added
+from acmelike.errors import ConfigError
+from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
+
+
+class Unroll(NamedTuple):
+    """T steps in a row of one environment, whatever episodes they are of.
+
+    Step t is what was seen, what was done, and what followed. The last observation of
+    an episode is a step too, at which nothing was done: its mask and its discount are
+    zero, and it is what the step before bootstraps from if the episode was truncated.
+
+    Attributes:
+      o_t: `[T + 1, ...]` observations; the last follows the last step.
+      a_t: `[T, ...]` the actions that answered them.
+      r_t: `[T]` float32, the rewards that followed.
+      discount_t: `[T]` float32, the environment's discounts that followed; zero after
+        termination, and where the next observation is of another episode.
+      is_first: `[T + 1]` bool, where an episode begins.
+      mask: `[T]` float32, one where an action was taken.
+      version: `[T]` int64, the versions of the parameters that chose the actions.
+      extras: by name, `[T, ...]` what the policy said besides the actions, or without
+        an axis of time what it said at the first step.
+    """
+
+    o_t: Nested
+    a_t: Nested
+    r_t: Nested
+    discount_t: Nested
+    is_first: Nested
+    mask: Nested
+    version: Nested
+    extras: Nested
+
+
+def unroll_signature(
+    spec: EnvironmentSpec,
+    length: int,
+    extras: Mapping[str, specs.Array] = {},
+    first_extras: Mapping[str, specs.Array] = {},
+) -> Unroll:
+    """The signature of a table of unrolls.
+
+    Args:
+      spec: of the environments.
+      length: T.
+      extras: the specs of what policies say besides actions, without axes of time and
+        environment.
+      first_extras: the specs of those of which an unroll has what belongs to its first
+        step, such as the state of a recurrent network.
+    """
+
+    def over_time(spec: specs.Array, num_steps: int = length) -> specs.Array:
+        return specs.Array((num_steps, *spec.shape), spec.dtype, spec.name)
+
+    return Unroll(
+        o_t=over_time(spec.observations, length + 1),
+        a_t=over_time(spec.actions),
+        r_t=specs.Array((length,), np.float32, "r_t"),
+        discount_t=specs.Array((length,), np.float32, "discount_t"),
+        is_first=specs.Array((length + 1,), np.bool_, "is_first"),
+        mask=specs.Array((length,), np.float32, "mask"),
+        version=specs.Array((length,), np.int64, "version"),
+        extras={
+            **{name: over_time(spec) for name, spec in extras.items()},
+            **first_extras,
+        },
+    )
+
+
+class UnrollAdder:
+    """Turns the steps of K environments into K unrolls after every T of them.
+
+    Args:
+      num_envs: K.
+      length: T.
+      first_extras: the names of extras of which the first step's are kept.
+
+    Raises:
+      ConfigError: a number is below 1.
+    """
+
+    def __init__(
+        self, *, num_envs: int, length: int, first_extras: Collection[str] = ()
+    ) -> None:
+        for name, value in (("num_envs", num_envs), ("length", length)):
+            if value < 1:
+                raise ConfigError(f"{name} must be at least 1, not {value}")
+        self._num_envs, self._length = num_envs, length
+        self._first_extras = frozenset(first_extras)
+        self._num_steps = 0
+        self._now: VectorStep | None = None
+        # What the unrolls are made of, by time and environment; made when the first
+        # step shows what it is, and not written to again once it was handed out.
+        self._steps: Unroll | None = None
+
+    def start(self, step: VectorStep) -> None:
+        """See `Adder.start`."""
+        self._now, self._num_steps, self._steps = step, 0, None
+
+    def add(
+        self,
+        a_tm1: ArrayLike,
+        version_tm1: int,
+        step_t: VectorStep,
+        extras_tm1: Mapping[str, Array] = {},
+    ) -> Added:
+        """Adds what followed an action; see `Adder.add`.
+
+        Returns:
+          After every T steps, K items, the `Unroll` of each environment.
+
+        Raises:
+          RuntimeError: there was no `start`.
+        """
+        if self._now is None:
+            raise RuntimeError("add was called before start")
+        actions, now, t = np.asarray(a_tm1), self._now, self._num_steps
+        begins = step_t.first()
+        if self._steps is None:
+            self._steps = self._allocate(now.observation, actions, extras_tm1)
+        steps = self._steps
+        steps.o_t[t], steps.a_t[t] = now.observation, actions
+        steps.is_first[t] = now.first()
+        steps.r_t[t], steps.version[t] = step_t.reward, version_tm1
+        steps.discount_t[t] = np.where(begins, np.float32(0), step_t.discount)
+        steps.mask[t] = ~begins
+        for name, values in extras_tm1.items():
+            if name not in self._first_extras:
+                steps.extras[name][t] = values
+            elif t == 0:
+                steps.extras[name][:] = values
+        self._now, self._num_steps = step_t, t + 1
+        if self._num_steps < self._length:
+            return Added()
+        steps.o_t[t + 1], steps.is_first[t + 1] = step_t.observation, begins
+        self._num_steps, self._steps = 0, None
+        return Added(self._by_environment(steps))
+
+    def _allocate(
+        self, observation: Array, actions: Array, extras: Mapping[str, Array]
+    ) -> Unroll:
+        length, num_envs = self._length, self._num_envs
+
+        def empty(array: Array, num_steps: int = length) -> Array:
+            return np.empty((num_steps, *array.shape), array.dtype)
+
+        return Unroll(
+            o_t=empty(observation, length + 1),
+            a_t=empty(actions),
+            r_t=np.empty((length, num_envs), np.float32),
+            discount_t=np.empty((length, num_envs), np.float32),
+            is_first=np.empty((length + 1, num_envs), np.bool_),
+            mask=np.empty((length, num_envs), np.float32),
+            version=np.empty((length, num_envs), np.int64),
+            extras={
+                name: np.empty_like(x) if name in self._first_extras else empty(x)
+                for name, x in extras.items()
+            },
+        )
+
+    def _by_environment(self, steps: Unroll) -> Unroll:
+        """`[T, K, ...]` to new arrays `[K, T, ...]`."""
+
+        def turned(array: Array) -> Array:
+            return np.ascontiguousarray(np.swapaxes(array, 0, 1))
+
+        fields = steps._asdict()
+        extras = fields.pop("extras")
+        extras = {
+            name: x if name in self._first_extras else turned(x)
+            for name, x in extras.items()
+        }
+        fields = {name: turned(x) for name, x in fields.items()}
+        return Unroll(**fields, extras=extras)

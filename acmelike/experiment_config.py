@@ -1,0 +1,74 @@
+"""What every experiment can be told. Imports no JAX, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from acmelike.errors import ConfigError
+
+TopologyName: TypeAlias = Literal["actor_learner", "synchronous"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """What every experiment can be told.
+
+    Attributes:
+      environment: "Catch", the id of a gymnasium environment, or "module:id" for one
+        that the module registers.
+      launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
+        interpreter for each node).
+      topology: "actor_learner" (nobody waits but at replay), or "synchronous" (actors
+        collect an unroll with one version of the parameters, the learner consumes
+        exactly these; for agents that use each item once).
+      num_actors: how many actor nodes.
+      num_envs_per_actor: how many environments each actor steps as one vector.
+      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
+        replay node, which needs `make reverb-env`.
+      seed: the seed of everything random in the run; at least 0.
+      max_env_steps: the budget in environment steps, over all actors.
+      stop_at_return: end as soon as two evaluations in a row reach this mean return;
+        None to use up the budget.
+      evaluate_every: environment steps between two evaluations.
+      num_eval_episodes: episodes in an evaluation.
+      out: the folder that the run is recorded in; None for a new one in runs/, named
+        after the program and the time.
+      live: show a live table where stdout is a terminal, instead of a line every few
+        seconds.
+      draw: draw the program into this file and start nothing: a picture (.svg), or
+        Mermaid text (.mmd, .md).
+    """
+
+    environment: str = "CartPole-v1"
+    launch: str = "threads"
+    topology: TopologyName = "actor_learner"
+    num_actors: int = 2
+    num_envs_per_actor: int = 4
+    replay_engine: Literal["own", "reverb"] = "own"
+    seed: int = 0
+    max_env_steps: int = 100_000
+    stop_at_return: float | None = None
+    evaluate_every: int = 1_000
+    num_eval_episodes: int = 20
+    out: str | None = None
+    live: bool = True
+    draw: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (
+            "num_actors",
+            "num_envs_per_actor",
+            "max_env_steps",
+            "evaluate_every",
+            "num_eval_episodes",
+        ):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0: {self.seed}")
+        if not math.isfinite(self.stop_at_return or 0.0):
+            raise ConfigError(f"stop_at_return must be finite: {self.stop_at_return}")
+        if self.draw is not None and not self.draw.endswith((".svg", ".mmd", ".md")):
+            raise ConfigError(f"draw must end in .svg, .mmd or .md: {self.draw}")

@@ -1,0 +1,174 @@
+"""What every topology has: replay, a learner, and those who judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from acmelike.actors import Evaluator
+from acmelike.agent import Builder
+from acmelike.coordinator import Coordinator, Goal
+from acmelike.environments import EnvironmentFactory, make_environment_spec
+from acmelike.errors import ConfigError
+from acmelike.graph import Node, Program
+from acmelike.learners import Learner
+from acmelike.replay import Engine, Replay, check_engine, check_sample_size
+from acmelike.seeds import derive_seed
+from acmelike.types import EnvironmentSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How many of what.
+
+    Attributes:
+      num_actors: actor nodes.
+      num_envs_per_actor: environments that each steps as one vector.
+      num_eval_episodes: episodes of an evaluation.
+      replay_engine: whose tables replay has.
+    """
+
+    num_actors: int
+    num_envs_per_actor: int
+    num_eval_episodes: int = 20
+    replay_engine: Engine = "own"
+
+    def __post_init__(self) -> None:
+        for name in ("num_actors", "num_envs_per_actor", "num_eval_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
+
+
+class System(NamedTuple):
+    """A program and the handles of those nodes that every topology has."""
+
+    program: Program
+    replay: Replay
+    learner: Learner
+    coordinator: Coordinator
+    evaluator: Evaluator
+
+
+class Topology(Protocol):
+    """Joins the parts of an agent to a program."""
+
+    def __call__(
+        self,
+        builder: Builder,
+        environment_factory: EnvironmentFactory,
+        layout: Layout,
+        goal: Goal,
+        *,
+        seed: int,
+        metrics: str,
+    ) -> System:
+        """Makes the program; starts nothing.
+
+        Args:
+          builder: of the agent.
+          environment_factory: makes the environments.
+          layout: how many actors and environments.
+          goal: when the run is over.
+          seed: of the program; each node has its own, derived from it and the node's
+            label.
+          metrics: the path of the file that records are appended to.
+
+        Raises:
+          ConfigError: the agent cannot act in the environment or does not fit the
+            topology, or the table's rate limiter could only deadlock with such batches.
+        """
+
+
+class Core(NamedTuple):
+    """The beginning of a program: replay and the learner.
+
+    Attributes:
+      program: with these two nodes.
+      spec: of the environments.
+      table: the name of the table.
+      replay: the handle of the one.
+      learner: the handle of the other.
+    """
+
+    program: Program
+    spec: EnvironmentSpec
+    table: str
+    replay: Replay
+    learner: Learner
+
+
+def begin(
+    builder: Builder,
+    environment_factory: EnvironmentFactory,
+    layout: Layout,
+    *,
+    seed: int,
+) -> Core:
+    """Makes a program with replay and a learner; see `Topology` for the arguments."""
+    environment = environment_factory(derive_seed(seed, "spec"))
+    spec = make_environment_spec(environment)
+    environment.close()
+    builder.check(spec)
+    table = builder.make_table(spec)
+    check_sample_size(table, builder.batch_size)
+    check_engine(layout.replay_engine, [table])
+
+    program = Program(builder.name)
+    replay = program.add_node(
+        Node(
+            Replay,
+            [table],
+            seed=derive_seed(seed, "replay"),
+            engine=layout.replay_engine,
+        ),
+        label="replay",
+    )
+    learner = program.add_node(
+        Node(
+            Learner,
+            builder=builder,
+            spec=spec,
+            replay=replay,
+            table=table.name,
+            seed=derive_seed(seed, "learner"),
+        ),
+        label="learner",
+    )
+    return Core(program, spec, table.name, replay, learner)
+
+
+def finish(
+    core: Core,
+    builder: Builder,
+    environment_factory: EnvironmentFactory,
+    layout: Layout,
+    goal: Goal,
+    *,
+    seed: int,
+    metrics: str,
+) -> System:
+    """Adds a coordinator, and an evaluator that it orders evaluations from."""
+    coordinator = core.program.add_node(
+        Node(
+            Coordinator,
+            goal=goal,
+            replay=core.replay,
+            table=core.table,
+            learner=core.learner,
+            metrics=metrics,
+        ),
+        label="coordinator",
+    )
+    evaluator = core.program.add_node(
+        Node(
+            Evaluator,
+            builder=builder,
+            spec=core.spec,
+            environment_factory=environment_factory,
+            coordinator=coordinator,
+            num_episodes=layout.num_eval_episodes,
+            seed=derive_seed(seed, "evaluator"),
+        ),
+        label="evaluator",
+    )
+    return System(core.program, core.replay, core.learner, coordinator, evaluator)

@@ -1,0 +1,61 @@
+"""Lock-step: one version of the parameters in every batch, and the newest one."""
+
+import json
+
+import pytest
+
+from acmelike.coordinator import Goal
+from acmelike.errors import ConfigError
+from acmelike.launchers import launch
+from acmelike.topologies import Layout, make_actor_learner, make_synchronous
+from tests.counting_agent import Clock, CountingBuilder, LagBuilder
+
+LAUNCHERS = ("serial", "threads", "processes")
+
+
+def make_clock(seed):
+    return Clock(5)
+
+
+def losses(folder, launcher, make_topology, *, builder, num_actors=2):
+    """Runs 240 steps; the lag of every batch that was recorded."""
+    system = make_topology(
+        builder,
+        make_clock,
+        Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=1),
+        Goal(max_env_steps=240, evaluate_every=100, record_every=1),
+        seed=0,
+        metrics=str(folder / "metrics.jsonl"),
+    )
+    with launch(system.program, launcher) as running:
+        running.wait(timeout=60)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [r["loss"] for r in records if r.get("loss") is not None], records
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_no_batch_is_older_than_the_parameters(tmp_path, launcher):
+    builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
+    found, records = losses(tmp_path, launcher, make_synchronous, builder=builder)
+    assert len(found) > 3 and set(found) == {0.0}
+    # Of two updates, one is made one version after what the data was collected with.
+    assert records[-2]["staleness_mean"] == 0.5
+    assert records[-1]["learner_steps"] > 10
+
+
+def test_without_lock_step_some_are(tmp_path):
+    builder = LagBuilder(batch_size=2, num_updates_per_batch=2)
+    found, _ = losses(tmp_path, "serial", make_actor_learner, builder=builder)
+    assert max(found) > 0
+
+
+def test_an_agent_that_uses_items_again_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="counting cannot run in lock-step: it uses"):
+        losses(tmp_path, "serial", make_synchronous, builder=CountingBuilder())
+
+
+def test_batches_of_another_size_are_refused(tmp_path):
+    builder = LagBuilder(batch_size=5)
+    with pytest.raises(ConfigError, match="batches of 5, and 2 actors of 2 environme"):
+        losses(tmp_path, "serial", make_synchronous, builder=builder)
