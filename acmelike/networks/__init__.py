@@ -1,6 +1,13 @@
-"""Networks that need no compilation: the same code evaluates them in NumPy and JAX."""
+"""Networks; the same code evaluates them in NumPy and JAX, but for convolutions."""
 
+from acmelike.networks.categorical import gumbel_noise, log_softmax, take_action
 from acmelike.networks.dense import dense, flat, init_dense, init_mlp, mlp, namespace
+from acmelike.networks.normalizer import (
+    Moments,
+    init_moments,
+    normalize,
+    update_moments,
+)
 from acmelike.networks.recurrent import (
     LSTMState,
     init_lstm,
@@ -8,17 +15,28 @@ from acmelike.networks.recurrent import (
     lstm_state,
     restart,
 )
+from acmelike.networks.torso import Activation, Torso, make_torso
 
 __all__ = [
+    "Activation",
     "LSTMState",
+    "Moments",
+    "Torso",
     "dense",
     "flat",
+    "gumbel_noise",
     "init_dense",
     "init_lstm",
     "init_mlp",
+    "init_moments",
+    "log_softmax",
     "lstm",
     "lstm_state",
+    "make_torso",
     "mlp",
     "namespace",
+    "normalize",
     "restart",
+    "take_action",
+    "update_moments",
 ]

@@ -58,9 +58,12 @@ def init_mlp(key: AnyArray, num_inputs: int, sizes: Sequence[int]) -> list[Neste
     ]
 
 
-def mlp(parameters: Sequence[Nested], x: AnyArray) -> AnyArray:
-    """Layers with a rectifier after each: `[B, I]` to `[B, O]`."""
+def mlp(
+    parameters: Sequence[Nested], x: AnyArray, activation: str = "relu"
+) -> AnyArray:
+    """Layers with an activation, "relu" or "tanh", after each: `[B, I]` to `[B, O]`."""
     xp = namespace(x)
     for layer in parameters:
-        x = xp.maximum(dense(layer, x), 0.0)
+        x = dense(layer, x)
+        x = xp.tanh(x) if activation == "tanh" else xp.maximum(x, 0.0)
     return x

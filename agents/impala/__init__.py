@@ -1,0 +1,1 @@
+"""IMPALA: actor-critic from unrolls of older policies, corrected by V-trace."""

@@ -1,0 +1,103 @@
+"""How the parts of IMPALA fit together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from dm_env import specs
+
+from acmelike.adders import UnrollAdder, unroll_signature
+from acmelike.agent import ActorPlace
+from acmelike.errors import ConfigError
+from acmelike.networks import LSTMState, make_torso
+from acmelike.replay import TableConfig
+from acmelike.types import EnvironmentSpec
+from agents.impala.config import ImpalaConfig
+from agents.impala.networks import ImpalaNetwork
+from agents.impala.policy import ImpalaPolicy
+
+if TYPE_CHECKING:
+    from agents.impala.learner import ImpalaCore
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImpalaBuilder:
+    """Makes the parts of one IMPALA agent.
+
+    Only the learner's part imports JAX: actors, and whoever only makes a program, do
+    without it.
+
+    Attributes:
+      config: the agent's settings.
+    """
+
+    config: ImpalaConfig
+
+    name = "impala"
+    num_updates_per_batch = 1
+
+    @property
+    def batch_size(self) -> int:
+        """Unrolls of one update."""
+        return self.config.batch_size
+
+    @property
+    def unroll_length(self) -> int:
+        """Steps of an unroll."""
+        return self.config.unroll_length
+
+    def check(self, spec: EnvironmentSpec) -> None:
+        """Refuses anything but one discrete action."""
+        if not isinstance(spec.actions, specs.DiscreteArray):
+            raise ConfigError(
+                f"impala needs discrete actions; this environment's are continuous: "
+                f"shape {spec.actions.shape}, {spec.actions.dtype}"
+            )
+
+    def make_table(self, spec: EnvironmentSpec) -> TableConfig:
+        """A queue of unrolls, each learned from once."""
+        config = self.config
+        state = specs.Array((config.lstm_size,), np.float32)
+        signature = unroll_signature(
+            spec,
+            config.unroll_length,
+            extras={"log_prob": specs.Array((), np.float32)},
+            first_extras=dict.fromkeys(self._state_names(), state),
+        )
+        size = config.queue_size or 2 * config.batch_size
+        return TableConfig.queue("unrolls", signature, max_size=size)
+
+    def make_adder(self, num_envs: int) -> UnrollAdder:
+        """Unrolls, with the LSTM's state when each begins."""
+        return UnrollAdder(
+            num_envs=num_envs,
+            length=self.config.unroll_length,
+            first_extras=self._state_names(),
+        )
+
+    def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> ImpalaPolicy:
+        """Draws actions."""
+        return ImpalaPolicy(network=self._network(spec))
+
+    def make_greedy_policy(self, spec: EnvironmentSpec) -> ImpalaPolicy:
+        """Takes the likeliest action."""
+        return ImpalaPolicy(network=self._network(spec), greedy=True)
+
+    def make_learner_core(self, spec: EnvironmentSpec) -> ImpalaCore:
+        """V-trace."""
+        from agents.impala.learner import ImpalaCore
+
+        return ImpalaCore(config=self.config, network=self._network(spec))
+
+    def _state_names(self) -> tuple[str, ...]:
+        return LSTMState._fields if self.config.lstm_size else ()
+
+    def _network(self, spec: EnvironmentSpec) -> ImpalaNetwork:
+        assert isinstance(spec.actions, specs.DiscreteArray)
+        return ImpalaNetwork(
+            torso=make_torso(spec.observations.shape, self.config.hidden_sizes),
+            lstm_size=self.config.lstm_size,
+            num_actions=spec.actions.num_values,
+        )

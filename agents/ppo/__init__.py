@@ -1,0 +1,1 @@
+"""Proximal policy optimisation: in lock-step, on unrolls of one version."""
