@@ -96,7 +96,8 @@ class Line:
     def send(self, message: Any) -> None:
         """Sends a message, unless the other end is gone: then `receive` says so."""
         with self._lock:
-            pieces = deque(memoryview(p).cast("B") for p in encode(CONTROL, 0, message))
+            frame = encode(CONTROL, 0, message)
+            pieces = deque(memoryview(p).cast("B") for p in frame.pieces)
             try:
                 while not send_some(self._sock, pieces):
                     self._wait(select.POLLOUT)

@@ -16,6 +16,7 @@ from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.metrics import EdgeMetrics
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
+from acmelike.rpc.shared_memory import SharedMemory
 from acmelike.rpc.socket_server import send_some
 from acmelike.rpc.wire import CALL, CANCEL, RESULT, Frame, Reader, encode
 
@@ -104,6 +105,7 @@ class Channel:
         self._find_address, self._wait_for_end = find_address, wait_for_end
         self._sock: socket.socket | None = None
         self._reader: Reader | None = None
+        self._shared = SharedMemory()
         self._connecting = threading.Lock()
         self._sending = threading.Lock()
         self._requests = itertools.count()
@@ -128,12 +130,12 @@ class Channel:
         target = f"{label}.{method}"
         call = RemoteCall(self, next(self._requests), target, deadline, edge)
         message = (label, method, args, kwargs, timeout, caller)
-        pieces = encode(CALL, call.request, message)
-        call.count(sum(len(piece) for piece in pieces))
+        frame = encode(CALL, call.request, message, self._shared)
+        call.count(frame.num_bytes)
         self._calls[call.request] = call
         try:
             self._connect()
-            self._send(pieces)
+            self._send(frame.pieces)
         except (OSError, RpcClosed) as error:
             self._calls.pop(call.request, None)
             call.settle(None, self._lost(target, error))
@@ -181,7 +183,7 @@ class Channel:
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
         try:
-            self._send(encode(CANCEL, call.request, None))
+            self._send(encode(CANCEL, call.request, None, self._shared).pieces)
         except OSError:
             pass  # The connection is lost, and with it the call.
 
@@ -195,7 +197,8 @@ class Channel:
                 pass  # The other end was quicker.
 
     def dispose(self) -> None:
-        """Gives the socket back, when nobody calls any more."""
+        """Gives the socket and the memory back, when nobody calls any more."""
+        self._shared.close()
         if self._sock is not None:
             self._sock.close()
 
@@ -215,7 +218,7 @@ class Channel:
                 sock.close()
                 raise
             sock.setblocking(False)
-            self._reader, self._sock = Reader(sock), sock
+            self._reader, self._sock = Reader(sock, self._shared), sock
 
     def _send(self, pieces: list[bytes | memoryview]) -> None:
         sock = self._sock
@@ -241,6 +244,7 @@ class Channel:
         except BlockingIOError:
             pass
         except (EOFError, OSError, ValueError) as error:
+            self._shared.close()
             for request in list(self._calls):
                 call = self._calls.pop(request, None)
                 if call is not None:

@@ -20,7 +20,17 @@ from acmelike.rpc.call import Call, Scheduler
 from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
-from acmelike.rpc.wire import CALL, CANCEL, ERROR, RESULT, Frame, Reader, encode
+from acmelike.rpc.shared_memory import SharedMemory
+from acmelike.rpc.wire import (
+    CALL,
+    CANCEL,
+    ERROR,
+    RESULT,
+    Encoded,
+    Frame,
+    Reader,
+    encode,
+)
 
 logger = logging.getLogger("acmelike")
 
@@ -93,6 +103,7 @@ class SocketServer:
         for key in list(self._selector.get_map().values()):
             if isinstance(key.data, _Connection):
                 key.data.flush()  # The last of what callers wait for, if it fits.
+                key.data.shared.close()
             key.fileobj.close()  # type: ignore[union-attr]
         self._wake_in.close()
         self._selector.close()
@@ -121,6 +132,7 @@ class SocketServer:
         except (EOFError, OSError, RpcError):
             self._selector.unregister(connection.sock)
             connection.sock.close()
+            connection.shared.close()
             # Whoever called is gone; what it asked for must not be done for nobody.
             for call in connection.take_parked():
                 call.server.withdraw(call)
@@ -176,17 +188,18 @@ class _Connection:
     """One caller's socket."""
 
     def __init__(self, sock: socket.socket, ask_to_send: Any):
-        self.sock, self.reader = sock, Reader(sock)
+        self.shared = SharedMemory()
+        self.sock, self.reader = sock, Reader(sock, self.shared)
         self.parked: dict[int, Call] = {}
         self._ask_to_send = ask_to_send
         self._lock = threading.Lock()
         self._pieces: deque[memoryview] = deque()
 
-    def send(self, pieces: list[bytes | memoryview]) -> None:
+    def send(self, frame: Encoded) -> None:
         """Sends what the socket takes, and leaves the rest to the server's thread."""
         with self._lock:
             was_empty = not self._pieces
-            self._pieces.extend(memoryview(piece).cast("B") for piece in pieces)
+            self._pieces.extend(memoryview(piece).cast("B") for piece in frame.pieces)
             if not was_empty:
                 return
             try:
@@ -241,10 +254,13 @@ class _Reply:
             self._send(call)
 
     def _send(self, call: Call) -> None:
+        # A ring of the two would keep the arguments, and the memory that they lie in.
+        self._call = None
+        shared = self._connection.shared
         try:
-            frame = encode(RESULT, self._request, call.result())
+            frame = encode(RESULT, self._request, call.result(), shared)
         except BaseException as error:
-            frame = encode(ERROR, self._request, to_wire(error))
+            frame = encode(ERROR, self._request, to_wire(error), shared)
         self._connection.send(frame)
 
 

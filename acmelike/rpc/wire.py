@@ -1,11 +1,14 @@
 """Frames: how a message is laid out on a stream between two processes.
 
     | magic 2 | version 1 | kind 1 | number of buffers 4 | request 8 | length 8 |
-    | length of each buffer, 8 | pickle | buffers |
+    | slot 4 | released 4 | length of each buffer, 8 | pickle | buffers |
 
 Little endian. The pickle is protocol 5 with the arrays out of band, so that an array's
 bytes are sent from where they are and arrive where they will be used: read-only views
 of one block of memory for each frame. Pickles are trusted: one user owns both ends.
+
+On one host, large buffers are in memory that both ends share, in the frame's slot, and
+their lengths are negative. `shared_memory` says what slots are, and what is released.
 """
 
 from __future__ import annotations
@@ -19,13 +22,13 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from acmelike.errors import RpcError
+from acmelike.rpc.shared_memory import LARGE_BYTES, Offer, SharedMemory, padded
 
-_HEADER = struct.Struct("<2sBBIQQ")
-_MAGIC, _VERSION = b"aL", 1
-# Arrays begin at multiples of this, which JAX and SIMD code want.
-_ALIGNMENT = 64
+_HEADER = struct.Struct("<2sBBIQQiI")
+_MAGIC, _VERSION = b"aL", 2
+_NO_SLOT = -1
 
-CALL, CANCEL, RESULT, ERROR, CONTROL = range(5)
+CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER = range(6)
 
 
 class Frame(NamedTuple):
@@ -44,18 +47,62 @@ class Frame(NamedTuple):
     num_bytes: int
 
 
-def encode(kind: int, request: int, value: Any) -> list[bytes | memoryview]:
-    """A frame as pieces to send one after the other."""
+class Encoded(NamedTuple):
+    """A message that can be sent.
+
+    Attributes:
+      pieces: what to send, one after the other.
+      num_bytes: of its pickle and its buffers, wherever they are.
+    """
+
+    pieces: list[bytes | memoryview]
+    num_bytes: int
+
+
+def encode(
+    kind: int, request: int, value: Any, shared: SharedMemory | None = None
+) -> Encoded:
+    """A frame.
+
+    Args:
+      kind: one of the constants of this module.
+      request: what it belongs to.
+      value: any object that can be pickled.
+      shared: of the connection that it goes to, if that has any. What is encoded must
+        be sent then, as it may have taken a slot.
+    """
     body, buffers = _pickled(value)
     views = [buffer.raw() for buffer in buffers]
-    header = _HEADER.pack(_MAGIC, _VERSION, kind, len(views), request, len(body))
-    sizes = struct.pack(f"<{len(views)}Q", *(view.nbytes for view in views))
-    pieces: list[bytes | memoryview] = [header + sizes + body + _padding(len(body))]
+    pieces: list[bytes | memoryview] = []
+    slot, released = None, 0
+    if shared is not None:
+        if large := [view for view in views if view.nbytes >= LARGE_BYTES]:
+            slot = shared.lender.put(large)
+            if slot is None and (offer := shared.lender.offer(large)):
+                # Ahead of the frame, so that its answer can say that it is mapped.
+                pieces += encode(OFFER, *offer).pieces
+        released = shared.borrower.take_released()
+    lengths: list[int] = []
+    streamed: list[bytes | memoryview] = []
     for view in views:
-        pieces.append(view)
-        if padding := _padding(view.nbytes):
-            pieces.append(padding)
-    return pieces
+        is_in_slot = slot is not None and view.nbytes >= LARGE_BYTES
+        lengths.append(-view.nbytes if is_in_slot else view.nbytes)
+        if not is_in_slot:
+            streamed += [view, _padding(view.nbytes)]
+    header = _HEADER.pack(
+        _MAGIC,
+        _VERSION,
+        kind,
+        len(views),
+        request,
+        len(body),
+        _NO_SLOT if slot is None else slot,
+        released,
+    )
+    sizes = struct.pack(f"<{len(lengths)}q", *lengths)
+    pieces.append(header + sizes + body + _padding(len(body)))
+    pieces += [piece for piece in streamed if len(piece)]
+    return Encoded(pieces, len(body) + sum(map(abs, lengths)))
 
 
 def _pickled(value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
@@ -78,10 +125,11 @@ class Reader:
 
     Args:
       sock: a stream socket; whether it blocks decides whether `read` does.
+      shared: what the other end encodes with, if it does.
     """
 
-    def __init__(self, sock: socket.socket):
-        self._sock = sock
+    def __init__(self, sock: socket.socket, shared: SharedMemory | None = None):
+        self._sock, self._shared = sock, shared
         self._header = bytearray(_HEADER.size)
         self._expect(memoryview(self._header))
         self._sizes: bytearray | None = None
@@ -102,8 +150,10 @@ class Reader:
                 self._begin()
             elif self._block is None:
                 self._allocate()
-            else:
-                return self._finish()
+            elif (frame := self._finish()).kind != OFFER:
+                return frame
+            elif self._shared is not None:
+                self._shared.borrower.accept(frame.request, Offer(*frame.value))
 
     def _expect(self, view: memoryview) -> None:
         self._view, self._filled = view, 0
@@ -116,11 +166,20 @@ class Reader:
             self._filled += received
 
     def _begin(self) -> None:
-        magic, version, self._kind, num_buffers, self._request, self._length = (
-            _HEADER.unpack(self._header)
-        )
+        (
+            magic,
+            version,
+            self._kind,
+            num_buffers,
+            self._request,
+            self._length,
+            self._slot,
+            released,
+        ) = _HEADER.unpack(self._header)
         if magic != _MAGIC or version != _VERSION:
             raise RpcError(f"the stream has no frames of version {_VERSION}")
+        if released and self._shared is not None:
+            self._shared.lender.take_back(released)
         self._sizes = bytearray(8 * num_buffers)
         self._expect(memoryview(self._sizes))
 
@@ -128,27 +187,42 @@ class Reader:
         assert self._sizes is not None
         self._lengths = [
             self._length,
-            *struct.unpack(f"<{len(self._sizes) // 8}Q", self._sizes),
+            *struct.unpack(f"<{len(self._sizes) // 8}q", self._sizes),
         ]
-        self._block = bytearray(sum(map(_padded, self._lengths)))
+        size = sum(padded(length) for length in self._lengths if length >= 0)
+        self._block = bytearray(size)
         self._expect(memoryview(self._block))
 
     def _finish(self) -> Frame:
         assert self._block is not None
-        whole, start, parts = memoryview(self._block).toreadonly(), 0, []
-        for length in self._lengths:
-            parts.append(whole[start : start + length])
-            start += _padded(length)
-        value = pickle.loads(parts[0], buffers=parts[1:])
-        frame = Frame(self._kind, self._request, value, sum(self._lengths))
+        streamed = _Parts(memoryview(self._block).toreadonly())
+        in_slot = streamed
+        if self._slot != _NO_SLOT:
+            assert self._shared is not None
+            in_slot = _Parts(self._shared.borrower.borrow(self._slot))
+        body, *buffers = [
+            streamed.next(length) if length >= 0 else in_slot.next(-length)
+            for length in self._lengths
+        ]
+        value = pickle.loads(body, buffers=buffers)
+        num_bytes = sum(map(abs, self._lengths))
+        frame = Frame(self._kind, self._request, value, num_bytes)
         self._sizes = self._block = None
         self._expect(memoryview(self._header))
         return frame
 
 
-def _padded(length: int) -> int:
-    return -(-length // _ALIGNMENT) * _ALIGNMENT
+class _Parts:
+    """Cuts a block into what lies in it, one behind the other."""
+
+    def __init__(self, block: memoryview):
+        self._block, self._start = block, 0
+
+    def next(self, length: int) -> memoryview:
+        part = self._block[self._start : self._start + length]
+        self._start += padded(length)
+        return part
 
 
 def _padding(length: int) -> bytes:
-    return bytes(_padded(length) - length)
+    return bytes(padded(length) - length)

@@ -260,3 +260,33 @@ def test_a_run_outlives_the_thread_that_launched_it():
     with runs[0] as run:
         for _ in range(3):
             assert run.client(place).process() != os.getpid()
+
+
+class Mirror:
+    """Gives back what it is given."""
+
+    def show(self, array):
+        return array
+
+    def num_files(self):
+        return len(os.listdir("/proc/self/fd"))
+
+    def num_maps(self):
+        return Path("/proc/self/maps").read_text().count("/memfd:acmelike")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+def test_a_thousand_large_arrays_take_no_more_memory_and_files_than_a_few():
+    program = Program("mirror")
+    mirror = program.add_node(Node(Mirror), label="mirror")
+    with launch(program, "processes") as run:
+        mirror = run.client(mirror)
+        taken = []
+        for number in range(1000):
+            array = np.full(300_000, number % 256, np.uint8)
+            shown = mirror.show(array)
+            assert not shown.flags.writeable and shown[0] == shown[-1] == array[0]
+            if number in (10, 999):
+                taken.append((mirror.num_files(), mirror.num_maps()))
+        assert taken[0] == taken[1]
+        assert 2 <= taken[0][1] <= 8

@@ -150,7 +150,7 @@ def test_of_a_message_that_breaks_off_nothing_arrives():
         num_env_steps=MESSAGE,
     )
     call = ("replay", "write", (message,), {}, None, "outside")
-    frame = b"".join(encode(CALL, 0, call))
+    frame = b"".join(encode(CALL, 0, call).pieces)
     with launched() as (replay, address):
         for num_bytes in (3, 100, len(frame) // 2, len(frame) - 1):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

@@ -1,0 +1,129 @@
+"""Large arrays over a socket server, from threads, and to a process that dies."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acmelike import when
+from acmelike.launchers.scheduler import FreeScheduler
+from acmelike.rpc import Channel, Client, RemoteTarget, Server, SocketServer
+from acmelike.rpc.shared_memory import LARGE_BYTES
+from acmelike.rpc.socket_server import new_address
+
+SIZE = 2 * LARGE_BYTES
+ROOT = Path(__file__).parents[2]
+
+
+class Store:
+    """Hands arrays out and takes them back."""
+
+    def _blocks_never(self):
+        return "it never comes"
+
+    @when(_blocks_never)
+    def never(self):
+        raise AssertionError
+
+    def make(self, number):
+        return np.full(SIZE, number, np.uint8)
+
+    def add(self, array, number):
+        return array + np.uint8(number)
+
+
+class Supervisor:
+    def stop(self, reason):
+        raise AssertionError(reason)
+
+    def fail(self, label, where, error):
+        raise error
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A server of a store, and where to call it."""
+    scheduler = FreeScheduler(threading.Event())
+    server = Server("store", scheduler, Supervisor())
+    server.open(Store())
+    address = new_address(str(tmp_path))
+    failures = []
+    sockets = SocketServer({"store": server}, scheduler, address, failures.append)
+    sockets.start()
+    yield server, address
+    sockets.close()
+    assert failures == []
+
+
+def test_threads_that_share_a_connection_get_their_own_arrays(served):
+    _, address = served
+    channel = Channel(lambda: address, lambda: None)
+    store = Client(RemoteTarget("store", channel))
+    wrong = []
+
+    def call(thread):
+        for i in range(60):
+            number = 60 * thread + i
+            array = store.make(number)
+            if (
+                not (array == number).all()
+                or not (store.add(array, 7) == number + 7).all()
+            ):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=call, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    # One way and the other: it was memory that both have.
+    assert _num_maps() >= 4
+    channel.close("the test is over")
+    channel.dispose()
+
+
+READER = """
+import sys
+from acmelike.core import future
+from acmelike.rpc import Channel, Client, RemoteTarget
+
+channel = Channel(lambda: bytes.fromhex(sys.argv[1]).decode(), lambda: None)
+store = Client(RemoteTarget("store", channel))
+held = [store.make(number) for number in range(10)]
+outcome = future(store.never)()
+print("holds them", flush=True)
+outcome.result()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+def test_memory_comes_back_from_a_reader_that_is_killed(served):
+    server, address = served
+    before = _num_maps()
+    command = [sys.executable, "-c", READER, address.encode().hex()]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as reader:
+        assert reader.stdout.readline() == "holds them\n"
+        while not server.parked():
+            pass
+        assert _num_maps() > before
+        reader.send_signal(signal.SIGKILL)
+    # The parked call goes after the memory.
+    while server.parked():
+        pass
+    assert _num_maps() == before
+
+
+def _num_maps():
+    """How much memory this process shares, in maps."""
+    if sys.platform != "linux":
+        return 99
+    return Path("/proc/self/maps").read_text().count("/memfd:acmelike")
