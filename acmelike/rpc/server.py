@@ -261,6 +261,8 @@ class Server:
 
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
+        # Who keeps the call, for its deadline, does not keep what it was called with.
+        call.args, call.kwargs = (), {}
         assert call.wakeup is not None
         after.append(call.wakeup.set)
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acmelike import when
+from acmelike import future, when, within
 from acmelike.launchers.scheduler import FreeScheduler
-from acmelike.rpc import Channel, Client, RemoteTarget, Server, SocketServer
-from acmelike.rpc.shared_memory import LARGE_BYTES
+from acmelike.rpc import (
+    Channel,
+    Client,
+    RemoteTarget,
+    Server,
+    SocketServer,
+    shared_memory,
+)
+from acmelike.rpc.shared_memory import LARGE_BYTES, MOST_BYTES, MOST_MAPS
 from acmelike.rpc.socket_server import new_address
 
 SIZE = 2 * LARGE_BYTES
@@ -24,12 +33,28 @@ ROOT = Path(__file__).parents[2]
 class Store:
     """Hands arrays out and takes them back."""
 
+    def __init__(self):
+        self.is_open = False
+
     def _blocks_never(self):
         return "it never comes"
 
     @when(_blocks_never)
     def never(self):
         raise AssertionError
+
+    def _blocks_keep(self, array):
+        return None if self.is_open else "it is closed"
+
+    @when(_blocks_keep)
+    def keep(self, array):
+        self.seen = weakref.ref(array)
+
+    def open_up(self):
+        self.is_open = True
+
+    def has_dropped(self):
+        return self.seen() is None
 
     def make(self, number):
         return np.full(SIZE, number, np.uint8)
@@ -48,7 +73,7 @@ class Supervisor:
 
 @pytest.fixture
 def served(tmp_path):
-    """A server of a store, and where to call it."""
+    """A server of a store, its address, and a channel there."""
     scheduler = FreeScheduler(threading.Event())
     server = Server("store", scheduler, Supervisor())
     server.open(Store())
@@ -56,14 +81,19 @@ def served(tmp_path):
     failures = []
     sockets = SocketServer({"store": server}, scheduler, address, failures.append)
     sockets.start()
-    yield server, address
+    channel = Channel(lambda: address, lambda: None)
+    yield server, address, channel
     sockets.close()
+    channel.close("the test is over")
+    channel.dispose()
     assert failures == []
+    # Whatever the connections took of the process's limits is back.
+    assert shared_memory._limits.take(MOST_BYTES, MOST_MAPS)
+    shared_memory._limits.take(-MOST_BYTES, -MOST_MAPS)
 
 
 def test_threads_that_share_a_connection_get_their_own_arrays(served):
-    _, address = served
-    channel = Channel(lambda: address, lambda: None)
+    *_, channel = served
     store = Client(RemoteTarget("store", channel))
     wrong = []
 
@@ -85,13 +115,26 @@ def test_threads_that_share_a_connection_get_their_own_arrays(served):
     assert wrong == []
     # One way and the other: it was memory that both have.
     assert _num_maps() >= 4
-    channel.close("the test is over")
-    channel.dispose()
+
+
+@pytest.mark.parametrize("has_deadline", [False, True])
+def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
+    *_, channel = served
+    store = Client(RemoteTarget("store", channel))
+    gc.disable()  # It must not take that: memory would be lent for as long.
+    try:
+        keep = within(60, store.keep) if has_deadline else store.keep
+        kept = future(keep)(np.zeros(SIZE, np.uint8))
+        store.open_up()
+        assert kept.result() is None
+        assert store.has_dropped()
+    finally:
+        gc.enable()
 
 
 READER = """
 import sys
-from acmelike.core import future
+from acmelike import future
 from acmelike.rpc import Channel, Client, RemoteTarget
 
 channel = Channel(lambda: bytes.fromhex(sys.argv[1]).decode(), lambda: None)
@@ -105,7 +148,7 @@ outcome.result()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
 def test_memory_comes_back_from_a_reader_that_is_killed(served):
-    server, address = served
+    server, address, _ = served
     before = _num_maps()
     command = [sys.executable, "-c", READER, address.encode().hex()]
     with subprocess.Popen(
