@@ -88,7 +88,9 @@ def encode(
         is_in_slot = slot is not None and view.nbytes >= LARGE_BYTES
         lengths.append(-view.nbytes if is_in_slot else view.nbytes)
         if not is_in_slot:
-            streamed += [view, _padding(view.nbytes)]
+            streamed.append(view)
+            if padding := _padding(view.nbytes):
+                streamed.append(padding)
     header = _HEADER.pack(
         _MAGIC,
         _VERSION,
@@ -101,7 +103,7 @@ def encode(
     )
     sizes = struct.pack(f"<{len(lengths)}q", *lengths)
     pieces.append(header + sizes + body + _padding(len(body)))
-    pieces += [piece for piece in streamed if len(piece)]
+    pieces += streamed
     return Encoded(pieces, len(body) + sum(map(abs, lengths)))
 
 
@@ -195,33 +197,25 @@ class Reader:
 
     def _finish(self) -> Frame:
         assert self._block is not None
-        streamed = _Parts(memoryview(self._block).toreadonly())
-        in_slot = streamed
+        block, start = memoryview(self._block).toreadonly(), 0
+        slot, slot_start = block, 0
         if self._slot != _NO_SLOT:
             assert self._shared is not None
-            in_slot = _Parts(self._shared.borrower.borrow(self._slot))
-        body, *buffers = [
-            streamed.next(length) if length >= 0 else in_slot.next(-length)
-            for length in self._lengths
-        ]
-        value = pickle.loads(body, buffers=buffers)
+            slot = self._shared.borrower.borrow(self._slot)
+        parts = []
+        for length in self._lengths:
+            if length >= 0:
+                parts.append(block[start : start + length])
+                start += padded(length)
+            else:
+                parts.append(slot[slot_start : slot_start - length])
+                slot_start += padded(-length)
+        value = pickle.loads(parts[0], buffers=parts[1:])
         num_bytes = sum(map(abs, self._lengths))
         frame = Frame(self._kind, self._request, value, num_bytes)
         self._sizes = self._block = None
         self._expect(memoryview(self._header))
         return frame
-
-
-class _Parts:
-    """Cuts a block into what lies in it, one behind the other."""
-
-    def __init__(self, block: memoryview):
-        self._block, self._start = block, 0
-
-    def next(self, length: int) -> memoryview:
-        part = self._block[self._start : self._start + length]
-        self._start += padded(length)
-        return part
 
 
 def _padding(length: int) -> bytes:

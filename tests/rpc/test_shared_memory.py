@@ -234,6 +234,17 @@ def test_an_array_that_jax_may_alias_ends_its_lease_with_jax(ends):
     assert is_shared(source)
 
 
+def test_jax_does_not_write_where_it_cannot(ends):
+    warm_up(*ends)
+    arrived = send(*ends, numbers())
+    assert is_shared(ends[0])
+    given = jax.device_put(arrived)
+    # Memory that is given away is written, unless it is somebody else's.
+    changed = jax.jit(lambda array: array.at[3].add(1), donate_argnums=0)(given)
+    assert changed[3] == np.uint8(arrived[3] + 1)
+    np.testing.assert_array_equal(arrived, numbers())
+
+
 def test_who_holds_everything_does_not_stop_the_writer(make_ends):
     source, target = make_ends(most_bytes=2 * NUM_SLOTS * SIZE)
     held = []
