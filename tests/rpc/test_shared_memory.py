@@ -335,12 +335,25 @@ def test_without_shared_memory_arrays_are_streamed(
     assert source.has_given_all_back()
 
 
-def test_memory_is_bounded(make_ends):
-    source, target = make_ends(most_bytes=SIZE - 1)
-    for _ in range(4):
-        send(source, target, numbers())
-        send(target, source, None)
+@pytest.mark.parametrize(
+    ("end", "num_bytes", "num_maps"),
+    [(0, MOST_BYTES - SIZE + 1, 0), (0, 0, MOST_MAPS), (1, 0, MOST_MAPS)],
+    ids=["bytes", "maps", "the reader's maps"],
+)
+def test_what_others_of_the_process_took_is_not_there(ends, end, num_bytes, num_maps):
+    source, target = ends
+    assert ends[end].limits.take(num_bytes, num_maps)
+    for seed in range(4):
+        arrived = send(*ends, numbers(seed))
         assert not is_shared(source)
+        np.testing.assert_array_equal(arrived, numbers(seed))
+        send(target, source, None)
+    ends[end].limits.take(-num_bytes, -num_maps)
+    if end == 0:  # A writer tries again; what a reader could not map stays unused.
+        send(*ends, numbers())
+        send(target, source, None)
+        send(*ends, numbers())
+        assert is_shared(source)
 
 
 def test_what_came_once_takes_no_memory(ends):
