@@ -15,6 +15,10 @@ from acmelike.replay import Items, Replay, Writer, check_sample_size
 from acmelike.types import EnvironmentSpec
 from agents.dqn.builder import DQNBuilder
 from agents.dqn.config import DQNConfig
+from agents.impala.builder import ImpalaBuilder
+from agents.impala.config import ImpalaConfig
+from agents.ppo.builder import PPOBuilder
+from agents.ppo.config import PPOConfig
 
 NUM_ENVS = 3
 PLACE = ActorPlace(index=0, num_actors=2, num_envs=NUM_ENVS)
@@ -32,7 +36,23 @@ def make_dqn(**settings):
     return DQNBuilder(config=DQNConfig(**(defaults | settings)))
 
 
+def make_impala(**settings):
+    defaults = {"hidden_sizes": (4,), "batch_size": 3, "unroll_length": 4}
+    return ImpalaBuilder(config=ImpalaConfig(**(defaults | settings)))
+
+
+def make_ppo(**settings):
+    defaults = {"hidden_sizes": (4,), "unroll_length": 8, "num_epochs": 2}
+    return PPOBuilder(config=PPOConfig(**(defaults | settings)), batch_size=NUM_ENVS)
+
+
 BUILDERS: dict[str, Builder] = {
+    "impala": make_impala(),
+    "impala with an lstm": make_impala(lstm_size=5),
+    "ppo": make_ppo(),
+    "ppo that normalises": make_ppo(
+        normalize_observations=True, normalize_rewards=True, clip_values=0.5
+    ),
     "dqn": make_dqn(),
     "ape-x dqn": make_dqn(actor_priorities=True, n_step=3),
     "plain dqn": make_dqn(double=False, dueling=False, prioritized=False, n_step=1),

@@ -1,0 +1,127 @@
+"""IMPALA: states and probabilities as actors had them, and old data."""
+
+from collections import deque
+
+import jax
+import numpy as np
+import pytest
+
+from acmelike.actors.inference import Inference
+from acmelike.agent import ActorPlace
+from acmelike.environments import CatchFactory, VectorEnvironment
+from acmelike.errors import ConfigError
+from acmelike.networks import LSTMState, log_softmax, take_action
+from agents.impala.builder import ImpalaBuilder
+from agents.impala.config import ImpalaConfig
+
+NUM_ENVS = 8
+FACTORY = CatchFactory(rows=6, columns=3)
+
+
+class World:
+    """An actor and a learner without a framework; parameters are older if so wanted."""
+
+    def __init__(self, *, lag=0, **settings):
+        defaults = {"hidden_sizes": (32,), "unroll_length": 8, "learning_rate": 3e-3}
+        config = ImpalaConfig(**(defaults | settings))
+        self.builder = ImpalaBuilder(config=config)
+        self.environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+        spec = self.environment.spec
+        self.core = self.builder.make_learner_core(spec)
+        self.state = self.core.init(jax.random.key(0))
+        self.update = jax.jit(self.core.update)
+        place = ActorPlace(index=0, num_actors=1, num_envs=NUM_ENVS)
+        policy = self.builder.make_policy(spec, place)
+        self.inference = Inference(policy, spec, num_envs=NUM_ENVS, seed=0)
+        self.adder = self.builder.make_adder(NUM_ENVS)
+        self.now = self.environment.reset()
+        self.adder.start(self.now)
+        self.versions = deque([self.parameters()] * (lag + 1), maxlen=lag + 1)
+
+    def parameters(self):
+        return jax.device_get(self.core.parameters(self.state))
+
+    def collect(self):
+        """The next unroll of every environment, and the mean reward of an episode."""
+        self.inference.set_parameters(self.versions[0])
+        rewards, num_ended = 0.0, 0
+        while True:
+            action, extras = self.inference.act(self.now)
+            self.now = self.environment.step(action)
+            rewards += self.now.reward.sum()
+            num_ended += self.now.last().sum()
+            items = self.adder.add(action, 0, self.now, extras).items
+            if items is not None:
+                return items, rewards / max(num_ended, 1)
+
+    def learn(self):
+        items, mean_return = self.collect()
+        self.state, outputs = self.update(self.state, items, np.ones(NUM_ENVS))
+        self.versions.append(self.parameters())
+        return mean_return, float(outputs.loss)
+
+
+@pytest.mark.parametrize("lstm_size", [0, 5])
+def test_with_equal_parameters_the_learner_says_what_the_actor_said(lstm_size):
+    world = World(lstm_size=lstm_size)
+    for _ in range(3):  # The later ones begin in the middle of episodes.
+        data, _ = world.collect()
+    state = ()
+    if lstm_size:
+        state = LSTMState(data.extras["hidden"], data.extras["cell"])
+        assert np.abs(state.hidden).max() > 0.01
+    heads = world.core.network.unroll(
+        world.parameters(),
+        state,
+        np.swapaxes(data.o_t, 0, 1),
+        np.swapaxes(data.is_first, 0, 1),
+    )
+    log_probs = log_softmax(heads.logits[:-1])
+    found = take_action(log_probs, np.swapaxes(data.a_t, 0, 1))
+    np.testing.assert_allclose(found.T, data.extras["log_prob"], rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_done_at_the_end_of_an_episode_changes_nothing():
+    world = World(lstm_size=4)
+    data, _ = world.collect()
+    other = jax.tree.map(np.copy, data)
+    ends = data.mask == 0
+    assert ends.any()
+    other.a_t[ends] = 0
+    other.r_t[ends] = 1e6
+    other.extras["log_prob"][ends] = -50
+    found = [world.update(world.state, d, None) for d in (data, other)]
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("lag", [0, 5, 20])
+def test_it_learns_from_actors_that_are_behind(lag):
+    world = World(lag=lag, learning_rate=1e-2, unroll_length=16)
+    returns, losses = zip(*(world.learn() for _ in range(240)), strict=True)
+    assert np.isfinite(losses).all()
+    # And it stays there: the mean of the last third.
+    assert np.mean(returns[-80:]) > 0.9
+
+
+def test_an_lstm_learns_too():
+    world = World(lstm_size=32, learning_rate=1e-2, unroll_length=16)
+    returns = [world.learn()[0] for _ in range(300)]
+    assert np.mean(returns[-80:]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"unroll_length": 0}, "unroll_length"),
+        ({"lstm_size": -1}, "lstm_size"),
+        ({"queue_size": 7}, "queue_size"),
+        ({"clip_rho": 0.0}, "clip_rho"),
+        ({"discount": 1.5}, "discount"),
+        ({"value_weight": -0.1}, "value_weight"),
+        ({"hidden_sizes": (0,)}, "hidden_sizes"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, name):
+    with pytest.raises(ConfigError, match=name):
+        ImpalaConfig(**settings)
