@@ -1,0 +1,152 @@
+"""PPO and IMPALA of RLlib on CartPole-v1, with the settings of acmelike's programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+# Without Ray's reports, which would be of this machine's use and cost time.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+
+import numpy as np
+import ray
+import torch
+from ray.rllib.algorithms.impala import IMPALAConfig
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+
+from benchmarks.judge import mean_returns
+
+ENVIRONMENT = "CartPole-v1"
+STEPS = "num_env_steps_sampled_lifetime"
+
+
+def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
+    """The algorithm with so many processes that act, eight environments in all."""
+    config = {"ppo": _ppo, "impala": _impala}[algorithm]()
+    config = (
+        config.environment(ENVIRONMENT)
+        .env_runners(
+            num_env_runners=num_runners,
+            num_envs_per_env_runner=8 // max(num_runners, 1),
+        )
+        .learners(num_learners=0)
+        .reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
+        .debugging(seed=seed, log_level="ERROR")
+    )
+    return config.build_algo()
+
+
+def _ppo() -> Any:
+    model = DefaultModelConfig(
+        fcnet_hiddens=[64, 64], fcnet_activation="tanh", vf_share_layers=False
+    )
+    return (
+        PPOConfig()
+        .env_runners(rollout_fragment_length=32)
+        .training(
+            lr=1e-3,
+            gamma=0.98,
+            lambda_=0.8,
+            clip_param=0.2,
+            vf_clip_param=float("inf"),
+            vf_loss_coeff=0.5,
+            entropy_coeff=0.0,
+            use_kl_loss=False,
+            grad_clip=0.5,
+            num_epochs=10,
+            train_batch_size_per_learner=256,
+            minibatch_size=128,
+        )
+        .rl_module(model_config=model)
+    )
+
+
+def _impala() -> Any:
+    model = DefaultModelConfig(
+        fcnet_hiddens=[64, 64], fcnet_activation="relu", vf_share_layers=True
+    )
+    return (
+        IMPALAConfig()
+        .env_runners(rollout_fragment_length=20)
+        .training(
+            lr=1e-3,
+            gamma=0.99,
+            entropy_coeff=0.01,
+            vf_loss_coeff=0.5,
+            grad_clip=1.0,
+            train_batch_size_per_learner=160,
+        )
+        .rl_module(model_config=model)
+    )
+
+
+def throughput(
+    *, algorithm: str, seed: int, first_step: int, last_step: int, num_runners: int
+) -> dict[str, Any]:
+    """Environment steps per second in a steady state."""
+    _start_ray()
+    trainer = make_algorithm(algorithm, seed=seed, num_runners=num_runners)
+    start, steps_0 = _train_past(trainer, first_step)
+    end, steps_1 = _train_past(trainer, last_step)
+    trainer.stop()
+    return {
+        "env_steps_per_second": (steps_1 - steps_0) / (end - start),
+        "env_steps": [steps_0, steps_1],
+        "seconds": end - start,
+    }
+
+
+def learning(
+    *, algorithm: str, seed: int, env_steps: int, every: int, num_runners: int
+) -> dict[str, Any]:
+    """The learning curve; the policies are judged after the clock has stopped."""
+    _start_ray()
+    trainer = make_algorithm(algorithm, seed=seed, num_runners=num_runners)
+    module = trainer.get_module()
+    steps, seconds, weights = [], [], []
+    started = time.perf_counter()
+    for due in range(every, env_steps + 1, every):
+        moment, reached = _train_past(trainer, due)
+        steps.append(reached)
+        seconds.append(moment - started)
+        learned = trainer.learner_group.get_weights()["default_policy"]
+        weights.append({name: np.array(array) for name, array in learned.items()})
+    trainer.stop()
+
+    def acting_with(state: dict[str, np.ndarray]) -> Any:
+        def act(observations: np.ndarray) -> np.ndarray:
+            module.set_state(state)
+            with torch.no_grad():
+                batch = {"obs": torch.as_tensor(observations)}
+                logits = module.forward_inference(batch)["action_dist_inputs"]
+            return logits.argmax(dim=-1).numpy()
+
+        return act
+
+    policies = [acting_with(state) for state in weights]
+    return {
+        "env_steps": steps,
+        "seconds": seconds,
+        "mean_returns": mean_returns(ENVIRONMENT, policies, seed=seed),
+    }
+
+
+def _start_ray() -> None:
+    ray.init(
+        num_cpus=8,  # More than there are: its processes wait for each other anyway.
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+    )
+
+
+def _train_past(trainer: Any, env_steps: int) -> tuple[float, int]:
+    """Trains until there are so many steps; the clock and the count then."""
+    while True:
+        count = int(trainer.train().get(STEPS, 0))
+        if count >= env_steps:
+            return time.perf_counter(), count
