@@ -19,7 +19,7 @@ def checked_keys(table: str, keys: Array) -> Array:
             f"table '{table}': expected keys of integers with shape [n], "
             f"got {keys.dtype} {list(keys.shape)}"
         )
-    return keys.astype(np.int64)
+    return keys.astype(np.int64, copy=False)
 
 
 def checked_priorities(table: str, priorities: Array, num_items: int) -> Array:
@@ -34,10 +34,11 @@ def checked_priorities(table: str, priorities: Array, num_items: int) -> Array:
             f"table '{table}': expected priorities of shape ({num_items},), "
             f"got {priorities.shape}"
         )
-    usable = (priorities >= 0) & (priorities < np.inf)
-    if not usable.all():
-        raise ValueError(
-            f"table '{table}': expected finite priorities >= 0, "
-            f"got {priorities[np.argmin(usable)]}"
-        )
+    # Either place is that of a NaN if there is one.
+    for place in (priorities.argmin(), priorities.argmax()) if num_items else ():
+        if not 0 <= priorities[place] < np.inf:
+            raise ValueError(
+                f"table '{table}': expected finite priorities >= 0, "
+                f"got {priorities[place]}"
+            )
     return priorities

@@ -24,15 +24,16 @@ class Slots:
     """
 
     def __init__(self, num_slots: int, first_turn: int = 0):
-        self._num_slots, self._first_turn = num_slots, first_turn
-        # Counted from the first turn on.
-        self._turn = np.zeros(num_slots, np.int64)
+        self._num_slots, self._first_key = num_slots, first_turn * num_slots
+        # A slot's key is that of the item that it holds, or will hold next. Memory that
+        # was never touched takes no space, so a slot gets one when it is first taken.
+        self._keys = np.zeros(num_slots, np.int64)
         self._is_held = np.zeros(num_slots, bool)
         # A stack of slots that were given back; those from `_num_used` on never were
-        # taken. Memory that was never touched takes no space.
+        # taken.
         self._free = np.empty(num_slots, index_dtype(num_slots))
         self._num_free = self._num_used = 0
-        parts = (self._turn, self._is_held, self._free)
+        parts = (self._keys, self._is_held, self._free)
         self.slot_bytes: int = sum(part.itemsize for part in parts)
 
     def take(self, num_items: int) -> Array:
@@ -42,6 +43,7 @@ class Slots:
         again = self._free[self._num_free : self._num_free + num_again]
         fresh = np.arange(self._num_used, self._num_used + num_items - num_again)
         self._num_used += len(fresh)
+        self._keys[fresh] = self._first_key + fresh
         slots = np.concatenate([again.astype(np.int64), fresh])
         self._is_held[slots] = True
         return slots
@@ -49,25 +51,24 @@ class Slots:
     def give_back(self, slots: Array) -> None:
         """These hold nothing any more; they are taken again in this order."""
         self._is_held[slots] = False
-        self._turn[slots] += 1
+        self._keys[slots] += self._num_slots
         self._free[self._num_free : self._num_free + len(slots)] = slots
         self._num_free += len(slots)
 
     def keys(self, slots: Array) -> Array:
         """The keys `[n]` int64 of the items in slots `[n]`."""
-        turns = self._first_turn + self._turn.take(slots)
-        return turns * self._num_slots + slots
+        keys: Array = self._keys.take(slots)
+        return keys
 
     def find(self, keys: Array) -> tuple[Array, Array]:
         """Slots `[n]` for keys `[n]`, and whether each still holds that item."""
-        turns, slots = np.divmod(keys, self._num_slots)
-        is_turn = self._first_turn + self._turn.take(slots) == turns
-        return slots, is_turn & self._is_held.take(slots)
+        slots = keys % self._num_slots
+        is_latest = self._keys.take(slots) == keys
+        return slots, is_latest & self._is_held.take(slots)
 
     def next_key(self) -> int:
         """Larger than every key so far."""
-        last_turn = int(self._turn[: self._num_used].max(initial=0))
-        return (self._first_turn + last_turn + 1) * self._num_slots
+        return int(self._keys[: self._num_used].max(initial=self._first_key)) + 1
 
     def held(self) -> Array:
         """All slots that hold an item, `[size]` int64."""

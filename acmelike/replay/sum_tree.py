@@ -12,6 +12,9 @@ from acmelike.types import Array
 # nodes as for one of each, so a flat tree is a fast one; a wider row would be slower.
 _FANOUT = 16
 _ONES = np.ones(_FANOUT)
+# Up to so many rows, all are summed about as fast as a few are found, summed and put in
+# place. (OpenBLAS would sum more than 576 by threads.)
+_FEW_ROWS = 512
 # A row of weights times this is where the share of each begins.
 _BEFORE = np.triu(np.ones((_FANOUT, _FANOUT)), k=1)
 
@@ -54,10 +57,14 @@ class SumTree:
         Where an index is given more than once, its last weight wins.
         """
         self._weights[indices] = weights  # One after the other: the last one stays.
-        rows = indices // _FANOUT
+        rows = indices
         for level, above in pairwise(self._levels):
-            above.reshape(-1)[rows] = level.take(rows, axis=0) @ _ONES
-            rows = rows // _FANOUT
+            sums = above.reshape(-1)
+            if len(level) <= _FEW_ROWS:
+                level.dot(_ONES, sums[: len(level)])
+            else:
+                rows = rows // _FANOUT
+                sums[rows] = level.take(rows, axis=0).dot(_ONES)
 
     def find(self, targets: Array) -> Array:
         """For each target `[n]` in [0, total), the index whose share of it that is.

@@ -245,7 +245,7 @@ class Table:
         keys = checked_keys(self._name, keys)
         priorities = checked_priorities(self._name, priorities, len(keys))
         slots, is_held = self._slots.find(keys)
-        if not is_held.all():
+        if np.count_nonzero(is_held) < len(keys):
             slots, priorities = slots[is_held], priorities[is_held]
         self._update(slots, priorities)
         return len(slots)

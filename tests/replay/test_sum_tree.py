@@ -42,6 +42,21 @@ def test_it_behaves_like_an_array_of_weights(case):
         np.testing.assert_array_equal(tree.find(targets), expected)
 
 
+@pytest.mark.parametrize("num_changed", [1, 700, 20_000])
+def test_a_large_tree_behaves_like_an_array_of_weights_too(num_changed):
+    """Of its levels, some are summed whole and some in part."""
+    rng, size = np.random.default_rng(0), 200_000
+    tree, weights = SumTree(size), np.zeros(size)
+    for _ in range(3):
+        indices = rng.integers(size, size=num_changed)
+        tree.set(indices, values := rng.integers(9, size=num_changed).astype(float))
+        weights[indices] = values
+        assert tree.total == weights.sum()
+    targets = np.linspace(0, tree.total, 1_000, endpoint=False)
+    expected = np.searchsorted(np.cumsum(weights), targets, side="right")
+    np.testing.assert_array_equal(tree.find(targets), expected)
+
+
 def test_rounding_errors_do_not_add_up():
     rng = np.random.default_rng(0)
     tree = SumTree(100)

@@ -187,7 +187,7 @@ def test_wrong_items_are_refused_and_change_nothing(
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
-@pytest.mark.parametrize("bad", [-0.5, np.nan])
+@pytest.mark.parametrize("bad", [-0.5, np.nan, np.inf])
 def test_wrong_priorities_are_refused_and_change_nothing(
     make_table, make_items, sampler, bad
 ):
@@ -233,6 +233,16 @@ def test_priorities_of_evicted_items_are_ignored(make_table, make_items):
     assert set(sample.keys.tolist()) == set(expected)
     assert sample.probabilities.tolist() == [expected[key] for key in sample.keys]
     assert table.update_priorities(np.array([], np.int64), np.array([])) == 0
+
+
+def test_an_empty_table_has_no_keys(make_table, make_items):
+    keys, ones = np.array([0, 3, 5, -1]), np.ones(4)
+    table = make_table(max_size=4)
+    assert table.update_priorities(keys, ones) == 0
+    table.insert(make_items(0, 1))
+    assert table.update_priorities(keys, ones) == 1
+    table.reset()
+    assert table.update_priorities(keys, ones) == 0
 
 
 def test_new_items_get_the_largest_priority_so_far(make_table, make_items):
