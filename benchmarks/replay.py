@@ -14,6 +14,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
 from benchmarks.trial import REVERB, run_trial
 
+CHECKPOINT = "benchmarks.replay_checkpoint"
 OURS, THEIRS = "benchmarks.replay_acmelike", "benchmarks.peers.reverb_replay"
 PLACES = ("in process", "between processes")
 SAMPLERS = ("uniform", "prioritized")
@@ -30,6 +31,7 @@ MOST_MEMORY = 1 / 5  # Of reverb's, for an item.
 MOST_SLOWER = 4.0  # From the smallest table to the largest.
 MOST_RESIDENT = 1.3  # Over what `info` reports.
 MOST_SECONDS = 0.5  # Until a replay node answers.
+MOST_STALL_SECONDS = 0.2  # Of any call while a checkpoint is made.
 
 # Results of one side: the trials of a job by the way it was done.
 Ways = Mapping[str, Sequence[float]]
@@ -45,6 +47,7 @@ class Size(NamedTuple):
       seconds: of each rate.
       scale: items of tables, from the smallest to the largest.
       num_transitions: of a full replay node.
+      num_saved_bytes: of the frames in a checkpoint.
     """
 
     repeats: int
@@ -53,10 +56,11 @@ class Size(NamedTuple):
     seconds: float
     scale: tuple[int, ...]
     num_transitions: int
+    num_saved_bytes: int
 
 
-FULL = Size(5, 20_000, 300, 1.0, (10**4, 10**5, 10**6, 10**7), 1_000_000)
-QUICK = Size(1, 5_000, 60, 0.2, (10**4, 10**5), 100_000)
+FULL = Size(5, 20_000, 300, 1.0, (10**4, 10**5, 10**6, 10**7), 1_000_000, 10**9)
+QUICK = Size(1, 5_000, 60, 0.2, (10**4, 10**5), 100_000, 10**7)
 
 
 def measure(quick: bool, command: str) -> Report:
@@ -97,9 +101,20 @@ def measure(quick: bool, command: str) -> Report:
         },
         size.repeats,
     )
+    checkpoints = interleave(
+        {
+            "checkpoint": partial(
+                run_trial,
+                f"{CHECKPOINT}:stall",
+                {"num_bytes": size.num_saved_bytes, "seconds": size.seconds},
+            )
+        },
+        size.repeats,
+    )
     _report_scaling(report, scaling)
     _report_nodes(report, nodes)
-    report.details |= {"scaling": scaling, "nodes": nodes}
+    _report_checkpoints(report, checkpoints["checkpoint"])
+    report.details |= {"scaling": scaling, "nodes": nodes, **checkpoints}
     return report
 
 
@@ -124,6 +139,9 @@ def _notes(size: Size) -> list[str]:
         "inserted 64 at a time; resident is what it grew by, reported the sum of "
         "num_bytes and num_index_bytes. It starts when the launcher is called, and "
         "answers the first call.",
+        f"A checkpoint: of {size.num_saved_bytes:,} bytes of frames, of which items "
+        "share most, in a process of its own; one caller samples, updates and inserts "
+        "while another saves. The bar is on the longest call of all repeats.",
     ]
 
 
@@ -255,6 +273,23 @@ def _report_nodes(
     report.add_bar("seconds to a replay node's answer", seconds[""], "<", MOST_SECONDS)
     num_with_jax = sum(node["has_jax"] for node in nodes)
     report.add_bar("replay nodes that imported JAX", num_with_jax, "<=", 0)
+
+
+def _report_checkpoints(report: Report, trials: Sequence[dict[str, float]]) -> None:
+    """The longest calls while checkpoints are made, and the bar on them."""
+    longest = {
+        f"{how} a checkpoint": [trial[how] for trial in trials]
+        for how in ("without", "with")
+    }
+    report.add_table("Longest call of a caller", "s", longest)
+    seconds = [trial["seconds to save"] for trial in trials]
+    report.add_table("A checkpoint", "s", {"saved": seconds})
+    report.add_bar(
+        "seconds of the longest call while a checkpoint is made",
+        max(longest["with a checkpoint"]),
+        "<",
+        MOST_STALL_SECONDS,
+    )
 
 
 def _middle(samples: Sequence[float]) -> float:

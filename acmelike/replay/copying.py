@@ -24,7 +24,7 @@ class Copying:
     def __init__(self, source: Array, rows: Array, path: Path):
         self._source, self._rows, self.path = source, rows, path
         self._is_copied = np.zeros(len(rows), bool)
-        self._num_passed = 0
+        self._num_passed, self._num_left = 0, len(rows)
         shape = (len(rows), *source.shape[1:])
         self._file: Array = (
             np.lib.format.open_memmap(path, "w+", source.dtype, shape)
@@ -34,7 +34,7 @@ class Copying:
 
     def before_overwriting(self, rows: Array) -> None:
         """Copies those of rows `[m]` that were not copied yet."""
-        if not len(self._rows):
+        if not self._num_left:
             return
         places = np.searchsorted(self._rows, rows).clip(max=len(self._rows) - 1)
         is_wanted = (self._rows[places] == rows) & ~self._is_copied[places]
@@ -47,15 +47,18 @@ class Copying:
         places = np.arange(self._num_passed, min(last, len(self._rows)))
         self._copy(places[~self._is_copied[places]])
         self._num_passed += len(places)
-        return self._num_passed < len(self._rows)
+        return self._num_left > 0
 
     def close(self) -> None:
-        """Writes the rest to the disk."""
-        if isinstance(self._file, np.memmap):
-            self._file.flush()
-        else:
+        """Lets go of everything, as all rows are copied; the file has yet to be synced.
+
+        No `flush`: while it waits for the disk it lets no other thread run.
+        """
+        if not isinstance(self._file, np.memmap):
             np.save(self.path, self._file)
+        self._source = self._rows = self._is_copied = self._file = np.empty(0)
 
     def _copy(self, places: Array) -> None:
         self._file[places] = self._source[self._rows[places]]
         self._is_copied[places] = True
+        self._num_left -= len(places)

@@ -20,8 +20,8 @@ from acmelike.replay.table import Table
 from acmelike.replay.writers import Writers
 from acmelike.types import Array, Nested
 
-# Of a checkpoint, copied at once: traffic waits a few milliseconds for it.
-PART_BYTES = 1 << 24
+# Of a checkpoint, copied at once: traffic waits some ten milliseconds for it.
+PART_BYTES = 1 << 22
 
 
 class Replay:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 from acmelike.core import register_updating
 from acmelike.errors import (
@@ -109,10 +109,9 @@ class Server:
           wakeup: told of the outcome if the call is parked; by default a new Event.
         """
         call = Call(self, method, args, kwargs, caller)
-        body = (self._methods or {}).get(method)
-        if getattr(body, "is_concurrent", False) and self._closed is None:
+        if self.is_concurrent(method) and self._methods and self._closed is None:
             reports: Reports = []
-            self._run(call, cast(Callable[..., Any], body), reports)
+            self._run(call, self._methods[method], reports)
             for report in reports:
                 report()
             return call
@@ -132,6 +131,10 @@ class Server:
             for report in after:
                 report()
         return call
+
+    def is_concurrent(self, method: str) -> bool:
+        """Whether calls of a method run without the lock, and as long as they like."""
+        return getattr((self._methods or {}).get(method), "is_concurrent", False)
 
     def expire(self, call: Call) -> None:
         """Ends a parked call whose deadline has passed."""

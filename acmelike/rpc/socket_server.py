@@ -40,7 +40,8 @@ class SocketServer:
 
     One thread reads requests and runs them. It never waits for a caller: what a socket
     does not take at once is sent when it can be. A parked call holds no thread; whoever
-    lets it proceed sends its result.
+    lets it proceed sends its result. Only a call that is `concurrent` gets a thread of
+    its own.
 
     Args:
       servers: by label.
@@ -70,6 +71,7 @@ class SocketServer:
         self._deadlines: list[tuple[float, int, Call]] = []
         self._numbers = itertools.count()
         self._is_closed = False
+        self._concurrent: list[threading.Thread] = []
         self._thread = threading.Thread(
             target=self._run, name="socket server", daemon=True
         )
@@ -79,10 +81,12 @@ class SocketServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread and closes every connection."""
+        """Ends the threads and closes every connection."""
         self._is_closed = True
         self._wake()
         self._thread.join()
+        for thread in self._concurrent:
+            thread.join()
 
     def _run(self) -> None:
         try:
@@ -143,15 +147,33 @@ class SocketServer:
             if parked is not None:
                 parked.server.withdraw(parked)
         elif frame.kind == CALL:
-            label, method, args, kwargs, timeout, caller = frame.value
-            reply = _Reply(connection, frame.request)
-            call = self._servers[label].submit(
-                method, freeze(args), freeze(kwargs), timeout, caller, wakeup=reply
-            )
-            reply.send_or_wait(call)
+            label, method, *_ = frame.value
+            if self._servers[label].is_concurrent(method):
+                # It has no lock that others wait for, so they do not wait for it.
+                thread = threading.Thread(
+                    target=self._run_call,
+                    args=(connection, frame),
+                    name=f"{label}.{method}",
+                    daemon=True,
+                )
+                alive = [other for other in self._concurrent if other.is_alive()]
+                self._concurrent = [*alive, thread]
+                thread.start()
+                return
+            call = self._run_call(connection, frame)
             if call.deadline is not None and not call.done():
                 number = next(self._numbers)
                 heapq.heappush(self._deadlines, (call.deadline, number, call))
+
+    def _run_call(self, connection: _Connection, frame: Frame) -> Call:
+        """Runs or parks a call, and sends its outcome if it has one."""
+        label, method, args, kwargs, timeout, caller = frame.value
+        reply = _Reply(connection, frame.request)
+        call = self._servers[label].submit(
+            method, freeze(args), freeze(kwargs), timeout, caller, wakeup=reply
+        )
+        reply.send_or_wait(call)
+        return call
 
     def _ask_to_send(self, connection: _Connection) -> None:
         self._unsent.append(connection)

@@ -121,6 +121,21 @@ def test_nodes_hold_what_they_report_answer_soon_and_import_no_jax():
     assert [bar["holds"] for bar in made.bars] == [True, False, False]
 
 
+def test_no_call_waits_long_for_a_checkpoint():
+    trials = [
+        {"without": 0.01, "with": seconds, "seconds to save": 3.0}
+        for seconds in (0.05, 0.19, 0.1)
+    ]
+    made = report()
+    replay._report_checkpoints(made, trials)
+    assert [(bar["value"], bar["holds"]) for bar in made.bars] == [(0.19, True)]
+    made = report()
+    replay._report_checkpoints(made, [*trials, {**trials[0], "with": 0.2}])
+    assert [(bar["value"], bar["holds"]) for bar in made.bars] == [(0.2, False)]
+    with_one = rows(made, "Longest call")["with a checkpoint"]
+    assert with_one["samples"] == [0.05, 0.19, 0.1, 0.2]
+
+
 def test_a_small_item_is_about_fifty_bytes():
     assert sum(column[:1].nbytes for column in load.transitions(3).values()) == 48
     assert load.sequences(2).nbytes == 2 * load.SEQUENCE_BYTES
@@ -147,6 +162,14 @@ def test_a_short_trial_of_scaling():
     result = run_trial(f"{replay.OURS}:scaling", arguments)
     assert len(result) == 4
     assert all(microseconds > 0 for microseconds in result.values())
+
+
+@pytest.mark.slow
+def test_a_short_trial_of_a_checkpoint():
+    arguments = {"num_bytes": 10**7, "seconds": 0.1}
+    result = run_trial(f"{replay.CHECKPOINT}:stall", arguments)
+    assert 0 < result["with"] < 10
+    assert 0 < result["without"] < 10
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import Node, Program, future, launch, sleep, stop_run
+from acmelike import Node, Program, concurrent, future, launch, sleep, stop_run
 from acmelike.errors import NodeFailed, RpcFailed
 
 LIMIT = 30.0
@@ -248,6 +248,28 @@ def test_large_arrays_and_futures_cross():
     program.add_node(Node(Worker, warehouse), label="worker")
     with launch(program, "processes") as run:
         assert run.wait(LIMIT) == "all there"
+
+
+def test_a_concurrent_call_holds_up_no_other():
+    class Gate(Place):
+        def __init__(self):
+            self.is_open = threading.Event()
+
+        @concurrent
+        def passed(self):
+            return self.is_open.wait(LIMIT)
+
+        def open(self):
+            self.is_open.set()
+
+    program = Program("gate")
+    gate = program.add_node(Node(Gate), label="gate")
+    with launch(program, "processes") as run:
+        client = run.client(gate)
+        client.process()  # From now on it is there.
+        calls = [future(client.passed)() for _ in range(3)]
+        client.open()
+        assert [call.result() for call in calls] == [True] * 3
 
 
 def test_a_run_outlives_the_thread_that_launched_it():
