@@ -10,11 +10,18 @@ from dm_env import specs
 
 from acmelike.replay import MinSize, TableConfig, Uniform
 from acmelike.types import Array
+from tests.replay.engines import ENGINES
 
 SIGNATURE = {
     "pixels": specs.Array((2, 3), np.uint8, "pixels"),
     "reward": specs.Array((), np.float32, "reward"),
 }
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    engine: str = request.param
+    return engine
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
-"""What both engines keep, ours and a real Reverb; and where Reverb cannot.
+"""What both engines keep, ours and a real Reverb; where it deviates, and cannot.
 
 Reverb's side runs where it is installed: `make test-reverb`.
 """
 
 from __future__ import annotations
-
-import importlib.util
 
 import numpy as np
 import pytest
@@ -27,16 +25,9 @@ from acmelike.replay import (
     Uniform,
     Writer,
 )
+from acmelike.replay.readers import Reader
+from tests.replay.engines import HAS_REVERB, NEEDS_REVERB, deviates
 from tests.replay.test_writer import frames, windows, windows_config
-
-HAS_REVERB = importlib.util.find_spec("reverb") is not None
-NEEDS_REVERB = pytest.mark.skipif(not HAS_REVERB, reason="needs `make reverb-env`")
-ENGINES = ["own", pytest.param("reverb", marks=NEEDS_REVERB)]
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request):
-    return request.param
 
 
 @pytest.fixture
@@ -277,6 +268,86 @@ def test_items_share_rows(engine):
     assert replay.num_env_steps() == 5
 
 
+# --- Where Reverb deviates --------------------------------------------------------
+
+
+@deviates("it computes limits in floating point", ours=(1, 6), reverbs=(0, 5))
+def test_limits_are_met_with_nothing_to_spare(make_replay, make_items, expected):
+    """0.3 * 3 - 1 is 0.3 * 3 - 1, and 0.2 * 6 is 0.2 + 1: waiting would be an error.
+
+    A program whose window is as narrow as it may be would wait for ever.
+    """
+    replay = make_replay(
+        rate_limiter=SamplesPerInsert(ratio=0.3, min_size=3, error_buffer=1)
+    )
+    replay.insert("table", make_items(0, 3))
+    num_sampled = 0
+    with pytest.raises(NotReady):
+        while True:
+            replay.sample("table", 1)
+            num_sampled += 1
+    replay = make_replay(
+        rate_limiter=SamplesPerInsert(ratio=0.2, min_size=1, error_buffer=1)
+    )
+    assert (num_sampled, replay.insert("table", make_items(0, 8))) == expected
+
+
+@deviates(
+    "it samples one item after the other", ours=[3, 3, 3, 1], reverbs=[1, 2, 3, 1]
+)
+def test_a_sample_is_one_event(make_replay, make_items, expected):
+    """So of an item that is in it three times, nobody can see a count in between."""
+    replay = make_replay(sampler=Fifo(), max_times_sampled=3)
+    replay.insert("table", make_items(0, 2))
+    sample = replay.sample("table", 4)
+    assert sample.data["reward"].tolist() == [0, 0, 0, 1]
+    assert sample.times_sampled.tolist() == expected
+
+
+@deviates("its mutations do not say what they found", ours=1, reverbs=2)
+def test_an_update_says_how_many_items_it_found(make_replay, make_items, expected):
+    """A learner can see that its priorities come too late for most of a batch."""
+    replay = make_replay(sampler=Fifo())
+    replay.insert("table", make_items(0, 2))
+    first = replay.sample("table", 1).keys
+    replay.delete("table", first)
+    keys = np.concatenate([first, replay.sample("table", 1).keys])
+    assert replay.update_priorities("table", keys, np.ones(2)) == expected
+
+
+@deviates("it counts a sample for good", ours=0, reverbs=2)
+def test_what_a_reader_did_not_use_is_taken_back(make_replay, make_items, expected):
+    """Or inserts would be admitted for samples that nobody has learned from."""
+    replay = make_replay()
+    replay.insert("table", make_items(0, 2))
+    reader = Reader(number=1, num_used=0)
+    replay.sample("table", 2, reader)
+    replay.close_reader(reader)
+    assert replay.info("table").num_sampled == expected
+
+
+@deviates("its clients cannot name the key of an item", ours=None, reverbs=ConfigError)
+def test_an_item_that_is_there_is_changed_and_not_inserted(
+    make_replay, make_items, expected
+):
+    """It waits as an insert does, counts as none, and changes nothing that is gone."""
+    replay = make_replay(sampler=Fifo(), rate_limiter=Queue(size=1))
+    replay.insert("table", make_items(0, 1))
+    with pytest.raises(NotReady):
+        replay.assign("table", np.array([0]), make_items(7, 8), np.ones(1))
+    keys = replay.sample("table", 1).keys
+    if expected is not None:
+        with pytest.raises(expected, match="cannot change the contents"):
+            replay.assign("table", keys, make_items(7, 8), np.ones(1))
+        return
+    assert replay.assign("table", keys, make_items(7, 8), np.ones(1)) == 1
+    assert replay.assign("table", keys + 1, make_items(9, 10), np.ones(1)) == 0
+    info = replay.info("table")
+    assert (info.size, info.num_inserted, info.num_deleted) == (1, 1, 0)
+    replay.insert("table", make_items(1, 2))
+    assert rewards(replay) == [7]
+
+
 # --- What Reverb cannot ---------------------------------------------------------------
 
 
@@ -295,14 +366,12 @@ def test_what_reverb_cannot_is_refused(make_config, changes, message):
 
 
 @NEEDS_REVERB
-def test_what_reverb_cannot_while_it_runs(make_config, make_items, tmp_path):
+def test_what_reverb_cannot_while_it_runs(make_config, tmp_path):
     replay = Replay([make_config()], seed=0, engine="reverb")
     with pytest.raises(ConfigError, match="rate limiter while it runs"):
         replay.set_rate_limiter("table", MinSize(min_size=1))
     with pytest.raises(ConfigError, match="only the replay engine 'own'"):
         replay.begin_checkpoint(str(tmp_path))
-    with pytest.raises(ConfigError, match="contents of items"):
-        replay.assign("table", np.array([0]), make_items(0, 1), np.ones(1))
 
 
 @pytest.mark.skipif(HAS_REVERB, reason="reverb is installed")
