@@ -1,6 +1,7 @@
 """Adders: what turns an actor's time steps into the items of replay."""
 
 from acmelike.adders.added import Added, Adder
+from acmelike.adders.episode import EpisodeAdder
 from acmelike.adders.n_step import InitialPriority, NStepAdder
 from acmelike.adders.sequence import Sequence, SequenceAdder, sequence_signature
 from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
@@ -8,6 +9,7 @@ from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
 __all__ = [
     "Added",
     "Adder",
+    "EpisodeAdder",
     "InitialPriority",
     "NStepAdder",
     "Sequence",

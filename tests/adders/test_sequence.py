@@ -29,7 +29,13 @@ class Lengths:
 
 def collect(lengths, num_steps, **settings):
     """The sequences of environments with these lengths of episodes, in a list."""
-    num_envs, length = len(lengths), settings["length"]
+    adder = SequenceAdder(num_envs=len(lengths), **settings)
+    return collect_with(adder, settings["length"], lengths, num_steps)
+
+
+def collect_with(adder, length, lengths, num_steps):
+    """The same, with another adder whose items have so many steps."""
+    num_envs = len(lengths)
     environment = VectorEnvironment(Lengths(*lengths), num_envs=num_envs, seed=0)
     table = TableConfig(
         name="sequences",
@@ -41,7 +47,6 @@ def collect(lengths, num_steps, **settings):
     )
     replay = Replay([table], seed=0)
     writer = Writer(replay)
-    adder = SequenceAdder(num_envs=num_envs, **settings)
     now = environment.reset()
     adder.start(now)
     made = []
