@@ -314,6 +314,8 @@ class Replay:
 def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
     """Saves everything in replay as it is now; traffic goes on meanwhile.
 
+    One at a time: whoever begins another before this one is complete spoils it.
+
     Args:
       replay: the replay service, or a client of it.
       folder: of checkpoints, on replay's machine.
