@@ -52,7 +52,7 @@ class EpisodeAdder:
         a_tm1: ArrayLike,
         version_tm1: int,
         step_t: VectorStep,
-        extras_tm1: Mapping[str, Array] | None = None,
+        extras_tm1: Mapping[str, Array] = {},
     ) -> Added:
         """Adds what followed an action; see `SequenceAdder.add`.
 
