@@ -21,10 +21,11 @@ BENCH_STAMP := .venv-bench/.installed
 REVERB_PYTHON ?= python3.11
 REVERB_VENV ?= .venv-reverb
 REVERB_STAMP := $(REVERB_VENV)/.installed
+RLLIB_STAMP := .venv-rllib/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-slow test-learning test-reverb check bench bench-env
-.PHONY: reverb-env docs clean
+.PHONY: reverb-env rllib-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -53,7 +54,7 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench
@@ -62,11 +63,14 @@ bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into
 reverb-env: $(REVERB_STAMP) ## Install Reverb, and what it wants, into .venv-reverb
 	@echo "$(REVERB_VENV) is ready"
 
+rllib-env: $(RLLIB_STAMP) ## Install RLlib, which benchmarks compare with, into .venv-rllib
+	@echo ".venv-rllib is ready"
+
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench $(REVERB_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -104,6 +108,17 @@ $(BENCH_STAMP): constraints/bench.txt
 	    -c constraints/bench.txt torch==2.13.0
 	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/bench.txt sbx-rl==0.28.0
+	@touch $@
+
+$(RLLIB_STAMP): constraints/rllib.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making .venv-rllib with $$($(PYTHON) --version), as pinned in constraints/rllib.txt"
+	@$(PYTHON) -m venv --clear .venv-rllib
+	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/rllib.txt torch==2.13.0
+	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/rllib.txt 'ray[rllib]==2.60.0'
 	@touch $@
 
 $(REVERB_STAMP): setup.py constraints/reverb.txt

@@ -54,7 +54,7 @@ class Actor:
             builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
         )
         self._adder = builder.make_adder(num_envs)
-        self._writer, self._table = Writer(replay), table
+        self._writer, self._table = Writer(replay, num_ahead=1), table
         self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from acmelike.core import within
+from acmelike.core import Future, future, num_outstanding, within
 from acmelike.replay.message import Items, Message, Steps
 from acmelike.replay.service import Replay
 from acmelike.types import Array
@@ -19,10 +19,15 @@ class Writer:
 
     Args:
       replay: the replay service, or a client of it.
+      num_ahead: how many messages the caller may be ahead of what replay has admitted,
+        0 or 1. With 1 it works on while a message is under way, and what is wrong with
+        that is raised by the next call. Under `serial` and outside a run nothing
+        happens ahead of need.
     """
 
-    def __init__(self, replay: Replay):
-        self._replay = replay
+    def __init__(self, replay: Replay, *, num_ahead: int = 0):
+        self._replay, self._num_ahead = replay, num_ahead
+        self._under_way: Future[int] | None = None
         self._writer = secrets.randbits(62)
         self._num_sent = 0
         self._pending: deque[Message] = deque()
@@ -42,6 +47,7 @@ class Writer:
     ) -> None:
         """Inserts items, and waits until every one of them is admitted.
 
+        If it may be ahead, it waits for those of the call before instead.
         Steps without items wait here for the next items. What was not admitted, because
         the call raised, goes first the next time.
 
@@ -62,14 +68,16 @@ class Writer:
             self._steps[name].append(rows)
         if items:
             self._pending.append(self._message(items, keep_from or {}))
+        num_ahead = num_outstanding(self._num_ahead)
+        while len(self._pending) > num_ahead:
+            self._finish_first(timeout)
+        if self._pending and self._under_way is None:
+            self._under_way = self._send(self._first(), timeout)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Waits until all items that were written are admitted; see `write`."""
         while self._pending:
-            try:
-                self._send(self._pending[0], timeout)
-            except ValueError:
-                self._pending.popleft()  # It would be refused again.
-                raise
-            self._pending.popleft()
-            self._num_sent += 1
+            self._finish_first(timeout)
 
     def close(self) -> None:
         """Lets replay give up the steps that only this writer could refer to."""
@@ -84,12 +92,27 @@ class Writer:
         num_env_steps, self._num_env_steps = self._num_env_steps, 0
         return Message(self._writer, 0, steps, items, keep_from, num_env_steps)
 
-    def _send(self, message: Message, timeout: float | None) -> None:
-        write = self._replay.write
-        if timeout is not None:
-            write = within(timeout, write)
-        message = message._replace(number=self._num_sent + 1)
+    def _first(self) -> Message:
+        return self._pending[0]._replace(number=self._num_sent + 1)
+
+    def _finish_first(self, timeout: float | None) -> None:
+        """Waits until all items of the first message are admitted."""
+        message, under_way = self._first(), self._under_way
         num_items = sum(part.num_items for part in message.items)
-        while write(message) < num_items:
-            # Replay has it all; what is left is to be admitted.
-            message = message._replace(steps={}, items=())
+        self._under_way = None
+        try:
+            if under_way is None:
+                under_way = self._send(message, timeout)
+            while under_way.result() < num_items:
+                # Replay has it all; what is left is to be admitted.
+                rest = message._replace(steps={}, items=())
+                under_way = self._send(rest, timeout)
+        except ValueError:
+            self._pending.popleft()  # It would be refused again.
+            raise
+        self._pending.popleft()
+        self._num_sent += 1
+
+    def _send(self, message: Message, timeout: float | None) -> Future[int]:
+        write = self._replay.write
+        return future(write if timeout is None else within(timeout, write))(message)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.errors import NotReady
+from acmelike.core import stop_run, updating, when, within
+from acmelike.errors import Deadlock, NodeFailed, NotReady, RpcTimeout
+from acmelike.graph import Node, Program
+from acmelike.launchers import launch
 from acmelike.replay import (
     PADDING,
     Fifo,
@@ -301,3 +304,84 @@ def test_without_a_priority_it_is_the_largest_when_the_item_is_inserted():
         steps={"frame": frames(1)},
     )
     assert replay.sample("windows", 4).priorities.tolist() == [7, 7, 9, 9]
+
+
+# --- Ahead -----------------------------------------------------------------------
+
+
+class Ahead:
+    """A worker that writes numbers, and says how many calls have returned.
+
+    Args:
+      replay: where to.
+      wrong: the number that is written as two, which a table of single ones refuses.
+      last: after which it waits for the rest and ends the run.
+    """
+
+    def __init__(self, replay, last, wrong=None):
+        self._writer = Writer(replay, num_ahead=1)
+        self._last, self._wrong = last, wrong
+        self._num_returned = 0
+
+    def step(self):
+        number = self._num_returned
+        shape = (1, 2) if number == self._wrong else (1,)
+        self._writer.write([Items("numbers", np.full(shape, number))], num_env_steps=1)
+        with updating(self):
+            self._num_returned += 1
+        if self._num_returned == self._last:
+            self._writer.flush()
+            stop_run("all are written")
+
+    def _too_few(self, num):
+        return None if self._num_returned >= num else f"{self._num_returned} returned"
+
+    @when(_too_few)
+    def returned(self, num):
+        return self._num_returned
+
+
+def numbers_config(size):
+    return TableConfig.queue("numbers", specs.Array((), np.int64), size)
+
+
+def ahead_program(size, **settings):
+    program = Program("ahead")
+    replay = program.add_node(
+        Node(Replay, [numbers_config(size)], seed=0), label="replay"
+    )
+    writer = program.add_node(Node(Ahead, replay, **settings), label="writer")
+    return program, replay, writer
+
+
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_a_writer_that_may_is_one_message_ahead_and_no_more(launcher):
+    program, replay, writer = ahead_program(2, last=5)
+    with launch(program, launcher) as run:
+        # Two fit, the third is under way, and the fourth waits for it.
+        run.client(writer).returned(3)
+        with pytest.raises(RpcTimeout, match="3 returned"):
+            within(0.2, run.client(writer).returned)(4)
+        client = run.client(replay)
+        found = [client.sample("numbers", 1).data[0] for _ in range(3)]
+        assert run.wait(timeout=30) == "all are written"
+    assert found == [0, 1, 2]
+
+
+def test_serial_is_never_ahead():
+    program, _, _ = ahead_program(2, last=5)
+    with (
+        pytest.raises(Deadlock, match=r"replay\.write"),
+        launch(program, "serial") as run,
+    ):
+        run.wait(timeout=30)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "threads"])
+def test_what_is_wrong_with_a_message_is_raised_all_the_same(launcher):
+    program, _, _ = ahead_program(9, last=5, wrong=2)
+    with (
+        pytest.raises(NodeFailed, match="expected items to be int64"),
+        launch(program, launcher) as run,
+    ):
+        run.wait(timeout=30)

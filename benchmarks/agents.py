@@ -1,0 +1,408 @@
+"""PPO, IMPALA and SAC against Stable-Baselines Jax (SBX) and RLlib.
+
+python -m benchmarks.agents --out FILE.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from benchmarks.command import run_benchmark
+from benchmarks.machine import describe_machine
+from benchmarks.report import Report, interleave, median
+from benchmarks.trial import PEERS, RLLIB, run_trial
+
+OURS = "benchmarks.agents_acmelike"
+SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
+LAUNCHERS = ("serial", "threads", "processes")
+PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium")
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+
+# What is demanded of our env steps/s over theirs.
+PPO_OVER_SBX, PPO_OVER_RLLIB, IMPALA_OVER_RLLIB = 3.0, 6.0, 8.0
+PPO_TARGET, IMPALA_TARGET = 475.0, 450.0
+SAC_OVER_SBX, SAC_OVER_UPDATE_ALONE = 1.0, 0.95
+MOST_DATA_WAIT = 0.05  # Of a learner's time, where actors have capacity to spare.
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class Size(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      repeats: of every trial.
+      window: environment steps at which one of throughput begins and ends.
+      sac_window: the same, for SAC.
+      seconds_alone: for actors, and then for the learner, alone.
+      ppo_steps: of a learning curve.
+      impala_steps: of a learning curve.
+      rllib_impala_steps: of RLlib's.
+      seeds: of IMPALA's curves.
+    """
+
+    repeats: int
+    window: tuple[int, int]
+    sac_window: tuple[int, int]
+    seconds_alone: float
+    ppo_steps: int
+    impala_steps: int
+    rllib_impala_steps: int
+    seeds: int
+
+
+FULL = Size(3, (20_000, 80_000), (2_000, 5_000), 3.0, 50_000, 400_000, 600_000, 5)
+QUICK = Size(1, (2_000, 6_000), (1_200, 1_600), 0.5, 4_000, 4_000, 4_000, 1)
+
+
+def measure(quick: bool, command: str) -> Report:
+    """All trials, and what follows from them."""
+    size = QUICK if quick else FULL
+    peers = {
+        "SBX": (PEERS, ("sbx-rl", "stable-baselines3", *PACKAGES)),
+        "RLlib": (RLLIB, ("ray", "torch", "numpy", "gymnasium")),
+    }
+    report = Report(
+        benchmark="agents",
+        title="PPO, IMPALA and SAC",
+        command=command,
+        machine=describe_machine(PACKAGES, peers),
+        notes=_notes(size),
+    )
+    for name, judge in (("ppo", _ppo), ("impala", _impala), ("sac", _sac)):
+        report.details[name] = judge(report, size)
+    return report
+
+
+def _notes(size: Size) -> list[str]:
+    first, last = size.window
+    return [
+        "PPO and IMPALA play CartPole-v1, SAC Pendulum-v1; network, batches, epochs, "
+        "learning rate and the like are the same for all. Eight environments in all, "
+        "for SAC one.",
+        f"Throughput: in the steady state, environment steps {first:,} to {last:,}, "
+        f"SAC from {size.sac_window[0]:,} to {size.sac_window[1]:,}; nothing is "
+        "evaluated meanwhile. acmelike's rate is that of its best launcher; all are in "
+        "the tables. acmelike and SBX have one XLA thread.",
+        "SBX's SAC updates after every step, or 32 times after every 32; RLlib has one "
+        "process that acts, or none: the faster of both counts.",
+        "Alone: the same actors with their data thrown away and trained parameters; "
+        "the jitted update on one batch that is on the device.",
+        "Learning: the parameters are kept every 1,000 steps (IMPALA 10,000) with the "
+        "time since the first environment step (for RLlib since its first call to "
+        "train), and judged after the run by the mean return of 20 fresh greedy "
+        "episodes, the same for all.",
+    ]
+
+
+# --- One agent after the other --------------------------------------------------------
+
+
+def _ppo(report: Report, size: Size) -> Any:
+    throughput = interleave(
+        {**_ours("ppo", size), **_sbx("ppo", size), **_rllib("ppo", size)},
+        size.repeats,
+    )
+    best = _report_rates(report, "PPO", throughput, "env_steps_per_second")
+    over_sbx = _over(report, "PPO", throughput, best, "SBX")
+    over_rllib = _over(report, "PPO", throughput, best, "RLlib")
+    report.add_bar("PPO, env steps/s over SBX's", over_sbx, ">=", PPO_OVER_SBX)
+    report.add_bar("PPO, env steps/s over RLlib's", over_rllib, ">=", PPO_OVER_RLLIB)
+    _report_efficiency(report, "PPO", throughput)
+
+    window = {"env_steps": size.ppo_steps, "every": 1_000}
+    launcher = best if best != "serial" else "threads"
+    curves = _curves(
+        {
+            "acmelike": partial(_learn_ours, "ppo", launcher, window),
+            "SBX": partial(
+                _trial, f"{SBX}:learning", {"agent": "ppo", **window}, PEERS
+            ),
+            "RLlib": partial(
+                _trial,
+                f"{RLLIB_AGENTS}:learning",
+                {"algorithm": "ppo", "num_runners": 1, **window},
+                RLLIB,
+            ),
+        },
+        seeds=size.repeats,
+    )
+    seconds = report.add_table(
+        f"PPO, time to a mean return of {PPO_TARGET:g}, by seed",
+        "s",
+        {
+            name: [_reached(curve, "seconds", PPO_TARGET) for curve in of_one]
+            for name, of_one in curves.items()
+        },
+    )
+    for peer in ("SBX", "RLlib"):
+        report.add_bar(
+            f"PPO, median seconds to {PPO_TARGET:g}, against {peer}'s",
+            seconds["acmelike"],
+            "<",
+            seconds[peer],
+        )
+    return {"throughput": throughput, "learning": curves}
+
+
+def _impala(report: Report, size: Size) -> Any:
+    throughput = interleave(
+        {**_ours("impala", size), **_rllib("impala", size)}, size.repeats
+    )
+    best = _report_rates(report, "IMPALA", throughput, "env_steps_per_second")
+    over = _over(report, "IMPALA", throughput, best, "RLlib")
+    report.add_bar("IMPALA, env steps/s over RLlib's", over, ">=", IMPALA_OVER_RLLIB)
+    _report_efficiency(report, "IMPALA", throughput)
+
+    window = {"env_steps": size.impala_steps, "every": min(10_000, size.impala_steps)}
+    launcher = best if best != "serial" else "threads"
+    curves = _curves(
+        {"acmelike": partial(_learn_ours, "impala", launcher, window)}, seeds=size.seeds
+    )
+    arguments = {
+        "algorithm": "impala",
+        "num_runners": 1,
+        "env_steps": size.rllib_impala_steps,
+        "every": window["every"],
+    }
+    learn = partial(_trial, f"{RLLIB_AGENTS}:learning", arguments, RLLIB)
+    curves |= _curves({"RLlib": learn}, seeds=1)
+    report.add_table(
+        f"IMPALA, environment steps to a mean return of {IMPALA_TARGET:g}, by seed",
+        "steps",
+        {
+            name: [_reached(curve, "env_steps", IMPALA_TARGET) for curve in of_one]
+            for name, of_one in curves.items()
+        },
+    )
+    at_end = {
+        name: [curve["mean_returns"][-1] for curve in of_one]
+        for name, of_one in curves.items()
+    }
+    report.add_table("IMPALA, mean return at the end, by seed", "return", at_end)
+    reached_and_held = sum(
+        _reached(curve, "env_steps", IMPALA_TARGET) is not None
+        and curve["mean_returns"][-1] >= IMPALA_TARGET
+        for curve in curves["acmelike"]
+    )
+    report.add_bar(
+        f"IMPALA, seeds that reach {IMPALA_TARGET:g} and have it at the end",
+        reached_and_held,
+        ">=",
+        max(size.seeds - 1, 1),
+    )
+    return {"throughput": throughput, "learning": curves}
+
+
+def _sac(report: Report, size: Size) -> Any:
+    throughput = interleave({**_ours("sac", size), **_sbx("sac", size)}, size.repeats)
+    best = _report_rates(report, "SAC", throughput, "updates_per_second")
+    over = _over(report, "SAC", throughput, best, "SBX", "updates_per_second")
+    report.add_bar("SAC, updates/s over SBX's", over, ">=", SAC_OVER_SBX)
+    efficiency = _report_efficiency(report, "SAC", throughput)
+    report.add_bar(
+        "SAC, updates/s over the update alone",
+        max(filter(None, efficiency.values())),
+        ">=",
+        SAC_OVER_UPDATE_ALONE,
+    )
+    return {"throughput": throughput}
+
+
+# --- What is measured -----------------------------------------------------------------
+
+
+def _trial(
+    function: str,
+    arguments: Mapping[str, Any],
+    python: str,
+    seed: int = 0,
+    variables: Mapping[str, str] = ONE_THREAD,
+) -> Any:
+    return run_trial(
+        function, {**arguments, "seed": seed}, python=python, variables=variables
+    )
+
+
+def _learn_ours(
+    program: str, launcher: str, window: Mapping[str, int], seed: int
+) -> Any:
+    arguments = {"program": program, "launcher": launcher, "seed": seed, **window}
+    return run_trial(f"{OURS}:learning", arguments)
+
+
+def _window(agent: str, size: Size) -> dict[str, int]:
+    first, last = size.sac_window if agent == "sac" else size.window
+    return {"first_step": first, "last_step": last}
+
+
+def _ours(program: str, size: Size) -> dict[str, Any]:
+    arguments = {
+        "program": program,
+        "seed": 0,
+        "seconds_alone": size.seconds_alone,
+        **_window(program, size),
+    }
+    return {
+        launcher: partial(
+            run_trial, f"{OURS}:throughput", {**arguments, "launcher": launcher}
+        )
+        for launcher in LAUNCHERS
+    }
+
+
+def _sbx(agent: str, size: Size) -> dict[str, Any]:
+    arguments = {"agent": agent, **_window(agent, size)}
+    bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
+    return {
+        name: partial(_trial, f"{SBX}:throughput", {**arguments, "burst": burst}, PEERS)
+        for name, burst in bursts.items()
+    }
+
+
+def _rllib(algorithm: str, size: Size) -> dict[str, Any]:
+    arguments = {"algorithm": algorithm, **_window(algorithm, size)}
+    runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
+    if algorithm == "impala":
+        runners.pop("RLlib, acting in the driver")
+    return {
+        name: partial(
+            _trial,
+            f"{RLLIB_AGENTS}:throughput",
+            {**arguments, "num_runners": number},
+            RLLIB,
+        )
+        for name, number in runners.items()
+    }
+
+
+def _curves(learn: Mapping[str, Any], *, seeds: int) -> dict[str, list[Any]]:
+    """The learning curves of each, seed by seed in turn."""
+    curves: dict[str, list[Any]] = {name: [] for name in learn}
+    for seed in range(seeds):
+        trials = {name: partial(one, seed=seed) for name, one in learn.items()}
+        for name, results in interleave(trials, 1).items():
+            curves[name] += results
+    return curves
+
+
+# --- What follows from it -------------------------------------------------------------
+
+
+def _report_rates(report: Report, agent: str, results: Results, what: str) -> str:
+    """Tables of both rates; returns the launcher with the best median of `what`."""
+    for key, title, unit in (
+        ("env_steps_per_second", "environment steps in the steady state", "steps/s"),
+        ("updates_per_second", "updates in the steady state", "updates/s"),
+    ):
+        rows = {name: _column(results, name, key) for name in results}
+        for launcher in LAUNCHERS:
+            alone = "actors" if key.startswith("env") else "learner"
+            column = _column(results, launcher, f"{key}_of_{alone}_alone")
+            rows[f"{alone} alone, {launcher}"] = column
+        rows = {name: samples for name, samples in rows.items() if samples}
+        report.add_table(f"{agent}, {title}", unit, rows)
+    return max(LAUNCHERS, key=lambda name: median(_column(results, name, what)) or 0)
+
+
+def _over(
+    report: Report,
+    agent: str,
+    results: Results,
+    best: str,
+    peer: str,
+    what: str = "env_steps_per_second",
+) -> float | None:
+    """The median ratio of the best launcher over the faster variant of a peer."""
+    variants = [name for name in results if name.startswith(peer)]
+    fastest = max(variants, key=lambda name: median(_column(results, name, what)) or 0)
+    unit = what.replace("_per_second", "/s").replace("_", " ")
+    ratios = {
+        launcher: _ratios(
+            _column(results, launcher, what), _column(results, fastest, what)
+        )
+        for launcher in LAUNCHERS
+    }
+    title = f"{agent}, {unit} over {fastest}, pair by pair"
+    return report.add_table(title, "x", ratios)[best]
+
+
+def _report_efficiency(
+    report: Report, agent: str, results: Results
+) -> dict[str, float | None]:
+    """Full over actors alone and over the learner alone; returns the latter's medians.
+
+    And who waits: a learner may not wait for data while actors have time to spare.
+    """
+    medians: dict[str, float | None] = {}
+    for key, alone in (("env_steps", "actors"), ("updates", "learner")):
+        rows = {
+            launcher: _ratios(
+                _column(results, launcher, f"{key}_per_second"),
+                _column(results, launcher, f"{key}_per_second_of_{alone}_alone"),
+            )
+            for launcher in LAUNCHERS
+        }
+        medians = report.add_table(f"{agent}, full over {alone} alone", "x", rows)
+    # Under serial, nodes take turns, so waiting says nothing.
+    free = [launcher for launcher in LAUNCHERS if launcher != "serial"]
+    waits = {
+        name: report.add_table(
+            f"{agent}, share of time that {who} waited for replay",
+            "of 1",
+            {
+                launcher: [
+                    _waited(result["nodes"], label) for result in results[launcher]
+                ]
+                for launcher in free
+            },
+        )
+        for name, who, label in (
+            ("learner", "the learner", "learner"),
+            ("actors", "actors", "actor/"),
+        )
+    }
+    for launcher in free:
+        if (waits["actors"][launcher] or 0) > MOST_DATA_WAIT:
+            report.add_bar(
+                f"{agent}, {launcher}: the learner's wait, as actors wait too",
+                waits["learner"][launcher],
+                "<",
+                MOST_DATA_WAIT,
+            )
+    return medians
+
+
+def _waited(nodes: Mapping[str, Mapping[str, float]], label: str) -> float:
+    """The share of a window that nodes of this label waited for replay, a mean."""
+    shares = [
+        sum(
+            share for what, share in node.items() if what.startswith("waits for replay")
+        )
+        for name, node in nodes.items()
+        if name.startswith(label)
+    ]
+    return sum(shares) / len(shares)
+
+
+def _column(results: Results, name: str, key: str) -> list[float]:
+    return [result[key] for result in results[name] if key in result]
+
+
+def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Pair by pair."""
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def _reached(curve: Mapping[str, Any], what: str, target: float) -> float | None:
+    """The steps or seconds at which a judgement was first at the target."""
+    for value, mean in zip(curve[what], curve["mean_returns"], strict=True):
+        if mean >= target:
+            return float(value)
+    return None
+
+
+if __name__ == "__main__":
+    run_benchmark("agents", __doc__ or "", measure)

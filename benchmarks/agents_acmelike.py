@@ -1,0 +1,75 @@
+"""acmelike's side of the benchmark of agents; every function here is a trial.
+
+All are at their programs' own settings, which the peers are given too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import replace
+from typing import Any
+
+# As the programs do: small networks gain nothing from XLA's own threads.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+
+from acmelike.topologies import Layout
+from benchmarks import ours
+
+
+def throughput(
+    *,
+    program: str,
+    launcher: str,
+    seed: int,
+    first_step: int,
+    last_step: int,
+    seconds_alone: float,
+    **flags: Any,
+) -> dict[str, Any]:
+    """Rates in a steady state, and those of actors and learner when each is alone.
+
+    Args:
+      program: its name.
+      launcher: of the run.
+      seed: of the run.
+      first_step: see `ours.throughput`, as the next two.
+      last_step: of the window.
+      seconds_alone: for each.
+      flags: of the program, other than their defaults.
+    """
+    return ours.throughput(
+        _setup(program, launcher=launcher, seed=seed, **flags),
+        first_step=first_step,
+        last_step=last_step,
+        seconds_alone=seconds_alone,
+    )
+
+
+def learning(
+    *,
+    program: str,
+    launcher: str,
+    seed: int,
+    env_steps: int,
+    every: int,
+    **flags: Any,
+) -> dict[str, Any]:
+    """The learning curve."""
+    setup = _setup(program, launcher=launcher, seed=seed, **flags)
+    return ours.learning(setup, env_steps=env_steps, every=every)
+
+
+def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setup:
+    module = importlib.import_module(f"programs.{program}")
+    config = replace(module.Config(), **flags)
+    return ours.Setup(
+        builder=module.make_builder(config),
+        environment=config.environment,
+        topology=config.topology,
+        layout=Layout(
+            num_actors=config.num_actors, num_envs_per_actor=config.num_envs_per_actor
+        ),
+        launcher=launcher,
+        seed=seed,
+    )
