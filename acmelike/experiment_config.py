@@ -16,8 +16,8 @@ class ExperimentConfig:
     """What every experiment can be told.
 
     Attributes:
-      environment: "Catch", the id of a gymnasium environment, or "module:id" for one
-        that the module registers.
+      environment: "Catch", "CartPole-v1-positions" (CartPole without velocities), the
+        id of a gymnasium environment, or "module:id" for one that the module registers.
       launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
         interpreter for each node).
       topology: "actor_learner" (nobody waits but at replay), or "synchronous" (actors

@@ -5,9 +5,11 @@ from acmelike.environments.gymnasium_adapter import (
     GymnasiumEnvironment,
     GymnasiumFactory,
 )
+from acmelike.environments.partial import PartialEnvironment
 from acmelike.environments.registry import (
     CatchFactory,
     EnvironmentFactory,
+    PartialFactory,
     make_environment_factory,
     make_environment_spec,
 )
@@ -19,6 +21,8 @@ __all__ = [
     "EnvironmentFactory",
     "GymnasiumEnvironment",
     "GymnasiumFactory",
+    "PartialEnvironment",
+    "PartialFactory",
     "VectorEnvironment",
     "make_environment_factory",
     "make_environment_spec",

@@ -8,7 +8,11 @@ from typing import Protocol
 import dm_env
 
 from acmelike.environments.catch import Catch
-from acmelike.environments.gymnasium_adapter import make_gymnasium_factory
+from acmelike.environments.gymnasium_adapter import (
+    GymnasiumFactory,
+    make_gymnasium_factory,
+)
+from acmelike.environments.partial import PartialEnvironment
 from acmelike.types import EnvironmentSpec
 
 
@@ -40,15 +44,39 @@ class CatchFactory:
         return Catch(rows=self.rows, columns=self.columns, seed=seed)
 
 
-_BUILT_IN: dict[str, EnvironmentFactory] = {"Catch": CatchFactory()}
+@dataclass(frozen=True, kw_only=True)
+class PartialFactory:
+    """Makes environments that are shown in part; an `EnvironmentFactory`.
+
+    Attributes:
+      whole: makes the environments inside.
+      shown: the indices of the elements of an observation that are left.
+    """
+
+    whole: EnvironmentFactory
+    shown: tuple[int, ...]
+
+    def __call__(self, seed: int) -> PartialEnvironment:
+        """Makes one environment."""
+        return PartialEnvironment(self.whole(seed), shown=self.shown)
+
+
+_BUILT_IN: dict[str, EnvironmentFactory] = {
+    "Catch": CatchFactory(),
+    # Where the cart and the pole are, without how fast they move.
+    "CartPole-v1-positions": PartialFactory(
+        whole=GymnasiumFactory(name="CartPole-v1"), shown=(0, 2)
+    ),
+}
 
 
 def make_environment_factory(name: str) -> EnvironmentFactory:
     """The factory of a named environment.
 
     Args:
-      name: "Catch", or an id in gymnasium's registry such as "CartPole-v1", or
-        "module:id" for one that the module registers when it is imported.
+      name: "Catch", "CartPole-v1-positions" (CartPole without its two velocities), or
+        an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
+        the module registers when it is imported.
 
     Raises:
       ConfigError: no environment has the name, or the one that has it cannot be made

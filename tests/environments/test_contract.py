@@ -22,6 +22,7 @@ def make_truncated(seed):
 FACTORIES = {
     "Catch": make_environment_factory("Catch"),
     "CartPole-v1": make_environment_factory("CartPole-v1"),
+    "CartPole-v1-positions": make_environment_factory("CartPole-v1-positions"),
     "Pendulum-v1": make_environment_factory("Pendulum-v1"),
     "truncated": make_truncated,
 }
@@ -66,6 +67,10 @@ class CatchContractTest(Contract, unittest.TestCase):
 
 class CartPoleContractTest(Contract, unittest.TestCase):
     factory = functools.partial(FACTORIES["CartPole-v1"])
+
+
+class PartialContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["CartPole-v1-positions"])
 
 
 class PendulumContractTest(Contract, unittest.TestCase):

@@ -11,6 +11,8 @@ from acmelike.environments import (
     CatchFactory,
     GymnasiumEnvironment,
     GymnasiumFactory,
+    PartialEnvironment,
+    PartialFactory,
     make_environment_factory,
     make_environment_spec,
 )
@@ -55,6 +57,11 @@ def complaint(name):
     ("name", "factory", "kind"),
     [
         ("Catch", CatchFactory(), Catch),
+        (
+            "CartPole-v1-positions",
+            PartialFactory(whole=GymnasiumFactory(name="CartPole-v1"), shown=(0, 2)),
+            PartialEnvironment,
+        ),
         ("CartPole-v1", GymnasiumFactory(name="CartPole-v1"), GymnasiumEnvironment),
         ("Pendulum-v1", GymnasiumFactory(name="Pendulum-v1"), GymnasiumEnvironment),
     ],
@@ -71,6 +78,7 @@ def test_a_factory_is_a_value_that_can_be_pickled(name, factory, kind):
     [
         ("CartPol-v1", "CartPole-v1"),
         ("catch", "Catch"),
+        ("CartPole-v1-position", "CartPole-v1-positions"),
         ("Pendulum-v9", "Pendulum-v1"),
     ],
 )

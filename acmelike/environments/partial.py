@@ -1,0 +1,85 @@
+"""Environments of which a part is hidden, so that one has to remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dm_env
+import numpy as np
+from dm_env import specs
+
+from acmelike.errors import ConfigError
+from acmelike.types import Array
+
+
+class PartialEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+    """An environment that shows only some elements of its observations.
+
+    Args:
+      environment: the one inside, whose observations are vectors; `close` closes it.
+      shown: the indices of the elements that are left, in their order.
+
+    Raises:
+      ConfigError: the observations are no vectors, or have no such element.
+    """
+
+    def __init__(
+        self, environment: dm_env.Environment, *, shown: Sequence[int]
+    ) -> None:
+        spec = environment.observation_spec()
+        if len(spec.shape) != 1:
+            raise ConfigError(
+                f"only vectors can be shown in part, not observations of {spec.shape}"
+            )
+        if not shown or not all(0 <= index < spec.shape[0] for index in shown):
+            raise ConfigError(
+                f"shown must be some of the elements 0 to {spec.shape[0] - 1}, "
+                f"not {tuple(shown)}"
+            )
+        self._environment, self._shown = environment, np.array(shown)
+        self._spec = self._part_of(spec)
+
+    def reset(self) -> dm_env.TimeStep:
+        """Begins an episode."""
+        return self._part_seen(self._environment.reset())
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes one step."""
+        return self._part_seen(self._environment.step(action))
+
+    def observation_spec(self) -> specs.Array:
+        """What is left of the spec, with its bounds."""
+        return self._spec
+
+    def action_spec(self) -> specs.Array:
+        """As inside."""
+        return self._environment.action_spec()
+
+    def reward_spec(self) -> specs.Array:
+        """As inside."""
+        return self._environment.reward_spec()
+
+    def discount_spec(self) -> specs.Array:
+        """As inside."""
+        return self._environment.discount_spec()
+
+    def close(self) -> None:
+        """Closes the environment inside."""
+        self._environment.close()
+
+    def _part_seen(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+        return step._replace(observation=np.asarray(step.observation)[self._shown])
+
+    def _part_of(self, spec: specs.Array) -> specs.Array:
+        shape = (len(self._shown),)
+        if not isinstance(spec, specs.BoundedArray):
+            return specs.Array(shape, spec.dtype, spec.name)
+
+        def part(bound: Array) -> Array:
+            whole: Array = np.broadcast_to(bound, spec.shape)
+            return whole[self._shown]
+
+        return specs.BoundedArray(
+            shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name
+        )
