@@ -77,8 +77,8 @@ class PartialEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
             return specs.Array(shape, spec.dtype, spec.name)
 
         def part(bound: Array) -> Array:
-            whole: Array = np.broadcast_to(bound, spec.shape)
-            return whole[self._shown]
+            shown: Array = np.broadcast_to(bound, spec.shape)[self._shown]
+            return shown
 
         return specs.BoundedArray(
             shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name

@@ -51,15 +51,27 @@ class EpsilonGreedy:
     ) -> Acted:
         """Actions `[K]` int32 for observations `[K, ...]`, in NumPy or JAX."""
         xp = namespace(observation)
-        whether, which = noise
         values = self.network.apply(parameters, observation)
-        at_random = xp.floor(which * self.network.num_actions)
-        action = xp.where(whether < state, at_random, values.argmax(axis=-1))
-        action = action.astype(np.int32)
+        action = epsilon_greedy(values, state, noise)
         if not self.tells_values:
             return Acted(action, state)
         q_a = xp.take_along_axis(values, action[:, None], axis=-1)[:, 0]
         return Acted(action, state, {"q_a": q_a, "q_max": values.max(axis=-1)})
+
+
+def epsilon_greedy(values: Any, epsilons: Any, noise: Any) -> Any:
+    """Actions `[K]` int32 by values `[K, A]`, in NumPy or JAX.
+
+    Args:
+      values: of the actions.
+      epsilons: `[K]`.
+      noise: `[2, K]` from 0 to 1: whether to explore, and with what.
+    """
+    xp = namespace(values)
+    whether, which = noise
+    at_random = xp.floor(which * values.shape[-1])
+    action = xp.where(whether < epsilons, at_random, values.argmax(axis=-1))
+    return action.astype(np.int32)
 
 
 def epsilon_ladder(

@@ -1,0 +1,1 @@
+"""Recurrent Replay Distributed DQN: an LSTM that learns from replayed sequences."""

@@ -1,0 +1,104 @@
+"""The loss of R2D2, and the priorities of sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import rlax
+
+from acmelike.adders import Sequence
+from agents.r2d2.networks import Memory, RecurrentQNetwork
+
+
+def unroll_with_burn_in(
+    network: RecurrentQNetwork, parameters: Any, batch: Sequence, *, burn_in: int
+) -> jax.Array:
+    """Action values `[T, B, A]` of sequences `[T, B, ...]`, by the stored memories.
+
+    The memory after `burn_in` steps is that of these parameters; no gradient goes
+    further back. Section 3 of "Recurrent Experience Replay in Distributed Reinforcement
+    Learning".
+    """
+    memory = Memory(**batch.extras)
+    steps = batch.o_t, batch.a_t, batch.is_first
+    if burn_in == 0:
+        return network.unroll(parameters, memory, *steps)[0]
+    q_before, memory = network.unroll(parameters, memory, *(x[:burn_in] for x in steps))
+    memory = jax.lax.stop_gradient(memory)
+    q_after, _ = network.unroll(parameters, memory, *(x[burn_in:] for x in steps))
+    return jnp.concatenate([q_before, q_after])
+
+
+def learned_steps(batch: Sequence, *, burn_in: int) -> jax.Array:
+    """Which steps are learned from, but for the last: `[T - 1, B]` float32.
+
+    Those at which an action was taken, after the burn-in. A step within it counts if
+    its episode began in the sequence, as then the memory is no older than the
+    parameters; or no beginning would ever be learned from.
+    """
+    time = jnp.arange(len(batch.is_first))[:, None]
+    is_known = (time >= burn_in) | (jnp.cumsum(batch.is_first, axis=0) > 0)
+    return jnp.where(is_known, batch.mask, 0.0)[:-1]
+
+
+def td_errors(
+    q: jax.Array,
+    q_target: jax.Array,
+    batch: Sequence,
+    *,
+    n_step: int,
+    discount: float,
+    rescale_values: bool,
+) -> jax.Array:
+    """N-step double-Q TD errors `[T - 1, B]` by values `[T, B, A]`.
+
+    The target of step t is, by equation 1 of the paper,
+
+        h(sum_k discount^k * r_(t+k) + discount^n * h^-1(q_target(o_(t+n), a*)))
+
+    where `a*` is the best action by `q`, and `h` is signed and nearly a square root.
+    Where fewer than n steps are left, of the episode or the sequence, it bootstraps
+    from the last observation.
+    """
+    pair = rlax.SIGNED_HYPERBOLIC_PAIR if rescale_values else rlax.IDENTITY_PAIR
+    by_sequence = jax.vmap(
+        lambda r_t, discount_t, v_t, goes_on: rlax.transformed_n_step_returns(
+            pair, r_t, discount_t, v_t, n_step, goes_on, stop_target_gradients=True
+        ),
+        in_axes=1,
+        out_axes=1,
+    )
+    best = jnp.argmax(q, axis=-1)
+    v = jnp.take_along_axis(q_target, best[..., None], axis=-1)[..., 0]
+    # A return goes on only through steps that were taken: from the last observation of
+    # an episode that was cut off it bootstraps.
+    target = by_sequence(
+        batch.r_t[:-1], discount * batch.discount_t[:-1], v[1:], batch.mask[1:]
+    )
+    q_a = jnp.take_along_axis(q, batch.a_t[..., None], axis=-1)[..., 0]
+    return target - q_a[:-1]
+
+
+def sequence_priorities(
+    errors: jax.Array, mask: jax.Array, *, max_fraction: float
+) -> jax.Array:
+    """Priorities `[B]` of TD errors `[T, B]` where the mask `[T, B]` is one.
+
+    `eta * max_t |error_t| + (1 - eta) * mean_t |error_t|`, section 2.3 of the paper.
+    """
+    sizes = jnp.abs(errors) * mask
+    mean = jnp.sum(sizes, axis=0) / jnp.maximum(jnp.sum(mask, axis=0), 1.0)
+    return max_fraction * jnp.max(sizes, axis=0) + (1 - max_fraction) * mean
+
+
+def r2d2_loss(
+    errors: jax.Array, mask: jax.Array, weights: jax.Array, *, huber_delta: float
+) -> jax.Array:
+    """The Huber loss `[]` of TD errors `[T, B]`, weighted by sequence `[B]`.
+
+    It is the mean over the steps where the mask `[T, B]` is one.
+    """
+    losses = rlax.huber_loss(errors, delta=huber_delta) * mask * weights
+    return jnp.sum(losses) / jnp.maximum(jnp.sum(mask), 1.0)
