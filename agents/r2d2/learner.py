@@ -127,5 +127,7 @@ class R2D2Core:
 
 def _time_major(batch: Sequence) -> Sequence:
     """From `[B, T, ...]` to `[T, B, ...]`, but for the extras, which have no time."""
-    steps = [jnp.swapaxes(x, 0, 1) for x in batch[:-1]]
-    return Sequence(*steps, extras=batch.extras)
+    steps: Sequence = jax.tree.map(
+        lambda x: jnp.swapaxes(x, 0, 1), batch._replace(extras={})
+    )
+    return steps._replace(extras=batch.extras)

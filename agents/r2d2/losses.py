@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,6 +11,10 @@ import rlax
 
 from acmelike.adders import Sequence
 from agents.r2d2.networks import Memory, RecurrentQNetwork
+
+# h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x and its inverse: Pohlen et al. 2018,
+# "Observe and Look Further", arXiv 1805.11593.
+RESCALING = rlax.SIGNED_HYPERBOLIC_PAIR
 
 
 def unroll_with_burn_in(
@@ -23,12 +28,15 @@ def unroll_with_burn_in(
     """
     memory = Memory(**batch.extras)
     steps = batch.o_t, batch.a_t, batch.is_first
-    if burn_in == 0:
-        return network.unroll(parameters, memory, *steps)[0]
-    q_before, memory = network.unroll(parameters, memory, *(x[:burn_in] for x in steps))
-    memory = jax.lax.stop_gradient(memory)
-    q_after, _ = network.unroll(parameters, memory, *(x[burn_in:] for x in steps))
-    return jnp.concatenate([q_before, q_after])
+    parts = [slice(burn_in, None)]
+    if burn_in:
+        parts.insert(0, slice(burn_in))
+    q = []
+    for part in parts:
+        memory = jax.lax.stop_gradient(memory)
+        values, memory = network.unroll(parameters, memory, *(x[part] for x in steps))
+        q.append(values)
+    return jnp.concatenate(q)
 
 
 def learned_steps(batch: Sequence, *, burn_in: int) -> jax.Array:
@@ -62,23 +70,26 @@ def td_errors(
     Where fewer than n steps are left, of the episode or the sequence, it bootstraps
     from the last observation.
     """
-    pair = rlax.SIGNED_HYPERBOLIC_PAIR if rescale_values else rlax.IDENTITY_PAIR
-    by_sequence = jax.vmap(
-        lambda r_t, discount_t, v_t, goes_on: rlax.transformed_n_step_returns(
+    pair = RESCALING if rescale_values else rlax.IDENTITY_PAIR
+
+    @partial(jax.vmap, in_axes=1, out_axes=1)
+    def returns(
+        r_t: jax.Array, discount_t: jax.Array, v_t: jax.Array, goes_on: jax.Array
+    ) -> Any:
+        return rlax.transformed_n_step_returns(
             pair, r_t, discount_t, v_t, n_step, goes_on, stop_target_gradients=True
-        ),
-        in_axes=1,
-        out_axes=1,
-    )
+        )
+
     best = jnp.argmax(q, axis=-1)
     v = jnp.take_along_axis(q_target, best[..., None], axis=-1)[..., 0]
     # A return goes on only through steps that were taken: from the last observation of
     # an episode that was cut off it bootstraps.
-    target = by_sequence(
+    target = returns(
         batch.r_t[:-1], discount * batch.discount_t[:-1], v[1:], batch.mask[1:]
     )
     q_a = jnp.take_along_axis(q, batch.a_t[..., None], axis=-1)[..., 0]
-    return target - q_a[:-1]
+    errors: jax.Array = target - q_a[:-1]
+    return errors
 
 
 def sequence_priorities(

@@ -19,6 +19,8 @@ from agents.impala.builder import ImpalaBuilder
 from agents.impala.config import ImpalaConfig
 from agents.ppo.builder import PPOBuilder
 from agents.ppo.config import PPOConfig
+from agents.r2d2.builder import R2D2Builder
+from agents.r2d2.config import R2D2Config
 
 NUM_ENVS = 3
 PLACE = ActorPlace(index=0, num_actors=2, num_envs=NUM_ENVS)
@@ -46,6 +48,21 @@ def make_ppo(**settings):
     return PPOBuilder(config=PPOConfig(**(defaults | settings)), batch_size=NUM_ENVS)
 
 
+def make_r2d2(**settings):
+    defaults = {
+        "torso_sizes": (4,),
+        "num_units": 4,
+        "sequence_length": 3,
+        "overlap": 2,
+        "burn_in": 1,
+        "batch_size": 4,
+        "num_updates_per_call": 2,
+        "min_replay_size": 10,
+        "samples_per_insert": 1.0,
+    }
+    return R2D2Builder(config=R2D2Config(**(defaults | settings)))
+
+
 BUILDERS: dict[str, Builder] = {
     "impala": make_impala(),
     "impala with an lstm": make_impala(lstm_size=5),
@@ -56,6 +73,8 @@ BUILDERS: dict[str, Builder] = {
     "dqn": make_dqn(),
     "ape-x dqn": make_dqn(actor_priorities=True, n_step=3),
     "plain dqn": make_dqn(double=False, dueling=False, prioritized=False, n_step=1),
+    "r2d2": make_r2d2(),
+    "plain r2d2": make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1),
 }
 
 
