@@ -44,7 +44,7 @@ test-slow: $(STAMP) ## Run the slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
 
 test-learning: $(STAMP) ## Train every agent to its score
-	@$(BIN)/python -m pytest -q -m learning --timeout 0 $(ARGS)
+	@$(BIN)/python -m pytest -q -m learning --timeout 0 -o faulthandler_timeout=0 $(ARGS)
 
 test-reverb: $(REVERB_STAMP) ## Test replay with a real Reverb as its engine
 	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay $(ARGS)
