@@ -7,18 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from benchmarks.agents_trials import (
+    FULL,
+    LAUNCHERS,
+    QUICK,
+    RLLIB_AGENTS,
+    SBX,
+    Size,
+    curves_of,
+    learn_ours,
+    ours,
+    rllib,
+    sbx,
+    trial,
+)
 from benchmarks.command import run_benchmark
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
-from benchmarks.trial import PEERS, RLLIB, run_trial
+from benchmarks.trial import PEERS, RLLIB
 
-OURS = "benchmarks.agents_acmelike"
-SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
-LAUNCHERS = ("serial", "threads", "processes")
 PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium")
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 # What is demanded of our env steps/s over theirs.
 PPO_OVER_SBX, PPO_OVER_RLLIB, IMPALA_OVER_RLLIB = 3.0, 6.0, 8.0
@@ -27,34 +37,6 @@ SAC_OVER_SBX, SAC_OVER_UPDATE_ALONE = 1.0, 0.95
 MOST_DATA_WAIT = 0.05  # Of a learner's time, where actors have capacity to spare.
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
-
-
-class Size(NamedTuple):
-    """How much is measured.
-
-    Attributes:
-      repeats: of every trial.
-      window: environment steps at which one of throughput begins and ends.
-      sac_window: the same, for SAC.
-      seconds_alone: for actors, and then for the learner, alone.
-      ppo_steps: of a learning curve.
-      impala_steps: of a learning curve.
-      rllib_impala_steps: of RLlib's.
-      seeds: of IMPALA's curves.
-    """
-
-    repeats: int
-    window: tuple[int, int]
-    sac_window: tuple[int, int]
-    seconds_alone: float
-    ppo_steps: int
-    impala_steps: int
-    rllib_impala_steps: int
-    seeds: int
-
-
-FULL = Size(3, (20_000, 80_000), (2_000, 5_000), 3.0, 50_000, 400_000, 600_000, 5)
-QUICK = Size(1, (2_000, 6_000), (1_200, 1_600), 0.5, 4_000, 4_000, 4_000, 1)
 
 
 def measure(quick: bool, command: str) -> Report:
@@ -102,7 +84,7 @@ def _notes(size: Size) -> list[str]:
 
 def _ppo(report: Report, size: Size) -> Any:
     throughput = interleave(
-        {**_ours("ppo", size), **_sbx("ppo", size), **_rllib("ppo", size)},
+        {**ours("ppo", size), **sbx("ppo", size), **rllib("ppo", size)},
         size.repeats,
     )
     best = _report_rates(report, "PPO", throughput, "env_steps_per_second")
@@ -114,14 +96,12 @@ def _ppo(report: Report, size: Size) -> Any:
 
     window = {"env_steps": size.ppo_steps, "every": 1_000}
     launcher = best if best != "serial" else "threads"
-    curves = _curves(
+    curves = curves_of(
         {
-            "acmelike": partial(_learn_ours, "ppo", launcher, window),
-            "SBX": partial(
-                _trial, f"{SBX}:learning", {"agent": "ppo", **window}, PEERS
-            ),
+            "acmelike": partial(learn_ours, "ppo", launcher, window),
+            "SBX": partial(trial, f"{SBX}:learning", {"agent": "ppo", **window}, PEERS),
             "RLlib": partial(
-                _trial,
+                trial,
                 f"{RLLIB_AGENTS}:learning",
                 {"algorithm": "ppo", "num_runners": 1, **window},
                 RLLIB,
@@ -149,7 +129,7 @@ def _ppo(report: Report, size: Size) -> Any:
 
 def _impala(report: Report, size: Size) -> Any:
     throughput = interleave(
-        {**_ours("impala", size), **_rllib("impala", size)}, size.repeats
+        {**ours("impala", size), **rllib("impala", size)}, size.repeats
     )
     best = _report_rates(report, "IMPALA", throughput, "env_steps_per_second")
     over = _over(report, "IMPALA", throughput, best, "RLlib")
@@ -158,8 +138,8 @@ def _impala(report: Report, size: Size) -> Any:
 
     window = {"env_steps": size.impala_steps, "every": min(10_000, size.impala_steps)}
     launcher = best if best != "serial" else "threads"
-    curves = _curves(
-        {"acmelike": partial(_learn_ours, "impala", launcher, window)}, seeds=size.seeds
+    curves = curves_of(
+        {"acmelike": partial(learn_ours, "impala", launcher, window)}, seeds=size.seeds
     )
     arguments = {
         "algorithm": "impala",
@@ -167,8 +147,8 @@ def _impala(report: Report, size: Size) -> Any:
         "env_steps": size.rllib_impala_steps,
         "every": window["every"],
     }
-    learn = partial(_trial, f"{RLLIB_AGENTS}:learning", arguments, RLLIB)
-    curves |= _curves({"RLlib": learn}, seeds=1)
+    learn = partial(trial, f"{RLLIB_AGENTS}:learning", arguments, RLLIB)
+    curves |= curves_of({"RLlib": learn}, seeds=1)
     report.add_table(
         f"IMPALA, environment steps to a mean return of {IMPALA_TARGET:g}, by seed",
         "steps",
@@ -197,7 +177,7 @@ def _impala(report: Report, size: Size) -> Any:
 
 
 def _sac(report: Report, size: Size) -> Any:
-    throughput = interleave({**_ours("sac", size), **_sbx("sac", size)}, size.repeats)
+    throughput = interleave({**ours("sac", size), **sbx("sac", size)}, size.repeats)
     best = _report_rates(report, "SAC", throughput, "updates_per_second")
     over = _over(report, "SAC", throughput, best, "SBX", "updates_per_second")
     report.add_bar("SAC, updates/s over SBX's", over, ">=", SAC_OVER_SBX)
@@ -209,83 +189,6 @@ def _sac(report: Report, size: Size) -> Any:
         SAC_OVER_UPDATE_ALONE,
     )
     return {"throughput": throughput}
-
-
-# --- What is measured -----------------------------------------------------------------
-
-
-def _trial(
-    function: str,
-    arguments: Mapping[str, Any],
-    python: str,
-    seed: int = 0,
-    variables: Mapping[str, str] = ONE_THREAD,
-) -> Any:
-    return run_trial(
-        function, {**arguments, "seed": seed}, python=python, variables=variables
-    )
-
-
-def _learn_ours(
-    program: str, launcher: str, window: Mapping[str, int], seed: int
-) -> Any:
-    arguments = {"program": program, "launcher": launcher, "seed": seed, **window}
-    return run_trial(f"{OURS}:learning", arguments)
-
-
-def _window(agent: str, size: Size) -> dict[str, int]:
-    first, last = size.sac_window if agent == "sac" else size.window
-    return {"first_step": first, "last_step": last}
-
-
-def _ours(program: str, size: Size) -> dict[str, Any]:
-    arguments = {
-        "program": program,
-        "seed": 0,
-        "seconds_alone": size.seconds_alone,
-        **_window(program, size),
-    }
-    return {
-        launcher: partial(
-            run_trial, f"{OURS}:throughput", {**arguments, "launcher": launcher}
-        )
-        for launcher in LAUNCHERS
-    }
-
-
-def _sbx(agent: str, size: Size) -> dict[str, Any]:
-    arguments = {"agent": agent, **_window(agent, size)}
-    bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
-    return {
-        name: partial(_trial, f"{SBX}:throughput", {**arguments, "burst": burst}, PEERS)
-        for name, burst in bursts.items()
-    }
-
-
-def _rllib(algorithm: str, size: Size) -> dict[str, Any]:
-    arguments = {"algorithm": algorithm, **_window(algorithm, size)}
-    runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
-    if algorithm == "impala":
-        runners.pop("RLlib, acting in the driver")
-    return {
-        name: partial(
-            _trial,
-            f"{RLLIB_AGENTS}:throughput",
-            {**arguments, "num_runners": number},
-            RLLIB,
-        )
-        for name, number in runners.items()
-    }
-
-
-def _curves(learn: Mapping[str, Any], *, seeds: int) -> dict[str, list[Any]]:
-    """The learning curves of each, seed by seed in turn."""
-    curves: dict[str, list[Any]] = {name: [] for name in learn}
-    for seed in range(seeds):
-        trials = {name: partial(one, seed=seed) for name, one in learn.items()}
-        for name, results in interleave(trials, 1).items():
-            curves[name] += results
-    return curves
 
 
 # --- What follows from it -------------------------------------------------------------

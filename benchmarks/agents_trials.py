@@ -1,0 +1,122 @@
+"""The trials of the benchmark of agents: who runs what, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from benchmarks.report import interleave
+from benchmarks.trial import PEERS, RLLIB, run_trial
+
+OURS = "benchmarks.agents_acmelike"
+SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
+LAUNCHERS = ("serial", "threads", "processes")
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+
+
+class Size(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+      repeats: of every trial.
+      window: environment steps at which one of throughput begins and ends.
+      sac_window: the same, for SAC.
+      seconds_alone: for actors, and then for the learner, alone.
+      ppo_steps: of a learning curve.
+      impala_steps: of a learning curve.
+      rllib_impala_steps: of RLlib's.
+      seeds: of IMPALA's curves.
+    """
+
+    repeats: int
+    window: tuple[int, int]
+    sac_window: tuple[int, int]
+    seconds_alone: float
+    ppo_steps: int
+    impala_steps: int
+    rllib_impala_steps: int
+    seeds: int
+
+
+FULL = Size(3, (20_000, 80_000), (2_000, 5_000), 3.0, 50_000, 400_000, 600_000, 5)
+QUICK = Size(1, (2_000, 6_000), (1_200, 1_600), 0.5, 4_000, 4_000, 4_000, 1)
+
+
+def trial(
+    function: str,
+    arguments: Mapping[str, Any],
+    python: str,
+    seed: int = 0,
+    variables: Mapping[str, str] = ONE_THREAD,
+) -> Any:
+    """A trial of a peer, with a seed."""
+    return run_trial(
+        function, {**arguments, "seed": seed}, python=python, variables=variables
+    )
+
+
+def learn_ours(
+    program: str, launcher: str, window: Mapping[str, int], seed: int
+) -> Any:
+    """A learning curve of a program of ours."""
+    arguments = {"program": program, "launcher": launcher, "seed": seed, **window}
+    return run_trial(f"{OURS}:learning", arguments)
+
+
+def _window(agent: str, size: Size) -> dict[str, int]:
+    first, last = size.sac_window if agent == "sac" else size.window
+    return {"first_step": first, "last_step": last}
+
+
+def ours(program: str, size: Size) -> dict[str, Any]:
+    """Our throughput by launcher, as trials by name."""
+    arguments = {
+        "program": program,
+        "seed": 0,
+        "seconds_alone": size.seconds_alone,
+        **_window(program, size),
+    }
+    return {
+        launcher: partial(
+            run_trial, f"{OURS}:throughput", {**arguments, "launcher": launcher}
+        )
+        for launcher in LAUNCHERS
+    }
+
+
+def sbx(agent: str, size: Size) -> dict[str, Any]:
+    """SBX's throughput, as trials by name."""
+    arguments = {"agent": agent, **_window(agent, size)}
+    bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
+    return {
+        name: partial(trial, f"{SBX}:throughput", {**arguments, "burst": burst}, PEERS)
+        for name, burst in bursts.items()
+    }
+
+
+def rllib(algorithm: str, size: Size) -> dict[str, Any]:
+    """RLlib's throughput, as trials by name."""
+    arguments = {"algorithm": algorithm, **_window(algorithm, size)}
+    runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
+    if algorithm == "impala":
+        runners.pop("RLlib, acting in the driver")
+    return {
+        name: partial(
+            trial,
+            f"{RLLIB_AGENTS}:throughput",
+            {**arguments, "num_runners": number},
+            RLLIB,
+        )
+        for name, number in runners.items()
+    }
+
+
+def curves_of(learn: Mapping[str, Any], *, seeds: int) -> dict[str, list[Any]]:
+    """The learning curves of each, seed by seed in turn."""
+    curves: dict[str, list[Any]] = {name: [] for name in learn}
+    for seed in range(seeds):
+        trials = {name: partial(one, seed=seed) for name, one in learn.items()}
+        for name, results in interleave(trials, 1).items():
+            curves[name] += results
+    return curves
