@@ -1,0 +1,153 @@
+"""Whether every agent learns what it should: its program, five seeds of each.
+
+python -m benchmarks.learning --out FILE.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.command import run_benchmark
+from benchmarks.machine import describe_machine
+from benchmarks.report import Report, say
+
+SEEDS, ENOUGH = 5, 4
+PACKAGES = ("jax", "flax", "optax", "rlax", "numpy", "gymnasium")
+
+
+class Task(NamedTuple):
+    """What a program has to reach.
+
+    Attributes:
+      program: its name.
+      target: a mean return, in two evaluations in a row.
+      max_env_steps: within so many environment steps.
+      flags: of its command line, beside these.
+      is_reached: whether it should be; else it must not be, by any evaluation.
+    """
+
+    program: str
+    target: float
+    max_env_steps: int
+    flags: tuple[str, ...] = ()
+    is_reached: bool = True
+
+    @property
+    def title(self) -> str:
+        """For a table."""
+        place = f" on {self.flags[1]}" if "--environment" in self.flags else ""
+        return f"{self.program}{place}"
+
+
+TASKS = (
+    Task("ppo", 475, 100_000),
+    Task("impala", 450, 400_000),
+    Task("apex_dqn", 475, 100_000),
+    Task("dqn", 475, 100_000),
+    Task("r2d2", 400, 300_000),
+    Task("dqn", 200, 100_000, ("--environment", "CartPole-v1-positions"), False),
+)
+
+
+class Curve(NamedTuple):
+    """How one run went.
+
+    Attributes:
+      env_steps: of its evaluations.
+      mean_returns: of these, the last of them the one that judged it.
+      seconds: that it took, with its start.
+      reached: the environment steps at which it was at the target, or None.
+    """
+
+    env_steps: list[int]
+    mean_returns: list[float]
+    seconds: float
+    reached: int | None
+
+
+def train(task: Task, seed: int) -> Curve:
+    """Runs the program under `serial`, so that the same seed gives the same figures."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "run"
+        command = [sys.executable, "-m", f"programs.{task.program}", *task.flags]
+        command += ["--launch", "serial", "--seed", str(seed), "--out", str(out)]
+        command += ["--max-env-steps", str(task.max_env_steps)]
+        command += ["--stop-at-return", str(task.target)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        seconds = json.loads((out / "summary.json").read_text())["wall_seconds"]
+    records = [json.loads(line) for line in lines]
+    judged = [line for line in records if line["event"] in ("evaluation", "end")]
+    steps = [line["env_steps"] for line in judged]
+    means = [line["mean_return"] for line in judged]
+    return Curve(steps, means, seconds, _reached(task, steps[:-1], means[:-1]))
+
+
+def _reached(task: Task, steps: Sequence[int], means: Sequence[float]) -> int | None:
+    """Where a curve, without its last judgement, was at the target twice in a row."""
+    in_a_row = 2 if task.is_reached else 1
+    for number in range(in_a_row, len(means) + 1):
+        if min(means[number - in_a_row : number]) >= task.target:
+            return steps[number - 1]
+    return None
+
+
+def measure(quick: bool, command: str) -> Report:
+    """All tasks, one after the other."""
+    seeds = 1 if quick else SEEDS
+    report = Report(
+        benchmark="learning",
+        title="Learning",
+        command=command,
+        machine=describe_machine(PACKAGES, {}),
+        notes=[
+            "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
+            f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
+            "named. An evaluation is the mean return of 20 fresh greedy episodes, every "
+            "1,000 environment steps; the target is reached by two in a row.",
+            "Seconds are those of the whole run with its start, at whatever else the "
+            "machine did.",
+        ],
+    )
+    curves: dict[str, list[Curve]] = {}
+    for task in TASKS:
+        key = f"{task.title}, {task.target:g} within {task.max_env_steps:,}"
+        curves[key] = []
+        for seed in range(seeds):
+            curves[key].append(train(task, seed))
+            say(f"{key}, seed {seed}: {curves[key][-1].reached}")
+        num_reached = sum(curve.reached is not None for curve in curves[key])
+        if task.is_reached:
+            wanted = min(ENOUGH, seeds)
+            report.add_bar(f"{key} steps, seeds", num_reached, ">=", wanted)
+        else:
+            report.add_bar(f"{key} steps, seeds (none should)", num_reached, "<=", 0)
+    for title, unit, value in (
+        ("Environment steps to the target, by seed", "steps", lambda c: c.reached),
+        (
+            "Mean return of the last judgement, by seed",
+            "",
+            lambda c: c.mean_returns[-1],
+        ),
+        ("Seconds of the run, by seed", "s", lambda c: c.seconds),
+    ):
+        rows = {
+            key: [value(curve) for curve in of_one] for key, of_one in curves.items()
+        }
+        report.add_table(title, unit, rows)
+    details: dict[str, Any] = {
+        key: [curve._asdict() for curve in of_one] for key, of_one in curves.items()
+    }
+    report.details = details
+    return report
+
+
+if __name__ == "__main__":
+    run_benchmark("learning", __doc__ or "", measure)
