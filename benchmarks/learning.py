@@ -110,7 +110,7 @@ def measure(quick: bool, command: str) -> Report:
         notes=[
             "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
-            "named. An evaluation is the mean return of 20 fresh greedy episodes, every "
+            "named. An evaluation is the mean return of 20 greedy episodes, every "
             "1,000 environment steps; the target is reached by two in a row.",
             "Seconds are those of the whole run with its start, at whatever else the "
             "machine did.",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from acmelike.actors.inference import Inference
+from acmelike.actors.recorder import Recorder
 from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future
 from acmelike.environments import EnvironmentFactory, VectorEnvironment
 from acmelike.learners import Learner
-from acmelike.replay import Items, Replay, Writer
+from acmelike.replay import Replay
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
 
@@ -53,8 +54,7 @@ class Actor:
         self._inference = Inference(
             builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
         )
-        self._adder = builder.make_adder(num_envs)
-        self._writer, self._table = Writer(replay, num_ahead=1), table
+        self._recorder = Recorder(builder.make_adder(num_envs), replay, table)
         self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None
@@ -65,19 +65,11 @@ class Actor:
         self._refresh_parameters()
         if self._now is None:
             self._now = self._environment.reset()
-            self._adder.start(self._now)
+            self._recorder.start(self._now)
         action, extras = self._inference.act(self._now)
-        step = self._environment.step(action)
-        added = self._adder.add(action, self._version, step, extras)
-        self._now = step
+        self._now = self._environment.step(action)
         self._num_steps += 1
-        items = Items(self._table, added.items, added.priorities)
-        self._writer.write(
-            [] if added.items is None else [items],
-            steps=added.steps,
-            keep_from=added.keep_from,
-            num_env_steps=step.num_env_steps(),
-        )
+        self._recorder.add(action, self._version, self._now, extras)
 
     def close(self) -> None:
         """Closes the environments."""

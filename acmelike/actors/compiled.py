@@ -14,13 +14,13 @@ from acmelike.types import Nested
 
 
 def compile_policy(policy: Policy) -> Callable[..., Acted]:
-    """`Inference`'s evaluation of a policy, compiled; equal policies share one."""
+    """The evaluation of a policy, compiled; equal policies share one."""
     return partial(_act, policy)
 
 
-def to_device(parameters: Nested) -> Nested:
-    """Parameters where the device has them; done once, not at every time step."""
-    return jax.device_put(parameters)
+def to_device(arrays: Nested) -> Nested:
+    """Arrays where the device has them; done once, not at every time step."""
+    return jax.device_put(arrays)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -22,6 +22,65 @@ MOST_FOR_NUMPY = 2_000_000
 Evaluate: TypeAlias = Callable[..., Acted]
 
 
+class Evaluation:
+    """Evaluates a policy for a batch: in NumPy or compiled, whichever is faster.
+
+    Args:
+      policy: how to act.
+      num_envs: B, the most environments of a batch.
+
+    Attributes:
+      is_compiled: whether every new size of a batch costs a compilation; known once
+        there are parameters.
+    """
+
+    def __init__(self, policy: Policy, *, num_envs: int):
+        self._policy, self._num_envs = policy, num_envs
+        self._parameters: Nested = None
+        self._evaluate: Evaluate | None = None
+        self.is_compiled = False
+        self.prepare: Callable[[Nested], Nested] = lambda arrays: arrays
+
+    def set_parameters(self, parameters: Nested) -> None:
+        """Acts with these from now on."""
+        if self._evaluate is None:
+            self._choose(parameters)
+        self._parameters = self.prepare(parameters)
+
+    def __call__(
+        self,
+        state: Nested,
+        initial: Nested,
+        begins: Array,
+        observation: Array,
+        noise: Nested,
+    ) -> Acted:
+        """What the policy says; its arrays are of NumPy or of JAX.
+
+        Args:
+          state: `[B, ...]` what the last call returned of these environments.
+          initial: `[B, ...]` the state where an episode begins.
+          begins: `[B]` bool, where it does.
+          observation: `[B, ...]`.
+          noise: what the policy drew for B environments.
+        """
+        assert self._evaluate is not None
+        return self._evaluate(
+            self._parameters, state, initial, begins, observation, noise
+        )
+
+    def _choose(self, parameters: Nested) -> None:
+        size = sum(leaf.size for leaf in optree.tree_leaves(parameters))
+        if not self._policy.needs_jax and size * self._num_envs <= MOST_FOR_NUMPY:
+            self._evaluate = _in_numpy(self._policy)
+            return
+        # Only here: most actors do without JAX.
+        from acmelike.actors.compiled import compile_policy, to_device
+
+        self._evaluate, self.prepare = compile_policy(self._policy), to_device
+        self.is_compiled = True
+
+
 class Inference:
     """Acts for K environments, with one evaluation of the policy per time step.
 
@@ -39,47 +98,26 @@ class Inference:
         self._num_envs = num_envs
         self._random = np.random.default_rng(seed)
         self._state = self._initial = policy.init(num_envs)
-        self._parameters: Nested = None
-        self._evaluate: Evaluate | None = None
-        self._prepare: Callable[[Nested], Nested] = lambda parameters: parameters
+        self._evaluation = Evaluation(policy, num_envs=num_envs)
 
     def set_parameters(self, parameters: Nested) -> None:
         """Acts with these from now on."""
-        if self._evaluate is None:
-            self._choose_evaluation(parameters)
-        self._parameters = self._prepare(parameters)
+        self._evaluation.set_parameters(parameters)
+        self._initial = self._evaluation.prepare(self._initial)
 
     def act(self, step: VectorStep) -> tuple[Array, Mapping[str, Array]]:
         """Actions `[K, ...]` for the observations of a step, and the policy's extras.
 
         It needs parameters. The policy's state begins anew where an episode does.
         """
-        assert self._evaluate is not None
         noise = self._policy.noise(self._random, self._num_envs)
-        action, self._state, extras = self._evaluate(
-            self._parameters,
-            self._state,
-            self._initial,
-            step.first(),
-            step.observation,
-            noise,
+        action, self._state, extras = self._evaluation(
+            self._state, self._initial, step.first(), step.observation, noise
         )
         return (
             np.asarray(action).astype(self._dtype, copy=False),
             {name: np.asarray(values) for name, values in extras.items()},
         )
-
-    def _choose_evaluation(self, parameters: Nested) -> None:
-        """NumPy or JAX: whichever is faster for such parameters."""
-        size = sum(leaf.size for leaf in optree.tree_leaves(parameters))
-        if not self._policy.needs_jax and size * self._num_envs <= MOST_FOR_NUMPY:
-            self._evaluate = _in_numpy(self._policy)
-            return
-        # Only here: most actors do without JAX.
-        from acmelike.actors.compiled import compile_policy, to_device
-
-        self._evaluate, self._prepare = compile_policy(self._policy), to_device
-        self._initial = to_device(self._initial)
 
 
 def _in_numpy(policy: Policy) -> Evaluate:

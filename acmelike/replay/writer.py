@@ -80,7 +80,12 @@ class Writer:
             self._finish_first(timeout)
 
     def close(self) -> None:
-        """Lets replay give up the steps that only this writer could refer to."""
+        """Lets replay give up the steps that only this writer could refer to.
+
+        It waits for the message that is under way, if there is one.
+        """
+        if self._under_way is not None:
+            self._finish_first(None)
         self._replay.close_writer(self._writer)
 
     def _message(self, items: Sequence[Items], keep_from: Mapping[str, int]) -> Message:
