@@ -118,6 +118,8 @@ def _make_system(config: Any, make_builder: Callable[..., Any], metrics: str) ->
             num_envs_per_actor=config.num_envs_per_actor,
             num_eval_episodes=config.num_eval_episodes,
             replay_engine=config.replay_engine,
+            inference_batch_size=config.inference_batch_size,
+            inference_wait_seconds=config.inference_wait_seconds,
         ),
         Goal(
             max_env_steps=config.max_env_steps,

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from acmelike.errors import ConfigError
 
-TopologyName: TypeAlias = Literal["actor_learner", "synchronous"]
+TopologyName: TypeAlias = Literal["actor_learner", "synchronous", "central_inference"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,16 @@ class ExperimentConfig:
         id of a gymnasium environment, or "module:id" for one that the module registers.
       launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
         interpreter for each node).
-      topology: "actor_learner" (nobody waits but at replay), or "synchronous" (actors
+      topology: "actor_learner" (nobody waits but at replay), "synchronous" (actors
         collect an unroll with one version of the parameters, the learner consumes
-        exactly these; for agents that use each item once).
+        exactly these; for agents that use each item once), or "central_inference"
+        (actors have environments only, and one node acts in all of them in batches).
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
+      inference_batch_size: with central inference, environments that are enough for a
+        batch; 0 for all of them.
+      inference_wait_seconds: with central inference, how long a batch may wait for
+        more.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       seed: the seed of everything random in the run; at least 0.
@@ -46,6 +51,8 @@ class ExperimentConfig:
     topology: TopologyName = "actor_learner"
     num_actors: int = 2
     num_envs_per_actor: int = 4
+    inference_batch_size: int = 0
+    inference_wait_seconds: float = 0.002
     replay_engine: Literal["own", "reverb"] = "own"
     seed: int = 0
     max_env_steps: int = 100_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -26,17 +27,32 @@ class Layout:
       num_envs_per_actor: environments that each steps as one vector.
       num_eval_episodes: episodes of an evaluation.
       replay_engine: whose tables replay has.
+      inference_batch_size: with central inference, environments that are enough for a
+        batch; 0 for all of them.
+      inference_wait_seconds: with central inference, how long a batch may wait for
+        more.
     """
 
     num_actors: int
     num_envs_per_actor: int
     num_eval_episodes: int = 20
     replay_engine: Engine = "own"
+    inference_batch_size: int = 0
+    inference_wait_seconds: float = 0.002
 
     def __post_init__(self) -> None:
         for name in ("num_actors", "num_envs_per_actor", "num_eval_episodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
+        if self.inference_batch_size < 0:
+            raise ConfigError(
+                f"inference_batch_size must be at least 0: {self.inference_batch_size}"
+            )
+        if not 0 <= self.inference_wait_seconds < math.inf:
+            raise ConfigError(
+                "inference_wait_seconds must be finite and at least 0: "
+                f"{self.inference_wait_seconds}"
+            )
 
 
 class System(NamedTuple):

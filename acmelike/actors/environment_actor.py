@@ -1,0 +1,53 @@
+"""An actor without a network: environments, and somebody else who acts in them."""
+
+from __future__ import annotations
+
+import secrets
+
+from acmelike.actors.requests import Requests, Turn
+from acmelike.core import future
+from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.types import VectorStep
+
+
+class EnvironmentActor:
+    """A worker; each step asks for actions and does them in its K environments.
+
+    Args:
+      environment_factory: makes the environments.
+      num_envs: K.
+      index: which of the program's actors it is.
+      requests: where it asks.
+      seed: of its environments.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment_factory: EnvironmentFactory,
+        num_envs: int,
+        index: int,
+        requests: Requests,
+        seed: int,
+    ):
+        self._environment = VectorEnvironment(
+            environment_factory, num_envs=num_envs, seed=seed
+        )
+        self._requests = requests
+        self._turn = Turn(index, secrets.randbits(62), 0)
+        self._now: VectorStep | None = None
+
+    def step(self) -> None:
+        """Acts once in every environment."""
+        if self._now is None:
+            self._now = self._environment.reset()
+        # The second call does not wait for the reply to the first.
+        told = future(self._requests.observe)(self._turn, self._now)
+        action = future(self._requests.action)(self._turn).result()
+        told.result()
+        self._now = self._environment.step(action)
+        self._turn = self._turn._replace(number=self._turn.number + 1)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._environment.close()

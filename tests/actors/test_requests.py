@@ -1,0 +1,105 @@
+"""Requests as a plain object: who waits for whom, and what forms a batch."""
+
+import numpy as np
+import pytest
+
+from acmelike.actors.requests import Requests, Turn
+from acmelike.core import future
+from acmelike.errors import ContractError, NotReady
+from acmelike.types import VectorStep
+
+
+def step(num_envs=2):
+    scalars = np.zeros(num_envs, np.float32)
+    return VectorStep(np.zeros(num_envs, np.int8), scalars, scalars, scalars)
+
+
+def ask(requests, actor, *, incarnation=0, number=0, num_envs=2):
+    """Returns the turn and the future of its actions."""
+    turn = Turn(actor, incarnation, number)
+    requests.observe(turn, step(num_envs))
+    return turn, future(requests.action)(turn)
+
+
+def turns(batch):
+    return [request.turn for request in batch]
+
+
+def test_nobody_gets_actions_before_an_answer():
+    requests = Requests(num_actors=2, batch_size=4)
+    first, first_action = ask(requests, 0)
+    second, second_action = ask(requests, 1)
+    assert turns(requests.due_batch()) == [first, second]
+    requests.answer([second], [np.array([3, 4])])
+    assert second_action.done() and not first_action.done()
+    np.testing.assert_array_equal(second_action.result(), [3, 4])
+    with pytest.raises(NotReady, match="actor 0 waits for actions; 0 environments of"):
+        first_action.result()
+
+
+def test_an_answer_is_of_one_request():
+    requests = Requests(num_actors=1, batch_size=2)
+    turn, _ = ask(requests, 0)
+    requests.answer(turns(requests.batch()), ["the first"])
+    assert requests.action(turn) == requests.action(turn) == "the first"
+    later, action = ask(requests, 0, number=1)
+    assert not action.done()
+    requests.answer([turn], ["too late"])
+    assert not action.done()
+    requests.answer([later], ["the second"])
+    assert action.result() == "the second"
+
+
+def test_what_is_said_twice_is_one_request():
+    requests = Requests(num_actors=2, batch_size=4)
+    turn, _ = ask(requests, 0)
+    ask(requests, 0)
+    assert turns(requests.batch()) == [turn]
+    requests.answer([turn], ["an action"])
+    ask(requests, 0)
+    assert requests.action(turn) == "an action"
+    with pytest.raises(NotReady, match="no actor waits"):
+        requests.batch()
+
+
+def test_an_actor_that_begins_anew_takes_the_place_of_what_it_was():
+    requests = Requests(num_actors=2, batch_size=100)
+    old, old_action = ask(requests, 0, incarnation=1, number=7)
+    new, new_action = ask(requests, 0, incarnation=2)
+    assert turns(requests.batch()) == [new]
+    requests.answer([old], ["of the old one"])
+    assert not new_action.done()
+    with pytest.raises(ContractError, match=r"number=7.* is not the latest"):
+        old_action.result()
+
+
+def test_nothing_is_due_while_more_can_come():
+    requests = Requests(num_actors=3, batch_size=5)
+    with pytest.raises(NotReady, match="no actor waits for actions"):
+        requests.some()
+    ask(requests, 0)
+    requests.some()
+    ask(requests, 1)
+    with pytest.raises(NotReady, match="4 environments of 2 of 3 actors wait; 5 are"):
+        requests.due_batch()
+    ask(requests, 2)
+    assert len(requests.due_batch()) == 3
+    with pytest.raises(NotReady):
+        requests.due_batch()
+
+
+def test_how_batches_formed_is_counted():
+    requests = Requests(num_actors=3, batch_size=4)
+    ask(requests, 0)
+    ask(requests, 1)
+    requests.due_batch()  # Enough.
+    ask(requests, 0, number=1)
+    requests.batch()  # Not enough.
+    for actor in range(3):
+        ask(requests, actor, number=2, num_envs=1)
+    requests.due_batch()  # Not enough either, but all.
+    found = requests.statistics()
+    assert (found.num_by_size, found.num_by_time, found.num_by_all) == (1, 1, 1)
+    assert (found.num_batches, found.num_environments, found.largest) == (3, 9, 4)
+    assert found.mean_size == 3
+    assert Requests(num_actors=1, batch_size=1).statistics().mean_size == 0
