@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from acmelike.errors import RpcClosed
 from acmelike.graph import Handle
 from acmelike.launchers.control import (
     Addresses,
@@ -35,7 +36,7 @@ from acmelike.rpc import (
     to_wire,
 )
 
-# How long a lost connection waits to hear from the launcher why.
+# How long to wait for the launcher to say why a call or a connection has ended.
 _NEWS_SECONDS = 5.0
 # How long callees have, when the run ends, to answer those who wait for them.
 _ANSWER_SECONDS = 0.5
@@ -107,7 +108,9 @@ class Child:
         self._line.send(Stopped(reason))
 
     def fail(self, label: str, where: str, error: BaseException) -> None:
-        """A node raised."""
+        """A node raised, or heard of the run's end before the launcher had said it."""
+        if isinstance(error, RpcClosed) and self._ended.wait(_NEWS_SECONDS):
+            return
         self._line.send(Failed(label, where, to_wire(error)))
 
     def work_ended(self) -> None:
@@ -134,8 +137,6 @@ class Child:
     def _address_of(self, label: str) -> str:
         self._has_addresses.wait()
         if label not in self._addresses:
-            from acmelike.errors import RpcClosed
-
             raise RpcClosed(self._reason)
         return self._addresses[label]
 

@@ -16,6 +16,8 @@ import pytest
 
 from acmelike import Node, Program, concurrent, future, launch, sleep, stop_run
 from acmelike.errors import NodeFailed, RpcFailed
+from acmelike.launchers.control import Failed, Stopped
+from acmelike.launchers.processes import ProcessNodes
 
 LIMIT = 30.0
 
@@ -163,6 +165,36 @@ def test_who_waits_for_a_killed_node_is_not_blamed():
             os.kill(run.client(place).process(), signal.SIGKILL)
             run.wait(LIMIT)
     assert caught.value.label == "place"
+
+
+def test_who_hears_of_the_end_before_the_launcher_says_it_is_not_blamed(monkeypatch):
+    class Closing:
+        def close_shop(self):
+            stop_run("closed for today")
+
+    class Customer:
+        def __init__(self, shop):
+            self.shop = shop
+
+        def step(self):
+            self.shop.close_shop()
+
+    # The launcher hears of the stop late: after the customer's failure, if any.
+    failed, take = threading.Event(), ProcessNodes.take
+
+    def take_late(self, process, message):
+        if isinstance(message, Stopped):
+            failed.wait(0.5)
+        take(self, process, message)
+        if isinstance(message, Failed):
+            failed.set()
+
+    monkeypatch.setattr(ProcessNodes, "take", take_late)
+    program = Program("evening")
+    shop = program.add_node(Node(Closing), label="shop")
+    program.add_node(Node(Customer, shop), label="customer")
+    with launch(program, "processes") as run:
+        assert run.wait(LIMIT) == "closed for today"
 
 
 def test_a_node_that_does_not_end_is_killed():
