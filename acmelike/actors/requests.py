@@ -10,8 +10,8 @@ from acmelike.core import when
 from acmelike.errors import ContractError
 from acmelike.types import Array, VectorStep
 
-# Why a batch was taken: enough environments wait, or all actors do, or it is time.
-Formed: TypeAlias = Literal["size", "all", "time"]
+# Why a batch was taken: all actors wait, or enough environments do, or it is time.
+Formed: TypeAlias = Literal["all", "size", "time"]
 
 
 class Turn(NamedTuple):
@@ -40,15 +40,15 @@ class BatchStatistics:
     """What batches there were.
 
     Attributes:
-      num_by_size: batches taken because enough environments waited.
-      num_by_all: because all actors waited, so that nothing more could come.
+      num_by_all: batches taken because all actors waited, and nothing more could come.
+      num_by_size: because enough environments waited, though not all.
       num_by_time: because the first of them had waited long enough.
       num_environments: of all batches together.
       largest: environments of the largest batch.
     """
 
-    num_by_size: int = 0
     num_by_all: int = 0
+    num_by_size: int = 0
     num_by_time: int = 0
     num_environments: int = 0
     largest: int = 0
@@ -56,7 +56,7 @@ class BatchStatistics:
     @property
     def num_batches(self) -> int:
         """All of them."""
-        return self.num_by_size + self.num_by_all + self.num_by_time
+        return self.num_by_all + self.num_by_size + self.num_by_time
 
     @property
     def mean_size(self) -> float:
@@ -151,9 +151,9 @@ class Requests:
     # --- Under the lock --------------------------------------------------------------
 
     def _due(self) -> Formed | None:
-        if self._num_pending >= self._batch_size:
-            return "size"
-        return "all" if len(self._pending) == self._num_actors else None
+        if len(self._pending) == self._num_actors:
+            return "all"
+        return "size" if self._num_pending >= self._batch_size else None
 
     def _waiting(self) -> str:
         return (
@@ -168,8 +168,8 @@ class Requests:
             self._statistics,
         )
         self._statistics = BatchStatistics(
-            num_by_size=so_far.num_by_size + (formed == "size"),
             num_by_all=so_far.num_by_all + (formed == "all"),
+            num_by_size=so_far.num_by_size + (formed == "size"),
             num_by_time=so_far.num_by_time + (formed == "time"),
             num_environments=so_far.num_environments + size,
             largest=max(so_far.largest, size),

@@ -175,24 +175,23 @@ def test_it_runs_to_its_end(tmp_path, launcher):
 
 def test_all_make_a_batch_at_once(tmp_path):
     found = run_for_statistics(tmp_path)
-    assert found.num_by_size == found.num_batches > 40
+    assert found.num_by_all == found.num_batches > 40
     assert found.mean_size == found.largest == 6
 
 
-def test_batches_form_by_size(tmp_path):
-    found = run_for_statistics(tmp_path, layout=replace(LAYOUT, inference_batch_size=3))
-    assert found.num_by_size == found.num_batches > 40
-    assert found.mean_size == found.largest == 4
-
-
-def test_batches_form_by_time(tmp_path):
+@pytest.mark.parametrize(("batch_size", "formed"), [(2, "size"), (3, "time")])
+def test_batches_form_without_those_who_are_late(tmp_path, batch_size, formed):
     """Under `serial` time passes when nobody can run, so the test does not wait."""
     found = run_for_statistics(
-        tmp_path, late=("actor/0", "actor/1"), builder=LagBuilder(batch_size=2)
+        tmp_path,
+        late=("actor/0", "actor/1"),
+        builder=LagBuilder(batch_size=2),
+        layout=replace(LAYOUT, inference_batch_size=batch_size),
     )
-    # Two batches and a half of the third actor for one of the others.
-    assert found.num_by_time > 20
-    assert 2 < found.mean_size < 4
+    num = {"size": found.num_by_size, "time": found.num_by_time}
+    assert num[formed] > 20
+    assert found.mean_size < 4
+    assert batch_size == 3 or found.num_by_time == 0
 
 
 @pytest.mark.parametrize("launcher", ["threads", "processes"])
