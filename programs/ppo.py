@@ -18,8 +18,8 @@ class Config(ExperimentConfig):
     """The flags of this program.
 
     Attributes:
-      topology: "synchronous", or "actor_learner": then some of what it learns from is
-        older than its parameters.
+      topology: "synchronous", or another: then some of what it learns from is older
+        than its parameters.
       agent: settings of PPO.
     """
 
