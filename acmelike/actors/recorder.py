@@ -33,8 +33,7 @@ class Recorder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array],
     ) -> None:
-        """See `Adder.add`; waits until replay has admitted what was
-        completed before."""
+        """See `Adder.add`; waits until replay has what was completed before."""
         added = self._adder.add(a_tm1, version_tm1, step_t, extras_tm1)
         items = Items(self._table, added.items, added.priorities)
         self._writer.write(
