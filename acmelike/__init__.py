@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from acmelike.graph import Node, Program
     from acmelike.launchers import Run, launch
+    from acmelike.saved_policy import load_policy
 
 _HOMES = {
     "Future": "acmelike.core",
@@ -31,6 +32,7 @@ _HOMES = {
     "concurrent": "acmelike.core",
     "future": "acmelike.core",
     "launch": "acmelike.launchers",
+    "load_policy": "acmelike.saved_policy",
     "sleep": "acmelike.core",
     "stop_run": "acmelike.core",
     "updating": "acmelike.core",
@@ -46,6 +48,7 @@ __all__ = [
     "concurrent",
     "future",
     "launch",
+    "load_policy",
     "sleep",
     "stop_run",
     "updating",

@@ -11,6 +11,7 @@ import numpy as np
 
 from acmelike.core import sleep, stop_run, updating, when
 from acmelike.learners import Learner
+from acmelike.policy_file import PolicyFile
 from acmelike.replay import Replay
 from acmelike.run_folder import append_json_line
 from acmelike.types import Array, Nested
@@ -77,12 +78,21 @@ class Coordinator:
       table: the table's name.
       learner: has the parameters.
       metrics: the path of the file to which records are appended.
+      policy_file: where the parameters of each evaluation are written when it is made,
+        in the place of those before; None for nowhere.
     """
 
     def __init__(
-        self, *, goal: Goal, replay: Replay, table: str, learner: Learner, metrics: str
+        self,
+        *,
+        goal: Goal,
+        replay: Replay,
+        table: str,
+        learner: Learner,
+        metrics: str,
+        policy_file: PolicyFile | None = None,
     ):
-        self._goal, self._metrics = goal, Path(metrics)
+        self._goal, self._metrics, self._policy_file = goal, Path(metrics), policy_file
         self._replay, self._table, self._learner = replay, table, learner
         self._started: float | None = None
         self._num_evaluations = 0
@@ -116,14 +126,16 @@ class Coordinator:
         best = self._progress.best_return
         best = mean if best is None else max(mean, best)
         self._progress = self._progress._replace(mean_return=mean, best_return=best)
-        self._record(
-            "evaluation" if task.why_over is None else "end",
-            env_steps=task.env_steps,
-            learner_steps=task.version,
-            mean_return=mean,
-            std_return=float(np.std(returns)),
-            num_episodes=len(returns),
-        )
+        record = {
+            "env_steps": task.env_steps,
+            "learner_steps": task.version,
+            "mean_return": mean,
+            "std_return": float(np.std(returns)),
+            "num_episodes": len(returns),
+        }
+        if self._policy_file is not None:
+            self._policy_file.write(task.parameters, record)
+        self._record("evaluation" if task.why_over is None else "end", **record)
         if task.why_over is not None:
             stop_run(task.why_over)
         target = self._goal.stop_at_return

@@ -102,7 +102,9 @@ def main(
     return _Experiment(config, folder, make_builder, name).run()
 
 
-def _make_system(config: Any, make_builder: Callable[..., Any], metrics: str) -> System:
+def _make_system(
+    config: Any, make_builder: Callable[..., Any], folder: RunFolder
+) -> System:
     from acmelike.environments import make_environment_factory
 
     environment_factory = make_environment_factory(config.environment)
@@ -127,7 +129,8 @@ def _make_system(config: Any, make_builder: Callable[..., Any], metrics: str) ->
             evaluate_every=config.evaluate_every,
         ),
         seed=config.seed,
-        metrics=metrics,
+        metrics=str(folder.metrics),
+        policy=str(folder.policy),
     )
 
 
@@ -135,7 +138,7 @@ def _draw(config: Any, make_builder: Callable[..., Any]) -> int:
     """Draws the program that the configuration makes, and starts nothing."""
     path = Path(config.draw)
     try:
-        program = _make_system(config, make_builder, "metrics.jsonl").program
+        program = _make_system(config, make_builder, RunFolder(".")).program
     except ConfigError:
         raise
     except Exception as error:  # Such as an environment's.
@@ -196,7 +199,7 @@ class _Experiment:
         from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
-        system = _make_system(config, self._make_builder, str(folder.metrics))
+        system = _make_system(config, self._make_builder, folder)
         self._agent = system.program.name
         write_json(folder.config, asdict(config))
         _say(

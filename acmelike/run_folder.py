@@ -19,7 +19,7 @@ class FolderTaken(ConfigError):
 
 
 class RunFolder:
-    """`config.json metrics.jsonl summary.json curve.png logs/` of one run.
+    """`config.json metrics.jsonl summary.json curve.png policy.zip logs/` of one run.
 
     Args:
       path: of the folder.
@@ -33,6 +33,7 @@ class RunFolder:
     metrics = property(lambda self: self.path / "metrics.jsonl")
     summary = property(lambda self: self.path / "summary.json")
     curve = property(lambda self: self.path / "curve.png")
+    policy = property(lambda self: self.path / "policy.zip")
     log = property(lambda self: self.path / "logs" / "run.log")
 
     def create(self) -> None:
@@ -42,7 +43,8 @@ class RunFolder:
           FolderTaken: it already holds a run.
           ConfigError: it cannot be written.
         """
-        for file in (self.config, self.metrics, self.summary, self.log):
+        holders = (self.config, self.metrics, self.summary, self.policy, self.log)
+        for file in holders:
             if os.path.lexists(file):
                 raise FolderTaken(f"{self.path} already holds a run ({file.name})")
         folders = (self.log.parent, *self.log.parent.parents)
@@ -101,11 +103,12 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file that is always whole: aside, then renamed."""
+    data = content.encode() if isinstance(content, str) else content
     aside = path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(data)
         aside.replace(path)
     except OSError:
         with suppress(OSError):  # Its folder may be none.

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from acmelike import load_policy
 from acmelike.coordinator import Coordinator, Goal
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady, RunStopped
 from acmelike.learners import Learner
+from acmelike.policy_file import PolicyFile
 from acmelike.replay import Replay
 from tests.counting_agent import Clock, CountingBuilder, make_items
 
@@ -37,6 +39,12 @@ class World:
             table="items",
             learner=self.learner,
             metrics=str(self.metrics),
+            policy_file=PolicyFile(
+                path=str(folder / "policy.zip"),
+                builder=builder,
+                spec=SPEC,
+                environment_factory=Clock,
+            ),
         )
 
     def act(self, num_env_steps):
@@ -193,6 +201,34 @@ def test_progress_has_the_latest_and_the_best_return(tmp_path):
     world.learner.step()
     world.act(10)
     assert world.coordinator.progress() == (40, 2, 1, 2)
+
+
+def test_the_policy_left_is_that_of_the_latest_evaluation(tmp_path):
+    world = World(tmp_path, stop_at_return=5)
+    world.act(1)
+    world.learner.step()
+    world.act(9)
+    assert not (tmp_path / "policy.zip").exists()
+    world.evaluate(1)
+    assert load_policy(tmp_path).record == {
+        "env_steps": 10,
+        "learner_steps": 2,
+        "mean_return": 1.0,
+        "std_return": 0.0,
+        "num_episodes": 1,
+    }
+    world.act(10)
+    world.evaluate(6)
+    world.learner.step()
+    world.act(10)
+    world.evaluate(6)
+    world.learner.step()  # Goes on, and is not what was judged.
+    world.end(5)
+    with pytest.raises(RunStopped):
+        world.evaluate(3)
+    left = load_policy(tmp_path)
+    assert (left.record["learner_steps"], left.record["mean_return"]) == (4, 3)
+    assert left.act([0.0]) == 4
 
 
 def test_records(tmp_path):

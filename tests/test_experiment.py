@@ -6,10 +6,12 @@ import signal
 import threading
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
-from acmelike import experiment
+from acmelike import experiment, load_policy
 from acmelike.cli import restore
+from acmelike.environments import CatchFactory
 from acmelike.experiment import main
 from acmelike.experiment_config import ExperimentConfig
 from acmelike.run_folder import read_json_lines
@@ -90,6 +92,11 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     else:
         assert 0 <= told["learner_idle_fraction"] < 1
 
+    policy = load_policy(tmp_path)
+    assert lines[-1].items() >= policy.record.items()
+    assert policy.environment_factory == CatchFactory()
+    assert policy.act(np.zeros((10, 5))) in (0, 1, 2)
+
     config = restore(Config, json.loads((tmp_path / "config.json").read_text()))
     assert config.agent.hidden_sizes == (16,)
     assert not config.agent.double
@@ -100,7 +107,8 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     for line in said.out.splitlines():
         assert line.strip() in (tmp_path / "logs" / "run.log").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("config.json", "metrics.jsonl", "summary.json", "curve.png", "logs")
+        *("config.json", "metrics.jsonl", "summary.json", "curve.png", "logs"),
+        "policy.zip",
     }
 
 

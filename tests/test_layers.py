@@ -15,16 +15,15 @@ PRODUCT = ("acmelike", "agents", "programs")
 
 CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder"}
 DATA = CORE | {"environments", "replay", "adders"}
-ACTING = DATA | {"networks", "agent", "learners", "coordinator", "actors"}
+ACTING = DATA | {
+    *("networks", "agent", "learners", "policy_file", "coordinator", "actors"),
+}
 NETWORK = CORE | {"graph", "rpc", "launchers"}
 EVERYTHING = (
     ACTING
     | NETWORK
-    | {"topologies", "telemetry", "cli"}
-    | {
-        "experiment",
-        "experiment_config",
-    }
+    | {"saved_policy", "topologies", "telemetry", "cli"}
+    | {"experiment", "experiment_config"}
 )
 
 LAYERS: dict[str, set[str]] = {
@@ -46,8 +45,10 @@ LAYERS: dict[str, set[str]] = {
     "networks": CORE,
     "agent": DATA,
     "learners": DATA | {"agent"},
-    "coordinator": DATA | {"learners"},
+    "policy_file": DATA | {"agent"},
+    "coordinator": DATA | {"learners", "policy_file"},
     "actors": DATA | {"networks", "agent", "learners", "coordinator"},
+    "saved_policy": ACTING,
     # The two together.
     "topologies": ACTING | {"graph"},
     "telemetry": CORE | {"launchers", "coordinator", "replay"},

@@ -28,12 +28,20 @@ def make_actor_learner(
     *,
     seed: int,
     metrics: str,
+    policy: str | None = None,
 ) -> System:
     """Joins them asynchronously: nobody waits but at replay. A `Topology`."""
     core = begin(builder, environment_factory, layout, seed=seed)
     _add_actors(core, builder, environment_factory, layout, seed=seed)
     return finish(
-        core, builder, environment_factory, layout, goal, seed=seed, metrics=metrics
+        core,
+        builder,
+        environment_factory,
+        layout,
+        goal,
+        seed=seed,
+        metrics=metrics,
+        policy=policy,
     )
 
 
@@ -45,6 +53,7 @@ def make_synchronous(
     *,
     seed: int,
     metrics: str,
+    policy: str | None = None,
 ) -> System:
     """Joins them in lock-step. A `Topology`.
 
@@ -73,7 +82,14 @@ def make_synchronous(
         seed=seed,
     )
     return finish(
-        core, builder, environment_factory, layout, goal, seed=seed, metrics=metrics
+        core,
+        builder,
+        environment_factory,
+        layout,
+        goal,
+        seed=seed,
+        metrics=metrics,
+        policy=policy,
     )
 
 

@@ -13,6 +13,7 @@ from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
+from acmelike.policy_file import PolicyFile
 from acmelike.replay import Engine, Replay, check_engine, check_sample_size
 from acmelike.seeds import derive_seed
 from acmelike.types import EnvironmentSpec
@@ -77,6 +78,7 @@ class Topology(Protocol):
         *,
         seed: int,
         metrics: str,
+        policy: str | None = None,
     ) -> System:
         """Makes the program; starts nothing.
 
@@ -88,6 +90,7 @@ class Topology(Protocol):
           seed: of the program; each node has its own, derived from it and the node's
             label.
           metrics: the path of the file that records are appended to.
+          policy: the path of the file that the policy is left in; None for none.
 
         Raises:
           ConfigError: the agent cannot act in the environment or does not fit the
@@ -162,8 +165,17 @@ def finish(
     *,
     seed: int,
     metrics: str,
+    policy: str | None,
 ) -> System:
     """Adds a coordinator, and an evaluator that it orders evaluations from."""
+    policy_file = None
+    if policy is not None:
+        policy_file = PolicyFile(
+            path=policy,
+            builder=builder,
+            spec=core.spec,
+            environment_factory=environment_factory,
+        )
     coordinator = core.program.add_node(
         Node(
             Coordinator,
@@ -172,6 +184,7 @@ def finish(
             table=core.table,
             learner=core.learner,
             metrics=metrics,
+            policy_file=policy_file,
         ),
         label="coordinator",
     )
