@@ -17,6 +17,7 @@ setup(
         ]
     ),
     package_data={"acmelike": ["py.typed"]},
+    entry_points={"console_scripts": ["acmelike = acmelike.__main__:run"]},
     install_requires=[
         "cloudpickle>=3.0",
         "dm-env>=1.6",
@@ -28,6 +29,7 @@ setup(
         "numpy>=1.26",
         "optax>=0.2.3",
         "optree>=0.13",
+        "pillow>=10",
         "rich>=13.7",
         "rlax>=0.1.7",
         # Later rlax and distrax want Python 3.11 and JAX 0.7.

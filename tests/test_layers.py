@@ -23,7 +23,7 @@ EVERYTHING = (
     ACTING
     | NETWORK
     | {"saved_policy", "topologies", "telemetry", "cli"}
-    | {"experiment", "experiment_config"}
+    | {"experiment", "experiment_config", "evaluate"}
 )
 
 LAYERS: dict[str, set[str]] = {
@@ -55,6 +55,8 @@ LAYERS: dict[str, set[str]] = {
     "cli": CORE,
     "experiment_config": {"errors"},
     "experiment": EVERYTHING,
+    "evaluate": ACTING | {"cli", "saved_policy"},
+    "__main__": CORE | {"cli", "evaluate"},
     # `acmelike/__init__.py` names things of every layer and imports them when asked.
     "acmelike": EVERYTHING,
 }

@@ -8,7 +8,7 @@ from acmelike.actors.inference import Inference
 from acmelike.agent import Builder
 from acmelike.coordinator import Coordinator
 from acmelike.environments import EnvironmentFactory, VectorEnvironment
-from acmelike.types import Array, EnvironmentSpec, Nested
+from acmelike.types import Array, EnvironmentSpec
 
 
 class Evaluator:
@@ -44,23 +44,24 @@ class Evaluator:
     def step(self) -> None:
         """Makes the next evaluation."""
         task = self._coordinator.next_evaluation()
-        returns = self._play(task.parameters)
+        self._inference.set_parameters(task.parameters)
+        returns = play_episodes(self._environment, self._inference)
         self._coordinator.report(task.number, returns)
 
     def close(self) -> None:
         """Closes the environments."""
         self._environment.close()
 
-    def _play(self, parameters: Nested) -> Array:
-        """The undiscounted returns `[E]` of one fresh episode in every environment."""
-        self._inference.set_parameters(parameters)
-        step = self._environment.reset()
-        returns = np.zeros(step.reward.shape)
-        playing = np.ones(step.reward.shape, bool)
-        while playing.any():
-            action, _ = self._inference.act(step)
-            step = self._environment.step(action)
-            # An environment that has ended goes on with an episode that nobody counts.
-            returns += np.where(playing, step.reward, 0.0)
-            playing &= ~step.last()
-        return returns
+
+def play_episodes(environment: VectorEnvironment, inference: Inference) -> Array:
+    """The undiscounted returns `[E]` of one fresh episode in each of E environments."""
+    step = environment.reset()
+    returns = np.zeros(step.reward.shape)
+    playing = np.ones(step.reward.shape, bool)
+    while playing.any():
+        action, _ = inference.act(step)
+        step = environment.step(action)
+        # An environment that has ended goes on with an episode that nobody counts.
+        returns += np.where(playing, step.reward, 0.0)
+        playing &= ~step.last()
+    return returns

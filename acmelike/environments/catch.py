@@ -9,6 +9,8 @@ from dm_env import specs
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
+_PIXELS = 24  # Of one of the board's squares, in a picture.
+
 
 class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
     """A ball falls one row a step; a paddle in the last row has to be under it.
@@ -26,6 +28,8 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
     Raises:
       ConfigError: fewer than two rows or no column.
     """
+
+    frames_per_second = 5
 
     def __init__(self, *, rows: int = 10, columns: int = 5, seed: int = 0) -> None:
         if rows < 2 or columns < 1:
@@ -69,6 +73,11 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
     def reward_spec(self) -> specs.Array:
         """A float32 scalar."""
         return specs.Array((), np.float32, "reward")
+
+    def render(self) -> Array:
+        """The board as a picture `[H, W, 3]` uint8: white on black."""
+        grey = np.kron(self._board(), np.full((_PIXELS, _PIXELS), 255)).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
 
     def _board(self) -> Array:
         board = np.zeros((self._rows, self._columns), np.float32)

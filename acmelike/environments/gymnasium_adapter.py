@@ -69,6 +69,15 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         """A float32 scalar."""
         return self._reward_spec
 
+    def render(self) -> Any:
+        """What the environment inside draws; nothing if it was not made for it."""
+        return self._env.render()
+
+    @property
+    def frames_per_second(self) -> float:
+        """At which its pictures are meant to be shown."""
+        return float(self._env.metadata.get("render_fps") or 30)
+
     def close(self) -> None:
         """Closes the environment inside."""
         self._env.close()
@@ -89,6 +98,13 @@ class GymnasiumFactory:
         # Gymnasium's passive checker says in warnings what our vector of environments
         # says in an error, so it would only cost time.
         env = gymnasium.make(self.name, disable_env_checker=True)
+        return GymnasiumEnvironment(env, seed=seed)
+
+    def make_rendering(self, seed: int) -> GymnasiumEnvironment:
+        """Makes one environment that draws pictures, if it can."""
+        env = gymnasium.make(
+            self.name, disable_env_checker=True, render_mode="rgb_array"
+        )
         return GymnasiumEnvironment(env, seed=seed)
 
 

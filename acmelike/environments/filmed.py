@@ -1,0 +1,127 @@
+"""Films of episodes: an environment that keeps a picture of each of its steps."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import dm_env
+import numpy as np
+from dm_env import specs
+
+from acmelike.environments.registry import EnvironmentFactory
+from acmelike.errors import ConfigError
+from acmelike.run_folder import write_whole
+
+_FRAMES_PER_SECOND = 30
+_SHORTEST = 20  # Milliseconds; what shows GIFs takes less for a tenth of a second.
+
+
+@runtime_checkable
+class Renders(Protocol):
+    """An environment that draws itself."""
+
+    def render(self) -> Any:
+        """A picture of its state, `[H, W, 3]` uint8."""
+
+
+@runtime_checkable
+class RendersIfAsked(Protocol):
+    """A factory whose environments draw themselves only if they are made for it."""
+
+    def make_rendering(self, seed: int) -> dm_env.Environment:
+        """Makes one environment that renders."""
+
+
+class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+    """An environment that keeps a picture of every step.
+
+    Args:
+      factory: of the environment.
+      seed: of the environment.
+
+    Raises:
+      ConfigError: it does not render, or cannot here; also from `reset` and `step`.
+    """
+
+    def __init__(self, factory: EnvironmentFactory, *, seed: int):
+        make = factory
+        if isinstance(factory, RendersIfAsked):
+            make = factory.make_rendering
+        self._pictures: list[Any] = []
+        with warnings.catch_warnings():
+            # Gymnasium's, of what is told here in an error.
+            warnings.simplefilter("ignore")
+            try:
+                self._environment = make(seed)
+            except Exception as error:
+                raise _refusal(error) from error
+
+    def reset(self) -> dm_env.TimeStep:
+        """Begins an episode, and a film in the place of the last."""
+        step = self._environment.reset()
+        self._pictures = []
+        self._keep()
+        return step
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes one step, and a picture."""
+        step = self._environment.step(action)
+        self._keep()
+        return step
+
+    def observation_spec(self) -> specs.Array:
+        """That of the environment inside."""
+        return self._environment.observation_spec()
+
+    def action_spec(self) -> specs.Array:
+        """That of the environment inside."""
+        return self._environment.action_spec()
+
+    def close(self) -> None:
+        """Closes the environment inside."""
+        self._environment.close()
+
+    def save(self, path: Path) -> None:
+        """Writes the film as a GIF: aside, then renamed.
+
+        Raises:
+          ConfigError: it cannot be written.
+        """
+        rate = getattr(self._environment, "frames_per_second", _FRAMES_PER_SECOND)
+        content = io.BytesIO()
+        first, *others = self._pictures
+        first.save(
+            content,
+            "GIF",
+            save_all=True,
+            append_images=others,
+            duration=max(_SHORTEST, round(1000 / rate)),
+            loop=0,
+        )
+        try:
+            write_whole(path, content.getvalue())
+        except OSError as error:
+            raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
+
+    def _keep(self) -> None:
+        from PIL import Image
+
+        if not isinstance(self._environment, Renders):
+            raise ConfigError("this environment does not render")
+        try:
+            picture = self._environment.render()
+            if picture is None:  # What Gymnasium's return that only show themselves.
+                raise ConfigError("it draws no picture")
+            image = Image.fromarray(np.asarray(picture, np.uint8))
+        except Exception as error:
+            raise _refusal(error) from error
+        # With a palette, as GIFs have it: a third of the memory.
+        self._pictures.append(image.quantize())
+
+
+def _refusal(error: Exception) -> ConfigError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ConfigError(f"this environment cannot render: {reason}")
