@@ -12,7 +12,7 @@ import tyro
 
 from acmelike.actors.evaluator import play_episodes
 from acmelike.cli import INTERRUPTED, complain, one_line, parse
-from acmelike.environments import VectorEnvironment
+from acmelike.environments import VectorEnvironment, make_vector_environment
 from acmelike.environments.filmed import FilmedEnvironment
 from acmelike.errors import ConfigError
 from acmelike.saved_policy import SavedPolicy, load_policy
@@ -82,7 +82,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def _evaluate(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
-    environment = VectorEnvironment(
+    environment = make_vector_environment(
         policy.environment_factory, num_envs=num_episodes, seed=seed
     )
     try:

@@ -11,7 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-BENCHMARKS = ("edges", "inference", "startup", "replay", "dqn", "agents", "learning")
+BENCHMARKS = (
+    *("edges", "environments", "inference", "startup"),
+    *("replay", "dqn", "agents", "learning"),
+)
 
 
 def main(args: Sequence[str] | None = None) -> int:

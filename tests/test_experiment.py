@@ -9,9 +9,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from acmelike import experiment, load_policy
+from acmelike import evaluate, experiment, load_policy
 from acmelike.cli import restore
-from acmelike.environments import CatchFactory
+from acmelike.environments import CatchFactory, GymnasiumVectorFactory
 from acmelike.experiment import main
 from acmelike.experiment_config import ExperimentConfig
 from acmelike.run_folder import read_json_lines
@@ -110,6 +110,15 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
         *("config.json", "metrics.jsonl", "summary.json", "curve.png", "logs"),
         "policy.zip",
     }
+
+
+def test_a_vectorised_environment_is_learned_and_its_policy_evaluated(tmp_path, capsys):
+    assert dqn(tmp_path, "--environment", "vec:CartPole-v1") == 0
+    capsys.readouterr()
+    factory = load_policy(tmp_path).environment_factory
+    assert factory == GymnasiumVectorFactory(name="CartPole-v1")
+    assert evaluate.main([str(tmp_path), "--episodes", "3"]) == 0
+    assert capsys.readouterr().out.endswith(", 3 episodes\n")
 
 
 def test_looking_at_a_serial_run_does_not_change_it(tmp_path, monkeypatch, capsys):

@@ -6,7 +6,7 @@ from acmelike.actors.inference import Inference
 from acmelike.actors.recorder import Recorder
 from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future
-from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
@@ -48,7 +48,7 @@ class Actor:
     ):
         num_envs = place.num_envs
         self._learner = learner
-        self._environment = VectorEnvironment(
+        self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
         self._inference = Inference(

@@ -7,7 +7,7 @@ import numpy as np
 from acmelike.actors.inference import Inference
 from acmelike.agent import Builder
 from acmelike.coordinator import Coordinator
-from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.environments import EnvironmentFactory, Vector, make_vector_environment
 from acmelike.types import Array, EnvironmentSpec
 
 
@@ -34,7 +34,7 @@ class Evaluator:
         seed: int,
     ):
         self._coordinator = coordinator
-        self._environment = VectorEnvironment(
+        self._environment = make_vector_environment(
             environment_factory, num_envs=num_episodes, seed=seed
         )
         self._inference = Inference(
@@ -53,7 +53,7 @@ class Evaluator:
         self._environment.close()
 
 
-def play_episodes(environment: VectorEnvironment, inference: Inference) -> Array:
+def play_episodes(environment: Vector, inference: Inference) -> Array:
     """The undiscounted returns `[E]` of one fresh episode in each of E environments."""
     step = environment.reset()
     returns = np.zeros(step.reward.shape)

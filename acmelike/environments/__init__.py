@@ -5,15 +5,26 @@ from acmelike.environments.gymnasium_adapter import (
     GymnasiumEnvironment,
     GymnasiumFactory,
 )
+from acmelike.environments.gymnasium_vector import (
+    GymnasiumVector,
+    GymnasiumVectorFactory,
+)
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    MakesVectors,
+    Vector,
+    make_environment_spec,
+)
 from acmelike.environments.partial import PartialEnvironment
 from acmelike.environments.registry import (
     CatchFactory,
-    EnvironmentFactory,
     PartialFactory,
     make_environment_factory,
-    make_environment_spec,
 )
-from acmelike.environments.vector import VectorEnvironment
+from acmelike.environments.vector import (
+    VectorEnvironment,
+    make_vector_environment,
+)
 
 __all__ = [
     "Catch",
@@ -21,9 +32,14 @@ __all__ = [
     "EnvironmentFactory",
     "GymnasiumEnvironment",
     "GymnasiumFactory",
+    "GymnasiumVector",
+    "GymnasiumVectorFactory",
+    "MakesVectors",
     "PartialEnvironment",
     "PartialFactory",
+    "Vector",
     "VectorEnvironment",
     "make_environment_factory",
     "make_environment_spec",
+    "make_vector_environment",
 ]

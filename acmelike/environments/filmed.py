@@ -11,7 +11,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acmelike.environments.registry import EnvironmentFactory
+from acmelike.environments.interface import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.run_folder import write_whole
 

@@ -1,4 +1,4 @@
-"""Gymnasium's environments as dm_env's; the only file that imports gymnasium."""
+"""Gymnasium's environments as dm_env's, one at a time."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         self._env = env
         self._seed: int | None = seed
         self._is_over = True
-        self._observation_spec = _spec(env.observation_space, "observation")
-        self._action_spec = _spec(env.action_space, "action")
+        self._observation_spec = make_spec(env.observation_space, "observation")
+        self._action_spec = make_spec(env.action_space, "action")
         self._reward_spec = specs.Array((), np.float32, "reward")
 
     def reset(self) -> dm_env.TimeStep:
@@ -140,7 +140,8 @@ def make_gymnasium_factory(
     return factory
 
 
-def _spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
+def make_spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
+    """A space, Discrete from 0 or Box, as a spec; ConfigError for any other."""
     if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
         return specs.DiscreteArray(int(space.n), space.dtype, name)
     if isinstance(space, gymnasium.spaces.Box):

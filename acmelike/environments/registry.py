@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
-
-import dm_env
 
 from acmelike.environments.catch import Catch
 from acmelike.environments.gymnasium_adapter import (
     GymnasiumFactory,
     make_gymnasium_factory,
 )
+from acmelike.environments.gymnasium_vector import make_gymnasium_vector_factory
+from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.partial import PartialEnvironment
-from acmelike.types import EnvironmentSpec
-
-
-class EnvironmentFactory(Protocol):
-    """Makes environments that differ in their seed; a value that can be pickled."""
-
-    def __call__(self, seed: int) -> dm_env.Environment:
-        """Makes one environment.
-
-        Args:
-          seed: decides everything that is random in the environment.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +29,9 @@ class CatchFactory:
     def __call__(self, seed: int) -> Catch:
         """Makes one environment."""
         return Catch(rows=self.rows, columns=self.columns, seed=seed)
+
+
+_VECTORISED = "vec:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +66,9 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
     Args:
       name: "Catch", "CartPole-v1-positions" (CartPole without its two velocities), or
         an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
-        the module registers when it is imported.
+        the module registers when it is imported; or any of gymnasium's after "vec:",
+        such as "vec:CartPole-v1", for its vectorised version, which computes all
+        environments of an actor at once.
 
     Raises:
       ConfigError: no environment has the name, or the one that has it cannot be made
@@ -84,14 +76,6 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
+    if name.startswith(_VECTORISED):
+        return make_gymnasium_vector_factory(name.removeprefix(_VECTORISED))
     return make_gymnasium_factory(name, other_names=_BUILT_IN)
-
-
-def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
-    """The four specs of an environment."""
-    return EnvironmentSpec(
-        observations=environment.observation_spec(),
-        actions=environment.action_spec(),
-        rewards=environment.reward_spec(),
-        discounts=environment.discount_spec(),
-    )

@@ -9,7 +9,13 @@ import numpy as np
 from dm_env import specs
 from numpy.typing import ArrayLike
 
-from acmelike.environments.registry import EnvironmentFactory, make_environment_spec
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    MakesVectors,
+    Vector,
+    check_actions,
+    make_environment_spec,
+)
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
@@ -68,15 +74,7 @@ class VectorEnvironment:
           TypeError: actions that are not of the kind of the action spec's dtype.
           ValueError: actions of another shape.
         """
-        spec = self.spec.actions
-        # A copy, because an environment may clip its action in place.
-        owned = np.asarray(actions).astype(spec.dtype, casting="same_kind")
-        if owned.shape != (self.num_envs, *spec.shape):
-            raise ValueError(
-                f"actions have the shape {owned.shape}, "
-                f"{self.num_envs} environments need {(self.num_envs, *spec.shape)}"
-            )
-        return self._advance(owned)
+        return self._advance(check_actions(actions, self.spec, self.num_envs))
 
     def close(self) -> None:
         """Closes every environment.
@@ -137,6 +135,24 @@ class VectorEnvironment:
             if not is_good:
                 raise _wrong_scalars(k, reward_k, discount_k)
         return VectorStep(step_type, reward, discount, observation)
+
+
+def make_vector_environment(
+    factory: EnvironmentFactory, *, num_envs: int, seed: int
+) -> Vector:
+    """K environments as one: as the factory makes them, or stepped one by one.
+
+    Args:
+      factory: makes one environment from a seed, or is one that `MakesVectors`.
+      num_envs: K.
+      seed: decides everything that is random in them.
+
+    Raises:
+      ConfigError: as from `VectorEnvironment`.
+    """
+    if isinstance(factory, MakesVectors):
+        return factory.make_vector(num_envs=num_envs, seed=seed)
+    return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
 
 
 def _seed(seed: int, k: int) -> int:

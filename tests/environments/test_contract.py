@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from dm_env import specs, test_utils
 
-from acmelike.environments import GymnasiumEnvironment, make_environment_factory
+from acmelike.environments import (
+    GymnasiumEnvironment,
+    GymnasiumVector,
+    make_environment_factory,
+    make_vector_environment,
+)
 
 
 def make_truncated(seed):
@@ -19,12 +24,65 @@ def make_truncated(seed):
     return GymnasiumEnvironment(env, seed=seed)
 
 
+class OneOf(dm_env.Environment):
+    """The second of three environments that are stepped as one, by itself."""
+
+    def __init__(self, vector):
+        self.vector = vector
+
+    def reset(self):
+        return self._second(self.vector.reset())
+
+    def step(self, action):
+        return self._second(self.vector.step(np.stack([action] * 3)))
+
+    def observation_spec(self):
+        return self.vector.spec.observations
+
+    def action_spec(self):
+        return self.vector.spec.actions
+
+    def reward_spec(self):
+        return self.vector.spec.rewards
+
+    def discount_spec(self):
+        # A vector's steps have them so, whatever its environments say.
+        return specs.BoundedArray((), np.float32, 0, 1, "discount")
+
+    def close(self):
+        self.vector.close()
+
+    def _second(self, step):
+        kind, reward, discount, observation = (array[1] for array in step)
+        if kind == dm_env.StepType.FIRST:
+            assert (reward, discount) == (0, 1)
+            return dm_env.restart(observation)
+        return dm_env.TimeStep(dm_env.StepType(kind), reward, discount, observation)
+
+
+def make_one_of(name, seed):
+    """One of a vector, made as actors make it."""
+    factory = make_environment_factory(name)
+    return OneOf(make_vector_environment(factory, num_envs=3, seed=seed))
+
+
+def make_one_of_truncated(seed):
+    """One of a vectorised environment of gymnasium, cut off after seven steps."""
+    env = gymnasium.make_vec(
+        "CartPole-v1", 3, vectorization_mode="vector_entry_point", max_episode_steps=7
+    )
+    return OneOf(GymnasiumVector(env, seed=seed))
+
+
 FACTORIES = {
     "Catch": make_environment_factory("Catch"),
     "CartPole-v1": make_environment_factory("CartPole-v1"),
     "CartPole-v1-positions": make_environment_factory("CartPole-v1-positions"),
     "Pendulum-v1": make_environment_factory("Pendulum-v1"),
     "truncated": make_truncated,
+    "one of CartPole-v1": functools.partial(make_one_of, "CartPole-v1"),
+    "one of vec:CartPole-v1": functools.partial(make_one_of, "vec:CartPole-v1"),
+    "one of truncated": make_one_of_truncated,
 }
 every_environment = pytest.mark.parametrize(
     "factory", [pytest.param(factory, id=name) for name, factory in FACTORIES.items()]
@@ -79,6 +137,18 @@ class PendulumContractTest(Contract, unittest.TestCase):
 
 class TruncatedContractTest(Contract, unittest.TestCase):
     factory = functools.partial(make_truncated)
+
+
+class OneOfCartPoleContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["one of CartPole-v1"])
+
+
+class OneOfVectorisedContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["one of vec:CartPole-v1"])
+
+
+class OneOfTruncatedContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(make_one_of_truncated)
 
 
 @every_environment
