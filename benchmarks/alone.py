@@ -16,8 +16,8 @@ from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace, Builder
 from acmelike.environments import (
     EnvironmentFactory,
-    VectorEnvironment,
     make_environment_spec,
+    make_vector_environment,
 )
 from acmelike.topologies import Layout
 from acmelike.types import EnvironmentSpec, Nested
@@ -44,7 +44,7 @@ class ActorAlone:
         seed: int,
     ):
         num_envs = place.num_envs
-        self._environment = VectorEnvironment(
+        self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
         spec = self._environment.spec

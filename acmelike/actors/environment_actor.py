@@ -6,7 +6,7 @@ import secrets
 
 from acmelike.actors.requests import Requests, Turn
 from acmelike.core import future
-from acmelike.environments import EnvironmentFactory, VectorEnvironment
+from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.types import VectorStep
 
 
@@ -30,7 +30,7 @@ class EnvironmentActor:
         requests: Requests,
         seed: int,
     ):
-        self._environment = VectorEnvironment(
+        self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
         self._requests = requests

@@ -33,6 +33,7 @@ def make_central_inference(
     *,
     seed: int,
     metrics: str,
+    policy: str | None = None,
 ) -> System:
     """Joins them by one node that acts for all. A `Topology`."""
     num_envs = layout.num_actors * layout.num_envs_per_actor
@@ -81,7 +82,14 @@ def make_central_inference(
                 )
             )
     return finish(
-        core, builder, environment_factory, layout, goal, seed=seed, metrics=metrics
+        core,
+        builder,
+        environment_factory,
+        layout,
+        goal,
+        seed=seed,
+        metrics=metrics,
+        policy=policy,
     )
 
 
