@@ -58,10 +58,14 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
 def _microseconds(act: Any, num_envs: int, num_calls: int) -> float:
     import numpy as np
 
-    observation, times = np.ones((num_envs, 4), np.float32), []
+    from acmelike.types import VectorStep
+
+    scalars, times = np.ones(num_envs, np.float32), []
+    observation = np.ones((num_envs, 4), np.float32)
+    step = VectorStep(scalars.astype(np.int8), scalars, scalars, observation)
     for _ in range(num_calls + 10):
         started = time.perf_counter()
-        act(observation)
+        act(step)
         times.append(time.perf_counter() - started)
     return (median(times[10:]) or 0.0) * 1e6
 

@@ -9,7 +9,12 @@ import pytest
 from dm_env import specs
 
 from acmelike.agent import ActorPlace, Builder
-from acmelike.environments import CatchFactory, VectorEnvironment
+from acmelike.environments import (
+    CatchFactory,
+    EnvironmentFactory,
+    GymnasiumFactory,
+    VectorEnvironment,
+)
 from acmelike.errors import ConfigError
 from acmelike.replay import Items, Replay, Writer, check_sample_size
 from acmelike.types import EnvironmentSpec
@@ -21,10 +26,16 @@ from agents.ppo.builder import PPOBuilder
 from agents.ppo.config import PPOConfig
 from agents.r2d2.builder import R2D2Builder
 from agents.r2d2.config import R2D2Config
+from agents.sac.builder import SACBuilder
+from agents.sac.config import SACConfig
 
 NUM_ENVS = 3
 PLACE = ActorPlace(index=0, num_actors=2, num_envs=NUM_ENVS)
-FACTORY = CatchFactory(rows=4, columns=3)
+CATCH = CatchFactory(rows=4, columns=3)
+PENDULUM = GymnasiumFactory(name="Pendulum-v1")
+# Actions of either kind, for those who cannot choose them.
+DISCRETE = specs.DiscreteArray(3)
+CONTINUOUS = specs.BoundedArray((2,), np.float32, -1, 1)
 
 
 def make_dqn(**settings):
@@ -63,24 +74,60 @@ def make_r2d2(**settings):
     return R2D2Builder(config=R2D2Config(**(defaults | settings)))
 
 
-BUILDERS: dict[str, Builder] = {
-    "impala": make_impala(),
-    "impala with an lstm": make_impala(lstm_size=5),
-    "ppo": make_ppo(),
-    "ppo that normalises": make_ppo(
-        normalize_observations=True, normalize_rewards=True, clip_values=0.5
+def make_sac(**settings):
+    defaults = {
+        "hidden_sizes": (4,),
+        "batch_size": 4,
+        "num_updates_per_call": 2,
+        "min_replay_size": 10,
+        "samples_per_insert": 1.0,
+    }
+    return SACBuilder(config=SACConfig(**(defaults | settings)))
+
+
+class Agent(NamedTuple):
+    """A builder, an environment that fits it, and actions that do not."""
+
+    builder: Builder
+    factory: EnvironmentFactory
+    refused: specs.Array
+
+
+def on_catch(builder):
+    return Agent(builder, CATCH, CONTINUOUS)
+
+
+AGENTS = {
+    "dqn": on_catch(make_dqn()),
+    "ape-x dqn": on_catch(make_dqn(actor_priorities=True, n_step=3)),
+    "plain dqn": on_catch(make_dqn(double=False, dueling=False, prioritized=False)),
+    "impala": on_catch(make_impala()),
+    "impala with an lstm": on_catch(make_impala(lstm_size=5)),
+    "ppo": on_catch(make_ppo()),
+    "ppo that normalises": on_catch(
+        make_ppo(normalize_observations=True, normalize_rewards=True, clip_values=0.5)
     ),
-    "dqn": make_dqn(),
-    "ape-x dqn": make_dqn(actor_priorities=True, n_step=3),
-    "plain dqn": make_dqn(double=False, dueling=False, prioritized=False, n_step=1),
-    "r2d2": make_r2d2(),
-    "plain r2d2": make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1),
+    "r2d2": on_catch(make_r2d2()),
+    "plain r2d2": on_catch(
+        make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1)
+    ),
+    "sac": Agent(make_sac(), PENDULUM, DISCRETE),
 }
 
 
-@pytest.fixture(params=BUILDERS)
-def builder(request):
-    return BUILDERS[request.param]
+@pytest.fixture(params=AGENTS)
+def agent(request):
+    return AGENTS[request.param]
+
+
+@pytest.fixture
+def builder(agent):
+    return agent.builder
+
+
+@pytest.fixture
+def spec(agent):
+    return VectorEnvironment(agent.factory, num_envs=1, seed=0).spec
 
 
 class Parts(NamedTuple):
@@ -96,8 +143,9 @@ class Parts(NamedTuple):
     outputs: Any
 
 
-def use(builder):
-    environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+def use(agent):
+    builder = agent.builder
+    environment = VectorEnvironment(agent.factory, num_envs=NUM_ENVS, seed=0)
     spec = environment.spec
     builder.check(spec)
     table = builder.make_table(spec)
@@ -140,8 +188,8 @@ def use(builder):
     )
 
 
-def test_its_parts_fit_together(builder):
-    parts = use(builder)
+def test_its_parts_fit_together(agent):
+    parts, builder = use(agent), agent.builder
     # An action for every environment, of a type that becomes the specification's.
     assert parts.action.shape == (NUM_ENVS, *parts.spec.actions.shape)
     assert np.can_cast(parts.action.dtype, parts.spec.actions.dtype, "same_kind")
@@ -170,8 +218,7 @@ def test_it_can_be_sent_to_another_process(builder):
     assert pickle.loads(pickle.dumps(builder)) == builder
 
 
-def test_numpy_and_jax_choose_the_same_actions(builder):
-    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+def test_numpy_and_jax_choose_the_same_actions(builder, spec):
     policy, random = builder.make_policy(spec, PLACE), np.random.default_rng(0)
     if policy.needs_jax:
         pytest.skip("its policy takes no NumPy")
@@ -192,8 +239,7 @@ def test_numpy_and_jax_choose_the_same_actions(builder):
             np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
 
 
-def test_policies_of_actors_share_their_compilation(builder):
-    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+def test_policies_of_actors_share_their_compilation(builder, spec):
     policies = {
         builder.make_policy(spec, PLACE),
         builder.make_policy(spec, ActorPlace(index=1, num_actors=2, num_envs=NUM_ENVS)),
@@ -201,9 +247,21 @@ def test_policies_of_actors_share_their_compilation(builder):
     assert len(policies) == 1
 
 
-def test_it_refuses_actions_that_it_cannot_choose(builder):
-    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
-    continuous = spec._replace(actions=specs.BoundedArray((2,), np.float32, -1, 1))
-    with pytest.raises(ConfigError, match="continuous") as caught:
-        builder.check(continuous)
-    assert "\n" not in str(caught.value)
+def test_an_update_leaves_the_types_of_its_state(builder, spec):
+    """Or the learner would compile it again."""
+    core, size = builder.make_learner_core(spec), builder.batch_size
+    signature = builder.make_table(spec).signature
+    data = jax.tree.map(lambda x: np.zeros((size, *x.shape), x.dtype), signature)
+    before = jax.eval_shape(core.init, jax.random.key(0))
+    after, _ = jax.eval_shape(core.update, before, data, np.ones(size))
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for x, y in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (x.shape, x.dtype, x.weak_type) == (y.shape, y.dtype, y.weak_type)
+
+
+def test_it_refuses_actions_that_it_cannot_choose(agent, builder, spec):
+    builder.check(spec)
+    with pytest.raises(ConfigError, match=f"^{builder.name} needs ") as caught:
+        builder.check(spec._replace(actions=agent.refused))
+    message = str(caught.value)
+    assert "\n" not in message and str(agent.refused.shape) in message

@@ -1,0 +1,1 @@
+"""Soft actor-critic for continuous actions, with a learned temperature."""

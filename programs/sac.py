@@ -1,0 +1,44 @@
+"""Soft actor-critic: an actor, replay, a learner, an evaluator and a coordinator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from acmelike.experiment import run_program
+from acmelike.experiment_config import ExperimentConfig
+from agents.sac.config import SACConfig
+
+if TYPE_CHECKING:
+    from agents.sac.builder import SACBuilder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(ExperimentConfig):
+    """The flags of this program.
+
+    Attributes:
+      environment: the id of a gymnasium environment with continuous actions, or
+        "module:id" for one that the module registers.
+      num_actors: how many actor nodes.
+      num_envs_per_actor: how many environments each actor steps as one vector.
+      max_env_steps: the budget in environment steps, over all actors.
+      agent: settings of SAC.
+    """
+
+    environment: str = "Pendulum-v1"
+    num_actors: int = 1
+    num_envs_per_actor: int = 1
+    max_env_steps: int = 20_000
+    agent: SACConfig = field(default_factory=SACConfig)
+
+
+def make_builder(config: Config) -> SACBuilder:
+    """The agent; imported only when a run begins."""
+    from agents.sac.builder import SACBuilder
+
+    return SACBuilder(config=config.agent)
+
+
+if __name__ == "__main__":
+    run_program(Config, make_builder, name="sac", description=__doc__ or "")

@@ -1,0 +1,168 @@
+"""SAC's updates: one call of several, the target critics, the temperature, noise."""
+
+import functools
+import math
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+
+from acmelike.types import Transition
+from agents.sac.bounds import Bounds
+from agents.sac.config import SACConfig
+from agents.sac.learner import SACCore, TrainingState
+from agents.sac.networks import PolicyNetwork, TwinCritics
+
+BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
+
+
+class Compiled(NamedTuple):
+    """A core, its update compiled, and a state to begin from."""
+
+    core: SACCore
+    update: Callable
+    state: TrainingState
+
+
+@functools.cache
+def compiled(**settings):
+    """The core with these settings; one update a call if they do not say."""
+    defaults = {"hidden_sizes": (16,), "num_updates_per_call": 1}
+    config = SACConfig(**(defaults | settings))
+    sizes = {"num_actions": 2, "hidden_sizes": config.hidden_sizes}
+    core = SACCore(
+        config=config,
+        policy=PolicyNetwork(**sizes),
+        critics=TwinCritics(**sizes),
+        bounds=BOUNDS,
+        observation_shape=(3,),
+    )
+    return Compiled(core, jax.jit(core.update), jax.jit(core.init)(jax.random.key(0)))
+
+
+def make_items(num_items=4, seed=0):
+    """Random transitions, and the probabilities that nobody asks for."""
+    random = np.random.default_rng(seed)
+    data = Transition(
+        o_tm1=random.normal(size=(num_items, 3)).astype(np.float32),
+        a_tm1=BOUNDS.scale(random.uniform(-1, 1, (num_items, 2)).astype(np.float32)),
+        r_t=random.normal(size=num_items).astype(np.float32),
+        discount_t=np.full(num_items, 0.9, np.float32),
+        o_t=random.normal(size=(num_items, 3)).astype(np.float32),
+        version=np.zeros(num_items, np.int64),
+    )
+    return data, np.ones(num_items)
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+
+def test_a_call_of_three_updates_equals_three_calls_of_one():
+    items = make_items(3 * 4)
+    _, update, first = compiled(num_updates_per_call=3)
+    state, outputs = update(first, *items)
+    assert outputs.priorities is None
+
+    _, update, one_by_one = compiled()
+    losses = []
+    for start in (0, 4, 8):
+        minibatch = jax.tree.map(operator.itemgetter(slice(start, start + 4)), items)
+        one_by_one, output = update(one_by_one, *minibatch)
+        losses.append(output.loss)
+    np.testing.assert_allclose(
+        flat(state.learned), flat(one_by_one.learned), rtol=1e-4, atol=1e-6
+    )
+    assert state.num_updates == one_by_one.num_updates == 3
+    np.testing.assert_allclose(outputs.loss, np.mean(losses), rtol=1e-5)
+
+
+def test_the_target_critics_follow_by_their_rate():
+    _, update, state = compiled(target_rate=0.25)
+    np.testing.assert_array_equal(flat(state.target), flat(state.learned.critics))
+    after, _ = update(state, *make_items())
+    expected = 0.75 * flat(state.target) + 0.25 * flat(after.learned.critics)
+    np.testing.assert_allclose(flat(after.target), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("target_entropy", "sign"), [(50.0, 1), (-50.0, -1)])
+def test_the_temperature_moves_towards_the_target_entropy(target_entropy, sign):
+    _, update, state = compiled(
+        target_entropy=target_entropy, initial_temperature=0.5, learning_rate=0.01
+    )
+    assert state.learned.log_temperature == pytest.approx(math.log(0.5))
+    after, _ = update(state, *make_items())
+    change = after.learned.log_temperature - state.learned.log_temperature
+    # Adam's first update moves by the learning rate.
+    assert change == pytest.approx(sign * 0.01, rel=1e-3)
+
+
+def test_the_entropy_aimed_at_is_minus_the_dimensions():
+    default, given = compiled(), compiled(target_entropy=-2.0)
+    items = make_items()
+    one, other = (c.update(c.state, *items)[0] for c in (default, given))
+    np.testing.assert_array_equal(flat(one.learned), flat(other.learned))
+
+
+def test_the_noise_of_every_update_is_its_own():
+    core, _, state = compiled(num_updates_per_call=3)
+    noise = np.asarray(core._noise(state, (3, 256)))
+    later = state._replace(num_updates=state.num_updates + 2)
+    assert noise.shape == (3, 2, 256, 2)
+    assert len(np.unique(noise)) > 0.99 * noise.size
+    np.testing.assert_array_equal(core._noise(later, (3, 256))[0], noise[2])
+    assert noise.mean() == pytest.approx(0, abs=0.06)
+    assert noise.std() == pytest.approx(1, abs=0.05)
+
+
+def test_the_critics_see_actions_from_minus_1_to_1():
+    """The bounds are those of the environment: a wider box is the same task."""
+    core, update, state = compiled()
+    data, probabilities = make_items()
+    wide = Bounds(shape=(2,), low=(-20.0, -5.0), high=(20.0, 5.0))
+    other = SACCore(
+        config=core.config,
+        policy=core.policy,
+        critics=core.critics,
+        bounds=wide,
+        observation_shape=(3,),
+    )
+    moved = data._replace(a_tm1=wide.scale(BOUNDS.unscale(data.a_tm1)))
+    one, _ = update(state, data, probabilities)
+    same, _ = jax.jit(other.update)(state, moved, probabilities)
+    np.testing.assert_allclose(flat(one.learned), flat(same.learned), atol=1e-5)
+    differs, _ = update(state, moved, probabilities)
+    assert not np.allclose(flat(one.learned), flat(differs.learned), atol=1e-5)
+
+
+def test_the_twins_begin_apart():
+    _, _, state = compiled()
+    weights = state.learned.critics["torso"][0]["weights"]
+    assert weights.shape == (2, 3 + 2, 16)
+    assert not np.array_equal(weights[0], weights[1])
+
+
+def test_it_learns_which_action_pays():
+    """One state, and a reward of minus the squared distance from an action."""
+    core, update, state = compiled(
+        num_updates_per_call=50,
+        learning_rate=0.01,
+        initial_temperature=0.1,
+        target_entropy=-4.0,
+    )
+    random, best = np.random.default_rng(0), np.array([0.5, -0.5], np.float32)
+    for _ in range(20):
+        data, probabilities = make_items(50 * 32)
+        x = random.uniform(-1, 1, (50 * 32, 2)).astype(np.float32)
+        data = data._replace(
+            o_tm1=np.ones_like(data.o_tm1),
+            a_tm1=BOUNDS.scale(x),
+            r_t=-np.square(x - best).sum(axis=1),
+            discount_t=np.zeros_like(data.discount_t),
+        )
+        state, _ = update(state, data, probabilities)
+    gaussian = core.policy.apply(state.learned.policy, np.ones((1, 3), np.float32))
+    np.testing.assert_allclose(np.tanh(gaussian.mean[0]), best, atol=0.2)
