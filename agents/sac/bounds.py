@@ -58,7 +58,7 @@ def bounds_of(spec: specs.Array, agent: str) -> Bounds:
         raise ConfigError(
             f"{agent} needs actions with bounds; {_words(spec)} have none"
         )
-    if isinstance(spec, specs.DiscreteArray) or spec.dtype.kind != "f":
+    if spec.dtype.kind != "f":
         raise ConfigError(f"{agent} needs continuous actions; {_words(spec)} are not")
     # In single precision, where what is finite may not be so.
     with np.errstate(over="ignore", invalid="ignore"):

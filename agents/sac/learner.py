@@ -68,6 +68,12 @@ class SACCore:
     bounds: Bounds
     observation_shape: tuple[int, ...]
 
+    @property
+    def target_entropy(self) -> float:
+        """As the settings say, or -A: appendix D of the paper."""
+        given = self.config.target_entropy
+        return -float(self.bounds.size) if given is None else given
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target critics start equal."""
         key, policy_key, critics_key = jax.random.split(key, 3)
@@ -152,7 +158,7 @@ class SACCore:
         )
 
         gradient = jax.grad(temperature_loss)(
-            learned.log_temperature, log_prob_tm1, self._target_entropy()
+            learned.log_temperature, log_prob_tm1, self.target_entropy
         )
         log_temperature, temperature_adam = self._step(
             gradient, state.optimizer.log_temperature, learned.log_temperature
@@ -175,7 +181,3 @@ class SACCore:
 
     def _adam(self) -> optax.GradientTransformation:
         return optax.adam(self.config.learning_rate)
-
-    def _target_entropy(self) -> float:
-        given = self.config.target_entropy
-        return -float(self.bounds.size) if given is None else given

@@ -17,6 +17,16 @@ from agents.sac.learner import SACCore, TrainingState
 from agents.sac.networks import PolicyNetwork, TwinCritics
 
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
+# Compiling takes seconds, so tests share it: an entropy that is never reached lets the
+# temperature rise.
+DEFAULTS = {
+    "hidden_sizes": (16,),
+    "num_updates_per_call": 1,
+    "learning_rate": 0.01,
+    "target_rate": 0.25,
+    "initial_temperature": 0.5,
+    "target_entropy": 50.0,
+}
 
 
 class Compiled(NamedTuple):
@@ -27,19 +37,22 @@ class Compiled(NamedTuple):
     state: TrainingState
 
 
-@functools.cache
-def compiled(**settings):
-    """The core with these settings; one update a call if they do not say."""
-    defaults = {"hidden_sizes": (16,), "num_updates_per_call": 1}
-    config = SACConfig(**(defaults | settings))
+def make_core(**settings):
+    """The core with these settings; what they do not say is as in DEFAULTS."""
+    config = SACConfig(**(DEFAULTS | settings))
     sizes = {"num_actions": 2, "hidden_sizes": config.hidden_sizes}
-    core = SACCore(
+    return SACCore(
         config=config,
         policy=PolicyNetwork(**sizes),
         critics=TwinCritics(**sizes),
         bounds=BOUNDS,
         observation_shape=(3,),
     )
+
+
+@functools.cache
+def compiled(**settings):
+    core = make_core(**settings)
     return Compiled(core, jax.jit(core.update), jax.jit(core.init)(jax.random.key(0)))
 
 
@@ -81,34 +94,30 @@ def test_a_call_of_three_updates_equals_three_calls_of_one():
 
 
 def test_the_target_critics_follow_by_their_rate():
-    _, update, state = compiled(target_rate=0.25)
+    _, update, state = compiled()
     np.testing.assert_array_equal(flat(state.target), flat(state.learned.critics))
     after, _ = update(state, *make_items())
     expected = 0.75 * flat(state.target) + 0.25 * flat(after.learned.critics)
     np.testing.assert_allclose(flat(after.target), expected, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("target_entropy", "sign"), [(50.0, 1), (-50.0, -1)])
-def test_the_temperature_moves_towards_the_target_entropy(target_entropy, sign):
-    _, update, state = compiled(
-        target_entropy=target_entropy, initial_temperature=0.5, learning_rate=0.01
-    )
+def test_the_temperature_rises_towards_an_entropy_out_of_reach():
+    _, update, state = compiled()
     assert state.learned.log_temperature == pytest.approx(math.log(0.5))
     after, _ = update(state, *make_items())
     change = after.learned.log_temperature - state.learned.log_temperature
     # Adam's first update moves by the learning rate.
-    assert change == pytest.approx(sign * 0.01, rel=1e-3)
+    assert change == pytest.approx(0.01, rel=1e-3)
 
 
-def test_the_entropy_aimed_at_is_minus_the_dimensions():
-    default, given = compiled(), compiled(target_entropy=-2.0)
-    items = make_items()
-    one, other = (c.update(c.state, *items)[0] for c in (default, given))
-    np.testing.assert_array_equal(flat(one.learned), flat(other.learned))
+@pytest.mark.parametrize(("given", "aimed_at"), [(None, -2.0), (0.0, 0.0), (3.0, 3.0)])
+def test_the_entropy_aimed_at_is_minus_the_dimensions(given, aimed_at):
+    core = make_core(target_entropy=given)
+    assert core.target_entropy == aimed_at
 
 
 def test_the_noise_of_every_update_is_its_own():
-    core, _, state = compiled(num_updates_per_call=3)
+    core, _, state = compiled()
     noise = np.asarray(core._noise(state, (3, 256)))
     later = state._replace(num_updates=state.num_updates + 2)
     assert noise.shape == (3, 2, 256, 2)
@@ -116,26 +125,6 @@ def test_the_noise_of_every_update_is_its_own():
     np.testing.assert_array_equal(core._noise(later, (3, 256))[0], noise[2])
     assert noise.mean() == pytest.approx(0, abs=0.06)
     assert noise.std() == pytest.approx(1, abs=0.05)
-
-
-def test_the_critics_see_actions_from_minus_1_to_1():
-    """The bounds are those of the environment: a wider box is the same task."""
-    core, update, state = compiled()
-    data, probabilities = make_items()
-    wide = Bounds(shape=(2,), low=(-20.0, -5.0), high=(20.0, 5.0))
-    other = SACCore(
-        config=core.config,
-        policy=core.policy,
-        critics=core.critics,
-        bounds=wide,
-        observation_shape=(3,),
-    )
-    moved = data._replace(a_tm1=wide.scale(BOUNDS.unscale(data.a_tm1)))
-    one, _ = update(state, data, probabilities)
-    same, _ = jax.jit(other.update)(state, moved, probabilities)
-    np.testing.assert_allclose(flat(one.learned), flat(same.learned), atol=1e-5)
-    differs, _ = update(state, moved, probabilities)
-    assert not np.allclose(flat(one.learned), flat(differs.learned), atol=1e-5)
 
 
 def test_the_twins_begin_apart():
@@ -146,12 +135,12 @@ def test_the_twins_begin_apart():
 
 
 def test_it_learns_which_action_pays():
-    """One state, and a reward of minus the squared distance from an action."""
+    """One state, and a reward of minus the squared distance from an action.
+
+    The action is told in the environment's bounds, the policy's is from -1 to 1.
+    """
     core, update, state = compiled(
-        num_updates_per_call=50,
-        learning_rate=0.01,
-        initial_temperature=0.1,
-        target_entropy=-4.0,
+        num_updates_per_call=50, initial_temperature=0.1, target_entropy=-4.0
     )
     random, best = np.random.default_rng(0), np.array([0.5, -0.5], np.float32)
     for _ in range(20):
