@@ -23,6 +23,7 @@ class Config(ExperimentConfig):
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
       max_env_steps: the budget in environment steps, over all actors.
+      num_eval_episodes: episodes in an evaluation; Pendulum's differ by their start.
       agent: settings of SAC.
     """
 
@@ -30,6 +31,7 @@ class Config(ExperimentConfig):
     num_actors: int = 1
     num_envs_per_actor: int = 1
     max_env_steps: int = 20_000
+    num_eval_episodes: int = 50
     agent: SACConfig = field(default_factory=SACConfig)
 
 

@@ -29,10 +29,14 @@ class PolicyNetwork:
     needs_jax = False
 
     def init(self, key: Any, observation_shape: tuple[int, ...]) -> Nested:
-        """Random parameters; the key is one of JAX's."""
-        return _init(
+        """Random parameters, but for a head of zeros; the key is one of JAX's."""
+        parameters = _init(
             key, math.prod(observation_shape), self.hidden_sizes, 2 * self.num_actions
         )
+        # So actions are at first the same everywhere, as likely on one side of the
+        # middle as on the other; a random head leans, and the first episodes with it.
+        head = parameters["head"]
+        return {**parameters, "head": {**head, "weights": 0 * head["weights"]}}
 
     def apply(self, parameters: Nested, observation: Any) -> Gaussian:
         """The distribution of actions, in NumPy or JAX."""

@@ -224,6 +224,10 @@ def test_numpy_and_jax_choose_the_same_actions(builder, spec):
         pytest.skip("its policy takes no NumPy")
     core = builder.make_learner_core(spec)
     parameters = jax.device_get(core.parameters(core.init(jax.random.key(0))))
+    # As after some updates: a network may begin with zeros.
+    parameters = jax.tree.map(
+        lambda x: x + random.normal(scale=0.1, size=x.shape).astype(x.dtype), parameters
+    )
     act, states = jax.jit(policy.act), [policy.init(NUM_ENVS)] * 2
     for _ in range(50):
         observation = random.normal(size=(NUM_ENVS, *spec.observations.shape))

@@ -17,7 +17,11 @@ from agents.sac.policy import SquashedGaussian
 ROOT = Path(__file__).parents[3]
 NETWORK = PolicyNetwork(num_actions=2, hidden_sizes=(8,))
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
-PARAMETERS = jax.device_get(NETWORK.init(jax.random.key(0), (3,)))
+FIRST = jax.device_get(NETWORK.init(jax.random.key(0), (3,)))
+# As if something had been learned: at first the head is zero.
+PARAMETERS = jax.tree.map(
+    lambda x: x + np.linspace(-0.5, 0.4, x.size, dtype="f").reshape(x.shape), FIRST
+)
 POLICY = SquashedGaussian(network=NETWORK, bounds=BOUNDS)
 GREEDY = SquashedGaussian(network=NETWORK, bounds=BOUNDS, is_greedy=True)
 
@@ -39,6 +43,13 @@ def test_actions_are_distributed_as_the_network_says():
     std = np.exp(gaussian.log_std[0])
     np.testing.assert_allclose(u.mean(axis=0), gaussian.mean[0], atol=0.03 * std.max())
     np.testing.assert_allclose(u.std(axis=0), std, rtol=0.02)
+
+
+def test_the_first_actions_are_on_both_sides_of_the_middle():
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    gaussian = NETWORK.apply(FIRST, observations)
+    np.testing.assert_array_equal(gaussian.mean, np.zeros((5, 2)))
+    np.testing.assert_array_equal(gaussian.log_std, np.zeros((5, 2)))
 
 
 def test_greedy_is_the_action_of_the_mean():
