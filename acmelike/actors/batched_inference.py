@@ -65,11 +65,6 @@ class BatchedInference:
         if self._evaluation.is_compiled and not self._sizes:
             self._compile()
 
-    def restart(self, actor: int) -> None:
-        """The policy's state of the actor's environments is the initial one again."""
-        rows = self._rows[actor]
-        _put(self._state, rows, _pick(self._initial, rows))
-
     def act(
         self, actors: Sequence[int], steps: Sequence[VectorStep]
     ) -> list[ActorActed]:

@@ -109,7 +109,7 @@ class CentralInference:
         if track is None or track.incarnation != incarnation:
             if track is not None:
                 track.recorder.close()
-                self._inference.restart(actor)
+            # Its first step begins episodes, with which states begin anew as well.
             adder = self._builder.make_adder(self._num_envs)
             recorder = Recorder(adder, self._replay, self._table)
             track = self._tracks[actor] = _Track(incarnation, recorder)

@@ -80,13 +80,12 @@ def test_every_environment_has_a_state_of_its_own(needs_jax):
 
 
 @both
-def test_a_state_begins_anew_with_an_episode_and_with_its_actor(needs_jax):
+def test_a_state_begins_anew_where_an_episode_does(needs_jax):
     acting = make(needs_jax=needs_jax)
     acting.act([0, 1], [step(5, 5), step(5, 5)])
     zero, one = acting.act([0, 1], [step(1, 1, begins=[1]), step(1, 1)])
     assert [list(zero.action), list(one.action)] == [[6, 2], [106, 107]]
-    acting.restart(1)
-    zero, one = acting.act([0, 1], [step(0, 0), step(0, 0)])
+    one, zero = acting.act([1, 0], [step(0, 0, begins=[0, 1]), step(0, 0)])
     assert [list(zero.action), list(one.action)] == [[6, 2], [100, 101]]
 
 
