@@ -118,7 +118,8 @@ def actors_alone(
 def learner_alone(builder: Builder, spec: EnvironmentSpec, *, seconds: float) -> float:
     """Updates per second of the jitted update on one batch that is on the device."""
     core, size = builder.make_learner_core(spec), builder.batch_size
-    update, state = jax.jit(core.update), core.init(jax.random.key(0))
+    # As the learner makes it: compiled, which also decides the types of its leaves.
+    update, state = jax.jit(core.update), jax.jit(core.init)(jax.random.key(0))
     signature, rng = builder.make_table(spec).signature, np.random.default_rng(0)
     data, probabilities = jax.device_put(
         (

