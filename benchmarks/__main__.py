@@ -13,7 +13,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("edges", "environments", "inference", "startup"),
-    *("replay", "dqn", "agents", "learning"),
+    *("replay", "dqn", "agents", "topologies", "learning"),
 )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from acmelike.actors.actor import Recorder
 from acmelike.actors.batched_inference import ActorActed, BatchedInference
-from acmelike.actors.recorder import Recorder
 from acmelike.actors.requests import Request, Requests
 from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future, within
