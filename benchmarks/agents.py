@@ -63,10 +63,11 @@ def _notes(size: Size) -> list[str]:
     return [
         "PPO and IMPALA play CartPole-v1, SAC Pendulum-v1; network, batches, epochs, "
         "learning rate and the like are the same for all. Eight environments in all, "
-        "for SAC one.",
+        "for SAC one; acmelike's PPO has two actors, its IMPALA one, as RLlib's.",
         f"Throughput: in the steady state, environment steps {first:,} to {last:,}, "
-        f"SAC from {size.sac_window[0]:,} to {size.sac_window[1]:,}; nothing is "
-        "evaluated meanwhile. acmelike's rate is that of its best launcher; all are in "
+        f"SAC {size.sac_window[0]:,} to {size.sac_window[1]:,}, RLlib "
+        f"{size.rllib_window[0]:,} to {size.rllib_window[1]:,}; nothing is evaluated "
+        "meanwhile. acmelike's rate is that of its best launcher; all are in "
         "the tables. acmelike and SBX have one XLA thread.",
         "SBX's SAC updates after every step, or 32 times after every 32; RLlib has one "
         "process that acts, or none: the faster of both counts.",

@@ -12,6 +12,10 @@ from benchmarks.trial import PEERS, RLLIB, run_trial
 OURS = "benchmarks.agents_acmelike"
 SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
 LAUNCHERS = ("serial", "threads", "processes")
+# Eight environments in all; IMPALA's in one process, as RLlib's.
+LAYOUTS: Mapping[str, Mapping[str, int]] = {
+    "impala": {"num_actors": 1, "num_envs_per_actor": 8}
+}
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
 
@@ -21,6 +25,7 @@ class Size(NamedTuple):
     Attributes:
       repeats: of every trial.
       window: environment steps at which one of throughput begins and ends.
+      rllib_window: the same, for RLlib.
       sac_window: the same, for SAC.
       seconds_alone: for actors, and then for the learner, alone.
       ppo_steps: of a learning curve.
@@ -31,6 +36,7 @@ class Size(NamedTuple):
 
     repeats: int
     window: tuple[int, int]
+    rllib_window: tuple[int, int]
     sac_window: tuple[int, int]
     seconds_alone: float
     ppo_steps: int
@@ -39,8 +45,28 @@ class Size(NamedTuple):
     seeds: int
 
 
-FULL = Size(3, (20_000, 80_000), (2_000, 5_000), 3.0, 50_000, 400_000, 600_000, 5)
-QUICK = Size(1, (2_000, 6_000), (1_200, 1_600), 0.5, 4_000, 4_000, 4_000, 1)
+FULL = Size(
+    repeats=3,
+    window=(20_000, 80_000),
+    rllib_window=(5_000, 25_000),
+    sac_window=(1_500, 3_000),
+    seconds_alone=3.0,
+    ppo_steps=50_000,
+    impala_steps=400_000,
+    rllib_impala_steps=600_000,
+    seeds=5,
+)
+QUICK = Size(
+    repeats=1,
+    window=(2_000, 6_000),
+    rllib_window=(2_000, 4_000),
+    sac_window=(1_200, 1_600),
+    seconds_alone=0.5,
+    ppo_steps=4_000,
+    impala_steps=4_000,
+    rllib_impala_steps=4_000,
+    seeds=1,
+)
 
 
 def trial(
@@ -61,6 +87,7 @@ def learn_ours(
 ) -> Any:
     """A learning curve of a program of ours."""
     arguments = {"program": program, "launcher": launcher, "seed": seed, **window}
+    arguments |= LAYOUTS.get(program, {})
     return run_trial(f"{OURS}:learning", arguments)
 
 
@@ -76,6 +103,7 @@ def ours(program: str, size: Size) -> dict[str, Any]:
         "seed": 0,
         "seconds_alone": size.seconds_alone,
         **_window(program, size),
+        **LAYOUTS.get(program, {}),
     }
     return {
         launcher: partial(
@@ -97,7 +125,9 @@ def sbx(agent: str, size: Size) -> dict[str, Any]:
 
 def rllib(algorithm: str, size: Size) -> dict[str, Any]:
     """RLlib's throughput, as trials by name."""
-    arguments = {"algorithm": algorithm, **_window(algorithm, size)}
+    first, last = size.rllib_window
+    window = {"first_step": first, "last_step": last}
+    arguments = {"algorithm": algorithm, **window}
     runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
     if algorithm == "impala":
         runners.pop("RLlib, acting in the driver")
