@@ -119,6 +119,7 @@ def _make_system(
             num_actors=config.num_actors,
             num_envs_per_actor=config.num_envs_per_actor,
             num_eval_episodes=config.num_eval_episodes,
+            learner_cpus=config.learner_cpus,
             replay_engine=config.replay_engine,
             inference_batch_size=config.inference_batch_size,
             inference_wait_seconds=config.inference_wait_seconds,

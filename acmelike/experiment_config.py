@@ -32,7 +32,10 @@ class ExperimentConfig:
         batch; 0 for all of them.
       inference_wait_seconds: with central inference, how long a batch may wait for
         more.
-      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
+      learner_cpus: cores that the learner may keep busy under "processes"; more than
+        one helps large networks only.
+      learner_cpus: int = 1
+    replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       seed: the seed of everything random in the run; at least 0.
       max_env_steps: the budget in environment steps, over all actors.
@@ -72,6 +75,7 @@ class ExperimentConfig:
             "max_env_steps",
             "evaluate_every",
             "num_eval_episodes",
+            "learner_cpus",
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")

@@ -68,7 +68,8 @@ def _notes(size: Size) -> list[str]:
         f"SAC {size.sac_window[0]:,} to {size.sac_window[1]:,}, RLlib "
         f"{size.rllib_window[0]:,} to {size.rllib_window[1]:,}; nothing is evaluated "
         "meanwhile. acmelike's rate is that of its best launcher; all are in "
-        "the tables. acmelike and SBX have one XLA thread.",
+        "the tables. acmelike and SBX have one XLA "
+        "thread.",
         "SBX's SAC updates after every step, or 32 times after every 32; RLlib has one "
         "process that acts, or none: the faster of both counts.",
         "Alone: the same actors with their data thrown away and trained parameters; "

@@ -68,7 +68,9 @@ def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setu
         environment=config.environment,
         topology=config.topology,
         layout=Layout(
-            num_actors=config.num_actors, num_envs_per_actor=config.num_envs_per_actor
+            num_actors=config.num_actors,
+            num_envs_per_actor=config.num_envs_per_actor,
+            learner_cpus=config.learner_cpus,
         ),
         launcher=launcher,
         seed=seed,

@@ -14,9 +14,12 @@ SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agent
 LAUNCHERS = ("serial", "threads", "processes")
 # Eight environments in all; IMPALA's in one process, as RLlib's.
 LAYOUTS: Mapping[str, Mapping[str, int]] = {
-    "impala": {"num_actors": 1, "num_envs_per_actor": 8}
+    "impala": {"num_actors": 1, "num_envs_per_actor": 8},
+    "sac": {"learner_cpus": 1},
 }
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+# SAC's updates fill what XLA gets: one thread, and not another in its pool.
+THREADS = {"sac": {**ONE_THREAD, "NPROC": "1"}}
 
 
 class Size(NamedTuple):
@@ -107,7 +110,10 @@ def ours(program: str, size: Size) -> dict[str, Any]:
     }
     return {
         launcher: partial(
-            run_trial, f"{OURS}:throughput", {**arguments, "launcher": launcher}
+            run_trial,
+            f"{OURS}:throughput",
+            {**arguments, "launcher": launcher},
+            variables=THREADS.get(program),
         )
         for launcher in LAUNCHERS
     }
@@ -118,7 +124,13 @@ def sbx(agent: str, size: Size) -> dict[str, Any]:
     arguments = {"agent": agent, **_window(agent, size)}
     bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
     return {
-        name: partial(trial, f"{SBX}:throughput", {**arguments, "burst": burst}, PEERS)
+        name: partial(
+            trial,
+            f"{SBX}:throughput",
+            {**arguments, "burst": burst},
+            PEERS,
+            variables=THREADS.get(agent, ONE_THREAD),
+        )
         for name, burst in bursts.items()
     }
 

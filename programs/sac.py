@@ -22,6 +22,7 @@ class Config(ExperimentConfig):
         "module:id" for one that the module registers.
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
+      learner_cpus: cores that the learner may keep busy under "processes".
       max_env_steps: the budget in environment steps, over all actors.
       num_eval_episodes: episodes in an evaluation; Pendulum's differ by their start.
       agent: settings of SAC.
@@ -30,6 +31,7 @@ class Config(ExperimentConfig):
     environment: str = "Pendulum-v1"
     num_actors: int = 1
     num_envs_per_actor: int = 1
+    learner_cpus: int = 2
     max_env_steps: int = 20_000
     num_eval_episodes: int = 50
     agent: SACConfig = field(default_factory=SACConfig)

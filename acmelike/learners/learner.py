@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import optree
@@ -11,7 +12,7 @@ from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import Future, future, updating, when
 from acmelike.errors import NonFinite
 from acmelike.replay import Batches, Replay, Sample
-from acmelike.types import Array, EnvironmentSpec, Versioned
+from acmelike.types import Array, EnvironmentSpec, Nested, Versioned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,8 @@ class Learner:
         self._num_items, self._staleness_sum = 0, 0.0
         self._loss: float | None = None
         self._told: Future[int] | None = None
-        self._published = self._parameters()
+        self._under_way: _Update | None = None
+        self._published = self._versioned(0, core.parameters(self._state))
 
     # --- What others may call --------------------------------------------------------
 
@@ -99,16 +101,26 @@ class Learner:
     # --- Its own work ----------------------------------------------------------------
 
     def step(self) -> None:
-        """Learns from one batch."""
+        """Learns from one batch.
+
+        The next one is given to the device before the outputs of this are read, so that
+        it never waits for Python; but they are read at once if no batch is there.
+        """
         if not self._has_compiled:
             self._compile()
-        sample = next(self._batches)
+        if not self._batches.is_ready():
+            self._finish()
+        sample, before = next(self._batches), self._under_way
         self._state, outputs = self._update(
             self._state, sample.data, sample.probabilities
         )
-        # The device works on; meanwhile the next batch is gathered.
+        parameters = self._core.parameters(self._state)
+        self._under_way = _Update(sample, outputs, parameters)
         self._batches.prefetch()
-        self._finish(sample, outputs)
+        if before is not None:
+            self._publish(before)
+        if not self._batches.is_ahead():
+            self._finish()
 
     def _compile(self) -> None:
         """Updates a copy with a batch of nothing, while actors fill the table."""
@@ -119,7 +131,14 @@ class Learner:
         self._update(self._state, data, np.ones(num_items))
         self._has_compiled = True
 
-    def _finish(self, sample: Sample, outputs: UpdateOutputs) -> None:
+    def _finish(self) -> None:
+        """Publishes the update that is under way, if there is one."""
+        update, self._under_way = self._under_way, None
+        if update is not None:
+            self._publish(update)
+
+    def _publish(self, update: _Update) -> None:
+        sample, outputs, parameters = update
         loss = float(outputs.loss)
         if not np.isfinite(loss):
             raise NonFinite(f"the loss is {loss} after {self._num_updates} updates")
@@ -133,15 +152,30 @@ class Learner:
         # An item of update i of the batch is used by version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2
         staleness = (used - _versions(sample)).sum()
-        published = self._parameters(self._num_updates + self._updates_per_batch)
+        version = self._num_updates + self._updates_per_batch
+        published = self._versioned(version, parameters)
         with updating(self):
             self._num_updates, self._published = published.version, published
             self._num_items += len(sample.keys)
             self._staleness_sum += float(staleness)
             self._loss = loss
 
-    def _parameters(self, version: int = 0) -> Versioned:
-        return Versioned(version, self._to_host(self._core.parameters(self._state)))
+    def _versioned(self, version: int, parameters: Nested) -> Versioned:
+        return Versioned(version, self._to_host(parameters))
+
+
+class _Update(NamedTuple):
+    """A call of the agent's update, whose results may still be computed.
+
+    Attributes:
+      sample: what it learns from.
+      outputs: what it says.
+      parameters: what it makes.
+    """
+
+    sample: Sample
+    outputs: UpdateOutputs
+    parameters: Nested
 
 
 def _versions(sample: Sample) -> Array:

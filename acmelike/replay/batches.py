@@ -81,6 +81,16 @@ class Batches(Iterator[Sample]):
             call = future(self._method())
             self._outstanding.append(call(self._table, self.batch_size, self._reader))
 
+    def is_ready(self) -> bool:
+        """Whether the next sample is here, so that nobody would wait for it."""
+        if self._staged:
+            return True
+        return bool(self._outstanding) and self._outstanding[0].done()
+
+    def is_ahead(self) -> bool:
+        """Whether samples have been asked for ahead of need."""
+        return bool(self._staged or self._outstanding)
+
     def close(self) -> None:
         """Withdraws the samples that were asked for and not used."""
         if self._is_closed:

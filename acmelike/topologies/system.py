@@ -27,6 +27,7 @@ class Layout:
       num_actors: actor nodes.
       num_envs_per_actor: environments that each steps as one vector.
       num_eval_episodes: episodes of an evaluation.
+      learner_cpus: cores that the learner may keep busy where it has its own process.
       replay_engine: whose tables replay has.
       inference_batch_size: with central inference, environments that are enough for a
         batch; 0 for all of them.
@@ -37,12 +38,16 @@ class Layout:
     num_actors: int
     num_envs_per_actor: int
     num_eval_episodes: int = 20
+    learner_cpus: int = 1
     replay_engine: Engine = "own"
     inference_batch_size: int = 0
     inference_wait_seconds: float = 0.002
 
     def __post_init__(self) -> None:
-        for name in ("num_actors", "num_envs_per_actor", "num_eval_episodes"):
+        for name in (
+            *("num_actors", "num_envs_per_actor", "num_eval_episodes"),
+            "learner_cpus",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
         if self.inference_batch_size < 0:
@@ -152,6 +157,7 @@ def begin(
             seed=derive_seed(seed, "learner"),
         ),
         label="learner",
+        num_cpus=layout.learner_cpus,
     )
     return Core(program, spec, table.name, replay, learner)
 

@@ -96,3 +96,19 @@ def test_a_loss_that_is_not_finite_ends_learning_and_is_not_published(bad):
         learner.step()
     assert learner.parameters().version == 2
     assert learner.parameters().parameters["count"] == 2
+
+
+def test_the_device_gets_its_next_batch_before_the_last_is_published(monkeypatch):
+    """As in threads and processes, where batches come ahead of need."""
+    monkeypatch.setattr("acmelike.replay.batches.num_outstanding", lambda wanted: 1)
+    replay, learner = make_learner()
+    replay.insert("items", make_items(rewards=[0] * 8))
+    learner.step()
+    assert learner.parameters().version == 0  # The second batch is here.
+    replay.reset("items")
+    learner.step()
+    assert learner.parameters().version == 2
+    # None is here any more: before it waits for one, it publishes what it has.
+    with pytest.raises(NotReady):
+        learner.step()
+    assert learner.parameters().version == 4
