@@ -34,8 +34,7 @@ class ExperimentConfig:
         more.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
-      learner_cpus: int = 1
-    replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
+      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       seed: the seed of everything random in the run; at least 0.
       max_env_steps: the budget in environment steps, over all actors.
@@ -58,6 +57,7 @@ class ExperimentConfig:
     num_envs_per_actor: int = 4
     inference_batch_size: int = 0
     inference_wait_seconds: float = 0.002
+    learner_cpus: int = 1
     replay_engine: Literal["own", "reverb"] = "own"
     seed: int = 0
     max_env_steps: int = 100_000
