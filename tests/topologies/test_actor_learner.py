@@ -298,9 +298,11 @@ def test_what_is_counted_agrees(tmp_path, launcher):
         ) * config.samples_per_insert - sampled
         assert ahead <= 600
         assert sampled == 0 or ahead >= -600
-    # Every item sampled was learned from, but for batches that are on their way.
+    # Every item sampled was learned from, but for batches that are on their way: two
+    # asked for, one taken, and one more that the device has, where it works ahead.
     on_their_way = round(sampled / config.batch_size) - end["learner_steps"]
-    assert 0 <= on_their_way <= 3 * config.num_updates_per_call
+    num_batches = 3 if launcher == "serial" else 4
+    assert 0 <= on_their_way <= num_batches * config.num_updates_per_call
 
 
 def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatch):
