@@ -13,7 +13,7 @@ PRODUCT = ("acmelike", "agents", "programs")
 
 # --- The layering: a part of acmelike, and the parts it may import ----------------
 
-CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder"}
+CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder", "ranges"}
 DATA = CORE | {"environments", "replay", "adders"}
 ACTING = DATA | {
     *("networks", "agent", "learners", "policy_file", "coordinator", "actors"),
@@ -34,6 +34,7 @@ LAYERS: dict[str, set[str]] = {
     "core": {"errors", "metrics", "leaf"},
     "seeds": set(),
     "run_folder": {"errors"},
+    "ranges": {"errors"},
     # Programs and how they run; nothing of learning.
     "graph": CORE,
     "rpc": CORE | {"graph"},

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from acmelike.errors import ConfigError
+from acmelike.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,35 +68,29 @@ class DQNConfig:
     epsilon_alpha: float = 7.0
 
     def __post_init__(self) -> None:
-        at_least = {
-            "n_step": 1,
-            "batch_size": 1,
-            "num_updates_per_call": 1,
-            "target_update_period": 1,
-            "learning_rate_decay_updates": 1,
-            "replay_size": 1,
-            "min_replay_size": 1,
-            "error_buffer": 0,
-            "epsilon_alpha": 0,
-            "priority_exponent": 0,
-            "importance_exponent": 0,
-        }
-        above_zero = (
-            "learning_rate",
-            "samples_per_insert",
-            "max_gradient_norm",
-            "huber_delta",
+        check_ranges(
+            self,
+            at_least={
+                "n_step": 1,
+                "batch_size": 1,
+                "num_updates_per_call": 1,
+                "target_update_period": 1,
+                "learning_rate_decay_updates": 1,
+                "replay_size": 1,
+                "min_replay_size": 1,
+                "error_buffer": 0,
+                "epsilon_alpha": 0,
+                "priority_exponent": 0,
+                "importance_exponent": 0,
+            },
+            above_zero=(
+                "learning_rate",
+                "samples_per_insert",
+                "max_gradient_norm",
+                "huber_delta",
+                "hidden_sizes",
+            ),
+            fractions=("discount", "epsilon", "final_learning_rate_fraction"),
         )
-        fractions = ("discount", "epsilon", "final_learning_rate_fraction")
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in at_least and not value >= at_least[name]:
-                raise ConfigError(f"{name} must be at least {at_least[name]}: {value}")
-            if name in above_zero and not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be finite and above 0: {value}")
-            if name in fractions and not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1: {value}")
         if self.actor_priorities and not self.prioritized:
             raise ConfigError("actor_priorities needs prioritized")
-        if not all(size > 0 for size in self.hidden_sizes):
-            raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from acmelike.errors import ConfigError
+from acmelike.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +48,26 @@ class ImpalaConfig:
     max_gradient_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least = {
-            "lstm_size": 0,
-            "unroll_length": 1,
-            "batch_size": 1,
-            "queue_size": 0,
-            "learning_rate_decay_updates": 1,
-        }
-        above_zero = ("clip_rho", "clip_pg_rho", "learning_rate", "max_gradient_norm")
-        fractions = ("discount", "trace_lambda", "final_learning_rate_fraction")
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in at_least and not value >= at_least[name]:
-                raise ConfigError(f"{name} must be at least {at_least[name]}: {value}")
-            if name in above_zero and not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be finite and above 0: {value}")
-            if name in fractions and not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1: {value}")
-            if name.endswith("_weight") and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be finite and at least 0: {value}")
-        if not all(size > 0 for size in self.hidden_sizes):
-            raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")
+        check_ranges(
+            self,
+            at_least={
+                "lstm_size": 0,
+                "unroll_length": 1,
+                "batch_size": 1,
+                "queue_size": 0,
+                "learning_rate_decay_updates": 1,
+                "value_weight": 0,
+                "entropy_weight": 0,
+            },
+            above_zero=(
+                "clip_rho",
+                "clip_pg_rho",
+                "learning_rate",
+                "max_gradient_norm",
+                "hidden_sizes",
+            ),
+            fractions=("discount", "trace_lambda", "final_learning_rate_fraction"),
+        )
         if 0 < self.queue_size < self.batch_size:
             raise ConfigError(
                 f"queue_size must be at least batch_size = {self.batch_size}, or 0: "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
-from acmelike.errors import ConfigError
+from acmelike.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +56,19 @@ class PPOConfig:
     max_gradient_norm: float = 0.5
 
     def __post_init__(self) -> None:
-        at_least_one = (
-            "unroll_length",
-            "num_epochs",
-            "num_minibatches",
-            "learning_rate_decay_updates",
+        check_ranges(
+            self,
+            at_least={
+                "unroll_length": 1,
+                "num_epochs": 1,
+                "num_minibatches": 1,
+                "learning_rate_decay_updates": 1,
+                "value_weight": 0,
+                "entropy_weight": 0,
+            },
+            above_zero=(
+                *("hidden_sizes", "clip", "clip_values"),
+                *("learning_rate", "max_gradient_norm"),
+            ),
+            fractions=("discount", "gae_lambda", "final_learning_rate_fraction"),
         )
-        above_zero = ("clip", "clip_values", "learning_rate", "max_gradient_norm")
-        fractions = ("discount", "gae_lambda", "final_learning_rate_fraction")
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in at_least_one and not value >= 1:
-                raise ConfigError(f"{name} must be at least 1: {value}")
-            if name in above_zero and value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be finite and above 0: {value}")
-            if name in fractions and not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1: {value}")
-            if name.endswith("_weight") and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be finite and at least 0: {value}")
-        if not all(size > 0 for size in self.hidden_sizes):
-            raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from acmelike.errors import ConfigError
+from acmelike.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +45,22 @@ class SACConfig:
     error_buffer: float = 0.0
 
     def __post_init__(self) -> None:
-        at_least = {
-            "batch_size": 1,
-            "num_updates_per_call": 1,
-            "replay_size": 1,
-            "min_replay_size": 1,
-            "error_buffer": 0,
-        }
-        above_zero = ("learning_rate", "initial_temperature", "samples_per_insert")
-        fractions = ("discount", "target_rate")
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if name in at_least and not value >= at_least[name]:
-                raise ConfigError(f"{name} must be at least {at_least[name]}: {value}")
-            if name in above_zero and not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be finite and above 0: {value}")
-            if name in fractions and not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1: {value}")
+        check_ranges(
+            self,
+            at_least={
+                "batch_size": 1,
+                "num_updates_per_call": 1,
+                "replay_size": 1,
+                "min_replay_size": 1,
+                "error_buffer": 0,
+            },
+            above_zero=(
+                "learning_rate",
+                "initial_temperature",
+                "samples_per_insert",
+                "hidden_sizes",
+            ),
+            fractions=("discount", "target_rate"),
+        )
         if self.target_entropy is not None and not math.isfinite(self.target_entropy):
             raise ConfigError(f"target_entropy must be finite: {self.target_entropy}")
-        if not all(size > 0 for size in self.hidden_sizes):
-            raise ConfigError(f"hidden_sizes must be above 0: {self.hidden_sizes}")
