@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("acmelike")
 PROGRESS_SECONDS = 2.0
 QUIET_SECONDS = 30.0
-GRACE_SECONDS = 3.0  # For nodes to end in: less than a Ctrl-C may take in all.
+GRACE_SECONDS = 2.0  # For nodes to end in: half of what a Ctrl-C may take in all.
 
 
 C = TypeVar("C", bound=ExperimentConfig)

@@ -33,6 +33,12 @@ KEYS = set(
 )
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A node in a long compilation as its run ends is waited for, however slow."""
+    monkeypatch.setattr(experiment, "GRACE_SECONDS", 60.0)
+
+
 def dqn(out, *args, make_builder=make_builder):
     return main(
         Config,

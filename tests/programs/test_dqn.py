@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from agents.dqn.config import DQNConfig
 from programs.dqn import Config
 
 ROOT = Path(__file__).parents[2]
+LIMIT = 60.0  # seconds after which what has not ended hangs
+OVERDUE = "still runs 2 s after the end of the run"
 SMALL = [
     *("--max-env-steps", "300", "--num-eval-episodes", "2"),
     *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
@@ -34,6 +35,12 @@ def run(*args, python=()):
     return subprocess.run(
         command(*args, python=python), cwd=ROOT, capture_output=True, text=True
     )
+
+
+def complaints(ended):
+    """What it said of mistakes; a node may be in a long compilation as the run ends."""
+    lines = ended.stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if OVERDUE not in line)
 
 
 def summary(folder):
@@ -61,7 +68,7 @@ def test_a_run_that_ends_well(tmp_path):
     out = tmp_path / "runs" / "x"
     args = ["--environment", "Catch", "--max-env-steps", "100"]
     ended = run(*SMALL, *args, "--out", out)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended)) == (0, "")
     first, *_, last = ended.stdout.splitlines()
     assert first.startswith("dqn on Catch, launched by threads, seed 0;")
     for words in ("budget of 100", "return ", "environment steps", " s;", str(out)):
@@ -85,7 +92,7 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path):
         r"error: node 'actor/\d' failed in its step: EnvironmentFault: "
         r"environment 0 raised ValueError in step: the wheel came off; "
         rf"see {tmp_path}/logs/run.log\n",
-        ended.stderr,
+        complaints(ended),
     )
 
 
@@ -112,13 +119,13 @@ class Started:
     def wait_for_reply(self):
         assert "once more ends it at once" in self._process.stderr.readline()
 
-    def check_interrupted(self, *, within):
-        began = time.monotonic()
-        _, errors = self._process.communicate()
-        assert time.monotonic() - began < within
+    def check_interrupted(self):
+        """It ended, with status and summary that say so; returns what it said."""
+        _, errors = self._process.communicate(timeout=LIMIT)
         assert self._process.returncode == 130
         assert "Traceback" not in errors
         assert summary(self.folder)["status"] == "interrupted"
+        return errors
 
 
 @pytest.mark.parametrize(
@@ -134,7 +141,7 @@ class Started:
 def test_a_signal_interrupts(tmp_path, until, launcher, number):
     program = Started(tmp_path, "--launch", launcher, until=until)
     program.send(number)
-    program.check_interrupted(within=5)
+    program.check_interrupted()
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
     args = ["--launch", launcher, "--evaluate-every", evaluate_every]
     program = Started(tmp_path, *args, until="node evaluator steps it")
     program.send(signal.SIGINT)
-    program.check_interrupted(within=5)
+    assert OVERDUE in program.check_interrupted()
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path):
@@ -158,7 +165,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path):
     program.send(signal.SIGINT)
     program.wait_for_reply()
     program.send(signal.SIGINT)
-    program.check_interrupted(within=1)
+    assert OVERDUE not in program.check_interrupted()
 
 
 def interrupted(script, folder):

@@ -26,7 +26,7 @@ ARGS = [
     *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
-SECONDS = 5.0
+SECONDS = 20.0  # In which all of them are gone, on a machine that does much else.
 
 
 class Program:
@@ -126,7 +126,7 @@ def test_a_second_interrupt_ends_it_at_once(program):
     assert "once more" in program.process.stderr.readline()
     began = time.monotonic()
     program.process.send_signal(signal.SIGINT)
-    program.process.communicate(timeout=SECONDS)
+    _, errors = program.process.communicate(timeout=SECONDS)
     assert program.process.returncode == 130
-    assert time.monotonic() - began < 1
+    assert "after the end of the run" not in errors  # It gave nobody time to end in.
     program.check_all_gone(began)
