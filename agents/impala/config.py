@@ -19,6 +19,8 @@ class ImpalaConfig:
       batch_size: unrolls of one update.
       queue_size: unrolls that wait for the learner before actors do; the more, the
         older what it learns from; 0 for two batches.
+      reward_scale: rewards are learnt times this, so that values are not far above 10;
+        else their errors outweigh what the policy learns.
       discount: of the agent, for one step.
       trace_lambda: how far V-trace's corrections reach: 1 is as in the paper.
       clip_rho: the most that a step may count for in the value's target.
@@ -36,6 +38,7 @@ class ImpalaConfig:
     unroll_length: int = 20
     batch_size: int = 8
     queue_size: int = 0
+    reward_scale: float = 0.1
     discount: float = 0.99
     trace_lambda: float = 1.0
     clip_rho: float = 1.0
@@ -45,7 +48,7 @@ class ImpalaConfig:
     learning_rate: float = 1e-3
     final_learning_rate_fraction: float = 0.1
     learning_rate_decay_updates: int = 2_000
-    max_gradient_norm: float = 1.0
+    max_gradient_norm: float = 40.0
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -63,6 +66,7 @@ class ImpalaConfig:
                 "clip_rho",
                 "clip_pg_rho",
                 "learning_rate",
+                "reward_scale",
                 "max_gradient_norm",
                 "hidden_sizes",
             ),

@@ -70,7 +70,7 @@ class ImpalaCore:
         )(
             heads,
             data.a_t,
-            data.r_t,
+            data.r_t * self.config.reward_scale,
             data.discount_t * self.config.discount,
             data.mask,
             data.extras["log_prob"],

@@ -5,30 +5,36 @@ from __future__ import annotations
 import logging
 import os
 import time
+from functools import partial
 from typing import Any
 
 # Without Ray's reports, which would be of this machine's use and cost time.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
 
+import gymnasium
 import numpy as np
 import ray
 import torch
+from gymnasium.wrappers import TransformReward
 from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.tune.registry import register_env
 
 from benchmarks.judge import mean_returns
 
 ENVIRONMENT = "CartPole-v1"
+REWARD_SCALES = {"ppo": 1.0, "impala": 0.1}
 STEPS = "num_env_steps_sampled_lifetime"
 
 
 def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
     """The algorithm with so many processes that act, eight environments in all."""
     config = {"ppo": _ppo, "impala": _impala}[algorithm]()
+    register_env("learnt", partial(_make_environment, REWARD_SCALES[algorithm]))
     config = (
-        config.environment(ENVIRONMENT)
+        config.environment("learnt")
         .env_runners(
             num_env_runners=num_runners,
             num_envs_per_env_runner=8 // max(num_runners, 1),
@@ -38,6 +44,11 @@ def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
         .debugging(seed=seed, log_level="ERROR")
     )
     return config.build_algo()
+
+
+def _make_environment(reward_scale: float, _: Any) -> gymnasium.Env[Any, Any]:
+    environment = gymnasium.make(ENVIRONMENT)
+    return TransformReward(environment, lambda reward: reward_scale * float(reward))
 
 
 def _ppo() -> Any:
@@ -77,7 +88,7 @@ def _impala() -> Any:
             gamma=0.99,
             entropy_coeff=0.01,
             vf_loss_coeff=0.5,
-            grad_clip=1.0,
+            grad_clip=40.0,
             train_batch_size_per_learner=160,
         )
         .rl_module(model_config=model)

@@ -95,6 +95,16 @@ def test_what_was_done_at_the_end_of_an_episode_changes_nothing():
         np.testing.assert_array_equal(a, b)
 
 
+def test_rewards_are_learnt_times_their_scale():
+    world, scaled = World(reward_scale=1.0), World(reward_scale=0.5)
+    data, _ = world.collect()
+    doubled = data._replace(r_t=2 * data.r_t)
+    found = world.update(world.state, data, None)[0]
+    for other, same in ((doubled, True), (data, False)):
+        leaves = jax.tree.leaves(scaled.update(world.state, other, None)[0])
+        assert same == all(map(np.array_equal, leaves, jax.tree.leaves(found)))
+
+
 @pytest.mark.parametrize("lag", [0, 5, 20])
 def test_it_learns_from_actors_that_are_behind(lag):
     world = World(lag=lag, learning_rate=1e-2, unroll_length=16)
@@ -118,6 +128,7 @@ def test_an_lstm_learns_too():
         ({"queue_size": 7}, "queue_size"),
         ({"clip_rho": 0.0}, "clip_rho"),
         ({"discount": 1.5}, "discount"),
+        ({"reward_scale": 0.0}, "reward_scale"),
         ({"value_weight": -0.1}, "value_weight"),
         ({"hidden_sizes": (0,)}, "hidden_sizes"),
     ],
