@@ -22,6 +22,9 @@ Nested: TypeAlias = Any
 NestedSpec: TypeAlias = Any
 
 
+_FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
+
+
 class EnvironmentSpec(NamedTuple):
     """What the arrays of one environment look like, without a batch axis."""
 
@@ -48,11 +51,11 @@ class VectorStep(NamedTuple):
 
     def first(self) -> Array:
         """Where an episode begins: `[K]` bool."""
-        return np.equal(self.step_type, int(dm_env.StepType.FIRST))
+        return np.equal(self.step_type, _FIRST)
 
     def last(self) -> Array:
         """Where an episode ends: `[K]` bool."""
-        return np.equal(self.step_type, int(dm_env.StepType.LAST))
+        return np.equal(self.step_type, _LAST)
 
     def num_env_steps(self) -> int:
         """How many of the K environments took a step; the others began an episode."""

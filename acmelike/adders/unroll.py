@@ -126,16 +126,16 @@ class UnrollAdder:
         """
         if self._now is None:
             raise RuntimeError("add was called before start")
-        actions, now, t = np.asarray(a_tm1), self._now, self._num_steps
-        begins = step_t.first()
+        now, t = self._now, self._num_steps
         if self._steps is None:
+            actions = np.asarray(a_tm1)
             self._steps = self._allocate(now.observation, actions, extras_tm1)
         steps = self._steps
-        steps.o_t[t], steps.a_t[t] = now.observation, actions
-        steps.is_first[t] = now.first()
-        steps.r_t[t], steps.version[t] = step_t.reward, version_tm1
-        steps.discount_t[t] = np.where(begins, np.float32(0), step_t.discount)
-        steps.mask[t] = ~begins
+        if t == 0:
+            steps.o_t[0], steps.is_first[0] = now.observation, now.first()
+        steps.o_t[t + 1], steps.is_first[t + 1] = step_t.observation, step_t.first()
+        steps.a_t[t], steps.version[t] = a_tm1, version_tm1
+        steps.r_t[t], steps.discount_t[t] = step_t.reward, step_t.discount
         for name, values in extras_tm1.items():
             if name not in self._first_extras:
                 steps.extras[name][t] = values
@@ -144,7 +144,9 @@ class UnrollAdder:
         self._now, self._num_steps = step_t, t + 1
         if self._num_steps < self._length:
             return Added()
-        steps.o_t[t + 1], steps.is_first[t + 1] = step_t.observation, begins
+        begins = steps.is_first[1:]
+        np.logical_not(begins, out=steps.mask, casting="unsafe")
+        steps.discount_t[begins] = 0
         self._num_steps, self._steps = 0, None
         return Added(self._by_environment(steps))
 

@@ -30,7 +30,8 @@ def namespace(x: AnyArray) -> ModuleType:
 
 def flat(x: AnyArray) -> AnyArray:
     """`[B, ...]` of any type as `[B, N]` float32."""
-    return x.reshape(x.shape[0], -1).astype(np.float32)
+    x = x.reshape(x.shape[0], -1)
+    return x if x.dtype == np.float32 else x.astype(np.float32)
 
 
 def init_dense(key: AnyArray, num_inputs: int, num_outputs: int) -> Nested:

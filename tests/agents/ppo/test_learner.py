@@ -13,6 +13,7 @@ from acmelike.networks import log_softmax, take_action
 from acmelike.types import EnvironmentSpec
 from agents.ppo.builder import PPOBuilder
 from agents.ppo.config import PPOConfig
+from agents.ppo.learner import shuffled
 from agents.ppo.networks import PolicyParameters
 
 SPEC = EnvironmentSpec(
@@ -134,6 +135,18 @@ def test_it_learns_which_action_is_rewarded():
         state, _ = update(state, data._replace(r_t=data.a_t.astype(np.float32)), None)
     logits = core.network.logits(core.parameters(state), data.o_t[0])
     assert (logits[:, 1] - logits[:, 0] > 1).all()
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5, 256])
+def test_every_order_has_each_step_once_and_is_fair(num_steps):
+    orders = np.asarray(shuffled(jax.random.key(3), 2_000, num_steps))
+    assert orders.shape == (2_000, num_steps)
+    np.testing.assert_array_equal(
+        np.sort(orders, axis=1), np.tile(np.arange(num_steps), (2_000, 1))
+    )
+    # The mean of 2,000 numbers, each as likely as any other, within 5 deviations.
+    deviation = np.sqrt((num_steps**2 - 1) / 12 / 2_000)
+    assert np.abs(orders.mean(axis=0) - (num_steps - 1) / 2).max() <= 5 * deviation
 
 
 def test_minibatches_of_unequal_size_are_refused():
