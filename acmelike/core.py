@@ -31,6 +31,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 def when(
     guard: Callable[Concatenate[S, P], str | None],
+    *,
+    first: Callable[Concatenate[S, P], None] | None = None,
 ) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
     """Declares that a method waits until `guard(self, *args)` returns None.
 
@@ -38,6 +40,13 @@ def when(
     proceed yet, in words and numbers. In a run the call is parked, first come first
     served and without a thread on the service's side, and its guard is tested again
     after every change of the service. Guard and body run as one atomic step.
+
+    Args:
+      guard: why the call cannot proceed yet.
+      first: `first(self, *args)` runs once, when the call arrives and before its guard
+        is tested: a request, say, whose outcome the call then waits for. It saves a
+        call just before this one. Outside a run it has run even if the call raises
+        NotReady.
 
     Raises:
       NotReady: from the method, outside a run, with the guard's reason.
@@ -49,15 +58,22 @@ def when(
         if getattr(body, "is_concurrent", False):
             raise TypeError(f"{body.__name__} cannot be both guarded and concurrent")
 
-        @functools.wraps(body)
-        def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        def tested(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
             reason = guard(self, *args, **kwargs)
             if reason is not None:
                 raise NotReady(f"{type(self).__name__}.{body.__name__}: {reason}")
             return body(self, *args, **kwargs)
 
+        @functools.wraps(body)
+        def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if first is not None:
+                first(self, *args, **kwargs)
+            return tested(self, *args, **kwargs)
+
         guarded.guard = guard  # type: ignore[attr-defined]
         guarded.body = body  # type: ignore[attr-defined]
+        guarded.first = first  # type: ignore[attr-defined]
+        guarded.tested = tested  # type: ignore[attr-defined]
         return guarded
 
     return decorate
@@ -248,6 +264,10 @@ class _LocalFuture(Future[T]):
         self._call: Callable[[], T] | None = functools.partial(method, *args, **kwargs)
         self._outcome: Callable[[], T] | None = None
         self._try()
+        if tested := getattr(method, "tested", None):
+            # What the call does first is done.
+            service = getattr(method, "__self__", None)
+            self._call = functools.partial(tested, service, *args, **kwargs)
 
     def _try(self) -> None:
         if self._outcome is not None or self._call is None:

@@ -26,6 +26,16 @@ class Inbox:
     def put(self, item):
         self.items.append(item)
 
+    def _order(self, item):
+        self.items.append(f"{item}, ordered")
+
+    def _missing(self, item):
+        return None if item in self.items else f"no {item}"
+
+    @when(_missing, first=_order)
+    def ordered(self, item):
+        return item
+
 
 def test_a_guarded_call_that_cannot_proceed_raises_with_the_reason():
     inbox = Inbox()
@@ -34,6 +44,22 @@ def test_a_guarded_call_that_cannot_proceed_raises_with_the_reason():
     inbox.put("a")
     assert inbox.take() == ["a"]
     assert inbox.take.__doc__ == "Takes items."
+
+
+def test_a_call_that_cannot_proceed_has_done_what_it_does_first():
+    inbox = Inbox()
+    with pytest.raises(NotReady, match=r"Inbox\.ordered: no tea"):
+        inbox.ordered("tea")
+    assert inbox.items == ["tea, ordered"]
+
+
+def test_a_future_of_a_plain_object_does_once_what_it_does_first():
+    inbox = Inbox()
+    call = future(inbox.ordered)("tea")
+    assert not call.done()
+    inbox.put("tea")
+    assert call.result() == "tea"
+    assert inbox.items == ["tea, ordered", "tea"]
 
 
 def test_a_future_of_a_plain_object_proceeds_when_its_guard_lets_it():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from acmelike.actors.actor import Recorder
 from acmelike.actors.batched_inference import ActorActed, BatchedInference
@@ -30,7 +31,7 @@ class CentralInference:
       num_envs: K, of each actor.
       requests: where they ask.
       wait_seconds: once an actor waits, how long for others before a batch is too
-        small.
+        small; twice as long at most.
       replay: where items go.
       table: the table's name.
       learner: where parameters come from.
@@ -88,11 +89,13 @@ class CentralInference:
             track.go_on(request.step, one, self._version)
 
     def _next_batch(self) -> Sequence[Request]:
+        due_batch = within(self._wait_seconds, self._requests.due_batch)
+        with suppress(RpcTimeout):
+            return due_batch()  # Where actors are quick, the only wait.
         self._requests.some()
-        try:
-            return within(self._wait_seconds, self._requests.due_batch)()
-        except RpcTimeout:
-            return self._requests.batch()
+        with suppress(RpcTimeout):
+            return due_batch()
+        return self._requests.batch()
 
     def _refresh_parameters(self) -> None:
         if self._newer is None:

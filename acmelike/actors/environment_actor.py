@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 
 from acmelike.actors.requests import Requests, Turn
-from acmelike.core import future
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.types import VectorStep
 
@@ -41,10 +40,7 @@ class EnvironmentActor:
         """Acts once in every environment."""
         if self._now is None:
             self._now = self._environment.reset()
-        # The second call does not wait for the reply to the first.
-        told = future(self._requests.observe)(self._turn, self._now)
-        action = future(self._requests.action)(self._turn).result()
-        told.result()
+        action = self._requests.act(self._turn, self._now)
         self._now = self._environment.step(action)
         self._turn = self._turn._replace(number=self._turn.number + 1)
 

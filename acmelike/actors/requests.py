@@ -67,8 +67,8 @@ class BatchStatistics:
 class Requests:
     """A service between actors and the node that acts for them.
 
-    An actor says what it observed and asks for actions; it needs no reply in between,
-    so both calls take one round trip. The other side takes batches and answers them.
+    An actor says what it observed and asks for actions, in one call. The other side
+    takes batches and answers them.
 
     Args:
       num_actors: who may be waited for.
@@ -86,7 +86,7 @@ class Requests:
 
     # --- What actors call ------------------------------------------------------------
 
-    def observe(self, turn: Turn, step: VectorStep) -> None:
+    def _observe(self, turn: Turn, step: VectorStep) -> None:
         """Takes what an actor saw; what it asked before is forgotten."""
         if self._turns.get(turn.actor) == turn:
             return  # It was said before.
@@ -95,19 +95,19 @@ class Requests:
         self._pending[turn.actor] = Request(turn, step)
         self._count()
 
-    def _unanswered(self, turn: Turn) -> str | None:
+    def _unanswered(self, turn: Turn, step: VectorStep) -> str | None:
         is_answered = turn.actor in self._actions
         if is_answered or self._turns.get(turn.actor) != turn:
             return None
         return f"actor {turn.actor} waits for actions; {self._waiting()}"
 
-    @when(_unanswered)
-    def action(self, turn: Turn) -> Array:
-        """Actions `[K, ...]` for what was observed, once there are any.
+    @when(_unanswered, first=_observe)
+    def act(self, turn: Turn, step: VectorStep) -> Array:
+        """Actions `[K, ...]` for what an actor observed, once there are any.
 
         Raises:
-          ContractError: it is not the actor's latest request. Another incarnation of
-            the actor has begun, say.
+          ContractError: the actor asked for something else meanwhile. Another
+            incarnation of it has begun, say.
         """
         if self._turns.get(turn.actor) != turn:
             raise ContractError(

@@ -69,8 +69,10 @@ class Server:
         """Begins to serve; calls that came before are tested now."""
         methods = public_methods(service)
         register_updating(service, self.updating)
-        with self._changing():
+        with self._changing() as after:
             self._service, self._methods = service, methods
+            for call in self._parked:
+                self._begin(call, after)
 
     def close(self, reason: str) -> None:
         """Ends every parked and every later call with RpcClosed."""
@@ -119,14 +121,16 @@ class Server:
         after: Reports = []
         try:
             with self._lock:
+                has_changed = self._begin(call, after)
                 if self._try(call, after):
-                    if self._parked:
-                        self._settle(after)
+                    has_changed = True
                 else:
                     call.wakeup = wakeup or threading.Event()
                     if timeout is not None:
                         call.deadline = self.scheduler.now() + timeout
                     self._parked.append(call)
+                if has_changed and self._parked:
+                    self._settle(after)
         finally:
             for report in after:
                 report()
@@ -197,8 +201,18 @@ class Server:
                 progress = True
                 break
 
+    def _begin(self, call: Call, after: Reports) -> bool:
+        """Runs what the call does first, if anything; whether there was something."""
+        first = getattr((self._methods or {}).get(call.method), "first", None)
+        if first is None or self._closed is not None:
+            return False
+        self._do(call, partial(first, self._service), after)
+        return True
+
     def _try(self, call: Call, after: Reports) -> bool:
         """Runs the call if it can proceed; otherwise notes why it cannot."""
+        if call.done():
+            return True  # What it does first has failed.
         if self._closed is not None:
             call.fail(RpcClosed(f"{call.target}: {self._closed}{_waiting(call)}"))
             return True
@@ -235,21 +249,22 @@ class Server:
 
     def _run(self, call: Call, method: Callable[..., Any], after: Reports) -> None:
         body = getattr(method, "body", None)
+        value = self._do(call, partial(body, self._service) if body else method, after)
+        if not call.done():
+            call.succeed(freeze(value))
+        self._num_calls += 1
+
+    def _do(self, call: Call, what: Callable[..., Any], after: Reports) -> Any:
+        """Does a part of a call, and ends the call if that fails."""
         with leaf(call.target):
             try:
-                if body is None:
-                    value = method(*call.args, **call.kwargs)
-                else:
-                    value = body(self._service, *call.args, **call.kwargs)
+                return what(*call.args, **call.kwargs)
             except RunStopped as stopped:
                 after.append(partial(self._supervisor.stop, str(stopped)))
                 call.fail(RpcClosed(f"{call.target}: {stopped}"))
             except Exception as error:
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
-            else:
-                call.succeed(freeze(value))
-        self._num_calls += 1
 
     def _expired(self, call: Call) -> bool:
         return call.deadline is not None and self.scheduler.now() >= call.deadline

@@ -235,7 +235,7 @@ def test_when_replay_is_full_nobody_goes_on():
 
 def test_actors_without_answers_wait():
     world = World(RememberingBuilder(), num_actors=2)
-    with pytest.raises(NotReady, match="no actor waits for actions"):
+    with pytest.raises(NotReady, match="0 environments of 0 of 2 actors wait"):
         world.inference.step()
     with pytest.raises(
         NotReady, match="actor 0 waits for actions; 3 environments of 1"

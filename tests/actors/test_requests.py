@@ -17,8 +17,7 @@ def step(num_envs=2):
 def ask(requests, actor, *, incarnation=0, number=0, num_envs=2):
     """Returns the turn and the future of its actions."""
     turn = Turn(actor, incarnation, number)
-    requests.observe(turn, step(num_envs))
-    return turn, future(requests.action)(turn)
+    return turn, future(requests.act)(turn, step(num_envs))
 
 
 def turns(batch):
@@ -41,7 +40,7 @@ def test_an_answer_is_of_one_request():
     requests = Requests(num_actors=1, batch_size=2)
     turn, _ = ask(requests, 0)
     requests.answer(turns(requests.batch()), ["the first"])
-    assert requests.action(turn) == requests.action(turn) == "the first"
+    assert requests.act(turn, step()) == requests.act(turn, step()) == "the first"
     later, action = ask(requests, 0, number=1)
     assert not action.done()
     requests.answer([turn], ["too late"])
@@ -56,8 +55,7 @@ def test_what_is_said_twice_is_one_request():
     ask(requests, 0)
     assert turns(requests.batch()) == [turn]
     requests.answer([turn], ["an action"])
-    ask(requests, 0)
-    assert requests.action(turn) == "an action"
+    assert ask(requests, 0)[1].result() == "an action"
     with pytest.raises(NotReady, match="no actor waits"):
         requests.batch()
 

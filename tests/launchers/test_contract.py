@@ -168,6 +168,84 @@ def test_waiters_of_many_nodes_are_served_in_order(launcher):
     assert run_to_end(program, launcher) == "all in"
 
 
+class Desk:
+    """Questions, and those who answer them; opens when a file is there."""
+
+    def __init__(self, file=None):
+        while file is not None and not file.exists():
+            threading.Event().wait(0.005)
+        self.asked, self.answers, self.num_asked = deque(), {}, 0
+
+    def _ask(self, question):
+        if question < 0:
+            raise ValueError(f"not a question: {question}")
+        self.asked.append(question)
+        self.num_asked += 1
+
+    def _unanswered(self, question):
+        return None if question in self.answers else f"no answer to {question}"
+
+    @when(_unanswered, first=_ask)
+    def ask(self, question):
+        return self.answers.pop(question), self.num_asked
+
+    def _nobody(self):
+        return None if self.asked else "no question"
+
+    @when(_nobody)
+    def next_question(self):
+        return self.asked.popleft()
+
+    def answer(self, question, answer):
+        self.answers[question] = answer
+
+
+def answer_one(desk):
+    question = desk.next_question()
+    desk.answer(question, question * question)
+
+
+def test_a_call_that_parks_has_done_what_it_does_first(launcher):
+    def ask(desk):
+        found = [desk.ask(question) for question in (3, 5, 7)]
+        assert found == [(9, 1), (25, 2), (49, 3)]  # Nothing was asked twice.
+        stop_run("all answered")
+
+    program = Program("desk")
+    desk = program.add_node(Node(Desk), label="desk")
+    program.add_node(Node(Step, answer_one, desk), label="clerk")
+    program.add_node(Node(Step, ask, desk), label="visitor")
+    assert run_to_end(program, launcher) == "all answered"
+
+
+def test_a_node_that_opens_does_what_calls_before_it_do_first(launcher, tmp_path):
+    def ask(desk, file):
+        answer = future(desk.ask)(4)
+        file.touch()
+        stop_run(f"{answer.result()}")
+
+    file = tmp_path / "asked"
+    program = Program("desk opens late")
+    # Under serial the visitor comes before the desk in label order.
+    gate = None if launcher == "serial" else file
+    desk = program.add_node(Node(Desk, gate), label="the desk")
+    program.add_node(Node(Step, answer_one, desk), label="zclerk")
+    program.add_node(Node(Step, ask, desk, file), label="a visitor")
+    assert run_to_end(program, launcher) == "(16, 1)"
+
+
+def test_what_a_call_does_first_may_fail_and_its_caller_is_told(launcher):
+    def ask(desk):
+        with pytest.raises(ValueError, match="not a question: -1"):
+            desk.ask(-1)
+        stop_run("refused")
+
+    program = Program("no question")
+    desk = program.add_node(Node(Desk), label="desk")
+    program.add_node(Node(Step, ask, desk), label="visitor")
+    assert run_to_end(program, launcher) == "refused"
+
+
 def test_a_deadline_wakes_a_parked_call_with_its_reason(launcher):
     def wait(buffer):
         with pytest.raises(RpcTimeout, match=r"buffer\.get.*no items"):
