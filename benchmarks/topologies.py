@@ -18,18 +18,33 @@ from benchmarks.report import Report, interleave
 from benchmarks.trial import run_trial
 
 TOPOLOGIES = {"actor_learner": "at the actors", "central_inference": "at one node"}
-NETWORKS = {"small": (64, 64), "large": (1024, 1024)}
-NUM_ACTORS, NUM_ENVS = 2, 8
+SMALL, LARGE = (64, 64), (1024, 1024)
+NUM_ACTORS = 2
+# Launcher, the network's name, its layers, environments of each actor.
+CASES = (
+    ("processes", "small", SMALL, 8),
+    ("processes", "small", SMALL, 32),
+    ("processes", "large", LARGE, 8),
+    ("threads", "small", SMALL, 8),
+    ("threads", "large", LARGE, 8),
+)
 
 
 def trial(
-    *, topology: str, hidden_sizes: list[int], seconds: float, seed: int = 0
+    *,
+    topology: str,
+    launcher: str,
+    hidden_sizes: list[int],
+    num_envs: int,
+    seconds: float,
+    seed: int = 0,
 ) -> dict[str, float]:
-    """IMPALA on CartPole-v1 in processes, in the steady state; a trial.
+    """IMPALA on CartPole-v1 in the steady state; a trial.
 
     Returns:
-      Environment steps per second, seconds from an observation to its actions at an
-      actor, and the mean staleness of what was learned from, in updates.
+      Environment steps per second; seconds from an observation to its actions at an
+      actor; the staleness of what was learned from, in updates and in seconds; and the
+      bytes that an actor's process holds.
     """
     import time
 
@@ -43,30 +58,37 @@ def trial(
         builder=ImpalaBuilder(config=config),
         environment="CartPole-v1",
         topology=topology,
-        layout=Layout(num_actors=NUM_ACTORS, num_envs_per_actor=NUM_ENVS),
-        launcher="processes",
+        layout=Layout(num_actors=NUM_ACTORS, num_envs_per_actor=num_envs),
+        launcher=launcher,
         seed=seed,
     )
     with setup.launched() as (run, system):
         replay, learner = run.client(system.replay), run.client(system.learner)
-        replay.past_env_steps(4_000)  # Past all compilations.
+        replay.past_env_steps(8_000)  # Past all compilations.
         started, before = time.perf_counter(), replay.num_env_steps()
+        first = learner.progress()
         time.sleep(seconds)
         after, ended = replay.num_env_steps(), time.perf_counter()
-        status, staleness = run.status(), learner.progress().staleness_mean
+        last, status = learner.progress(), run.status()
         parameters = learner.parameters().parameters
     if topology == "central_inference":
-        latency = status["actor/0"].edges["requests.action"].p50_seconds or 0.0
+        latency = status["actor/0"].edges["requests.act"].p50_seconds or 0.0
     else:
-        latency = _seconds_to_act(config, parameters)
+        latency = _seconds_to_act(config, parameters, num_envs=num_envs)
+    updates = last.num_updates - first.num_updates
+    # Every update uses as many items, so the mean of the window is that of its updates.
+    sums = [p.staleness_mean * p.num_updates for p in (first, last)]
+    staleness = (sums[1] - sums[0]) / max(updates, 1)
     return {
         "env_steps_per_second": (after - before) / (ended - started),
         "latency": latency,
         "staleness": staleness,
+        "stale_seconds": staleness * (ended - started) / max(updates, 1),
+        "bytes": status["actor/0"].memory_bytes,
     }
 
 
-def _seconds_to_act(config: Any, parameters: Any) -> float:
+def _seconds_to_act(config: Any, parameters: Any, *, num_envs: int) -> float:
     """The median time of an evaluation for one actor's environments, by itself."""
     import statistics
     import time
@@ -77,11 +99,11 @@ def _seconds_to_act(config: Any, parameters: Any) -> float:
     from agents.impala.builder import ImpalaBuilder
 
     environment = VectorEnvironment(
-        make_environment_factory("CartPole-v1"), num_envs=NUM_ENVS, seed=0
+        make_environment_factory("CartPole-v1"), num_envs=num_envs, seed=0
     )
-    place = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=NUM_ENVS)
+    place = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=num_envs)
     policy = ImpalaBuilder(config=config).make_policy(environment.spec, place)
-    acting = Inference(policy, environment.spec, num_envs=NUM_ENVS, seed=0)
+    acting = Inference(policy, environment.spec, num_envs=num_envs, seed=0)
     acting.set_parameters(parameters)
     step, times = environment.reset(), []
     for _ in range(200):
@@ -99,40 +121,68 @@ def measure(quick: bool, command: str) -> Report:
         command=command,
         machine=describe_machine(("jax", "numpy", "gymnasium")),
         notes=[
-            f"IMPALA on CartPole-v1, launched by processes, {NUM_ACTORS} actors of "
-            f"{NUM_ENVS} environments, batches of 16 unrolls; networks with layers of "
-            "64 and 64, and of 1,024 and 1,024.",
+            f"IMPALA on CartPole-v1, {NUM_ACTORS} actors of 8 environments or of 32, "
+            "batches of 16 unrolls; the small network has layers of 64 and 64, the "
+            "large one of 1,024 and 1,024.",
             "Latency is from an observation to its actions: the median call of the "
             "inference node as actors see it, or of the evaluation at an actor when "
             "nothing else runs.",
-            "Staleness is the mean number of updates between the parameters that chose "
-            "the last action of an unroll, and its use.",
+            "Staleness is how far the parameters that chose the last action of an "
+            "unroll are behind those it is used with: the mean, in updates, and that "
+            "times the time of an update.",
         ],
     )
+    cases = {
+        f"{launcher}, {network} network, {num_envs} environments": {
+            "launcher": launcher,
+            "hidden_sizes": list(sizes),
+            "num_envs": num_envs,
+            "seconds": 1.0 if quick else 4.0,
+        }
+        for launcher, network, sizes, num_envs in CASES
+    }
     trials = {
-        f"{TOPOLOGIES[topology]}, {network} network": partial(
+        f"{case}, {where}": partial(
             run_trial,
             "benchmarks.topologies:trial",
-            {
-                "topology": topology,
-                "hidden_sizes": list(sizes),
-                "seconds": 1.0 if quick else 10.0,
-            },
+            {"topology": topology, **arguments},
         )
-        for network, sizes in NETWORKS.items()
-        for topology in TOPOLOGIES
+        for case, arguments in cases.items()
+        for topology, where in TOPOLOGIES.items()
     }
-    results = interleave(trials, 1 if quick else 5)
+    results = interleave(trials, 1 if quick else 3)
+    rates = {
+        name: [result["env_steps_per_second"] for result in of_one]
+        for name, of_one in results.items()
+    }
+    report.add_table("Environment steps", "steps/s", rates)
+    here, there = TOPOLOGIES.values()
+    ratios = {
+        case: [
+            central / at_actors
+            for at_actors, central in zip(
+                rates[f"{case}, {here}"], rates[f"{case}, {there}"], strict=True
+            )
+        ]
+        for case in cases
+    }
+    report.add_table("Environment steps, at one node", "of those at the actors", ratios)
     for title, unit, key, scale in (
-        ("Environment steps", "steps/s", "env_steps_per_second", 1),
-        ("From an observation to its actions", "us", "latency", 1e6),
+        ("From an observation to its actions", "ms", "latency", 1e3),
         ("Staleness", "updates", "staleness", 1),
+        ("Staleness", "ms", "stale_seconds", 1e3),
     ):
         rows = {
             name: [result[key] * scale for result in of_one]
             for name, of_one in results.items()
         }
         report.add_table(title, unit, rows)
+    memory = {
+        name: [result["bytes"] / 1e6 for result in of_one]
+        for name, of_one in results.items()
+        if name.startswith("processes")
+    }
+    report.add_table("Memory of an actor's process", "MB", memory)
     return report
 
 
