@@ -89,10 +89,23 @@ class UpdateOutputs(NamedTuple):
 
 
 class LearnerCore(Protocol):
-    """How an agent learns, as pure functions."""
+    """How an agent learns, as pure functions.
+
+    Attributes:
+      needs_jax: whether they are functions of JAX, which the learner compiles. Those of
+        another library it calls as they are, with NumPy's arrays; their update may
+        change the state in place, as long as `parameters` returns copies.
+    """
+
+    @property
+    def needs_jax(self) -> bool: ...
 
     def init(self, key: PRNGKey) -> Nested:
-        """The state before the first update."""
+        """The state before the first update.
+
+        Args:
+          key: one of JAX's; the seed itself, if JAX is not needed.
+        """
 
     def update(
         self, state: Nested, data: Nested, probabilities: JaxArray
@@ -106,7 +119,7 @@ class LearnerCore(Protocol):
         """
 
     def parameters(self, state: Nested) -> Nested:
-        """What a policy acts with."""
+        """What a policy acts with: arrays of JAX, or of NumPy if JAX is not needed."""
 
 
 @dataclass(frozen=True, kw_only=True)

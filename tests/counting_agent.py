@@ -42,6 +42,8 @@ class CountingCore:
     num_updates: int
     prioritized: bool
 
+    needs_jax = True
+
     def init(self, key):
         return {"count": jnp.zeros((), jnp.int32)}
 
@@ -98,6 +100,8 @@ class LagCore:
     """Counts its updates; its loss is how old the oldest of its data is, in updates."""
 
     num_updates: int
+
+    needs_jax = True
 
     def init(self, key):
         return {"count": jnp.zeros((), jnp.int32)}

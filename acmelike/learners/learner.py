@@ -11,6 +11,7 @@ import optree
 from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import Future, future, updating, when
 from acmelike.errors import NonFinite
+from acmelike.learners.functions import make_functions
 from acmelike.replay import Batches, Replay, Sample
 from acmelike.types import Array, EnvironmentSpec, Nested, Versioned
 
@@ -52,26 +53,19 @@ class Learner:
         table: str,
         seed: int,
     ):
-        # JAX is imported where a node runs, not where its program is made.
-        import jax
-
-        core = builder.make_learner_core(spec)
+        self._core = make_functions(builder.make_learner_core(spec))
         self._replay, self._table = replay, table
         self._batches = Batches(replay, table, batch_size=builder.batch_size)
         self._updates_per_batch = builder.num_updates_per_batch
-        self._update, self._core = jax.jit(core.update), core
-        self._to_host = jax.device_get
-        # Compiled as one: op by op it takes seconds.
-        make_state = jax.jit(lambda seed: core.init(jax.random.key(seed)))
-        self._state = make_state(np.uint32(seed))
-        self._has_compiled = jax.config.jax_disable_jit  # type: ignore[attr-defined]
+        self._state = self._core.init(seed)
+        self._has_compiled = not self._core.compiles
         self._signature = builder.make_table(spec).signature
         self._num_updates = 0
         self._num_items, self._staleness_sum = 0, 0.0
         self._loss: float | None = None
         self._told: Future[int] | None = None
         self._under_way: _Update | None = None
-        self._published = self._versioned(0, core.parameters(self._state))
+        self._published = self._versioned(0, self._core.parameters(self._state))
 
     # --- What others may call --------------------------------------------------------
 
@@ -111,7 +105,7 @@ class Learner:
         if not self._batches.is_ready():
             self._finish()
         sample, before = next(self._batches), self._under_way
-        self._state, outputs = self._update(
+        self._state, outputs = self._core.update(
             self._state, sample.data, sample.probabilities
         )
         parameters = self._core.parameters(self._state)
@@ -128,7 +122,7 @@ class Learner:
         data = optree.tree_map(
             lambda spec: np.zeros((num_items, *spec.shape), spec.dtype), self._signature
         )
-        self._update(self._state, data, np.ones(num_items))
+        self._core.update(self._state, data, np.ones(num_items))
         self._has_compiled = True
 
     def _finish(self) -> None:
@@ -161,7 +155,7 @@ class Learner:
             self._loss = loss
 
     def _versioned(self, version: int, parameters: Nested) -> Versioned:
-        return Versioned(version, self._to_host(parameters))
+        return Versioned(version, self._core.to_host(parameters))
 
 
 class _Update(NamedTuple):

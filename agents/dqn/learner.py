@@ -47,6 +47,8 @@ class DQNCore:
     network: QNetwork
     observation_shape: tuple[int, ...]
 
+    needs_jax = True
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target network starts equal."""
         parameters = self.network.init(key, self.observation_shape)

@@ -43,6 +43,8 @@ class ImpalaCore:
     config: ImpalaConfig
     network: ImpalaNetwork
 
+    needs_jax = True
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters."""
         parameters = self.network.init(key)

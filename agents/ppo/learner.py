@@ -83,6 +83,8 @@ class PPOCore:
     config: PPOConfig
     network: PPONetwork
 
+    needs_jax = True
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters."""
         keys = jax.random.split(key, 3)

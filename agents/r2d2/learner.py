@@ -39,6 +39,8 @@ class R2D2Core:
     network: RecurrentQNetwork
     observation_shape: tuple[int, ...]
 
+    needs_jax = True
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target network starts equal."""
         parameters = self.network.init(key, self.observation_shape)

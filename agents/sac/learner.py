@@ -74,6 +74,8 @@ class SACCore:
         given = self.config.target_entropy
         return -float(self.bounds.size) if given is None else given
 
+    needs_jax = True
+
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target critics start equal."""
         key, policy_key, critics_key = jax.random.split(key, 3)
