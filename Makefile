@@ -22,10 +22,12 @@ REVERB_PYTHON ?= python3.11
 REVERB_VENV ?= .venv-reverb
 REVERB_STAMP := $(REVERB_VENV)/.installed
 RLLIB_STAMP := .venv-rllib/.installed
+TORCH_VENV ?= .venv-torch
+TORCH_STAMP := $(TORCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-learning test-reverb check bench bench-env
-.PHONY: reverb-env rllib-env docs clean
+.PHONY: help setup run test test-slow test-learning test-reverb test-torch check bench
+.PHONY: bench-env reverb-env rllib-env torch-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -49,6 +51,9 @@ test-learning: $(STAMP) ## Train every agent to its score
 test-reverb: $(REVERB_STAMP) ## Test replay with a real Reverb as its engine
 	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay $(ARGS)
 
+test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
+	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)
+
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -66,11 +71,14 @@ reverb-env: $(REVERB_STAMP) ## Install Reverb, and what it wants, into .venv-rev
 rllib-env: $(RLLIB_STAMP) ## Install RLlib, which benchmarks compare with, into .venv-rllib
 	@echo ".venv-rllib is ready"
 
+torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, into .venv-torch
+	@echo "$(TORCH_VENV) is ready"
+
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) $(TORCH_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -129,4 +137,16 @@ $(REVERB_STAMP): setup.py constraints/reverb.txt
 	@$(REVERB_PYTHON) -m venv --clear $(REVERB_VENV)
 	@$(REVERB_VENV)/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/reverb.txt -e '.[dev,reverb]'
+	@touch $@
+
+# acmelike itself is found where it is, as its own needs would bring JAX.
+$(TORCH_STAMP): constraints/torch.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making $(TORCH_VENV) with $$($(PYTHON) --version), as pinned in constraints/torch.txt"
+	@$(PYTHON) -m venv --clear $(TORCH_VENV)
+	@$(TORCH_VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/torch.txt torch==2.13.0
+	@$(TORCH_VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/torch.txt cloudpickle dm-env gymnasium optree pytest pytest-timeout
 	@touch $@

@@ -1,6 +1,8 @@
 """What every agent's builder keeps: its parts fit together, and it is a value."""
 
+import functools
 import pickle
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import jax
@@ -8,116 +10,26 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.agent import ActorPlace, Builder
-from acmelike.environments import (
-    CatchFactory,
-    EnvironmentFactory,
-    GymnasiumFactory,
-    VectorEnvironment,
-)
-from acmelike.errors import ConfigError
-from acmelike.replay import Items, Replay, Writer, check_sample_size
+from acmelike import load_policy
+from acmelike.agent import ActorPlace
+from acmelike.environments import VectorEnvironment
+from acmelike.errors import ConfigError, NotReady
+from acmelike.policy_file import PolicyFile
+from acmelike.replay import Items, Replay, Writer, check_sample_size, save_checkpoint
 from acmelike.types import EnvironmentSpec
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
-from agents.impala.builder import ImpalaBuilder
-from agents.impala.config import ImpalaConfig
-from agents.ppo.builder import PPOBuilder
-from agents.ppo.config import PPOConfig
-from agents.r2d2.builder import R2D2Builder
-from agents.r2d2.config import R2D2Config
-from agents.sac.builder import SACBuilder
-from agents.sac.config import SACConfig
+from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
 
-NUM_ENVS = 3
-PLACE = ActorPlace(index=0, num_actors=2, num_envs=NUM_ENVS)
-CATCH = CatchFactory(rows=4, columns=3)
-PENDULUM = GymnasiumFactory(name="Pendulum-v1")
-# Actions of either kind, for those who cannot choose them.
-DISCRETE = specs.DiscreteArray(3)
-CONTINUOUS = specs.BoundedArray((2,), np.float32, -1, 1)
-
-
-def make_dqn(**settings):
-    defaults = {
-        "hidden_sizes": (4,),
-        "batch_size": 4,
-        "num_updates_per_call": 2,
-        "min_replay_size": 10,
-        "samples_per_insert": 1.0,
-    }
-    return DQNBuilder(config=DQNConfig(**(defaults | settings)))
-
-
-def make_impala(**settings):
-    defaults = {"hidden_sizes": (4,), "batch_size": 3, "unroll_length": 4}
-    return ImpalaBuilder(config=ImpalaConfig(**(defaults | settings)))
-
-
-def make_ppo(**settings):
-    defaults = {"hidden_sizes": (4,), "unroll_length": 8, "num_epochs": 2}
-    return PPOBuilder(config=PPOConfig(**(defaults | settings)), batch_size=NUM_ENVS)
-
-
-def make_r2d2(**settings):
-    defaults = {
-        "torso_sizes": (4,),
-        "num_units": 4,
-        "sequence_length": 3,
-        "overlap": 2,
-        "burn_in": 1,
-        "batch_size": 4,
-        "num_updates_per_call": 2,
-        "min_replay_size": 10,
-        "samples_per_insert": 1.0,
-    }
-    return R2D2Builder(config=R2D2Config(**(defaults | settings)))
-
-
-def make_sac(**settings):
-    defaults = {
-        "hidden_sizes": (4,),
-        "batch_size": 4,
-        "num_updates_per_call": 2,
-        "min_replay_size": 10,
-        "samples_per_insert": 1.0,
-    }
-    return SACBuilder(config=SACConfig(**(defaults | settings)))
-
-
-class Agent(NamedTuple):
-    """A builder, an environment that fits it, and actions that do not."""
-
-    builder: Builder
-    factory: EnvironmentFactory
-    refused: specs.Array
-
-
-def on_catch(builder):
-    return Agent(builder, CATCH, CONTINUOUS)
-
-
-AGENTS = {
-    "dqn": on_catch(make_dqn()),
-    "ape-x dqn": on_catch(make_dqn(actor_priorities=True, n_step=3)),
-    "plain dqn": on_catch(make_dqn(double=False, dueling=False, prioritized=False)),
-    "impala": on_catch(make_impala()),
-    "impala with an lstm": on_catch(make_impala(lstm_size=5)),
-    "ppo": on_catch(make_ppo()),
-    "ppo that normalises": on_catch(
-        make_ppo(normalize_observations=True, normalize_rewards=True, clip_values=0.5)
-    ),
-    "r2d2": on_catch(make_r2d2()),
-    "plain r2d2": on_catch(
-        make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1)
-    ),
-    "sac": Agent(make_sac(), PENDULUM, DISCRETE),
-}
+PLACE = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=NUM_ENVS)
 
 
 @pytest.fixture(params=AGENTS)
-def agent(request):
-    return AGENTS[request.param]
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def agent(name):
+    return AGENTS[name]
 
 
 @pytest.fixture
@@ -131,87 +43,150 @@ def spec(agent):
 
 
 class Parts(NamedTuple):
-    """What an agent's parts made of 8 steps of three environments and one batch."""
+    """What an agent's parts made of each other, up to its first batch and update."""
 
     spec: EnvironmentSpec
     table: Any
     replay: Replay
-    action: Any
+    observation: Any
+    states: Any
+    acted: Any
     sample: Any
     before: Any
     after: Any
     outputs: Any
 
 
-def use(agent):
-    builder = agent.builder
-    environment = VectorEnvironment(agent.factory, num_envs=NUM_ENVS, seed=0)
+@functools.cache
+def use(name):
+    """Acts until there is a batch, and learns from it."""
+    builder, _, factory, _ = AGENTS[name]
+    environment = VectorEnvironment(factory, num_envs=NUM_ENVS, seed=0)
     spec = environment.spec
     builder.check(spec)
     table = builder.make_table(spec)
     check_sample_size(table, builder.batch_size)
     replay = Replay([table], seed=0)
     core = builder.make_learner_core(spec)
-    state = core.init(jax.random.key(0))
+    state = jax.jit(core.init)(jax.random.key(0))
+    parameters = jax.device_get(core.parameters(state))
     policy = builder.make_policy(spec, PLACE)
-    policy_state = policy.init(NUM_ENVS)
     act, random = jax.jit(policy.act), np.random.default_rng(0)
-    adder = builder.make_adder(NUM_ENVS)
+    states = [policy.init(NUM_ENVS)]
+    adder, writer = builder.make_adder(NUM_ENVS), Writer(replay)
     step = environment.reset()
     adder.start(step)
-    writer = Writer(replay)
-    for _ in range(8):
-        noise = policy.noise(random, NUM_ENVS)
-        action, policy_state, extras = act(
-            core.parameters(state), policy_state, step.observation, noise
-        )
-        actions = np.asarray(action, spec.actions.dtype)
+    sample = None
+    while sample is None:
+        noise, observation = policy.noise(random, NUM_ENVS), step.observation
+        acted = act(parameters, states[-1], observation, noise)
+        states.append(acted.state)
+        actions = np.asarray(acted.action, spec.actions.dtype)
         step = environment.step(actions)
-        added = adder.add(actions, 0, step, jax.device_get(extras))
+        added = adder.add(actions, 0, step, jax.device_get(acted.extras))
         items = Items(table.name, added.items, added.priorities)
         writer.write(
             [] if added.items is None else [items],
             steps=added.steps,
             keep_from=added.keep_from,
         )
-    sample = replay.sample(table.name, builder.batch_size)
+        with suppress(NotReady):
+            sample = replay.sample(table.name, builder.batch_size)
     after, outputs = jax.jit(core.update)(state, sample.data, sample.probabilities)
     return Parts(
         spec,
         table,
         replay,
-        action,
+        observation,
+        states,
+        acted,
         sample,
-        core.parameters(state),
+        parameters,
         core.parameters(after),
         outputs,
     )
 
 
-def test_its_parts_fit_together(agent):
-    parts, builder = use(agent), agent.builder
+@pytest.fixture
+def parts(name):
+    return use(name)
+
+
+def looks(nest):
+    """Shapes and types of all arrays of a nest, and the nest."""
+    leaves, tree = jax.tree.flatten(nest)
+    return tree, [(np.shape(leaf), leaf.dtype) for leaf in leaves]
+
+
+def test_what_the_policy_gets_and_says(parts):
+    spec = parts.spec
+    assert looks(parts.observation) == looks(
+        np.zeros((NUM_ENVS, *spec.observations.shape), spec.observations.dtype)
+    )
     # An action for every environment, of a type that becomes the specification's.
-    assert parts.action.shape == (NUM_ENVS, *parts.spec.actions.shape)
-    assert np.can_cast(parts.action.dtype, parts.spec.actions.dtype, "same_kind")
-    # A batch as the signature of the table has it.
+    assert parts.acted.action.shape == (NUM_ENVS, *spec.actions.shape)
+    assert np.can_cast(parts.acted.action.dtype, spec.actions.dtype, "same_kind")
+    assert all(len(extra) == NUM_ENVS for extra in parts.acted.extras.values())
+    # Its state is what it was before the first observation, at every time.
+    first, *others = map(looks, parts.states)
+    assert all(other == first for other in others)
+
+
+def test_a_batch_is_as_the_table_says(parts, builder):
+    def check(spec, batch):
+        expected = ((builder.batch_size, *spec.shape), spec.dtype)
+        assert (batch.shape, batch.dtype) == expected
+
     jax.tree.map(
-        lambda spec, batch: np.testing.assert_equal(
-            (batch.shape, batch.dtype), ((builder.batch_size, *spec.shape), spec.dtype)
-        ),
+        check,
         parts.table.signature,
         parts.sample.data,
         is_leaf=lambda leaf: isinstance(leaf, specs.Array),
     )
-    # An update moves the parameters and leaves what they look like.
+
+
+def test_an_update_moves_the_parameters_and_leaves_what_they_look_like(parts):
     assert parts.outputs.loss.shape == () and np.isfinite(parts.outputs.loss)
+    assert looks(parts.before) == looks(parts.after)
     before, after = jax.tree.leaves(parts.before), jax.tree.leaves(parts.after)
-    assert [(x.shape, x.dtype) for x in before] == [(x.shape, x.dtype) for x in after]
     assert not all(map(np.array_equal, before, after))
-    # Priorities, if it has any, are what replay takes for the items of the batch.
-    if parts.outputs.priorities is not None:
-        parts.replay.update_priorities(
-            parts.table.name, parts.sample.keys, np.asarray(parts.outputs.priorities)
-        )
+
+
+def test_new_priorities_are_what_replay_takes(parts):
+    table, priorities = parts.table, parts.outputs.priorities
+    assert (priorities is not None) == hasattr(table.sampler, "exponent")
+    if priorities is not None:
+        keys = parts.sample.keys
+        assert priorities.shape == keys.shape
+        num = parts.replay.update_priorities(table.name, keys, np.asarray(priorities))
+        assert num == len(keys)
+
+
+def test_replay_comes_back_from_a_checkpoint(parts, tmp_path):
+    save_checkpoint(parts.replay, str(tmp_path))
+    again = Replay([parts.table], seed=0, restore=str(tmp_path))
+    assert again.infos() == parts.replay.infos()
+
+
+def test_a_saved_policy_acts_as_it_did(parts, agent, tmp_path):
+    builder, spec = agent.builder, parts.spec
+    parameters = jax.device_get(parts.after)
+    PolicyFile(
+        path=str(tmp_path / "policy.zip"),
+        builder=builder,
+        spec=spec,
+        environment_factory=agent.factory,
+    ).write(parameters, {})
+    saved, policy = load_policy(tmp_path), builder.make_greedy_policy(spec)
+    state, random = policy.init(NUM_ENVS), np.random.default_rng(0)
+    act = jax.jit(policy.act) if policy.needs_jax else policy.act
+    for _ in range(10):
+        observation = random.normal(size=(NUM_ENVS, *spec.observations.shape))
+        observation = observation.astype(spec.observations.dtype)
+        noise = policy.noise(random, NUM_ENVS)
+        action, state, _ = act(parameters, state, observation, noise)
+        expected = np.asarray(action, spec.actions.dtype)
+        np.testing.assert_array_equal(saved.act_batch(observation), expected)
 
 
 def test_it_can_be_sent_to_another_process(builder):
@@ -246,7 +221,9 @@ def test_numpy_and_jax_choose_the_same_actions(builder, spec):
 def test_policies_of_actors_share_their_compilation(builder, spec):
     policies = {
         builder.make_policy(spec, PLACE),
-        builder.make_policy(spec, ActorPlace(index=1, num_actors=2, num_envs=NUM_ENVS)),
+        builder.make_policy(
+            spec, ActorPlace(index=1, num_actors=NUM_ACTORS, num_envs=NUM_ENVS)
+        ),
     }
     assert len(policies) == 1
 

@@ -1,0 +1,54 @@
+"""A learner that is PyTorch's, in the graph and with the actors of any other agent.
+
+The environment that `make torch-env` makes has no JAX at all.
+"""
+
+import json
+
+import numpy as np
+import pytest
+
+from acmelike import load_policy
+from acmelike.coordinator import Goal
+from acmelike.environments import CatchFactory
+from acmelike.launchers import launch
+from acmelike.topologies import Layout, make_synchronous
+from tests.torch_learner.agent import TorchBuilder
+
+# Chance is -1/3; two evaluations in a row have to reach the score within the budget.
+SCORE, BUDGET = 0.9, 40_000
+
+
+def train(folder, launcher):
+    """Runs to the score or the end; returns why, the records, the policy."""
+    folder.mkdir()
+    system = make_synchronous(
+        TorchBuilder(batch_size=16),
+        CatchFactory(rows=5, columns=3),
+        Layout(num_actors=2, num_envs_per_actor=8),
+        Goal(max_env_steps=BUDGET, stop_at_return=SCORE, evaluate_every=2_000),
+        seed=0,
+        metrics=str(folder / "metrics.jsonl"),
+        policy=str(folder / "policy.zip"),
+    )
+    with launch(system.program, launcher) as running:
+        reason = running.wait(timeout=100)
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) | {"time": None} for line in lines]
+    return reason, records, load_policy(folder)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "processes"])
+def test_it_learns_catch(tmp_path, launcher):
+    reason, records, policy = train(tmp_path / "run", launcher)
+    assert reason == f"the return reached {SCORE} twice in a row"
+    assert records[-1]["mean_return"] >= SCORE
+    # The ball is at the right, and so the paddle has to go there.
+    board = np.zeros((5, 3), np.float32)
+    board[2, 2] = board[-1, 1] = 1
+    assert policy.act(board) == 2
+
+
+def test_two_serial_runs_are_equal(tmp_path):
+    found = [train(tmp_path / name, "serial")[1] for name in ("first", "second")]
+    assert found[0] == found[1]
