@@ -113,8 +113,10 @@ def make_sac(**settings):
     return SACBuilder(config=SACConfig(**(defaults | settings)))
 
 
-def make_reinforce():
-    return ReinforceBuilder(batch_size=NUM_ACTORS * NUM_ENVS)
+def make_reinforce(*, unroll_length=8):
+    return ReinforceBuilder(
+        batch_size=NUM_ACTORS * NUM_ENVS, unroll_length=unroll_length
+    )
 
 
 class Agent(NamedTuple):

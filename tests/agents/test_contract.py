@@ -20,6 +20,7 @@ from acmelike.types import EnvironmentSpec
 from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
 
 PLACE = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=NUM_ENVS)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture(params=AGENTS)

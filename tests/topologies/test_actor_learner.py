@@ -1,12 +1,9 @@
 """Actors, replay, learner, evaluator and coordinator as one program."""
 
 import json
-import logging
-import re
 import subprocess
 import sys
 import traceback
-from collections import Counter
 from pathlib import Path
 
 import jax
@@ -156,78 +153,6 @@ def test_a_layout_without_one_of_its_parts_is_refused(name):
 
 
 # --- Its runs --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_dqn_learns_catch(tmp_path, seed):
-    reason, records = run(
-        tmp_path,
-        environment=CatchFactory(rows=5, columns=5),
-        seed=seed,
-        max_env_steps=3_000,
-        evaluate_every=250,
-        stop_at_return=0.95,
-    )
-    assert reason == "the return reached 0.95 twice in a row"
-    second, end = records[-3], records[-1]
-    assert (second["event"], end["event"]) == ("evaluation", "end")
-    # Judged by other episodes, but with the parameters that reached it.
-    assert end["learner_steps"] == second["learner_steps"]
-    assert end["mean_return"] >= 0.9
-
-
-def run_catch(folder, *, seed=0):
-    # Policies are compiled, as those of large networks are; and this network no other
-    # test has, so that nothing of it is compiled before.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acmelike.actors.inference.MOST_FOR_NUMPY", 0)
-        return run(
-            folder, builder=make_dqn(hidden_sizes=(31,)), seed=seed, max_env_steps=400
-        )
-
-
-@pytest.fixture(scope="module")
-def catch_run(tmp_path_factory):
-    """A serial run with seed 0: its outcome, and how often which function compiled."""
-    messages = Messages()
-    logging.getLogger("jax").addHandler(messages)
-    jax.config.update("jax_log_compiles", True)
-    try:
-        outcome = run_catch(tmp_path_factory.mktemp("run"))
-    finally:
-        jax.config.update("jax_log_compiles", False)
-        logging.getLogger("jax").removeHandler(messages)
-    found = (re.match(r"Compiling (?:jit\()?(\w+)", text) for text in messages.texts)
-    return outcome, Counter(match[1] for match in found if match)
-
-
-class Messages(logging.Handler):
-    """Keeps what is logged."""
-
-    def __init__(self):
-        super().__init__()
-        self.texts = []
-
-    def emit(self, record):
-        self.texts.append(record.getMessage())
-
-
-def test_nothing_is_compiled_again(catch_run):
-    _, num_compiled = catch_run
-    # The learner's; one for both actors and one for the evaluator, who differ in the
-    # number of their environments.
-    assert (num_compiled["update"], num_compiled["_act"]) == (1, 2)
-
-
-def test_two_serial_runs_with_one_seed_are_equal(tmp_path, catch_run):
-    outcome, _ = catch_run
-    assert run_catch(tmp_path) == outcome
-    assert events(outcome[1], "progress")[-1]["loss"] is not None  # it did learn
-
-
-def test_another_seed_is_another_run(tmp_path, catch_run):
-    outcome, _ = catch_run
-    assert run_catch(tmp_path, seed=1) != outcome
 
 
 def test_two_serial_runs_of_cartpole_are_equal(tmp_path):
