@@ -1,0 +1,53 @@
+"""A learner whose agent's functions are not JAX's: called as they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from acmelike.agent import UpdateOutputs
+from acmelike.environments import make_environment_spec
+from acmelike.learners import Learner
+from acmelike.replay import Replay
+from tests.counting_agent import Clock, CountingBuilder, make_items
+
+SPEC = make_environment_spec(Clock(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlaceCore:
+    """Begins with its seed, and adds rewards and one to an array of its own."""
+
+    needs_jax = False
+
+    def init(self, key):
+        return {"sum": np.array([key], np.float32)}
+
+    def parameters(self, state):
+        return {"sum": state["sum"].copy()}
+
+    def update(self, state, data, probabilities):
+        assert type(data.r_t) is type(probabilities) is np.ndarray
+        state["sum"] += 1 + data.r_t.sum()
+        return state, UpdateOutputs(loss=data.r_t.mean(), priorities=data.r_t)
+
+
+class InPlaceBuilder(CountingBuilder):
+    def make_learner_core(self, spec):
+        return InPlaceCore()
+
+
+def test_it_is_called_once_for_each_batch_and_may_work_in_place():
+    builder = InPlaceBuilder(prioritized=True)
+    replay = Replay([builder.make_table(SPEC)], seed=0)
+    learner = Learner(builder=builder, spec=SPEC, replay=replay, table="items", seed=7)
+    replay.insert("items", make_items(rewards=[2] * 4))
+    assert learner.parameters().parameters["sum"] == 7
+    published = []
+    for number in range(1, 4):
+        learner.step()
+        version, parameters = learner.parameters()
+        assert version == learner.progress().num_updates == 2 * number
+        published.append(parameters["sum"])
+    # An update with nothing, which compiles JAX's functions, would have shown.
+    assert [float(x[0]) for x in published] == [16, 25, 34]
+    assert learner.progress().loss == 2
