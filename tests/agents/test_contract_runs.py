@@ -1,5 +1,6 @@
 """What every agent's runs keep: equal for equal seeds, compiled once, and learning."""
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -14,6 +15,7 @@ from acmelike.actors import Evaluator
 from acmelike.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
+from acmelike.learners.functions import make_functions
 from acmelike.policy_file import read_policy
 from acmelike.topologies import Layout
 from tests.agents import contract
@@ -82,6 +84,8 @@ class Compilations(logging.Handler):
 
 
 WATCHED = Compilations()
+# For both runs, as compiling takes most of their time.
+COMPILED_ONCE = functools.cache(make_functions)
 UPDATE, EVALUATION = "an update", "an evaluation"
 
 
@@ -124,6 +128,7 @@ def watched_run(folder, agent):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("acmelike.actors.inference.MOST_FOR_NUMPY", 0)
+            patch.setattr("acmelike.learners.learner.make_functions", COMPILED_ONCE)
             return run(folder, agent, replaced=replaced), tuple(WATCHED.log)
     finally:
         jax.config.update("jax_log_compiles", False)
