@@ -1,5 +1,6 @@
 """Environments: dm_env everywhere inside, adapters and vectors at the border."""
 
+from acmelike.environments.actions import num_discrete_actions
 from acmelike.environments.catch import Catch
 from acmelike.environments.gymnasium_adapter import (
     GymnasiumEnvironment,
@@ -42,4 +43,5 @@ __all__ = [
     "make_environment_factory",
     "make_environment_spec",
     "make_vector_environment",
+    "num_discrete_actions",
 ]

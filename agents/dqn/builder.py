@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dm_env import specs
-
 from acmelike.adders import NStepAdder
 from acmelike.agent import ActorPlace
-from acmelike.errors import ConfigError
+from acmelike.environments import num_discrete_actions
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec, transition_signature
 from agents.dqn.config import DQNConfig
@@ -47,11 +45,7 @@ class DQNBuilder:
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Refuses anything but one discrete action."""
-        if not isinstance(spec.actions, specs.DiscreteArray):
-            raise ConfigError(
-                f"dqn needs discrete actions; this environment's are continuous: "
-                f"shape {spec.actions.shape}, {spec.actions.dtype}"
-            )
+        num_discrete_actions(spec, agent="dqn")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """One table of n-step transitions."""
@@ -115,9 +109,8 @@ class DQNBuilder:
         )
 
     def _network(self, spec: EnvironmentSpec) -> QNetwork:
-        assert isinstance(spec.actions, specs.DiscreteArray)
         return QNetwork(
-            num_actions=spec.actions.num_values,
+            num_actions=num_discrete_actions(spec, agent="dqn"),
             hidden_sizes=self.config.hidden_sizes,
             dueling=self.config.dueling,
         )

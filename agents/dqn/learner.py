@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from acmelike.agent import UpdateOutputs
+from acmelike.learners.adam import decaying_adam
 from acmelike.types import Transition
 from agents.dqn.config import DQNConfig
 from agents.dqn.losses import dqn_loss, importance_weights
@@ -111,13 +112,4 @@ class DQNCore:
         return state, (value, errors)
 
     def _optimizer(self) -> optax.GradientTransformation:
-        config = self.config
-        learning_rate = optax.linear_schedule(
-            config.learning_rate,
-            config.learning_rate * config.final_learning_rate_fraction,
-            config.learning_rate_decay_updates,
-        )
-        return optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
-            optax.adam(learning_rate),
-        )
+        return decaying_adam(self.config)

@@ -10,7 +10,7 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
-from acmelike.errors import ConfigError
+from acmelike.environments import num_discrete_actions
 from acmelike.networks import LSTMState, make_torso
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
@@ -50,11 +50,7 @@ class ImpalaBuilder:
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Refuses anything but one discrete action."""
-        if not isinstance(spec.actions, specs.DiscreteArray):
-            raise ConfigError(
-                f"impala needs discrete actions; this environment's are continuous: "
-                f"shape {spec.actions.shape}, {spec.actions.dtype}"
-            )
+        num_discrete_actions(spec, agent="impala")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """A queue of unrolls, each learned from once."""
@@ -95,9 +91,8 @@ class ImpalaBuilder:
         return LSTMState._fields if self.config.lstm_size else ()
 
     def _network(self, spec: EnvironmentSpec) -> ImpalaNetwork:
-        assert isinstance(spec.actions, specs.DiscreteArray)
         return ImpalaNetwork(
             torso=make_torso(spec.observations.shape, self.config.hidden_sizes),
             lstm_size=self.config.lstm_size,
-            num_actions=spec.actions.num_values,
+            num_actions=num_discrete_actions(spec, agent="impala"),
         )

@@ -12,6 +12,7 @@ import optax
 
 from acmelike.adders import Unroll
 from acmelike.agent import UpdateOutputs
+from acmelike.learners.adam import decaying_adam
 from acmelike.networks import LSTMState
 from acmelike.types import Nested
 from agents.impala.config import ImpalaConfig
@@ -80,16 +81,7 @@ class ImpalaCore:
         return jnp.sum(losses) / jnp.maximum(jnp.sum(data.mask), 1.0)
 
     def _optimizer(self) -> optax.GradientTransformation:
-        config = self.config
-        learning_rate = optax.linear_schedule(
-            config.learning_rate,
-            config.learning_rate * config.final_learning_rate_fraction,
-            config.learning_rate_decay_updates,
-        )
-        return optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
-            optax.adam(learning_rate),
-        )
+        return decaying_adam(self.config)
 
 
 def _first_state(data: Unroll) -> Nested:

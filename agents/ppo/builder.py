@@ -10,6 +10,7 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
+from acmelike.environments import num_discrete_actions
 from acmelike.errors import ConfigError
 from acmelike.networks import make_torso
 from acmelike.replay import TableConfig
@@ -51,11 +52,7 @@ class PPOBuilder:
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Refuses anything but one discrete action, and minibatches of unequal size."""
-        if not isinstance(spec.actions, specs.DiscreteArray):
-            raise ConfigError(
-                f"ppo needs discrete actions; this environment's are continuous: "
-                f"shape {spec.actions.shape}, {spec.actions.dtype}"
-            )
+        num_discrete_actions(spec, agent="ppo")
         num_steps = self.batch_size * self.unroll_length
         if num_steps % self.config.num_minibatches:
             raise ConfigError(
@@ -89,12 +86,11 @@ class PPOBuilder:
         return PPOCore(config=self.config, network=self._network(spec))
 
     def _network(self, spec: EnvironmentSpec) -> PPONetwork:
-        assert isinstance(spec.actions, specs.DiscreteArray)
         return PPONetwork(
             torso=make_torso(
                 spec.observations.shape,
                 self.config.hidden_sizes,
                 self.config.activation,
             ),
-            num_actions=spec.actions.num_values,
+            num_actions=num_discrete_actions(spec, agent="ppo"),
         )

@@ -11,6 +11,7 @@ import optax
 
 from acmelike.adders import Unroll
 from acmelike.agent import UpdateOutputs
+from acmelike.learners.adam import decaying_adam
 from acmelike.networks import (
     Moments,
     init_moments,
@@ -198,16 +199,7 @@ class PPOCore:
         )
 
     def _optimizer(self) -> optax.GradientTransformation:
-        config = self.config
-        learning_rate = optax.linear_schedule(
-            config.learning_rate,
-            config.learning_rate * config.final_learning_rate_fraction,
-            config.learning_rate_decay_updates,
-        )
-        return optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
-            optax.adam(learning_rate, eps=1e-5),
-        )
+        return decaying_adam(self.config, eps=1e-5)
 
 
 def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:

@@ -10,7 +10,7 @@ from dm_env import specs
 
 from acmelike.adders import SequenceAdder, sequence_signature
 from acmelike.agent import ActorPlace
-from acmelike.errors import ConfigError
+from acmelike.environments import num_discrete_actions
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig
 from acmelike.types import EnvironmentSpec
 from agents.dqn.policy import epsilon_ladder
@@ -49,11 +49,7 @@ class R2D2Builder:
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Refuses anything but one discrete action."""
-        if not isinstance(spec.actions, specs.DiscreteArray):
-            raise ConfigError(
-                f"r2d2 needs discrete actions; this environment's are continuous: "
-                f"shape {spec.actions.shape}, {spec.actions.dtype}"
-            )
+        num_discrete_actions(spec, agent="r2d2")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """One table of sequences, with the memory before each."""
@@ -121,9 +117,8 @@ class R2D2Builder:
         )
 
     def _network(self, spec: EnvironmentSpec) -> RecurrentQNetwork:
-        assert isinstance(spec.actions, specs.DiscreteArray)
         return RecurrentQNetwork(
-            num_actions=spec.actions.num_values,
+            num_actions=num_discrete_actions(spec, agent="r2d2"),
             torso_sizes=self.config.torso_sizes,
             num_units=self.config.num_units,
             dueling=self.config.dueling,

@@ -11,6 +11,7 @@ import optax
 
 from acmelike.adders import Sequence
 from acmelike.agent import UpdateOutputs
+from acmelike.learners.adam import decaying_adam
 from agents.dqn.learner import TrainingState
 from agents.dqn.losses import importance_weights
 from agents.dqn.policy import LEAST_PRIORITY
@@ -115,16 +116,7 @@ class R2D2Core:
         return state, (value, priorities + LEAST_PRIORITY)
 
     def _optimizer(self) -> optax.GradientTransformation:
-        config = self.config
-        learning_rate = optax.linear_schedule(
-            config.learning_rate,
-            config.learning_rate * config.final_learning_rate_fraction,
-            config.learning_rate_decay_updates,
-        )
-        return optax.chain(
-            optax.clip_by_global_norm(config.max_gradient_norm),
-            optax.adam(learning_rate),
-        )
+        return decaying_adam(self.config)
 
 
 def _time_major(batch: Sequence) -> Sequence:

@@ -68,13 +68,13 @@ class SACCore:
     bounds: Bounds
     observation_shape: tuple[int, ...]
 
+    needs_jax = True
+
     @property
     def target_entropy(self) -> float:
         """As the settings say, or -A: appendix D of the paper."""
         given = self.config.target_entropy
         return -float(self.bounds.size) if given is None else given
-
-    needs_jax = True
 
     def init(self, key: jax.Array) -> TrainingState:
         """Random parameters; the target critics start equal."""
