@@ -24,10 +24,12 @@ REVERB_STAMP := $(REVERB_VENV)/.installed
 RLLIB_STAMP := .venv-rllib/.installed
 TORCH_VENV ?= .venv-torch
 TORCH_STAMP := $(TORCH_VENV)/.installed
+ENVPOOL_VENV ?= .venv-envpool
+ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-learning test-reverb test-torch check bench
-.PHONY: bench-env reverb-env rllib-env torch-env docs clean
+.PHONY: help setup run test test-slow test-learning test-reverb test-torch test-envpool
+.PHONY: check bench bench-env reverb-env rllib-env torch-env envpool-env docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -54,6 +56,9 @@ test-reverb: $(REVERB_STAMP) ## Test replay with a real Reverb as its engine
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)
 
+test-envpool: $(ENVPOOL_STAMP) ## Test environments with a real EnvPool, without JAX
+	@$(ENVPOOL_VENV)/bin/python -m pytest -q tests/environments $(ARGS)
+
 check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -74,11 +79,14 @@ rllib-env: $(RLLIB_STAMP) ## Install RLlib, which benchmarks compare with, into 
 torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, into .venv-torch
 	@echo "$(TORCH_VENV) is ready"
 
+envpool-env: $(ENVPOOL_STAMP) ## Install EnvPool, and what environments need, into .venv-envpool
+	@echo "$(ENVPOOL_VENV) is ready"
+
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) $(TORCH_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -149,4 +157,14 @@ $(TORCH_STAMP): constraints/torch.txt
 	    -c constraints/torch.txt torch==2.13.0
 	@$(TORCH_VENV)/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/torch.txt cloudpickle dm-env gymnasium optree pytest pytest-timeout
+	@touch $@
+
+$(ENVPOOL_STAMP): constraints/envpool.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making $(ENVPOOL_VENV) with $$($(PYTHON) --version), as pinned in constraints/envpool.txt"
+	@$(PYTHON) -m venv --clear $(ENVPOOL_VENV)
+	@$(ENVPOOL_VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/envpool.txt envpool cloudpickle dm-env gymnasium optree \
+	    pytest pytest-timeout
 	@touch $@

@@ -39,6 +39,7 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
+        "envpool": ["envpool>=1.2"],
         # Reverb finds no TensorFlow by itself, and works with the one of its time only.
         "reverb": [
             "dm-reverb==0.14.0",

@@ -31,7 +31,7 @@ class GymnasiumVector:
     Args:
       env: K environments, which `close` closes; spaces are Discrete from 0 or Box.
       seed: given to its first `reset` only; all K draw from it, so what one of them
-        does depends on how many there are.
+        does depends on how many there are. None if they were made with one.
 
     Attributes:
       num_envs: K.
@@ -41,7 +41,9 @@ class GymnasiumVector:
       ConfigError: a space of another kind, or episodes that begin in another step.
     """
 
-    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], *, seed: int):
+    def __init__(
+        self, env: gymnasium.vector.VectorEnv[Any, Any, Any], *, seed: int | None
+    ):
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.NEXT_STEP:
             raise ConfigError(
@@ -56,7 +58,7 @@ class GymnasiumVector:
             discounts=specs.BoundedArray((), float, 0.0, 1.0, "discount"),
         )
         self._env = env
-        self._seed: int | None = seed
+        self._seed = seed
         self._has_begun = False
         self._is_over = np.zeros(self.num_envs, bool)
 
@@ -66,8 +68,9 @@ class GymnasiumVector:
         Raises:
           EnvironmentFault: as from `step`.
         """
-        seed, self._seed = self._seed, None
-        observation, _ = _told("reset", self._env.reset, seed=seed)
+        seed = {} if self._seed is None else {"seed": self._seed}
+        self._seed = None
+        observation, _ = _told("reset", self._env.reset, **seed)
         self._has_begun = True
         self._is_over = np.zeros(self.num_envs, bool)
         return VectorStep(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from acmelike.environments.catch import Catch
+from acmelike.environments.envpool_vector import make_envpool_factory
 from acmelike.environments.gymnasium_adapter import (
     GymnasiumFactory,
     make_gymnasium_factory,
@@ -31,7 +32,7 @@ class CatchFactory:
         return Catch(rows=self.rows, columns=self.columns, seed=seed)
 
 
-_VECTORISED = "vec:"
+_VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,8 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
         an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
         the module registers when it is imported; or any of gymnasium's after "vec:",
         such as "vec:CartPole-v1", for its vectorised version, which computes all
-        environments of an actor at once.
+        environments of an actor at once; or one of EnvPool's after "envpool:", such as
+        "envpool:Breakout-v5".
 
     Raises:
       ConfigError: no environment has the name, or the one that has it cannot be made
@@ -78,4 +80,6 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
         return _BUILT_IN[name]
     if name.startswith(_VECTORISED):
         return make_gymnasium_vector_factory(name.removeprefix(_VECTORISED))
+    if name.startswith(_ENVPOOL):
+        return make_envpool_factory(name.removeprefix(_ENVPOOL))
     return make_gymnasium_factory(name, other_names=_BUILT_IN)

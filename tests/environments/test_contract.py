@@ -1,6 +1,7 @@
 """What every environment of acmelike keeps to, whoever wrote it."""
 
 import functools
+import importlib.util
 import itertools
 import unittest
 
@@ -66,6 +67,11 @@ def make_one_of(name, seed):
     return OneOf(make_vector_environment(factory, num_envs=3, seed=seed))
 
 
+def make_named(name, seed):
+    """The environment of a name, which is looked up only now."""
+    return make_environment_factory(name)(seed)
+
+
 def make_one_of_truncated(seed):
     """One of a vectorised environment of gymnasium, cut off after seven steps."""
     env = gymnasium.make_vec(
@@ -84,8 +90,22 @@ FACTORIES = {
     "one of vec:CartPole-v1": functools.partial(make_one_of, "vec:CartPole-v1"),
     "one of truncated": make_one_of_truncated,
 }
+# `make test-envpool` has it.
+needs_envpool = pytest.mark.skipif(
+    importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed"
+)
+OF_ENVPOOL = {
+    "envpool:CartPole-v1": functools.partial(make_named, "envpool:CartPole-v1"),
+    "one of envpool:CartPole-v1": functools.partial(make_one_of, "envpool:CartPole-v1"),
+    "one of envpool:Pendulum-v1": functools.partial(make_one_of, "envpool:Pendulum-v1"),
+}
 every_environment = pytest.mark.parametrize(
-    "factory", [pytest.param(factory, id=name) for name, factory in FACTORIES.items()]
+    "factory",
+    [pytest.param(factory, id=name) for name, factory in FACTORIES.items()]
+    + [
+        pytest.param(factory, id=name, marks=needs_envpool)
+        for name, factory in OF_ENVPOOL.items()
+    ],
 )
 
 
