@@ -24,9 +24,7 @@ class Config(DQNProgram):
     """
 
     num_actors: int = 4
-    agent: DQNConfig = field(
-        default_factory=partial(DQNConfig, actor_priorities=True, n_step=3)
-    )
+    agent: DQNConfig = field(default_factory=partial(DQNConfig, actor_priorities=True))
 
 
 if __name__ == "__main__":
