@@ -111,7 +111,7 @@ $(STAMP): setup.py $(wildcard constraints/py*.txt)
 	else \
 	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
 	fi; \
-	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[dev,minatar]'
 	@touch $@
 
 # Torch first and by itself: what needs it would else take another build of it.

@@ -40,6 +40,8 @@ setup(
     ],
     extras_require={
         "envpool": ["envpool>=1.2"],
+        # It draws with seaborn, and so brings pandas.
+        "minatar": ["MinAtar>=1.0.15"],
         # Reverb finds no TensorFlow by itself, and works with the one of its time only.
         "reverb": [
             "dm-reverb==0.14.0",

@@ -95,16 +95,17 @@ class GymnasiumFactory:
 
     def __call__(self, seed: int) -> GymnasiumEnvironment:
         """Makes one environment whose first reset takes the seed."""
-        # Gymnasium's passive checker says in warnings what our vector of environments
-        # says in an error, so it would only cost time.
-        env = gymnasium.make(self.name, disable_env_checker=True)
-        return GymnasiumEnvironment(env, seed=seed)
+        return self._make(seed)
 
     def make_rendering(self, seed: int) -> GymnasiumEnvironment:
         """Makes one environment that draws pictures, if it can."""
-        env = gymnasium.make(
-            self.name, disable_env_checker=True, render_mode="rgb_array"
-        )
+        return self._make(seed, render_mode="rgb_array")
+
+    def _make(self, seed: int, **settings: Any) -> GymnasiumEnvironment:
+        register_package_of(self.name)
+        # Gymnasium's passive checker says in warnings what our vector of environments
+        # says in an error, so it would only cost time.
+        env = gymnasium.make(self.name, disable_env_checker=True, **settings)
         return GymnasiumEnvironment(env, seed=seed)
 
 
@@ -138,6 +139,23 @@ def make_gymnasium_factory(
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     return factory
+
+
+def register_package_of(name: str) -> None:
+    """Registers the environments of a package that does not do so by itself.
+
+    Raises:
+      ConfigError: the package is not installed.
+    """
+    if not name.startswith("MinAtar/") or "MinAtar/Breakout-v1" in gymnasium.registry:
+        return
+    try:
+        from minatar.gym import register_envs
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "MinAtar is not installed: pip install 'acmelike[minatar]'"
+        ) from None
+    register_envs()
 
 
 def make_spec(space: gymnasium.Space[Any], name: str) -> specs.Array:

@@ -16,6 +16,7 @@ from acmelike.environments.gymnasium_adapter import (
     GymnasiumFactory,
     make_gymnasium_factory,
     make_spec,
+    register_package_of,
 )
 from acmelike.environments.interface import check_actions
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
@@ -150,6 +151,7 @@ class GymnasiumVectorFactory(GymnasiumFactory):
         """
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+        register_package_of(self.name)
         if gymnasium.spec(self.name).vector_entry_point is None:
             raise ConfigError(
                 f"environment '{self.name}' has no vectorised version: leave out 'vec:'"

@@ -69,8 +69,9 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
         an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
         the module registers when it is imported; or any of gymnasium's after "vec:",
         such as "vec:CartPole-v1", for its vectorised version, which computes all
-        environments of an actor at once; or one of EnvPool's after "envpool:", such as
-        "envpool:Breakout-v5".
+        environments of an actor at once. Those of MinAtar, such as
+        "MinAtar/Breakout-v1", need the extra `minatar`; those of EnvPool, such as
+        "envpool:Breakout-v5", the extra `envpool`.
 
     Raises:
       ConfigError: no environment has the name, or the one that has it cannot be made

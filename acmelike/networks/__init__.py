@@ -1,4 +1,4 @@
-"""Networks; the same code evaluates them in NumPy and JAX, but for convolutions."""
+"""Networks, whose code evaluates them in NumPy as in JAX."""
 
 from acmelike.networks.categorical import gumbel_noise, log_softmax, take_action
 from acmelike.networks.dense import dense, flat, init_dense, init_mlp, mlp, namespace

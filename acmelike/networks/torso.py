@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from acmelike.networks.dense import flat, init_mlp, mlp
+from acmelike.networks.dense import flat, init_mlp, mlp, namespace
 from acmelike.types import Nested
 
 Activation: TypeAlias = Literal["relu", "tanh"]
+KERNEL = 3  # The sides of a convolution's window.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,6 @@ class DenseTorso:
     observation_shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     activation: Activation = "relu"
-
-    needs_jax = False
 
     @property
     def num_features(self) -> int:
@@ -62,9 +61,7 @@ class ConvTorso:
     observation_shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     num_channels: int = 16
-    kernel: int = 3
-
-    needs_jax = True
+    kernel: int = KERNEL
 
     @property
     def num_features(self) -> int:
@@ -85,23 +82,26 @@ class ConvTorso:
         }
 
     def apply(self, parameters: Nested, observation: Any) -> Any:
-        """Features, in JAX."""
-        import jax
+        """Features, in NumPy or JAX."""
+        # A product with the windows: for small images on a CPU in three quarters of
+        # the time of XLA's convolution with its gradient, and in NumPy without JAX.
+        windows, kernel = self._windows(observation), parameters["kernel"]
+        x = windows @ kernel.reshape(-1, self.num_channels) + parameters["biases"]
+        return mlp(parameters["dense"], flat(namespace(x).maximum(x, 0.0)))
 
-        x = jax.lax.conv_general_dilated(
-            observation.astype(np.float32),
-            parameters["kernel"],
-            window_strides=(1, 1),
-            padding="VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        x = jax.nn.relu(x + parameters["biases"])
-        return mlp(parameters["dense"], flat(x))
+    def _windows(self, image: Any) -> Any:
+        """`[B, H, W, C]` to float32 `[B, H', W', kernel * kernel * C]`."""
+        height, width = self._sides()
+        shifts = [(i, j) for i in range(self.kernel) for j in range(self.kernel)]
+        parts = [image[:, i : i + height, j : j + width] for i, j in shifts]
+        return namespace(image).concatenate(parts, axis=-1).astype(np.float32)
+
+    def _sides(self) -> tuple[int, int]:
+        height, width, _ = self.observation_shape
+        return height - self.kernel + 1, width - self.kernel + 1
 
     def _num_outputs(self) -> int:
-        height, width, _ = self.observation_shape
-        less = self.kernel - 1
-        return (height - less) * (width - less) * self.num_channels
+        return math.prod(self._sides()) * self.num_channels
 
 
 Torso: TypeAlias = DenseTorso | ConvTorso
@@ -112,9 +112,9 @@ def make_torso(
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
 ) -> Torso:
-    """Convolutions for observations with three axes, else dense layers."""
+    """A convolution for images, `[H, W, C]` no smaller than it, else dense layers."""
     shape = tuple(observation_shape)
-    if len(shape) == 3:
+    if len(shape) == 3 and min(shape[:2]) >= KERNEL:
         return ConvTorso(observation_shape=shape, hidden_sizes=hidden_sizes)
     return DenseTorso(
         observation_shape=shape, hidden_sizes=hidden_sizes, activation=activation

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from acmelike.networks import dense, flat, init_dense, init_mlp, mlp
+from acmelike.networks import dense, init_dense, make_torso
 from acmelike.types import Nested
 
 
 @dataclass(frozen=True, kw_only=True)
 class QNetwork:
-    """A multi-layer perceptron: observations `[B, ...]` to action values `[B, A]`.
+    """Observations `[B, ...]` to action values `[B, A]`.
 
     With `dueling`, `q(s, a) = v(s) + adv(s, a) - mean_a adv(s, a)`, equation 9 of
     "Dueling Network Architectures for Deep Reinforcement Learning", arXiv 1511.06581.
@@ -34,19 +33,19 @@ class QNetwork:
         import jax
 
         keys = jax.random.split(key, 3)
-        num_inputs = math.prod(observation_shape)
-        num_features = (num_inputs, *self.hidden_sizes)[-1]
+        torso = make_torso(observation_shape, self.hidden_sizes)
         parameters = {
-            "torso": init_mlp(keys[0], num_inputs, self.hidden_sizes),
-            "advantage": init_dense(keys[1], num_features, self.num_actions),
+            "torso": torso.init(keys[0]),
+            "advantage": init_dense(keys[1], torso.num_features, self.num_actions),
         }
         if self.dueling:
-            parameters["value"] = init_dense(keys[2], num_features, 1)
+            parameters["value"] = init_dense(keys[2], torso.num_features, 1)
         return parameters
 
     def apply(self, parameters: Nested, observation: Any) -> Any:
         """Action values, in NumPy or JAX."""
-        x = mlp(parameters["torso"], flat(observation))
+        torso = make_torso(observation.shape[1:], self.hidden_sizes)
+        x = torso.apply(parameters["torso"], observation)
         advantage = dense(parameters["advantage"], x)
         if not self.dueling:
             return advantage

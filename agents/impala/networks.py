@@ -44,10 +44,7 @@ class ImpalaNetwork:
     lstm_size: int
     num_actions: int
 
-    @property
-    def needs_jax(self) -> bool:
-        """As its torso does."""
-        return self.torso.needs_jax
+    needs_jax = False
 
     def init(self, key: Any) -> Nested:
         """Random parameters; at first all actions are nearly alike."""

@@ -39,10 +39,7 @@ class PPONetwork:
     torso: Torso
     num_actions: int
 
-    @property
-    def needs_jax(self) -> bool:
-        """As its torso does."""
-        return self.torso.needs_jax
+    needs_jax = False
 
     def init_policy(self, key: Any) -> Nested:
         """Random parameters; at first all actions are nearly alike."""

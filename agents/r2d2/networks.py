@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,12 +9,10 @@ import numpy as np
 
 from acmelike.networks import (
     LSTMState,
-    flat,
     init_lstm,
-    init_mlp,
     lstm,
     lstm_state,
-    mlp,
+    make_torso,
     namespace,
     restart,
 )
@@ -66,11 +63,11 @@ class RecurrentQNetwork:
         import jax
 
         torso, core, head = jax.random.split(key, 3)
-        num_inputs = math.prod(observation_shape)
-        num_features = (num_inputs, *self.torso_sizes)[-1] + self.num_actions
+        features = make_torso(observation_shape, self.torso_sizes)
+        num_inputs = features.num_features + self.num_actions
         return {
-            "torso": init_mlp(torso, num_inputs, self.torso_sizes),
-            "lstm": init_lstm(core, num_features, self.num_units),
+            "torso": features.init(torso),
+            "lstm": init_lstm(core, num_inputs, self.num_units),
             "head": self._head.init(head, (self.num_units,)),
         }
 
@@ -145,7 +142,8 @@ class RecurrentQNetwork:
     def _features(self, parameters: Nested, observation: Any, last_action: Any) -> Any:
         """What the LSTM is told, `[B, F + A]`."""
         xp = namespace(observation)
-        features = mlp(parameters["torso"], flat(observation))
+        torso = make_torso(observation.shape[1:], self.torso_sizes)
+        features = torso.apply(parameters["torso"], observation)
         # Zeros for `NO_ACTION`.
         one_hot = last_action[:, None] == np.arange(self.num_actions)
         return xp.concatenate([features, one_hot.astype(np.float32)], axis=-1)

@@ -1,0 +1,49 @@
+"""Torsos: which observations get which, and a convolution against JAX's own."""
+
+import jax
+import numpy as np
+import pytest
+
+from acmelike.networks import make_torso
+from acmelike.networks.torso import ConvTorso, DenseTorso
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        ((10, 10, 4), ConvTorso),
+        ((3, 5, 1), ConvTorso),
+        ((2, 5, 1), DenseTorso),  # Smaller than the window.
+        ((10, 5), DenseTorso),
+        ((4,), DenseTorso),
+        ((), DenseTorso),
+    ],
+)
+def test_images_get_a_convolution(shape, kind):
+    assert isinstance(make_torso(shape, (8,)), kind)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+@pytest.mark.parametrize("hidden_sizes", [(), (7,)])
+def test_it_convolves_as_jax_does_in_numpy_too(dtype, hidden_sizes):
+    # Neither square nor symmetric, so that no two axes can be taken for each other.
+    torso, random = make_torso((6, 5, 2), hidden_sizes), np.random.default_rng(0)
+    images = random.integers(2, size=(3, 6, 5, 2)).astype(dtype)
+    parameters = jax.device_get(torso.init(jax.random.key(0)))
+    parameters["biases"] = random.normal(size=16).astype(np.float32)
+    x = jax.lax.conv_general_dilated(
+        images.astype(np.float32),
+        parameters["kernel"],
+        window_strides=(1, 1),
+        padding="VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    expected = np.maximum(x + parameters["biases"], 0).reshape(3, 4 * 3 * 16)
+    for layer in parameters["dense"]:
+        expected = np.maximum(expected @ layer["weights"], 0)
+    by_numpy = torso.apply(parameters, images)
+    by_jax = jax.jit(torso.apply)(parameters, images)
+    assert isinstance(by_numpy, np.ndarray) and by_numpy.dtype == by_jax.dtype
+    assert by_numpy.shape == (3, torso.num_features)
+    np.testing.assert_allclose(by_numpy, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(by_jax, expected, rtol=1e-4, atol=1e-5)
