@@ -134,7 +134,7 @@ $(RLLIB_STAMP): constraints/rllib.txt
 	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/rllib.txt torch==2.13.0
 	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/rllib.txt 'ray[rllib]==2.60.0'
+	    -c constraints/rllib.txt 'ray[rllib]==2.60.0' MinAtar==1.0.15
 	@touch $@
 
 $(REVERB_STAMP): setup.py constraints/reverb.txt

@@ -28,7 +28,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
 from benchmarks.trial import PEERS, RLLIB
 
-PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium")
+PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium", "MinAtar")
 
 # What is demanded of our env steps/s over theirs.
 PPO_OVER_SBX, PPO_OVER_RLLIB, IMPALA_OVER_RLLIB = 3.0, 6.0, 8.0
@@ -44,16 +44,21 @@ def measure(quick: bool, command: str) -> Report:
     size = QUICK if quick else FULL
     peers = {
         "SBX": (PEERS, ("sbx-rl", "stable-baselines3", *PACKAGES)),
-        "RLlib": (RLLIB, ("ray", "torch", "numpy", "gymnasium")),
+        "RLlib": (RLLIB, ("ray", "torch", "numpy", "gymnasium", "MinAtar")),
     }
     report = Report(
         benchmark="agents",
-        title="PPO, IMPALA and SAC",
+        title="PPO, IMPALA and SAC, and IMPALA on pixels",
         command=command,
         machine=describe_machine(PACKAGES, peers),
         notes=_notes(size),
     )
-    for name, judge in (("ppo", _ppo), ("impala", _impala), ("sac", _sac)):
+    for name, judge in (
+        ("ppo", _ppo),
+        ("impala", _impala),
+        ("pixels", _pixels),
+        ("sac", _sac),
+    ):
         report.details[name] = judge(report, size)
     return report
 
@@ -74,6 +79,8 @@ def _notes(size: Size) -> list[str]:
         "process that acts, or none: the faster of both counts.",
         "Alone: the same actors with their data thrown away and trained parameters; "
         "the jitted update on one batch that is on the device.",
+        "On pixels IMPALA plays MinAtar/Breakout-v1, with a convolution of 16 channels "
+        "and a dense layer of 128 units; only its rates are measured.",
         "Learning: the parameters are kept every 1,000 steps (IMPALA 10,000) with the "
         "time since the first environment step (for RLlib since its first call to "
         "train), and judged after the run by the mean return of 20 fresh greedy "
@@ -176,6 +183,17 @@ def _impala(report: Report, size: Size) -> Any:
         max(size.seeds - 1, 1),
     )
     return {"throughput": throughput, "learning": curves}
+
+
+def _pixels(report: Report, size: Size) -> Any:
+    name = "IMPALA on pixels"
+    throughput = interleave(
+        {**ours("pixels", size), **rllib("pixels", size)}, size.repeats
+    )
+    best = _report_rates(report, name, throughput, "env_steps_per_second")
+    _over(report, name, throughput, best, "RLlib")
+    _report_efficiency(report, name, throughput)
+    return {"throughput": throughput}
 
 
 def _sac(report: Report, size: Size) -> Any:

@@ -1,6 +1,7 @@
 """acmelike's side of the benchmark of agents; every function here is a trial.
 
-All are at their programs' own settings, which the peers are given too.
+All are at their programs' own settings but for what the trial says, which the peers
+are given too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def throughput(
       first_step: see `ours.throughput`, as the next two.
       last_step: of the window.
       seconds_alone: for each.
-      flags: of the program, other than their defaults.
+      flags: of the program, other than their defaults; under "agent" those of it.
     """
     return ours.throughput(
         _setup(program, launcher=launcher, seed=seed, **flags),
@@ -62,7 +63,14 @@ def learning(
 
 def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setup:
     module = importlib.import_module(f"programs.{program}")
-    config = replace(module.Config(), **flags)
+    config = module.Config()
+    # JSON has no tuples.
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in flags.pop("agent", {}).items()
+    }
+    agent = replace(config.agent, **settings)
+    config = replace(config, agent=agent, **flags)
     return ours.Setup(
         builder=module.make_builder(config),
         environment=config.environment,

@@ -12,10 +12,16 @@ from benchmarks.trial import PEERS, RLLIB, run_trial
 OURS = "benchmarks.agents_acmelike"
 SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
 LAUNCHERS = ("serial", "threads", "processes")
-# Eight environments in all; IMPALA's in one process, as RLlib's.
-LAYOUTS: Mapping[str, Mapping[str, int]] = {
-    "impala": {"num_actors": 1, "num_envs_per_actor": 8},
-    "sac": {"learner_cpus": 1},
+# What is not a default: eight environments in all, IMPALA's in one process, as RLlib's.
+FLAGS: dict[str, dict[str, Any]] = {
+    "ppo": {"program": "ppo"},
+    "impala": {"program": "impala", "num_actors": 1, "num_envs_per_actor": 8},
+    "sac": {"program": "sac", "learner_cpus": 1},
+}
+FLAGS["pixels"] = {
+    **FLAGS["impala"],
+    "environment": "MinAtar/Breakout-v1",
+    "agent": {"hidden_sizes": (128,)},
 }
 ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 # SAC's updates fill what XLA gets: one thread, and not another in its pool.
@@ -89,8 +95,7 @@ def learn_ours(
     program: str, launcher: str, window: Mapping[str, int], seed: int
 ) -> Any:
     """A learning curve of a program of ours."""
-    arguments = {"program": program, "launcher": launcher, "seed": seed, **window}
-    arguments |= LAYOUTS.get(program, {})
+    arguments = {**FLAGS[program], "launcher": launcher, "seed": seed, **window}
     return run_trial(f"{OURS}:learning", arguments)
 
 
@@ -99,21 +104,20 @@ def _window(agent: str, size: Size) -> dict[str, int]:
     return {"first_step": first, "last_step": last}
 
 
-def ours(program: str, size: Size) -> dict[str, Any]:
+def ours(agent: str, size: Size) -> dict[str, Any]:
     """Our throughput by launcher, as trials by name."""
     arguments = {
-        "program": program,
+        **FLAGS[agent],
         "seed": 0,
         "seconds_alone": size.seconds_alone,
-        **_window(program, size),
-        **LAYOUTS.get(program, {}),
+        **_window(agent, size),
     }
     return {
         launcher: partial(
             run_trial,
             f"{OURS}:throughput",
             {**arguments, "launcher": launcher},
-            variables=THREADS.get(program),
+            variables=THREADS.get(agent),
         )
         for launcher in LAUNCHERS
     }
@@ -141,7 +145,7 @@ def rllib(algorithm: str, size: Size) -> dict[str, Any]:
     window = {"first_step": first, "last_step": last}
     arguments = {"algorithm": algorithm, **window}
     runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
-    if algorithm == "impala":
+    if algorithm in ("impala", "pixels"):
         runners.pop("RLlib, acting in the driver")
     return {
         name: partial(

@@ -1,4 +1,4 @@
-"""PPO and IMPALA of RLlib on CartPole-v1, with the settings of acmelike's programs."""
+"""PPO and IMPALA of RLlib, with the settings of acmelike's programs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from gymnasium.wrappers import TransformReward
 from ray.rllib.algorithms.impala import IMPALAConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.tune.registry import register_env
 
 from benchmarks.judge import mean_returns
 
-ENVIRONMENT = "CartPole-v1"
-REWARD_SCALES = {"ppo": 1.0, "impala": 0.1}
+ENVIRONMENT, PIXELS = "CartPole-v1", "MinAtar/Breakout-v1"
+REWARD_SCALES = {"ppo": 1.0, "impala": 0.1, "pixels": 0.1}
 STEPS = "num_env_steps_sampled_lifetime"
 
 
 def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
     """The algorithm with so many processes that act, eight environments in all."""
-    config = {"ppo": _ppo, "impala": _impala}[algorithm]()
-    register_env("learnt", partial(_make_environment, REWARD_SCALES[algorithm]))
+    config = {"ppo": _ppo, "impala": _impala, "pixels": _pixels}[algorithm]()
+    register_env("learnt", partial(_make_environment, algorithm))
     config = (
         config.environment("learnt")
         .env_runners(
@@ -46,9 +47,14 @@ def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
     return config.build_algo()
 
 
-def _make_environment(reward_scale: float, _: Any) -> gymnasium.Env[Any, Any]:
-    environment = gymnasium.make(ENVIRONMENT)
-    return TransformReward(environment, lambda reward: reward_scale * float(reward))
+def _make_environment(algorithm: str, _: Any) -> gymnasium.Env[Any, Any]:
+    if algorithm == "pixels" and PIXELS not in gymnasium.registry:
+        from minatar.gym import register_envs
+
+        register_envs()
+    environment = gymnasium.make(PIXELS if algorithm == "pixels" else ENVIRONMENT)
+    scale = REWARD_SCALES[algorithm]
+    return TransformReward(environment, lambda reward: scale * float(reward))
 
 
 def _ppo() -> Any:
@@ -80,6 +86,19 @@ def _impala() -> Any:
     model = DefaultModelConfig(
         fcnet_hiddens=[64, 64], fcnet_activation="relu", vf_share_layers=True
     )
+    return _impala_settings().rl_module(model_config=model)
+
+
+def _pixels() -> Any:
+    """IMPALA on images."""
+    from benchmarks.peers.rllib_pixels import ConvModule
+
+    return _impala_settings().rl_module(
+        rl_module_spec=RLModuleSpec(module_class=ConvModule)
+    )
+
+
+def _impala_settings() -> Any:
     return (
         IMPALAConfig()
         .env_runners(rollout_fragment_length=20)
@@ -91,7 +110,6 @@ def _impala() -> Any:
             grad_clip=40.0,
             train_batch_size_per_learner=160,
         )
-        .rl_module(model_config=model)
     )
 
 
