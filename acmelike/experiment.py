@@ -105,9 +105,13 @@ def main(
 def _make_system(
     config: Any, make_builder: Callable[..., Any], folder: RunFolder
 ) -> System:
-    from acmelike.environments import make_environment_factory
+    from acmelike.environments import FrameStackFactory, make_environment_factory
 
     environment_factory = make_environment_factory(config.environment)
+    if config.frame_stack > 1:
+        environment_factory = FrameStackFactory(
+            whole=environment_factory, num_frames=config.frame_stack
+        )
     builder = make_builder(config)
     from acmelike.coordinator import Goal
     from acmelike.topologies import TOPOLOGIES, Layout

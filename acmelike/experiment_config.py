@@ -20,6 +20,7 @@ class ExperimentConfig:
         id of a gymnasium environment, or "module:id" for one that the module registers;
         "vec:" before either of the latter takes its vectorised version, which is faster
         from about eight environments per actor on.
+      frame_stack: how many of its last observations the environment shows together.
       launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
         interpreter for each node).
       topology: "actor_learner" (nobody waits but at replay), "synchronous" (actors
@@ -51,6 +52,7 @@ class ExperimentConfig:
     """
 
     environment: str = "CartPole-v1"
+    frame_stack: int = 1
     launch: str = "threads"
     topology: TopologyName = "actor_learner"
     num_actors: int = 2
@@ -70,6 +72,7 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         for name in (
+            "frame_stack",
             "num_actors",
             "num_envs_per_actor",
             "max_env_steps",

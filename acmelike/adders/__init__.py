@@ -2,6 +2,7 @@
 
 from acmelike.adders.added import Added, Adder
 from acmelike.adders.episode import EpisodeAdder
+from acmelike.adders.frames import FrameAdder, frame_transition_signature
 from acmelike.adders.n_step import InitialPriority, NStepAdder
 from acmelike.adders.sequence import Sequence, SequenceAdder, sequence_signature
 from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
@@ -10,12 +11,14 @@ __all__ = [
     "Added",
     "Adder",
     "EpisodeAdder",
+    "FrameAdder",
     "InitialPriority",
     "NStepAdder",
     "Sequence",
     "SequenceAdder",
     "Unroll",
     "UnrollAdder",
+    "frame_transition_signature",
     "sequence_signature",
     "unroll_signature",
 ]

@@ -2,6 +2,7 @@
 
 from acmelike.environments.actions import num_discrete_actions
 from acmelike.environments.catch import Catch
+from acmelike.environments.frame_stack import FrameStack, FrameStackFactory
 from acmelike.environments.gymnasium_adapter import (
     GymnasiumEnvironment,
     GymnasiumFactory,
@@ -31,6 +32,8 @@ __all__ = [
     "Catch",
     "CatchFactory",
     "EnvironmentFactory",
+    "FrameStack",
+    "FrameStackFactory",
     "GymnasiumEnvironment",
     "GymnasiumFactory",
     "GymnasiumVector",

@@ -48,11 +48,13 @@ class DenseTorso:
 class ConvTorso:
     """A convolution and dense layers: images `[B, H, W, C]` to features `[B, F]`.
 
+    The channels of a stack of images `[B, N, H, W, C]` are those of all N.
+
     Without padding and with a step of one, as small images want: the network of Young
     and Tian 2019, "MinAtar", arXiv 1903.03176.
 
     Attributes:
-      observation_shape: of one image, `(H, W, C)`.
+      observation_shape: of one image, `(H, W, C)`, or of N, `(N, H, W, C)`.
       num_channels: of the convolution.
       kernel: the sides of its square window.
       hidden_sizes: units of each dense layer; the last is F.
@@ -73,7 +75,8 @@ class ConvTorso:
         import jax
 
         keys = jax.random.split(key)
-        num_inputs = self.observation_shape[-1]
+        *_, height, width, _ = self.observation_shape
+        num_inputs = math.prod(self.observation_shape) // (height * width)
         shape = (self.kernel, self.kernel, num_inputs, self.num_channels)
         return {
             "kernel": jax.nn.initializers.lecun_normal()(keys[0], shape),
@@ -90,14 +93,17 @@ class ConvTorso:
         return mlp(parameters["dense"], flat(namespace(x).maximum(x, 0.0)))
 
     def _windows(self, image: Any) -> Any:
-        """`[B, H, W, C]` to float32 `[B, H', W', kernel * kernel * C]`."""
+        """Images to float32 `[B, H', W', kernel * kernel * C]`."""
         height, width = self._sides()
+        if len(self.observation_shape) == 4:
+            stack = namespace(image).moveaxis(image, 1, 3)
+            image = stack.reshape(*stack.shape[:3], -1)
         shifts = [(i, j) for i in range(self.kernel) for j in range(self.kernel)]
         parts = [image[:, i : i + height, j : j + width] for i, j in shifts]
         return namespace(image).concatenate(parts, axis=-1).astype(np.float32)
 
     def _sides(self) -> tuple[int, int]:
-        height, width, _ = self.observation_shape
+        *_, height, width, _ = self.observation_shape
         return height - self.kernel + 1, width - self.kernel + 1
 
     def _num_outputs(self) -> int:
@@ -112,9 +118,9 @@ def make_torso(
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
 ) -> Torso:
-    """A convolution for images, `[H, W, C]` no smaller than it, else dense layers."""
+    """A convolution for images, if no smaller than its window, else dense layers."""
     shape = tuple(observation_shape)
-    if len(shape) == 3 and min(shape[:2]) >= KERNEL:
+    if len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL:
         return ConvTorso(observation_shape=shape, hidden_sizes=hidden_sizes)
     return DenseTorso(
         observation_shape=shape, hidden_sizes=hidden_sizes, activation=activation

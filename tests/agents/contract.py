@@ -1,5 +1,6 @@
 """Every agent, small, with what it is tried on: who the contract is kept by."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import dm_env
@@ -7,7 +8,11 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.agent import Builder
-from acmelike.environments import CatchFactory, EnvironmentFactory
+from acmelike.environments import (
+    CatchFactory,
+    EnvironmentFactory,
+    FrameStackFactory,
+)
 from acmelike.topologies import (
     Topology,
     make_actor_learner,
@@ -29,6 +34,8 @@ from tests.reinforce.builder import ReinforceBuilder
 NUM_ENVS = 4
 NUM_ACTORS = 2
 CATCH = CatchFactory(rows=5, columns=3)
+# Of images, so that there is a convolution.
+STACKS = FrameStackFactory(whole=CATCH, num_frames=2)
 # Actions of either kind, for those who cannot choose them.
 DISCRETE = specs.DiscreteArray(3)
 CONTINUOUS = specs.BoundedArray((2,), np.float32, -1, 1)
@@ -152,4 +159,12 @@ AGENTS = {
     ),
     "sac": Agent(make_sac(), factory=Point, refused=DISCRETE),
     "reinforce": Agent(make_reinforce(), make_synchronous),
+    "dqn on stacks": Agent(
+        replace(make_dqn(actor_priorities=True, n_step=2), num_frames=2), factory=STACKS
+    ),
+    "impala on stacks": Agent(make_impala(), factory=STACKS),
+    "ppo on stacks": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, factory=STACKS
+    ),
+    "r2d2 on stacks": Agent(make_r2d2(), factory=STACKS),
 }

@@ -12,6 +12,7 @@ import pytest
 from dm_env import specs, test_utils
 
 from acmelike.environments import (
+    FrameStackFactory,
     GymnasiumEnvironment,
     GymnasiumVector,
     make_environment_factory,
@@ -85,6 +86,9 @@ FACTORIES = {
     "CartPole-v1": make_environment_factory("CartPole-v1"),
     "CartPole-v1-positions": make_environment_factory("CartPole-v1-positions"),
     "Pendulum-v1": make_environment_factory("Pendulum-v1"),
+    "stacked Catch": FrameStackFactory(
+        whole=make_environment_factory("Catch"), num_frames=3
+    ),
     "truncated": make_truncated,
     "one of CartPole-v1": functools.partial(make_one_of, "CartPole-v1"),
     "one of vec:CartPole-v1": functools.partial(make_one_of, "vec:CartPole-v1"),
@@ -149,6 +153,10 @@ class CartPoleContractTest(Contract, unittest.TestCase):
 
 class PartialContractTest(Contract, unittest.TestCase):
     factory = functools.partial(FACTORIES["CartPole-v1-positions"])
+
+
+class FrameStackContractTest(Contract, unittest.TestCase):
+    factory = functools.partial(FACTORIES["stacked Catch"])
 
 
 class PendulumContractTest(Contract, unittest.TestCase):

@@ -13,6 +13,7 @@ from acmelike.networks.torso import ConvTorso, DenseTorso
     [
         ((10, 10, 4), ConvTorso),
         ((3, 5, 1), ConvTorso),
+        ((4, 10, 10, 1), ConvTorso),
         ((2, 5, 1), DenseTorso),  # Smaller than the window.
         ((10, 5), DenseTorso),
         ((4,), DenseTorso),
@@ -47,3 +48,14 @@ def test_it_convolves_as_jax_does_in_numpy_too(dtype, hidden_sizes):
     assert by_numpy.shape == (3, torso.num_features)
     np.testing.assert_allclose(by_numpy, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(by_jax, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_channels_of_a_stack_are_those_of_all_its_images():
+    stacks = np.random.default_rng(0).normal(size=(3, 2, 6, 5, 4)).astype(np.float32)
+    torso, of_one = make_torso((2, 6, 5, 4), (7,)), make_torso((6, 5, 8), (7,))
+    parameters = jax.device_get(torso.init(jax.random.key(0)))
+    merged = np.concatenate([stacks[:, 0], stacks[:, 1]], axis=-1)
+    expected = of_one.apply(parameters, merged)
+    for apply in (torso.apply, jax.jit(torso.apply)):
+        features = apply(parameters, stacks)
+        np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)

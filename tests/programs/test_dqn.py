@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from acmelike import load_policy
 from acmelike.cli import flags_of
 from acmelike.experiment_config import ExperimentConfig
 from agents.dqn.config import DQNConfig
@@ -74,6 +75,16 @@ def test_a_run_that_ends_well(tmp_path):
     for words in ("budget of 100", "return ", "environment steps", " s;", str(out)):
         assert words in last
     assert summary(out)["status"] == "completed"
+
+
+def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
+    args = ["--environment", "Catch", "--max-env-steps", "100", "--frame-stack", "3"]
+    ended = run(*SMALL, *args, "--launch", "serial", "--out", tmp_path / "x")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    policy = load_policy(tmp_path / "x")
+    observation = policy.environment_factory(seed=0).reset().observation
+    assert observation.shape == (3, 10, 5, 1)
+    assert policy.act(observation) in (0, 1, 2)
 
 
 @pytest.mark.parametrize("args", [["--num-actors", "0"], ["--lunch", "threads"]])
