@@ -70,7 +70,8 @@ def _notes(size: Size) -> list[str]:
         "learning rate and the like are the same for all. Eight environments in all, "
         "for SAC one; acmelike's PPO has two actors, its IMPALA one, as RLlib's.",
         f"Throughput: in the steady state, environment steps {first:,} to {last:,}, "
-        f"SAC {size.sac_window[0]:,} to {size.sac_window[1]:,}, RLlib "
+        f"SAC {size.sac_window[0]:,} to {size.sac_window[1]:,}, on pixels "
+        f"{size.pixels_window[0]:,} to {size.pixels_window[1]:,}, RLlib "
         f"{size.rllib_window[0]:,} to {size.rllib_window[1]:,}; nothing is evaluated "
         "meanwhile. acmelike's rate is that of its best launcher; all are in "
         "the tables. acmelike and SBX have one XLA "

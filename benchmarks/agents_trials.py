@@ -36,6 +36,7 @@ class Size(NamedTuple):
       window: environment steps at which one of throughput begins and ends.
       rllib_window: the same, for RLlib.
       sac_window: the same, for SAC.
+      pixels_window: the same, on pixels.
       seconds_alone: for actors, and then for the learner, alone.
       ppo_steps: of a learning curve.
       impala_steps: of a learning curve.
@@ -47,6 +48,7 @@ class Size(NamedTuple):
     window: tuple[int, int]
     rllib_window: tuple[int, int]
     sac_window: tuple[int, int]
+    pixels_window: tuple[int, int]
     seconds_alone: float
     ppo_steps: int
     impala_steps: int
@@ -59,6 +61,7 @@ FULL = Size(
     window=(20_000, 80_000),
     rllib_window=(5_000, 25_000),
     sac_window=(1_500, 3_000),
+    pixels_window=(10_000, 40_000),
     seconds_alone=3.0,
     ppo_steps=50_000,
     impala_steps=400_000,
@@ -70,6 +73,7 @@ QUICK = Size(
     window=(2_000, 6_000),
     rllib_window=(2_000, 4_000),
     sac_window=(1_200, 1_600),
+    pixels_window=(2_000, 6_000),
     seconds_alone=0.5,
     ppo_steps=4_000,
     impala_steps=4_000,
@@ -100,7 +104,8 @@ def learn_ours(
 
 
 def _window(agent: str, size: Size) -> dict[str, int]:
-    first, last = size.sac_window if agent == "sac" else size.window
+    windows = {"sac": size.sac_window, "pixels": size.pixels_window}
+    first, last = windows.get(agent, size.window)
     return {"first_step": first, "last_step": last}
 
 

@@ -52,7 +52,7 @@ PIXELS = (
     *("--environment", "MinAtar/Breakout-v1", "--evaluate-every", "100000"),
     *("--num-actors", "1", "--num-envs-per-actor", "32", "--agent.batch-size", "32"),
     *("--agent.hidden-sizes", "128", "--agent.entropy-weight", "0.1"),
-    *("--agent.learning-rate", "2e-3", "--agent.learning-rate-decay-updates", "3200"),
+    *("--agent.learning-rate", "3e-3", "--agent.learning-rate-decay-updates", "4800"),
 )
 
 TASKS = (
@@ -66,7 +66,7 @@ TASKS = (
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million
     # frames (read from their curves). Actions stick as theirs do, but there are the
     # three that count, not six; and theirs is the return while it explores.
-    Task("impala", 12, 2_000_000, PIXELS),
+    Task("impala", 12, 3_000_000, PIXELS),
     Task("dqn", 200, 100_000, ("--environment", "CartPole-v1-positions"), False),
 )
 
