@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -113,13 +113,14 @@ class ConvTorso:
 Torso: TypeAlias = DenseTorso | ConvTorso
 
 
+@cache
 def make_torso(
-    observation_shape: Sequence[int],
+    observation_shape: tuple[int, ...],
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
 ) -> Torso:
     """A convolution for images, if no smaller than its window, else dense layers."""
-    shape = tuple(observation_shape)
+    shape = observation_shape
     if len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL:
         return ConvTorso(observation_shape=shape, hidden_sizes=hidden_sizes)
     return DenseTorso(
