@@ -53,6 +53,8 @@ PIXELS = (
     *("--num-actors", "1", "--num-envs-per-actor", "32", "--agent.batch-size", "32"),
     *("--agent.hidden-sizes", "128", "--agent.entropy-weight", "0.1"),
     *("--agent.learning-rate", "3e-3", "--agent.learning-rate-decay-updates", "4800"),
+    # Its values are far below those that the program scales down.
+    *("--agent.reward-scale", "1", "--agent.max-gradient-norm", "1"),
 )
 
 TASKS = (
@@ -127,6 +129,7 @@ def measure(quick: bool, command: str) -> Report:
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
             "named. An evaluation is the mean return of 20 greedy episodes, of SAC "
             "50, every 1,000 environment steps; the target is reached by two in a row.",
+            f"On MinAtar, `{' '.join(PIXELS)}`.",
             "Seconds are those of the whole run with its start, at whatever else the "
             "machine did.",
         ],
