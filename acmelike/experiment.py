@@ -55,8 +55,9 @@ def run_program(
     description: str,
 ) -> NoReturn:
     """The `__main__` of a program: runs it and exits the process with its status."""
-    # Small networks gain nothing from XLA's own threads, and the nodes lose cores.
+    # Small networks gain nothing from threads of XLA and BLAS; the nodes lose cores.
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     run_process(
         partial(main, config_class, make_builder, name=name, description=description)
     )

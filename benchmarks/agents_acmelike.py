@@ -11,8 +11,9 @@ import os
 from dataclasses import replace
 from typing import Any
 
-# As the programs do: small networks gain nothing from XLA's own threads.
+# As the programs do: small networks gain nothing from threads of XLA and BLAS.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from acmelike.topologies import Layout
 from benchmarks import ours

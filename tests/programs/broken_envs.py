@@ -1,6 +1,7 @@
 """Environments that go wrong, for `--environment tests.programs.broken_envs:<id>`."""
 
 import functools
+import os
 import threading
 
 import gymnasium
@@ -57,5 +58,12 @@ class Endless(Walk):
         return super().step(action)
 
 
-for kind in (Walk, Raises, WrongShape, Overflows, Endless):
+class CountsThreads(Walk):
+    """Is not made, and says how many threads its process has."""
+
+    def __init__(self):
+        raise ValueError(f"{len(os.listdir('/proc/self/task'))} threads")
+
+
+for kind in (Walk, Raises, WrongShape, Overflows, Endless, CountsThreads):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -77,6 +77,15 @@ def test_a_run_that_ends_well(tmp_path):
     assert summary(out)["status"] == "completed"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_numpy_starts_no_threads_of_its_own(tmp_path):
+    environment = "tests.programs.broken_envs:CountsThreads-v0"
+    ended = run("--environment", environment, "--out", tmp_path / "x")
+    assert ended.stderr == (
+        f"error: environment '{environment}' cannot be made: 1 threads\n"
+    )
+
+
 def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
     args = ["--environment", "Catch", "--max-env-steps", "100", "--frame-stack", "3"]
     ended = run(*SMALL, *args, "--launch", "serial", "--out", tmp_path / "x")
