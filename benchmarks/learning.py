@@ -47,7 +47,7 @@ class Task(NamedTuple):
 
 
 # The network of the paper, and enough entropy that it goes on looking for the bricks
-# behind those in front: with a tenth of it all seeds stay at a return of 6.
+# behind those in front: with a tenth of it, runs stayed at a return of 6.
 PIXELS = (
     *("--environment", "MinAtar/Breakout-v1", "--evaluate-every", "100000"),
     *("--num-actors", "1", "--num-envs-per-actor", "32", "--agent.batch-size", "32"),
@@ -66,8 +66,8 @@ TASKS = (
     Task("r2d2", 400, 300_000),
     Task("sac", -200, 20_000),
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million
-    # frames (read from their curves). Actions stick as theirs do, but there are the
-    # three that count, not six; and theirs is the return while it explores.
+    # frames, as others read it from their curves. Actions stick as theirs do, but there
+    # are the three that count, not six; and theirs is the return while it explores.
     Task("impala", 12, 3_000_000, PIXELS),
     Task("dqn", 200, 100_000, ("--environment", "CartPole-v1-positions"), False),
 )

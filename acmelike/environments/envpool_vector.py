@@ -48,7 +48,7 @@ class EnvpoolFactory:
             return GymnasiumVector(env, seed=None)
 
 
-class OneOfVector(dm_env.Environment):
+class OneOfVector(dm_env.Environment):  # type: ignore[misc]  # no types
     """The only environment of a vector, for those who want a single one.
 
     Args:

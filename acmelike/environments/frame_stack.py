@@ -103,7 +103,8 @@ class FrameStackFactory:
     def __post_init__(self) -> None:
         if isinstance(self.whole, MakesVectors):
             raise ConfigError(
-                "frames of a vectorised environment cannot be stacked: leave out 'vec:'"
+                "frames of a vectorised environment cannot be stacked: "
+                "leave out 'vec:' or 'envpool:'"
             )
 
     def __call__(self, seed: int) -> FrameStack:

@@ -71,7 +71,7 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
         such as "vec:CartPole-v1", for its vectorised version, which computes all
         environments of an actor at once. Those of MinAtar, such as
         "MinAtar/Breakout-v1", need the extra `minatar`; those of EnvPool, such as
-        "envpool:Breakout-v5", the extra `envpool`.
+        "envpool:CartPole-v1", the extra `envpool`.
 
     Raises:
       ConfigError: no environment has the name, or the one that has it cannot be made
