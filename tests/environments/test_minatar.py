@@ -79,6 +79,7 @@ def test_it_has_no_vectorised_version(factory):
 
 
 def test_without_the_package_it_says_which_extra_to_install(tmp_path):
+    pytest.importorskip("tyro", reason="there is no command line")
     out = tmp_path / "run"
     # As where it is not installed: importing it fails.
     code = (
