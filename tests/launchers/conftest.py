@@ -1,0 +1,10 @@
+"""The launchers, for tests that every one of them passes."""
+
+import pytest
+
+from acmelike.launchers import LAUNCHERS
+
+
+@pytest.fixture(params=LAUNCHERS)
+def launcher(request):
+    return request.param

@@ -1,0 +1,154 @@
+"""The contract of nodes: when nothing moves, and what the status says."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from acmelike import Node, Program, launch, sleep, stop_run
+from acmelike import within as in_time
+from acmelike.errors import (
+    Deadlock,
+    RpcTimeout,
+    RunTimeout,
+)
+from tests.launchers.contract import LIMIT, Buffer, Step, run_to_end
+
+
+def make_standstill():
+    program = Program("standstill")
+    inbox = program.add_node(Node(Buffer, 3), label="inbox")
+    outbox = program.add_node(Node(Buffer, 0), label="outbox")
+    program.add_node(Node(Step, lambda b: b.get(), inbox), label="reader")
+    with program.group("writer"):
+        for _ in range(11):
+            program.add_node(Node(Step, lambda b: b.put(1), outbox))
+    return program
+
+
+STANDSTILL = (
+    "every node waits and nothing can wake one; "
+    "reader waits for inbox.get: no items; "
+    + "; ".join(f"writer/{i} waits for outbox.put: 0 items of 0" for i in range(11))
+)
+
+
+def test_everybody_waiting_is_told_with_reasons_and_numbers(launcher, caplog):
+    logger = logging.getLogger("acmelike")
+    if launcher == "serial":
+        with pytest.raises(Deadlock) as caught:
+            run_to_end(make_standstill(), launcher)
+        assert str(caught.value) == STANDSTILL
+        return
+    warned = threading.Event()
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            messages.append(record.getMessage())
+            warned.set()
+
+    messages, handler = [], Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        with launch(make_standstill(), launcher, stall_seconds=0.1):
+            assert warned.wait(LIMIT)
+    finally:
+        logger.removeHandler(handler)
+    assert messages == [f"no progress for 0 s: {STANDSTILL}"]
+
+
+def test_a_program_that_waits_uses_no_cpu():
+    with launch(make_standstill(), "threads") as run:
+        while "waiting" not in {s.phase for s in run.status().values()}:
+            pass
+        before, started = time.process_time(), time.perf_counter()
+        with pytest.raises(RunTimeout, match=r"reader: waits for inbox\.get: no items"):
+            run.wait(1.5)
+        share = (time.process_time() - before) / (time.perf_counter() - started)
+    assert share < 0.02
+
+
+def test_a_timer_is_no_deadlock(launcher):
+    def wait(buffer):
+        with pytest.raises(RpcTimeout):
+            in_time(0.02, buffer.get)()
+        stop_run("woken by time")
+
+    program = Program("timer")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="waiter")
+    program.add_node(Node(Step, lambda b: b.get(), buffer), label="other")
+    assert run_to_end(program, launcher) == "woken by time"
+
+
+def test_serial_time_is_logical_and_the_earliest_wakes_first():
+    order = []
+
+    class Sleeper:
+        def __init__(self, seconds, log):
+            self.seconds, self.log = seconds, log
+
+        def run(self):
+            sleep(self.seconds, "its time")
+            self.log.note(self.seconds)
+
+    class Log:
+        def note(self, seconds):
+            order.append(seconds)
+
+    program = Program("logical time")
+    log = program.add_node(Node(lambda: Log()), label="log")
+    for seconds in (3e6, 1e6, 2e6):
+        program.add_node(Node(Sleeper, seconds, log), label=f"sleeper {seconds}")
+    assert run_to_end(program, "serial") == "every worker has ended"
+    assert order == [1e6, 2e6, 3e6]
+
+
+# --- Status -------------------------------------------------------------------------
+
+
+def test_status_says_what_every_node_does_or_waits_for(launcher):
+    def wait(buffer):
+        buffer.get("me")
+
+    def look(buffer):
+        sleep(None, "a look from outside")
+
+    program = Program("status")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="waiter")
+    with launch(program, "threads") as run:
+        while not run.status()["buffer"].parked:
+            pass
+        status = run.status()
+        assert status["buffer"].phase == "serving"
+        assert status["buffer"].parked == (("waiter", "get", "no items"),)
+        assert status["waiter"].phase == "waiting"
+        assert status["waiter"].waits_for == "buffer.get: no items"
+        run.client(buffer).put(1)
+        while run.status()["waiter"].num_steps < 1:
+            pass
+        after = run.status()["waiter"]
+        assert after.num_steps == 1
+        assert 0 < after.waited_seconds["buffer.get"]
+        assert 0 < after.waiting_fraction <= 1
+
+
+def test_steps_and_calls_are_counted(launcher):
+    def work(buffer, count=[0]):  # noqa: B006, the worker's memory
+        buffer.num_held()
+        count[0] += 1
+        if count[0] == 10:
+            stop_run("ten")
+
+    program = Program("counts")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, work, buffer), label="worker")
+    with launch(program, launcher) as run:
+        run.wait(LIMIT)
+        status = run.status()
+    assert status["worker"].num_steps == 9  # the tenth was unwound by stop_run
+    assert status["buffer"].num_calls == 10

@@ -1,0 +1,251 @@
+"""The contract of nodes: calls that wait, and what wakes them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import pytest
+
+from acmelike import Node, Program, future, sleep, stop_run, when
+from acmelike import within as in_time
+from acmelike.errors import (
+    RpcClosed,
+    RpcTimeout,
+)
+from tests.launchers.contract import Buffer, Once, Step, run_to_end
+
+
+def test_parked_calls_hold_no_thread_of_the_service(launcher):
+    def fill(buffer):
+        buffer.put(0)
+
+    def drain(buffer, seen=[]):  # noqa: B006, the worker's memory
+        seen.append(buffer.get())
+        if len(seen) == 100:
+            stop_run("drained")
+
+    program = Program("32 writers")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    with program.group("writer"):
+        for _ in range(32):
+            program.add_node(Node(Step, fill, buffer))
+    program.add_node(Node(Step, drain, buffer), label="zreader")
+    assert run_to_end(program, launcher) == "drained"
+
+
+class Tickets:
+    """Serves calls in the order in which they came, and says what that was."""
+
+    def __init__(self):
+        self.is_open, self.came, self.served = False, [], []
+
+    def come(self, who):
+        self.came.append(who)
+
+    def _closed(self, who):
+        return None if self.is_open else "not open"
+
+    @when(_closed)
+    def serve(self, who):
+        self.served.append(who)
+
+    def open(self):
+        self.is_open = True
+
+    def orders(self):
+        return list(self.came), list(self.served)
+
+
+def test_parked_calls_are_served_in_order(launcher):
+    def queue_up(tickets):
+        calls = [future(tickets.serve)(who) for who in range(20)]
+        assert not any(call.done() for call in calls)
+        tickets.open()
+        assert all(call.done() for call in calls)
+        stop_run(str(tickets.orders()[1]))
+
+    program = Program("tickets")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(Step, queue_up, tickets), label="queue")
+    assert run_to_end(program, launcher) == str(list(range(20)))
+
+
+def test_waiters_of_many_nodes_are_served_in_order(launcher):
+    def come(tickets, who):
+        call = future(tickets.serve)(who)
+        tickets.come(who)
+        call.result()
+
+    def let_in(tickets, num):
+        came, served = tickets.orders()
+        if len(came) < num:
+            sleep(0.01, "others are still to come")
+            return
+        tickets.open()
+        came, served = tickets.orders()
+        assert sorted(served) == sorted(came)
+        stop_run("all in")
+
+    program = Program("many")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    with program.group("guest"):
+        for who in range(8):
+            program.add_node(Node(Once, come, tickets, who))
+    program.add_node(Node(Step, let_in, tickets, 8), label="usher")
+    assert run_to_end(program, launcher) == "all in"
+
+
+class Desk:
+    """Questions, and those who answer them; opens when a file is there."""
+
+    def __init__(self, file=None):
+        while file is not None and not file.exists():
+            threading.Event().wait(0.005)
+        self.asked, self.answers, self.num_asked = deque(), {}, 0
+
+    def _ask(self, question):
+        if question < 0:
+            raise ValueError(f"not a question: {question}")
+        self.asked.append(question)
+        self.num_asked += 1
+
+    def _unanswered(self, question):
+        return None if question in self.answers else f"no answer to {question}"
+
+    @when(_unanswered, first=_ask)
+    def ask(self, question):
+        return self.answers.pop(question), self.num_asked
+
+    def _nobody(self):
+        return None if self.asked else "no question"
+
+    @when(_nobody)
+    def next_question(self):
+        return self.asked.popleft()
+
+    def answer(self, question, answer):
+        self.answers[question] = answer
+
+
+def answer_one(desk):
+    question = desk.next_question()
+    desk.answer(question, question * question)
+
+
+def test_a_call_that_parks_has_done_what_it_does_first(launcher):
+    def ask(desk):
+        found = [desk.ask(question) for question in (3, 5, 7)]
+        assert found == [(9, 1), (25, 2), (49, 3)]  # Nothing was asked twice.
+        stop_run("all answered")
+
+    program = Program("desk")
+    desk = program.add_node(Node(Desk), label="desk")
+    program.add_node(Node(Step, answer_one, desk), label="clerk")
+    program.add_node(Node(Step, ask, desk), label="visitor")
+    assert run_to_end(program, launcher) == "all answered"
+
+
+def test_a_node_that_opens_does_what_calls_before_it_do_first(launcher, tmp_path):
+    def ask(desk, file):
+        answer = future(desk.ask)(4)
+        file.touch()
+        stop_run(f"{answer.result()}")
+
+    file = tmp_path / "asked"
+    program = Program("desk opens late")
+    # Under serial the visitor comes before the desk in label order.
+    gate = None if launcher == "serial" else file
+    desk = program.add_node(Node(Desk, gate), label="the desk")
+    program.add_node(Node(Step, answer_one, desk), label="zclerk")
+    program.add_node(Node(Step, ask, desk, file), label="a visitor")
+    assert run_to_end(program, launcher) == "(16, 1)"
+
+
+def test_what_a_call_does_first_may_fail_and_its_caller_is_told(launcher):
+    def ask(desk):
+        with pytest.raises(ValueError, match="not a question: -1"):
+            desk.ask(-1)
+        stop_run("refused")
+
+    program = Program("no question")
+    desk = program.add_node(Node(Desk), label="desk")
+    program.add_node(Node(Step, ask, desk), label="visitor")
+    assert run_to_end(program, launcher) == "refused"
+
+
+def test_a_deadline_wakes_a_parked_call_with_its_reason(launcher):
+    def wait(buffer):
+        with pytest.raises(RpcTimeout, match=r"buffer\.get.*no items"):
+            in_time(0.05, buffer.get)()
+        assert buffer.num_held() == 0
+        stop_run("timed out")
+
+    program = Program("deadline")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="reader")
+    assert run_to_end(program, launcher) == "timed out"
+
+
+def test_a_call_whose_deadline_passed_is_never_run(launcher):
+    def wait(buffer):
+        call = future(in_time(0.0, buffer.get))()
+        buffer.put("late")
+        with pytest.raises(RpcTimeout):
+            call.result()
+        assert buffer.num_held() == 1
+        stop_run("not taken")
+
+    program = Program("late")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="reader")
+    assert run_to_end(program, launcher) == "not taken"
+
+
+def test_a_cancelled_call_is_never_run(launcher):
+    def wait(buffer):
+        call = future(buffer.get)()
+        call.cancel()
+        buffer.put("kept")
+        with pytest.raises(RpcClosed, match="cancelled"):
+            call.result()
+        assert buffer.num_held() == 1
+        stop_run("not taken")
+
+    program = Program("cancel")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="reader")
+    assert run_to_end(program, launcher) == "not taken"
+
+
+def test_the_end_of_the_run_wakes_a_parked_call_with_its_reason(launcher, tmp_path):
+    def wait(buffer, tickets, path):
+        call = future(buffer.get)()
+        tickets.come("reader")
+        try:
+            call.result()
+        except RpcClosed as error:
+            (path / "woken").write_text(str(error))
+            raise
+
+    def end(tickets):
+        came, _ = tickets.orders()
+        if came:
+            stop_run("enough")
+        sleep(0.01, "the other to wait")
+
+    program = Program("close")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(Step, wait, buffer, tickets, tmp_path), label="reader")
+    program.add_node(Node(Step, end, tickets), label="ender")
+    assert run_to_end(program, launcher) == "enough"
+    text = (tmp_path / "woken").read_text()
+    assert "buffer.get: the run ended: enough (it waited: no items)" in text
+
+
+def test_the_end_of_the_run_wakes_a_sleeper(launcher):
+    program = Program("sleepers")
+    program.add_node(Node(Step, lambda: sleep(None, "for ever")), label="a")
+    program.add_node(Node(Step, lambda: stop_run("morning")), label="b")
+    assert run_to_end(program, launcher) == "morning"
