@@ -38,9 +38,10 @@ def losses(folder, launcher, make_topology, *, builder, num_actors=2):
 def test_no_batch_is_older_than_the_parameters(tmp_path, launcher):
     builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
     found, records = losses(tmp_path, launcher, make_synchronous, builder=builder)
-    assert len(found) > 3 and set(found) == {0.0}
+    assert set(found) == {0.0}  # Of those at which the coordinator looked.
     # Of two updates, one is made one version after what the data was collected with.
-    assert records[-2]["staleness_mean"] == 0.5
+    last = [record for record in records if record["event"] == "progress"][-1]
+    assert last["staleness_mean"] == 0.5
     assert records[-1]["learner_steps"] > 10
 
 
