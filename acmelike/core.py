@@ -46,7 +46,8 @@ def when(
       first: `first(self, *args)` runs once, when the call arrives and before its guard
         is tested: a request, say, whose outcome the call then waits for. It saves a
         call just before this one. Outside a run it has run even if the call raises
-        NotReady.
+        NotReady, and runs again if a function that only passes the call on is called
+        again.
 
     Raises:
       NotReady: from the method, outside a run, with the guard's reason.
@@ -264,9 +265,10 @@ class _LocalFuture(Future[T]):
         self._call: Callable[[], T] | None = functools.partial(method, *args, **kwargs)
         self._outcome: Callable[[], T] | None = None
         self._try()
-        if tested := getattr(method, "tested", None):
+        service = getattr(method, "__self__", None)
+        tested = getattr(method, "tested", None)
+        if service is not None and tested is not None:
             # What the call does first is done.
-            service = getattr(method, "__self__", None)
             self._call = functools.partial(tested, service, *args, **kwargs)
 
     def _try(self) -> None:

@@ -72,7 +72,8 @@ class Server:
         with self._changing() as after:
             self._service, self._methods = service, methods
             for call in self._parked:
-                self._begin(call, after)
+                if not self._expired(call):
+                    self._begin(call, after)
 
     def close(self, reason: str) -> None:
         """Ends every parked and every later call with RpcClosed."""
@@ -121,16 +122,16 @@ class Server:
         after: Reports = []
         try:
             with self._lock:
-                has_changed = self._begin(call, after)
+                if self._begin(call, after) and self._parked:
+                    self._settle(after)  # Who came before goes first.
                 if self._try(call, after):
-                    has_changed = True
+                    if self._parked:
+                        self._settle(after)
                 else:
                     call.wakeup = wakeup or threading.Event()
                     if timeout is not None:
                         call.deadline = self.scheduler.now() + timeout
                     self._parked.append(call)
-                if has_changed and self._parked:
-                    self._settle(after)
         finally:
             for report in after:
                 report()

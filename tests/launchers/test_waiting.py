@@ -59,6 +59,7 @@ class Tickets:
 
 def test_parked_calls_are_served_in_order(launcher):
     def queue_up(tickets):
+        tickets.orders()  # It has started.
         calls = [future(tickets.serve)(who) for who in range(20)]
         assert not any(call.done() for call in calls)
         tickets.open()
@@ -127,6 +128,30 @@ class Desk:
     def answer(self, question, answer):
         self.answers[question] = answer
 
+    def num_questions(self):
+        return self.num_asked
+
+
+class Pile:
+    """Things that are put down and picked up, also in one call."""
+
+    def __init__(self):
+        self.things = []
+
+    def put(self, thing):
+        self.things.append(thing)
+
+    def _nothing(self, thing=None):
+        return None if self.things else "nothing there"
+
+    @when(_nothing, first=put)
+    def put_and_get(self, thing):
+        return self.things.pop(0)
+
+    @when(_nothing)
+    def get(self, thing=None):
+        return self.things.pop(0)
+
 
 def answer_one(desk):
     question = desk.next_question()
@@ -160,6 +185,38 @@ def test_a_node_that_opens_does_what_calls_before_it_do_first(launcher, tmp_path
     program.add_node(Node(Step, answer_one, desk), label="zclerk")
     program.add_node(Node(Step, ask, desk, file), label="a visitor")
     assert run_to_end(program, launcher) == "(16, 1)"
+
+
+def test_who_waited_goes_before_a_call_that_lets_it(launcher):
+    def trade(pile):
+        pile.put("a")
+        assert pile.get() == "a"  # It has started.
+        waiting = future(pile.get)()
+        newcomer = future(pile.put_and_get)("b")
+        assert waiting.result() == "b"
+        pile.put("c")
+        stop_run(newcomer.result())
+
+    program = Program("pile")
+    pile = program.add_node(Node(Pile), label="pile")
+    program.add_node(Node(Step, trade, pile), label="trader")
+    assert run_to_end(program, launcher) == "c"
+
+
+def test_a_call_whose_deadline_passed_does_nothing_first(launcher, tmp_path):
+    def ask(desk, file):
+        late = future(in_time(0.01, desk.ask))(4)
+        with pytest.raises(RpcTimeout):
+            late.result()
+        file.touch()
+        stop_run(str(desk.num_questions()))
+
+    file = tmp_path / "asked"
+    program = Program("desk opens too late")
+    gate = None if launcher == "serial" else file
+    desk = program.add_node(Node(Desk, gate), label="the desk")
+    program.add_node(Node(Step, ask, desk, file), label="a visitor")
+    assert run_to_end(program, launcher) == ("1" if launcher == "serial" else "0")
 
 
 def test_what_a_call_does_first_may_fail_and_its_caller_is_told(launcher):
