@@ -275,18 +275,24 @@ def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
     return status
 
 
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+
+
 def _environment(entries: list[Entry]) -> dict[str, str]:
     """The variables of a process: no more threads for XLA and BLAS than it declares."""
     num_cpus = sum(entry.num_cpus for entry in entries)
     variables = dict(os.environ)
+    # A launcher that has one thread itself may have nodes with more.
+    named = variables.setdefault if num_cpus == 1 else variables.__setitem__
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        variables.setdefault(name, str(num_cpus))
-    variables.setdefault("NPROC", str(num_cpus))  # XLA's pools
-    if num_cpus == 1 and "xla_cpu_multi_thread_eigen" not in os.environ.get(
-        "XLA_FLAGS", ""
-    ):
-        flags = os.environ.get("XLA_FLAGS", "")
-        variables["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+        named(name, str(num_cpus))
+    named("NPROC", str(num_cpus))  # XLA's pools
+    flags = variables.get("XLA_FLAGS", "")
+    if num_cpus > 1:
+        flags = flags.replace(_ONE_THREAD, "")
+    elif "xla_cpu_multi_thread_eigen" not in flags:
+        flags = f"{flags} {_ONE_THREAD}"
+    variables["XLA_FLAGS"] = flags.strip()
     variables.setdefault("ACMELIKE_SOCKETS", tempfile.gettempdir())
     variables["PYTHONUNBUFFERED"] = "1"
     for entry in entries:

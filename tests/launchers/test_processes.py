@@ -58,7 +58,14 @@ def test_every_node_has_its_process_and_colocated_ones_share():
     assert all(node.memory_bytes > 1e6 for node in status.values())
 
 
-def test_nodes_have_variables_and_no_more_threads_than_cpus():
+@pytest.mark.parametrize("is_program", [False, True])
+def test_nodes_have_variables_and_as_many_threads_as_cpus(monkeypatch, is_program):
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC", "XLA_FLAGS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    if is_program:  # As `run_program` has it, for its own process.
+        monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     program = Program("variables")
     small = program.add_node(Node(Place), label="small", variables={"COLOUR": "red"})
     large = program.add_node(Node(Place), label="large", num_cpus=3)
@@ -66,9 +73,10 @@ def test_nodes_have_variables_and_no_more_threads_than_cpus():
         small, large = run.client(small), run.client(large)
         assert small.variable("COLOUR") == "red"
         assert large.variable("COLOUR") is None
-        assert small.variable("OMP_NUM_THREADS") == "1"
-        assert large.variable("OMP_NUM_THREADS") == "3"
+        for name in names[:-1]:
+            assert (small.variable(name), large.variable(name)) == ("1", "3")
         assert "multi_thread_eigen=false" in small.variable("XLA_FLAGS")
+        assert "multi_thread_eigen=false" not in large.variable("XLA_FLAGS")
         # What a node does not need is not imported.
         assert not small.has_module("jax")
 
