@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from acmelike.__main__ import main
-from acmelike.environments import CatchFactory, GymnasiumFactory, make_environment_spec
+from acmelike.environments import (
+    CatchFactory,
+    FrameStackFactory,
+    GymnasiumFactory,
+    PartialFactory,
+    make_environment_spec,
+)
 from acmelike.policy_file import PolicyFile
 from tests.counting_agent import Clock, CountingBuilder
 
@@ -53,7 +59,16 @@ class Dark(Lamp):
         return None
 
 
+class Glow(Lamp):
+    """Draws in floats from 0 to 1, as MinAtar does."""
+
+    def render(self):
+        return np.float64(super().render()) / 240
+
+
 gymnasium.register("Lamp-v0", Lamp)
+gymnasium.register("Glow-v0", Glow)
+LAMP = [0, 60, 120, 180]  # Its brightness, step by step.
 BLIND = gymnasium.error.DependencyNotInstalled("no eyes installed\nbuy some")
 gymnasium.register("Blind-v0", Lamp, kwargs={"fault": BLIND})
 gymnasium.register("Dark-v0", Dark)
@@ -175,7 +190,27 @@ def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
     path = tmp_path / "film.gif"
     status, out, err = evaluate(capsys, tmp_path, "--episodes", 2, "--video", path)
     assert (status, len(out), err) == (0, 1, [])
-    assert film(path) == [(50, 0), (50, 60), (50, 120), (50, 180)]
+    assert film(path) == [(50, light) for light in LAMP]
+
+
+@pytest.mark.parametrize(
+    ("factory", "brightest"),
+    [
+        (GymnasiumFactory(name="Glow-v0"), [0, 64, 128, 191]),
+        (PartialFactory(whole=GymnasiumFactory(name="Lamp-v0"), shown=(1,)), LAMP),
+        (FrameStackFactory(whole=GymnasiumFactory(name="Lamp-v0"), num_frames=2), LAMP),
+    ],
+    ids=["floats", "partial", "stacked"],
+)
+def test_a_film_of_environments_in_others_and_of_floats(
+    tmp_path, capsys, factory, brightest
+):
+    save(tmp_path, factory)
+    path = tmp_path / "film.gif"
+    assert evaluate(capsys, tmp_path, "--video", path)[0] == 0
+    assert film(path) == [(50, light) for light in brightest]
+    with Image.open(path) as image:
+        assert image.size == (96, 96)  # Of 8 by 8 pixels, too few to see.
 
 
 def test_a_film_of_catch(tmp_path, capsys):

@@ -14,8 +14,10 @@ from dm_env import specs
 from acmelike.environments.interface import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.run_folder import write_whole
+from acmelike.types import Array
 
 _FRAMES_PER_SECOND = 30
+_LEAST_SIDE = 100  # Pixels of the longer side, or more.
 _SHORTEST = 20  # Milliseconds; what shows GIFs takes less for a tenth of a second.
 
 
@@ -35,6 +37,13 @@ class RendersIfAsked(Protocol):
         """Makes one environment that renders."""
 
 
+def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment:
+    """Makes one environment, which renders if it can."""
+    if isinstance(factory, RendersIfAsked):
+        return factory.make_rendering(seed)
+    return factory(seed)
+
+
 class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     """An environment that keeps a picture of every step.
 
@@ -47,15 +56,12 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     """
 
     def __init__(self, factory: EnvironmentFactory, *, seed: int):
-        make = factory
-        if isinstance(factory, RendersIfAsked):
-            make = factory.make_rendering
         self._pictures: list[Any] = []
         with warnings.catch_warnings():
             # Gymnasium's, of what is told here in an error.
             warnings.simplefilter("ignore")
             try:
-                self._environment = make(seed)
+                self._environment = make_rendering(factory, seed)
             except Exception as error:
                 raise _refusal(error) from error
 
@@ -115,11 +121,23 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
             picture = self._environment.render()
             if picture is None:  # What Gymnasium's return that only show themselves.
                 raise ConfigError("it draws no picture")
-            image = Image.fromarray(np.asarray(picture, np.uint8))
+            image = Image.fromarray(_as_bytes(np.asarray(picture)))
         except Exception as error:
             raise _refusal(error) from error
+        # One of a few pixels would be shown as a dot.
+        factor = max(1, _LEAST_SIDE // max(image.size))
+        image = image.resize((image.width * factor, image.height * factor), 0)
         # With a palette, as GIFs have it: a third of the memory.
         self._pictures.append(image.quantize())
+
+
+def _as_bytes(picture: Array) -> Array:
+    """A picture in bytes; one of floats from 0 to 1, as some draw, in 256 steps."""
+    if not np.issubdtype(picture.dtype, np.floating):
+        return np.asarray(picture, np.uint8)
+    if picture.min() < 0 or picture.max() > 1:
+        raise ConfigError("it draws floats that are not from 0 to 1")
+    return np.asarray(np.rint(picture * 255), np.uint8)
 
 
 def _refusal(error: Exception) -> ConfigError:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.environments.filmed import make_rendering
 from acmelike.environments.interface import EnvironmentFactory, MakesVectors
+from acmelike.environments.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
 
-class FrameStack(dm_env.Environment):  # type: ignore[misc]  # no types
+class FrameStack(EnvironmentWrapper):
     """An environment whose observations are its last F, `[F, ...]`, the newest last.
 
     Before an episode has F of them the first stands for those that are missing. Frames
@@ -32,44 +33,27 @@ class FrameStack(dm_env.Environment):  # type: ignore[misc]  # no types
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
-        self._environment = environment
+        self._inside = environment.observation_spec()
         self._frames: deque[Array] = deque(maxlen=num_frames)
-        self._spec = self._stacked_spec(environment.observation_spec(), num_frames)
+        super().__init__(environment, self._stacked_spec(self._inside, num_frames))
 
-    def reset(self) -> dm_env.TimeStep:
-        """Begins an episode."""
-        return self._stacked(self._environment.reset())
+    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+        """The step with its frame and those before.
 
-    def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes one step."""
-        return self._stacked(self._environment.step(action))
-
-    def observation_spec(self) -> specs.Array:
-        """That inside F times, with its bounds."""
-        return self._spec
-
-    def action_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.action_spec()
-
-    def reward_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.reward_spec()
-
-    def discount_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.discount_spec()
-
-    def close(self) -> None:
-        """Closes the environment inside."""
-        self._environment.close()
-
-    def _stacked(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        frames = self._frames
+        Raises:
+          ValueError: the frame is not what the environment inside says.
+        """
         # Of its own memory, as an environment may write to its observation again.
-        frames.append(np.array(step.observation))
+        frame, inside = np.array(step.observation), self._inside
+        if (frame.shape, frame.dtype) != (inside.shape, inside.dtype):
+            raise ValueError(
+                f"an observation is {frame.shape} {frame.dtype}, the specification "
+                f"says {inside.shape} {inside.dtype}"
+            )
+        frames = self._frames
+        frames.append(frame)
         if step.first():
-            frames.extend([frames[-1]] * (self._spec.shape[0] - 1))
+            frames.extend([frame] * (self._spec.shape[0] - 1))
         return step._replace(observation=np.stack(frames).reshape(self._spec.shape))
 
     @staticmethod
@@ -110,3 +94,8 @@ class FrameStackFactory:
     def __call__(self, seed: int) -> FrameStack:
         """Makes one environment."""
         return FrameStack(self.whole(seed), num_frames=self.num_frames)
+
+    def make_rendering(self, seed: int) -> FrameStack:
+        """Makes one environment that renders, if those inside do."""
+        whole = make_rendering(self.whole, seed)
+        return FrameStack(whole, num_frames=self.num_frames)

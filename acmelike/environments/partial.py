@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.environments.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
 
-class PartialEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+class PartialEnvironment(EnvironmentWrapper):
     """An environment that shows only some elements of its observations.
 
     Args:
@@ -37,38 +37,11 @@ class PartialEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
                 f"shown must be some of the elements 0 to {spec.shape[0] - 1}, "
                 f"not {tuple(shown)}"
             )
-        self._environment, self._shown = environment, np.array(shown)
-        self._spec = self._part_of(spec)
+        self._shown = np.array(shown)
+        super().__init__(environment, self._part_of(spec))
 
-    def reset(self) -> dm_env.TimeStep:
-        """Begins an episode."""
-        return self._part_seen(self._environment.reset())
-
-    def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes one step."""
-        return self._part_seen(self._environment.step(action))
-
-    def observation_spec(self) -> specs.Array:
-        """What is left of the spec, with its bounds."""
-        return self._spec
-
-    def action_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.action_spec()
-
-    def reward_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.reward_spec()
-
-    def discount_spec(self) -> specs.Array:
-        """As inside."""
-        return self._environment.discount_spec()
-
-    def close(self) -> None:
-        """Closes the environment inside."""
-        self._environment.close()
-
-    def _part_seen(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+        """The step with the elements that are left."""
         return step._replace(observation=np.asarray(step.observation)[self._shown])
 
     def _part_of(self, spec: specs.Array) -> specs.Array:

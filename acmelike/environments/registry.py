@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from acmelike.environments.catch import Catch
 from acmelike.environments.envpool_vector import make_envpool_factory
+from acmelike.environments.filmed import make_rendering
 from acmelike.environments.gymnasium_adapter import (
     GymnasiumFactory,
     make_gymnasium_factory,
@@ -50,6 +51,10 @@ class PartialFactory:
     def __call__(self, seed: int) -> PartialEnvironment:
         """Makes one environment."""
         return PartialEnvironment(self.whole(seed), shown=self.shown)
+
+    def make_rendering(self, seed: int) -> PartialEnvironment:
+        """Makes one environment that renders, if those inside do."""
+        return PartialEnvironment(make_rendering(self.whole, seed), shown=self.shown)
 
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {

@@ -64,6 +64,15 @@ def test_frames_without_colours_get_an_axis_for_them():
     spec.validate(environment.reset().observation)
 
 
+def test_a_frame_that_is_not_as_said_is_a_fault():
+    inside = Counting((2, 3))
+    environment = FrameStack(inside, num_frames=4)
+    environment.reset()
+    inside.buffer = np.zeros((3, 2), np.uint8)
+    with pytest.raises(ValueError, match=r"is \(3, 2\) uint8, .* says \(2, 3\) uint8"):
+        environment.step(0)
+
+
 def test_a_factory_is_a_value_that_can_be_pickled():
     factory = FrameStackFactory(whole=CatchFactory(), num_frames=2)
     assert pickle.loads(pickle.dumps(factory)) == factory
