@@ -128,7 +128,8 @@ def measure(quick: bool, command: str) -> Report:
             "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
             "named. An evaluation is the mean return of 20 greedy episodes, of SAC "
-            "50, every 1,000 environment steps; the target is reached by two in a row.",
+            "50, every 1,000 environment steps (on MinAtar 100,000); the target is "
+            "reached by two in a row.",
             f"On MinAtar, `{' '.join(PIXELS)}`.",
             "Seconds are those of the whole run with its start, at whatever else the "
             "machine did.",
@@ -151,7 +152,7 @@ def measure(quick: bool, command: str) -> Report:
         ("Environment steps to the target, by seed", "steps", lambda c: c.reached),
         (
             "Mean return of the last judgement, by seed",
-            "",
+            "return",
             lambda c: c.mean_returns[-1],
         ),
         ("Seconds of the run, by seed", "s", lambda c: c.seconds),

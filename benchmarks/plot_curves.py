@@ -42,13 +42,13 @@ def _draw(panel: Any, title: str, curves: list[dict[str, Any]]) -> None:
     for curve in curves:
         steps, means = curve["env_steps"], curve["mean_returns"]
         panel.plot(steps, means, color=DOT, alpha=0.6, linewidth=0.9)
-        panel.scatter(steps[-1:], means[-1:], s=10, color=DOT, zorder=3)
+        panel.scatter(steps[-1:], means[-1:], s=10, color=DOT, zorder=3, clip_on=False)
     panel.axhline(float(target), color=GREY, linewidth=0.8, linestyle="--")
     panel.set_title(name, loc="left", fontsize=9)
     panel.set_xlim(0, int(budget.replace(",", "")))
     panel.tick_params(labelsize=7, colors=GREY)
     panel.xaxis.set_major_locator(_locator())
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,g} k")
     panel.grid(color="0.92")
     panel.set_axisbelow(True)
     panel.spines[["top", "right"]].set_visible(False)

@@ -26,7 +26,7 @@ from ray.tune.registry import register_env
 from benchmarks.judge import mean_returns
 
 ENVIRONMENT, PIXELS = "CartPole-v1", "MinAtar/Breakout-v1"
-REWARD_SCALES = {"ppo": 1.0, "impala": 0.1, "pixels": 0.1}
+REWARD_SCALES = {"impala": 0.1, "pixels": 0.1}
 STEPS = "num_env_steps_sampled_lifetime"
 
 
@@ -53,7 +53,9 @@ def _make_environment(algorithm: str, _: Any) -> gymnasium.Env[Any, Any]:
 
         register_envs()
     environment = gymnasium.make(PIXELS if algorithm == "pixels" else ENVIRONMENT)
-    scale = REWARD_SCALES[algorithm]
+    scale = REWARD_SCALES.get(algorithm)
+    if scale is None:
+        return environment
     return TransformReward(environment, lambda reward: scale * float(reward))
 
 
