@@ -19,7 +19,7 @@ class ExperimentConfig:
       environment: "Catch", "CartPole-v1-positions" (CartPole without velocities), the
         id of a gymnasium environment, or "module:id" for one that the module registers;
         "vec:" before either of the latter takes its vectorised version, which is faster
-        from about eight environments per actor on.
+        from about eight environments per actor on; "envpool:" before one of EnvPool's.
       frame_stack: how many of its last observations the environment shows together.
       launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
         interpreter for each node).

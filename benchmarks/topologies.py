@@ -79,7 +79,8 @@ def trial(
     updates = last.num_updates - first.num_updates
     # Every update uses as many items, so the mean of the window is that of its updates.
     sums = [p.staleness_mean * p.num_updates for p in (first, last)]
-    staleness = (sums[1] - sums[0]) / max(updates, 1)
+    # Rounded, as a difference of sums that are equal need not be zero.
+    staleness = round((sums[1] - sums[0]) / max(updates, 1), 6)
     return {
         "env_steps_per_second": (after - before) / (ended - started),
         "latency": latency,
