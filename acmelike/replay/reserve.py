@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import sys
@@ -14,6 +15,7 @@ from acmelike.types import Array
 
 # In `mmap` from Python 3.11 on.
 _MAP_NORESERVE = 0x4000
+_LARGE = 2**24  # Bytes, from which on a page of 2 MiB that is hardly used is little.
 
 
 def reserve(shape: Sequence[int], dtype: DTypeLike) -> Array:
@@ -27,6 +29,11 @@ def reserve(shape: Sequence[int], dtype: DTypeLike) -> Array:
         return np.zeros(shape, dtype)
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
     memory = mmap.mmap(-1, num_bytes, flags=flags)
+    if num_bytes >= _LARGE:
+        # What is drawn from all over a large array misses the caches anyway, and would
+        # miss those of addresses too. Where the system has no such pages, it refuses.
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype).reshape(shape)
 
 
