@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import Any
 
 import dm_env
@@ -19,9 +20,9 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
     def __init__(self, environment: dm_env.Environment, spec: specs.Array) -> None:
         self._environment, self._spec = environment, spec
 
+    @abc.abstractmethod
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """The step as it is shown."""
-        raise NotImplementedError
 
     def reset(self) -> dm_env.TimeStep:
         """Begins an episode."""
