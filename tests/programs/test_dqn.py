@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -139,9 +140,11 @@ class Started:
     def wait_for_reply(self):
         assert "once more ends it at once" in self._process.stderr.readline()
 
-    def check_interrupted(self):
+    def check_interrupted(self, *, within):
         """It ended, with status and summary that say so; returns what it said."""
+        began = time.monotonic()
         _, errors = self._process.communicate(timeout=LIMIT)
+        assert time.monotonic() - began < within
         assert self._process.returncode == 130
         assert "Traceback" not in errors
         assert summary(self.folder)["status"] == "interrupted"
@@ -161,7 +164,7 @@ class Started:
 def test_a_signal_interrupts(tmp_path, until, launcher, number):
     program = Started(tmp_path, "--launch", launcher, until=until)
     program.send(number)
-    program.check_interrupted()
+    program.check_interrupted(within=5)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +180,7 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
     args = ["--launch", launcher, "--evaluate-every", evaluate_every]
     program = Started(tmp_path, *args, until="node evaluator steps it")
     program.send(signal.SIGINT)
-    assert OVERDUE in program.check_interrupted()
+    assert OVERDUE in program.check_interrupted(within=5)
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path):
@@ -185,7 +188,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path):
     program.send(signal.SIGINT)
     program.wait_for_reply()
     program.send(signal.SIGINT)
-    assert OVERDUE not in program.check_interrupted()
+    assert OVERDUE not in program.check_interrupted(within=1)
 
 
 def interrupted(script, folder):

@@ -38,7 +38,9 @@ def losses(folder, launcher, make_topology, *, builder, num_actors=2):
 def test_no_batch_is_older_than_the_parameters(tmp_path, launcher):
     builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
     found, records = losses(tmp_path, launcher, make_synchronous, builder=builder)
-    assert set(found) == {0.0}  # Of those at which the coordinator looked.
+    # Of those at which the coordinator looked: how often is certain under serial only.
+    assert len(found) > (3 if launcher == "serial" else 0)
+    assert set(found) == {0.0}
     # Of two updates, one is made one version after what the data was collected with.
     last = [record for record in records if record["event"] == "progress"][-1]
     assert last["staleness_mean"] == 0.5
