@@ -26,12 +26,22 @@ _FIRST, _LAST = int(dm_env.StepType.FIRST), int(dm_env.StepType.LAST)
 
 
 class EnvironmentSpec(NamedTuple):
-    """What the arrays of one environment look like, without a batch axis."""
+    """What the arrays of one environment look like, without a batch axis.
+
+    Attributes:
+      observations: of one observation.
+      actions: of one action.
+      rewards: of a reward.
+      discounts: of a discount.
+      num_frames: F, if an observation is the last F frames, `[F, ...]`, as those of
+        `FrameStack` are; else 1.
+    """
 
     observations: specs.Array
     actions: specs.Array
     rewards: specs.Array
     discounts: specs.Array
+    num_frames: int = 1
 
 
 class VectorStep(NamedTuple):
@@ -89,15 +99,3 @@ class Versioned(NamedTuple):
 
     version: int
     parameters: Nested
-
-
-def transition_signature(spec: EnvironmentSpec) -> Transition:
-    """The specs of one `Transition`, without the batch axis."""
-    return Transition(
-        o_tm1=spec.observations,
-        a_tm1=spec.actions,
-        r_t=specs.Array((), np.float32, "r_t"),
-        discount_t=specs.Array((), np.float32, "discount_t"),
-        o_t=spec.observations,
-        version=specs.Array((), np.int64, "version"),
-    )

@@ -28,7 +28,7 @@ def make_builder(config: Config) -> DQNBuilder:
     """The agent; imported only when a run begins."""
     from agents.dqn.builder import DQNBuilder
 
-    return DQNBuilder(config=config.agent, num_frames=config.frame_stack)
+    return DQNBuilder(config=config.agent)
 
 
 if __name__ == "__main__":

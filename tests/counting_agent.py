@@ -14,10 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
-from acmelike.adders import NStepAdder, UnrollAdder, unroll_signature
+from acmelike.adders import (
+    NStepAdder,
+    UnrollAdder,
+    transition_signature,
+    unroll_signature,
+)
 from acmelike.agent import Acted, UpdateOutputs
 from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
-from acmelike.types import Transition, transition_signature
+from acmelike.types import Transition
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from acmelike.actors.inference import Inference
-from acmelike.adders import Adder
+from acmelike.adders import store_frames_once
 from acmelike.agent import ActorPlace, Builder
 from acmelike.core import Future, future
 from acmelike.environments import EnvironmentFactory, make_vector_environment
@@ -18,13 +18,26 @@ class Recorder:
     """What the environments of one actor do, on its way to replay.
 
     Args:
-      adder: of the environments.
+      builder: of the agent, whose adder makes the items.
+      spec: of the environments.
+      num_envs: K.
       replay: where items go.
       table: the table's name.
     """
 
-    def __init__(self, adder: Adder, replay: Replay, table: str):
-        self._adder, self._table = adder, table
+    def __init__(
+        self,
+        builder: Builder,
+        spec: EnvironmentSpec,
+        num_envs: int,
+        replay: Replay,
+        table: str,
+    ):
+        signature = builder.make_table(spec).signature
+        self._adder = store_frames_once(
+            builder.make_adder(num_envs), signature, num_envs=num_envs
+        )
+        self._table = table
         self._writer = Writer(replay, num_ahead=1)
 
     def start(self, step: VectorStep) -> None:
@@ -95,7 +108,7 @@ class Actor:
         self._inference = Inference(
             builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
         )
-        self._recorder = Recorder(builder.make_adder(num_envs), replay, table)
+        self._recorder = Recorder(builder, spec, num_envs, replay, table)
         self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None

@@ -68,7 +68,7 @@ class CentralInference:
             num_envs=num_envs,
             seed=seed,
         )
-        self._builder, self._num_envs = builder, num_envs
+        self._builder, self._spec, self._num_envs = builder, spec, num_envs
         self._replay, self._table = replay, table
         self._tracks: dict[int, _Track] = {}
 
@@ -113,8 +113,9 @@ class CentralInference:
             if track is not None:
                 track.recorder.close()
             # Its first step begins episodes, with which states begin anew as well.
-            adder = self._builder.make_adder(self._num_envs)
-            recorder = Recorder(adder, self._replay, self._table)
+            recorder = Recorder(
+                self._builder, self._spec, self._num_envs, self._replay, self._table
+            )
             track = self._tracks[actor] = _Track(incarnation, recorder)
         return track
 

@@ -2,8 +2,12 @@
 
 from acmelike.adders.added import Added, Adder
 from acmelike.adders.episode import EpisodeAdder
-from acmelike.adders.frames import FrameAdder, frame_transition_signature
-from acmelike.adders.n_step import InitialPriority, NStepAdder
+from acmelike.adders.frames import (
+    FrameAdder,
+    observations_signature,
+    store_frames_once,
+)
+from acmelike.adders.n_step import InitialPriority, NStepAdder, transition_signature
 from acmelike.adders.sequence import Sequence, SequenceAdder, sequence_signature
 from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
 
@@ -18,7 +22,9 @@ __all__ = [
     "SequenceAdder",
     "Unroll",
     "UnrollAdder",
-    "frame_transition_signature",
+    "observations_signature",
     "sequence_signature",
+    "store_frames_once",
+    "transition_signature",
     "unroll_signature",
 ]

@@ -28,7 +28,15 @@ class Added(NamedTuple):
 
 
 class Adder(Protocol):
-    """Turns the time steps of K environments into items of a table."""
+    """Turns the time steps of K environments into items of a table.
+
+    Attributes:
+      span: the most time steps from an observation to the one at which an item that has
+        it is handed out.
+    """
+
+    @property
+    def span(self) -> int: ...
 
     def start(self, step: VectorStep) -> None:
         """Forgets everything and takes the step that the next action answers."""

@@ -37,7 +37,7 @@ class EpisodeAdder:
                 "max_length must be at least 2, the steps of an episode of one "
                 f"action, not {max_length}"
             )
-        self._max_length = max_length
+        self._max_length, self.span = max_length, max_length
         self._num_envs = num_envs
         self._sequences = SequenceAdder(
             num_envs=num_envs, length=max_length, period=max_length, at_end="pad"

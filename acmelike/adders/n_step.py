@@ -6,17 +6,32 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.added import Added
+from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
-from acmelike.types import Array, Transition, VectorStep
+from acmelike.types import Array, EnvironmentSpec, Transition, VectorStep
 
 # (transitions [M, ...], what the policy said at their o_tm1, what it said at their o_t)
 # -> their priorities [M].
 InitialPriority: TypeAlias = Callable[
     [Transition, Mapping[str, Array], Mapping[str, Array]], Array
 ]
+
+
+def transition_signature(spec: EnvironmentSpec) -> Transition:
+    """The signature of a table of transitions, of environments with this spec."""
+    observations = observations_signature(spec)
+    return Transition(
+        o_tm1=observations,
+        a_tm1=spec.actions,
+        r_t=specs.Array((), np.float32, "r_t"),
+        discount_t=specs.Array((), np.float32, "discount_t"),
+        o_t=observations,
+        version=specs.Array((), np.int64, "version"),
+    )
 
 
 class NStepAdder:
@@ -63,6 +78,7 @@ class NStepAdder:
             raise ConfigError(f"discount must be from 0 to 1, not {discount}")
         self._num_envs, self._n, self._discount = num_envs, n, discount
         self._initial_priority = initial_priority
+        self.span = n if initial_priority is None else n + 1
         self._completed: _Completed | None = None
         self._extras: dict[str, Array] = {}
         # A ring of the last n steps: row s holds where the step began and what was

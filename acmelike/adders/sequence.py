@@ -10,6 +10,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.added import Added
+from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.replay import PADDING, Rows
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -67,8 +68,9 @@ def sequence_signature(
     def rows(column: str, row: specs.Array, length: int | None = length) -> Rows:
         return Rows(column=column, row=row, length=length)
 
+    o_t = rows("o_t", spec.observations)
     return Sequence(
-        o_t=rows("o_t", spec.observations),
+        o_t=o_t if spec.num_frames == 1 else observations_signature(spec, length),
         a_t=rows("a_t", spec.actions),
         r_t=rows("r_t", specs.Array((), np.float32)),
         discount_t=rows("discount_t", specs.Array((), np.float32)),
@@ -125,6 +127,7 @@ class SequenceAdder:
             raise ConfigError(f"at_end must be pad, shift or continue, not {at_end}")
         self._num_envs, self._length, self._period = num_envs, length, period
         self._at_end, self._first_extras = at_end, frozenset(first_extras)
+        self.span = length
         self._envs = np.arange(num_envs)
         self._now: VectorStep | None = None
         self._time = 0

@@ -10,6 +10,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.added import Added
+from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
@@ -61,11 +62,11 @@ def unroll_signature(
         step, such as the state of a recurrent network.
     """
 
-    def over_time(spec: specs.Array, num_steps: int = length) -> specs.Array:
-        return specs.Array((num_steps, *spec.shape), spec.dtype, spec.name)
+    def over_time(spec: specs.Array) -> specs.Array:
+        return specs.Array((length, *spec.shape), spec.dtype, spec.name)
 
     return Unroll(
-        o_t=over_time(spec.observations, length + 1),
+        o_t=observations_signature(spec, length + 1),
         a_t=over_time(spec.actions),
         r_t=specs.Array((length,), np.float32, "r_t"),
         discount_t=specs.Array((length,), np.float32, "discount_t"),
@@ -97,7 +98,7 @@ class UnrollAdder:
         for name, value in (("num_envs", num_envs), ("length", length)):
             if value < 1:
                 raise ConfigError(f"{name} must be at least 1, not {value}")
-        self._num_envs, self._length = num_envs, length
+        self._num_envs, self._length, self.span = num_envs, length, length
         self._first_extras = frozenset(first_extras)
         self._num_steps = 0
         self._now: VectorStep | None = None

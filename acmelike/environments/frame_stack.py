@@ -26,6 +26,9 @@ class FrameStack(EnvironmentWrapper):
       environment: the one inside, which `close` closes.
       num_frames: F.
 
+    Attributes:
+      num_stacked_frames: F, for the environment's specification.
+
     Raises:
       ConfigError: `num_frames` is less than one.
     """
@@ -33,6 +36,7 @@ class FrameStack(EnvironmentWrapper):
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
+        self.num_stacked_frames = num_frames
         self._inside = environment.observation_spec()
         self._frames: deque[Array] = deque(maxlen=num_frames)
         super().__init__(environment, self._stacked_spec(self._inside, num_frames))

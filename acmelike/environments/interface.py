@@ -52,12 +52,13 @@ class MakesVectors(Protocol):
 
 
 def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
-    """The four specs of an environment."""
+    """What an environment says of its arrays."""
     return EnvironmentSpec(
         observations=environment.observation_spec(),
         actions=environment.action_spec(),
         rewards=environment.reward_spec(),
         discounts=environment.discount_spec(),
+        num_frames=getattr(environment, "num_stacked_frames", 1),
     )
 
 

@@ -162,7 +162,8 @@ def _seed(seed: int, k: int) -> int:
 
 def _checked_spec(environment: dm_env.Environment) -> EnvironmentSpec:
     spec = make_environment_spec(environment)
-    for name, part in spec._asdict().items():
+    for name in ("observations", "actions", "rewards", "discounts"):
+        part = getattr(spec, name)
         if not isinstance(part, specs.Array):
             raise ConfigError(f"the spec of {name} is not one array but {part}")
     for name in ("rewards", "discounts"):

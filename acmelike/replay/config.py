@@ -85,17 +85,19 @@ class Rows:
     Attributes:
       column: the column's name.
       row: the spec of one row.
-      length: rows of an item, on an axis before those of a row; None for one row,
-        without such an axis.
+      length: rows of an item, on an axis before those of a row; or on so many such
+        axes; None for one row, without such an axis.
     """
 
     column: str
     row: specs.Array
-    length: int | None = None
+    length: int | tuple[int, ...] | None = None
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """The axes before those of a row: none, or one."""
+        """The axes before those of a row."""
+        if isinstance(self.length, tuple):
+            return self.length
         return () if self.length is None else (self.length,)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -155,6 +156,6 @@ def make_shared_columns(tables: Sequence[TableConfig]) -> dict[str, SharedColumn
                     f"{row.dtype} {list(row.shape)} as elsewhere, got "
                     f"{leaf.row.dtype} {list(leaf.row.shape)}"
                 )
-            most = (table.max_size + 1) * (leaf.length or 1)
+            most = (table.max_size + 1) * math.prod(leaf.lengths)
             num_rows[leaf.column] = num_rows.get(leaf.column, 0) + most
     return {name: SharedColumn(name, row, num_rows[name]) for name, row in rows.items()}

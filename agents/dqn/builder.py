@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acmelike.adders import Adder, FrameAdder, NStepAdder, frame_transition_signature
+from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace
 from acmelike.environments import num_discrete_actions
-from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
-from acmelike.types import EnvironmentSpec, transition_signature
+from acmelike.types import EnvironmentSpec
 from agents.dqn.config import DQNConfig
 from agents.dqn.networks import QNetwork
 from agents.dqn.policy import EpsilonGreedy, epsilon_ladder, initial_priority
@@ -28,12 +27,9 @@ class DQNBuilder:
 
     Attributes:
       config: the agent's settings.
-      num_frames: of which an observation is a stack, each to be stored once; 1 for no
-        stack.
     """
 
     config: DQNConfig
-    num_frames: int = 1
 
     name = "dqn"
 
@@ -48,13 +44,7 @@ class DQNBuilder:
         return self.config.num_updates_per_call
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Refuses anything but one discrete action, and stacks of another size."""
-        shape = spec.observations.shape
-        if self.num_frames > 1 and shape[:1] != (self.num_frames,):
-            raise ConfigError(
-                f"dqn was told of stacks of {self.num_frames} frames; this "
-                f"environment's observations have the shape {shape}"
-            )
+        """Refuses anything but one discrete action."""
         num_discrete_actions(spec, agent="dqn")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
@@ -65,11 +55,7 @@ class DQNBuilder:
         )
         return TableConfig(
             name="transitions",
-            signature=(
-                transition_signature(spec)
-                if self.num_frames == 1
-                else frame_transition_signature(spec)
-            ),
+            signature=transition_signature(spec),
             max_size=config.replay_size,
             sampler=(
                 Prioritized(exponent=config.priority_exponent)
@@ -83,22 +69,14 @@ class DQNBuilder:
             ),
         )
 
-    def make_adder(self, num_envs: int) -> Adder:
+    def make_adder(self, num_envs: int) -> NStepAdder:
         """N-step transitions."""
         config = self.config
-        adder = NStepAdder(
+        return NStepAdder(
             num_envs=num_envs,
             n=config.n_step,
             discount=config.discount,
             initial_priority=initial_priority if config.actor_priorities else None,
-        )
-        if self.num_frames == 1:
-            return adder
-        return FrameAdder(
-            adder,
-            num_envs=num_envs,
-            num_frames=self.num_frames,
-            span=config.n_step + config.actor_priorities,
         )
 
     def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> EpsilonGreedy:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from acmelike.adders import NStepAdder
+from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace
 from acmelike.replay import SamplesPerInsert, TableConfig, Uniform
-from acmelike.types import EnvironmentSpec, transition_signature
+from acmelike.types import EnvironmentSpec
 from agents.sac.bounds import bounds_of
 from agents.sac.config import SACConfig
 from agents.sac.networks import PolicyNetwork, TwinCritics

@@ -4,86 +4,162 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.adders import FrameAdder, NStepAdder, frame_transition_signature
+from acmelike.adders import (
+    EpisodeAdder,
+    NStepAdder,
+    SequenceAdder,
+    UnrollAdder,
+    sequence_signature,
+    store_frames_once,
+    transition_signature,
+    unroll_signature,
+)
 from acmelike.environments import CatchFactory, FrameStackFactory, VectorEnvironment
 from acmelike.replay import Fifo, Items, MinSize, Replay, TableConfig, Writer
-from acmelike.types import transition_signature
 
-NUM_ENVS, NUM_FRAMES = 3, 4
+NUM_ENVS, NUM_FRAMES, NUM_STEPS = 3, 4, 60
 # Episodes of nine steps, so that a transition of three reaches back to a whole stack.
 FACTORY = FrameStackFactory(whole=CatchFactory(), num_frames=NUM_FRAMES)
+FRAME_BYTES = 10 * 5 * 4
 
 
 def priority(items, extras_tm1, extras_t):
     return np.ones(len(items.r_t))
 
 
-def collect(adder, signature, num_steps=60, max_size=1_000):
-    """A table of the transitions of so many steps, and how many bytes that takes."""
+def transitions(n, initial_priority=None):
+    adder = NStepAdder(
+        num_envs=NUM_ENVS, n=n, discount=0.9, initial_priority=initial_priority
+    )
+    return adder, transition_signature
+
+
+def sequences(length, period, at_end):
+    adder = SequenceAdder(
+        num_envs=NUM_ENVS, length=length, period=period, at_end=at_end
+    )
+    return adder, lambda spec: sequence_signature(spec, length)
+
+
+def episodes():
+    adder = EpisodeAdder(num_envs=NUM_ENVS, max_length=12)
+    return adder, lambda spec: sequence_signature(spec, 12)
+
+
+def unrolls(length):
+    adder = UnrollAdder(num_envs=NUM_ENVS, length=length)
+    return adder, lambda spec: unroll_signature(spec, length)
+
+
+KINDS = {
+    "transitions of 1": lambda: transitions(1),
+    "transitions of 3": lambda: transitions(3),
+    "transitions of 1 with priorities": lambda: transitions(1, priority),
+    "transitions of 3 with priorities": lambda: transitions(3, priority),
+    "padded sequences": lambda: sequences(4, 3, "pad"),
+    "shifted sequences": lambda: sequences(6, 3, "shift"),
+    "sequences that go on": lambda: sequences(7, 7, "continue"),
+    "sequences of one step": lambda: sequences(1, 1, "pad"),
+    "episodes": episodes,
+    "unrolls of 1": lambda: unrolls(1),
+    "unrolls of 7": lambda: unrolls(7),
+}
+
+
+def collect(make, once, max_size=1_000, begin_again=()):
+    """What a table has after some steps, with stacks or with every frame once."""
+    adder, signature = make()
     environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+    # Without word of frames they are observations like others.
+    num_frames = NUM_FRAMES if once else 1
+    signature = signature(environment.spec._replace(num_frames=num_frames))
     table = TableConfig(
-        name="transitions",
-        signature=signature(environment.spec),
+        name="items",
+        signature=signature,
         max_size=max_size,
         sampler=Fifo(),
         rate_limiter=MinSize(min_size=1),
         replacement=False,
     )
+    adder = store_frames_once(adder, signature, num_envs=NUM_ENVS)
     replay, random = Replay([table], seed=0), np.random.default_rng(0)
     writer = Writer(replay)
     now = environment.reset()
     adder.start(now)
-    for n in range(num_steps):
+    for n in range(NUM_STEPS):
         action = random.integers(3, size=NUM_ENVS)
         now = environment.step(action)
         added = adder.add(action, n, now)
-        items = [Items("transitions", added.items, added.priorities)]
+        items = [Items("items", added.items, added.priorities)]
         writer.write(
             [] if added.items is None else items,
             steps=added.steps,
             keep_from=added.keep_from,
         )
-    info = replay.info("transitions")
-    return replay.sample("transitions", info.size).data, info
+        if n in begin_again:
+            now = environment.reset()
+            adder.start(now)
+    info = replay.info("items")
+    return replay.sample("items", info.size).data, info
 
 
-@pytest.mark.parametrize("initial_priority", [None, priority])
-@pytest.mark.parametrize("n", [1, 3])
-def test_samples_are_those_of_stacks_in_less_memory(n, initial_priority):
-    def n_step():
-        return NStepAdder(
-            num_envs=NUM_ENVS, n=n, discount=0.9, initial_priority=initial_priority
-        )
-
-    stacks, of_stacks = collect(n_step(), transition_signature)
-    adder = FrameAdder(
-        n_step(),
-        num_envs=NUM_ENVS,
-        num_frames=NUM_FRAMES,
-        span=n + (initial_priority is not None),
-    )
-    frames, of_frames = collect(adder, frame_transition_signature)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("begin_again", [(), (20, 21, 43)])
+def test_samples_are_those_of_stacks(kind, begin_again):
+    stacks, of_stacks = collect(KINDS[kind], once=False, begin_again=begin_again)
+    frames, of_frames = collect(KINDS[kind], once=True, begin_again=begin_again)
+    assert of_frames.size == of_stacks.size > 9
     jax.tree.map(np.testing.assert_array_equal, frames, stacks)
-    assert (
-        frames.o_t.dtype == stacks.o_t.dtype and of_frames.size == of_stacks.size > 99
-    )
-    # An item has 2 F numbers of 8 bytes; 61 frames of each environment are there once.
-    frame = frames.o_t[0, 0].nbytes
-    others = of_stacks.num_bytes - of_stacks.size * 2 * NUM_FRAMES * frame
-    numbers = of_frames.size * 2 * NUM_FRAMES * 8
-    assert of_frames.num_bytes <= others + numbers + 61 * NUM_ENVS * frame
+    assert frames.o_t.dtype == stacks.o_t.dtype
+
+
+@pytest.mark.parametrize(
+    ("kind", "stacks_of_item"), [("transitions of 3", 2), ("unrolls of 7", 8)]
+)
+def test_every_frame_is_there_once(kind, stacks_of_item):
+    _, of_stacks = collect(KINDS[kind], once=False)
+    _, of_frames = collect(KINDS[kind], once=True)
+    # In the place of frames an item has numbers of 8 bytes.
+    num_frames = of_frames.size * stacks_of_item * NUM_FRAMES
+    others = of_stacks.num_bytes - num_frames * FRAME_BYTES
+    once = (NUM_STEPS + 1) * NUM_ENVS * FRAME_BYTES
+    assert of_frames.num_bytes <= others + num_frames * 8 + once
+
+
+def test_every_frame_of_sequences_is_there_once():
+    _, of_stacks = collect(KINDS["shifted sequences"], once=False)
+    _, of_frames = collect(KINDS["shifted sequences"], once=True)
+    num_steps = of_frames.size * 6
+    # Steps were shared before; now each of its stacks is one frame.
+    saved = NUM_STEPS * NUM_ENVS * (NUM_FRAMES - 1) * FRAME_BYTES
+    numbers = num_steps * (NUM_FRAMES - 1) * 8
+    assert of_frames.num_bytes <= of_stacks.num_bytes - saved + numbers
 
 
 def test_frames_go_with_the_last_item_that_has_them():
-    adder = FrameAdder(
-        NStepAdder(num_envs=NUM_ENVS, n=1, discount=0.9),
-        num_envs=NUM_ENVS,
-        num_frames=NUM_FRAMES,
-        span=1,
-    )
-    made, info = collect(adder, frame_transition_signature, max_size=NUM_ENVS)
+    made, info = collect(KINDS["transitions of 1"], once=True, max_size=NUM_ENVS)
     frame, item = made.o_t[0, 0].nbytes, 2 * NUM_FRAMES * 8 + 4 + 4 + 8 + 8
     assert info.size == NUM_ENVS
     # Of each environment, the newest transition has no more than F + 1 frames.
     most = info.size * (item + (NUM_FRAMES + 1) * frame)
     assert info.num_bytes <= most
+
+
+def test_who_starts_again_keeps_no_frames_of_before():
+    adder, signature = transitions(3)
+    environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+    signature = signature(environment.spec)
+    adder = store_frames_once(adder, signature, num_envs=NUM_ENVS)
+    action = np.ones(NUM_ENVS, np.int32)
+    adder.start(environment.reset())
+    num_frames = len(adder.add(action, 0, environment.step(action)).steps["frames"])
+    adder.start(environment.reset())
+    added = adder.add(action, 0, environment.step(action))
+    assert added.keep_from == {"frames": num_frames}
+
+
+def test_an_adder_for_whole_stacks_is_left_as_it_is():
+    adder, signature = transitions(1)
+    spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
+    whole = signature(spec._replace(num_frames=1))
+    assert store_frames_once(adder, whole, num_envs=NUM_ENVS) is adder

@@ -1,6 +1,5 @@
 """Every agent, small, with what it is tried on: who the contract is kept by."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import dm_env
@@ -159,9 +158,7 @@ AGENTS = {
     ),
     "sac": Agent(make_sac(), factory=Point, refused=DISCRETE),
     "reinforce": Agent(make_reinforce(), make_synchronous),
-    "dqn on stacks": Agent(
-        replace(make_dqn(actor_priorities=True, n_step=2), num_frames=2), factory=STACKS
-    ),
+    "dqn on stacks": Agent(make_dqn(actor_priorities=True, n_step=2), factory=STACKS),
     "impala on stacks": Agent(make_impala(), factory=STACKS),
     "ppo on stacks": Agent(
         make_ppo(normalize_observations=True), make_synchronous, factory=STACKS

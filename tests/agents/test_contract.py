@@ -11,6 +11,7 @@ import pytest
 from dm_env import specs
 
 from acmelike import load_policy
+from acmelike.adders import store_frames_once
 from acmelike.agent import ActorPlace
 from acmelike.environments import VectorEnvironment
 from acmelike.errors import ConfigError, NotReady
@@ -56,6 +57,8 @@ class Parts(NamedTuple):
     before: Any
     after: Any
     outputs: Any
+    state: Any
+    update: Any
 
 
 @functools.cache
@@ -74,7 +77,10 @@ def use(name):
     policy = builder.make_policy(spec, PLACE)
     act, random = jax.jit(policy.act), np.random.default_rng(0)
     states = [policy.init(NUM_ENVS)]
-    adder, writer = builder.make_adder(NUM_ENVS), Writer(replay)
+    adder = store_frames_once(
+        builder.make_adder(NUM_ENVS), table.signature, num_envs=NUM_ENVS
+    )
+    writer = Writer(replay)
     step = environment.reset()
     adder.start(step)
     sample = None
@@ -93,7 +99,8 @@ def use(name):
         )
         with suppress(NotReady):
             sample = replay.sample(table.name, builder.batch_size)
-    after, outputs = jax.jit(core.update)(state, sample.data, sample.probabilities)
+    update = jax.jit(core.update)
+    after, outputs = update(state, sample.data, sample.probabilities)
     return Parts(
         spec,
         table,
@@ -105,6 +112,8 @@ def use(name):
         parameters,
         core.parameters(after),
         outputs,
+        after,
+        update,
     )
 
 
@@ -188,6 +197,32 @@ def test_a_saved_policy_acts_as_it_did(parts, agent, tmp_path):
         action, state, _ = act(parameters, state, observation, noise)
         expected = np.asarray(action, spec.actions.dtype)
         np.testing.assert_array_equal(saved.act_batch(observation), expected)
+
+
+def test_learning_goes_on_from_a_saved_state(parts, tmp_path):
+    """All that learning depends on is in the state, and that is a nest of arrays."""
+
+    def learned(state):
+        state, outputs = parts.update(
+            state, parts.sample.data, parts.sample.probabilities
+        )
+        return jax.tree.map(data, (state, outputs))
+
+    def data(leaf):
+        return jax.random.key_data(leaf) if is_key(leaf) else leaf
+
+    def is_key(leaf):
+        return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+    leaves, tree = jax.tree.flatten(parts.state)
+    np.savez(tmp_path / "state.npz", *map(data, leaves))
+    with np.load(tmp_path / "state.npz") as file:
+        saved = [
+            jax.random.wrap_key_data(x) if is_key(leaf) else x
+            for leaf, x in zip(leaves, file.values(), strict=True)
+        ]
+    restored = jax.tree.unflatten(tree, saved)
+    jax.tree.map(np.testing.assert_array_equal, learned(restored), learned(parts.state))
 
 
 def test_it_can_be_sent_to_another_process(builder):

@@ -6,7 +6,6 @@ import pytest
 from acmelike.agent import ActorPlace
 from acmelike.environments import (
     CatchFactory,
-    FrameStackFactory,
     make_environment_spec,
 )
 from acmelike.errors import ConfigError
@@ -71,11 +70,3 @@ def test_two_actors_explore_as_one_with_all_their_environments():
 
 def test_the_agent_is_judged_without_exploration():
     assert make_builder(epsilon=0.4).make_greedy_policy(SPEC).epsilons == (0.0,)
-
-
-def test_stacks_of_another_size_than_it_was_told_are_refused():
-    stacked = FrameStackFactory(whole=CatchFactory(), num_frames=3)
-    spec = make_environment_spec(stacked(0))
-    DQNBuilder(config=DQNConfig(), num_frames=3).check(spec)
-    with pytest.raises(ConfigError, match=r"stacks of 4 frames; .* \(3, 10, 5, 1\)$"):
-        DQNBuilder(config=DQNConfig(), num_frames=4).check(spec)
