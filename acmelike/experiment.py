@@ -106,9 +106,17 @@ def main(
 def _make_system(
     config: Any, make_builder: Callable[..., Any], folder: RunFolder
 ) -> System:
-    from acmelike.environments import FrameStackFactory, make_environment_factory
+    from acmelike.environments import (
+        FrameStackFactory,
+        TimeLimitFactory,
+        make_environment_factory,
+    )
 
     environment_factory = make_environment_factory(config.environment)
+    if config.max_episode_steps is not None:
+        environment_factory = TimeLimitFactory(
+            whole=environment_factory, num_steps=config.max_episode_steps
+        )
     if config.frame_stack > 1:
         environment_factory = FrameStackFactory(
             whole=environment_factory, num_frames=config.frame_stack

@@ -20,6 +20,8 @@ class ExperimentConfig:
         id of a gymnasium environment, or "module:id" for one that the module registers;
         "vec:" before either of the latter takes its vectorised version, which is faster
         from about eight environments per actor on; "envpool:" before one of EnvPool's.
+      max_episode_steps: steps after which episodes are cut off; None for no limit but
+        the environment's own.
       frame_stack: how many of its last observations the environment shows together.
       launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
         interpreter for each node).
@@ -52,6 +54,7 @@ class ExperimentConfig:
     """
 
     environment: str = "CartPole-v1"
+    max_episode_steps: int | None = None
     frame_stack: int = 1
     launch: str = "threads"
     topology: TopologyName = "actor_learner"
@@ -82,6 +85,10 @@ class ExperimentConfig:
         ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
+        if self.max_episode_steps is not None and self.max_episode_steps < 1:
+            raise ConfigError(
+                f"max_episode_steps must be at least 1: {self.max_episode_steps}"
+            )
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0: {self.seed}")
         if not math.isfinite(self.stop_at_return or 0.0):

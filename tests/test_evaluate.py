@@ -16,6 +16,7 @@ from acmelike.environments import (
     FrameStackFactory,
     GymnasiumFactory,
     PartialFactory,
+    TimeLimitFactory,
     make_environment_spec,
 )
 from acmelike.policy_file import PolicyFile
@@ -68,6 +69,7 @@ class Glow(Lamp):
 
 gymnasium.register("Lamp-v0", Lamp)
 gymnasium.register("Glow-v0", Glow)
+LAMP_FACTORY = GymnasiumFactory(name="Lamp-v0")
 LAMP = [0, 60, 120, 180]  # Its brightness, step by step.
 BLIND = gymnasium.error.DependencyNotInstalled("no eyes installed\nbuy some")
 gymnasium.register("Blind-v0", Lamp, kwargs={"fault": BLIND})
@@ -186,7 +188,7 @@ def film(path):
 
 
 def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
-    save(tmp_path, GymnasiumFactory(name="Lamp-v0"))
+    save(tmp_path, LAMP_FACTORY)
     path = tmp_path / "film.gif"
     status, out, err = evaluate(capsys, tmp_path, "--episodes", 2, "--video", path)
     assert (status, len(out), err) == (0, 1, [])
@@ -197,10 +199,14 @@ def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
     ("factory", "brightest"),
     [
         (GymnasiumFactory(name="Glow-v0"), [0, 64, 128, 191]),
-        (PartialFactory(whole=GymnasiumFactory(name="Lamp-v0"), shown=(1,)), LAMP),
-        (FrameStackFactory(whole=GymnasiumFactory(name="Lamp-v0"), num_frames=2), LAMP),
+        (PartialFactory(whole=LAMP_FACTORY, shown=(1,)), LAMP),
+        (FrameStackFactory(whole=LAMP_FACTORY, num_frames=2), LAMP),
+        (
+            TimeLimitFactory(whole=LAMP_FACTORY, num_steps=2),
+            LAMP[:3],
+        ),
     ],
-    ids=["floats", "partial", "stacked"],
+    ids=["floats", "partial", "stacked", "limited"],
 )
 def test_a_film_of_environments_in_others_and_of_floats(
     tmp_path, capsys, factory, brightest

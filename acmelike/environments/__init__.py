@@ -23,6 +23,7 @@ from acmelike.environments.registry import (
     PartialFactory,
     make_environment_factory,
 )
+from acmelike.environments.time_limit import TimeLimit, TimeLimitFactory
 from acmelike.environments.vector import (
     VectorEnvironment,
     make_vector_environment,
@@ -41,6 +42,8 @@ __all__ = [
     "MakesVectors",
     "PartialEnvironment",
     "PartialFactory",
+    "TimeLimit",
+    "TimeLimitFactory",
     "Vector",
     "VectorEnvironment",
     "make_environment_factory",

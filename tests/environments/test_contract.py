@@ -15,6 +15,7 @@ from acmelike.environments import (
     FrameStackFactory,
     GymnasiumEnvironment,
     GymnasiumVector,
+    TimeLimitFactory,
     make_environment_factory,
     make_vector_environment,
 )
@@ -88,6 +89,9 @@ FACTORIES = {
     "Pendulum-v1": make_environment_factory("Pendulum-v1"),
     "stacked Catch": FrameStackFactory(
         whole=make_environment_factory("Catch"), num_frames=3
+    ),
+    "Catch with a limit": TimeLimitFactory(
+        whole=make_environment_factory("Catch"), num_steps=4
     ),
     "truncated": make_truncated,
     "one of CartPole-v1": functools.partial(make_one_of, "CartPole-v1"),

@@ -89,15 +89,21 @@ def test_numpy_starts_no_threads_of_its_own(tmp_path):
 
 def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
     args = ["--environment", "Catch", "--max-env-steps", "100", "--frame-stack", "3"]
+    args += ["--max-episode-steps", "2"]
     ended = run(*SMALL, *args, "--launch", "serial", "--out", tmp_path / "x")
     assert (ended.returncode, ended.stderr) == (0, "")
     policy = load_policy(tmp_path / "x")
-    observation = policy.environment_factory(seed=0).reset().observation
+    environment = policy.environment_factory(seed=0)
+    observation = environment.reset().observation
     assert observation.shape == (3, 10, 5, 1)
     assert policy.act(observation) in (0, 1, 2)
+    assert [environment.step(0).last() for _ in range(2)] == [False, True]
 
 
-@pytest.mark.parametrize("args", [["--num-actors", "0"], ["--lunch", "threads"]])
+@pytest.mark.parametrize(
+    "args",
+    [["--num-actors", "0"], ["--lunch", "threads"], ["--max-episode-steps", "0"]],
+)
 def test_a_mistake_is_one_line_and_status_2(tmp_path, args):
     ended = run(*args, "--out", tmp_path / "x")
     assert (ended.returncode, ended.stdout) == (2, "")
