@@ -175,7 +175,14 @@ class _Update(NamedTuple):
 def _versions(sample: Sample) -> Array:
     """Of each item `[N]` the version that it was collected with.
 
-    One of several steps has several, and may be filled up with zeros.
+    Of one of several steps, the mean of those at which an action was taken; where none
+    was, the largest.
     """
     versions = np.asarray(sample.data.version)
-    return versions if versions.ndim == 1 else versions.max(axis=1)
+    if versions.ndim == 1:
+        return versions
+    is_taken = np.asarray(sample.data.mask) > 0
+    num_taken = is_taken.sum(axis=1)
+    largest = versions.max(axis=1).astype(np.float64)
+    total = (versions * is_taken).sum(axis=1)
+    return np.divide(total, num_taken, out=largest, where=num_taken > 0)

@@ -154,7 +154,8 @@ AGENTS = {
     ),
     "r2d2": Agent(make_r2d2()),
     "plain r2d2": Agent(
-        make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1)
+        make_r2d2(dueling=False, rescale_values=False, burn_in=0, n_step=1),
+        make_central_inference,
     ),
     "sac": Agent(make_sac(), factory=Point, refused=DISCRETE),
     "reinforce": Agent(make_reinforce(), make_synchronous),

@@ -9,8 +9,15 @@ import pytest
 from acmelike.experiment import main
 
 TINY = [
-    *("--environment", "Catch", "--launch", "serial", "--num-eval-episodes", "2"),
-    *("--max-env-steps", "200", "--agent.hidden-sizes", "8"),
+    *("--launch", "serial", "--num-eval-episodes", "2", "--max-env-steps", "200"),
+    *("--num-actors", "2", "--num-envs-per-actor", "4"),
+]
+SMALL = ["--environment", "Catch", "--agent.hidden-sizes", "8"]
+SEQUENCES = [
+    *("--environment", "Catch", "--agent.torso-sizes", "8", "--agent.num-units", "8"),
+    *("--agent.sequence-length", "6", "--agent.overlap", "3", "--agent.burn-in", "2"),
+    *("--agent.min-replay-size", "10", "--agent.batch-size", "8"),
+    *("--agent.num-updates-per-call", "1", "--agent.samples-per-insert", "4"),
 ]
 DQN = ["--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"]
 CENTRAL = ["--topology", "central_inference"]
@@ -30,10 +37,12 @@ def run(name, folder, *args):
 @pytest.mark.parametrize(
     ("name", "args"),
     [
-        ("seed_impala", ["--agent.lstm-size", "4"]),
-        ("ppo", [*CENTRAL, "--agent.unroll-length", "8"]),
-        ("dqn", [*CENTRAL, *DQN]),
-        ("apex_dqn", [*CENTRAL, *DQN]),
+        ("seed_impala", [*SMALL, "--agent.lstm-size", "4"]),
+        ("seed_r2d2", SEQUENCES),
+        ("ppo", [*CENTRAL, *SMALL, "--agent.unroll-length", "8"]),
+        ("dqn", [*CENTRAL, *SMALL, *DQN]),
+        ("apex_dqn", [*CENTRAL, *SMALL, *DQN]),
+        ("sac", [*CENTRAL, *DQN, "--agent.hidden-sizes", "8"]),
     ],
 )
 def test_agents_run_with_central_inference(tmp_path, name, args):

@@ -10,7 +10,10 @@ from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace
 from acmelike.environments import CatchFactory, VectorEnvironment
 from acmelike.errors import ConfigError
+from acmelike.learners import Learner
 from acmelike.networks import LSTMState, log_softmax, take_action
+from acmelike.replay import Items, Replay, Writer
+from acmelike.types import Versioned
 from agents.impala.builder import ImpalaBuilder
 from agents.impala.config import ImpalaConfig
 
@@ -19,10 +22,15 @@ FACTORY = CatchFactory(rows=6, columns=3)
 
 
 class World:
-    """An actor and a learner without a framework; parameters are older if so wanted."""
+    """An actor, and a learner's functions, without a framework."""
 
-    def __init__(self, *, lag=0, **settings):
-        defaults = {"hidden_sizes": (32,), "unroll_length": 8, "learning_rate": 3e-3}
+    def __init__(self, **settings):
+        defaults = {
+            "hidden_sizes": (32,),
+            "unroll_length": 8,
+            "learning_rate": 3e-3,
+            "batch_size": NUM_ENVS,
+        }
         config = ImpalaConfig(**(defaults | settings))
         self.builder = ImpalaBuilder(config=config)
         self.environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
@@ -36,29 +44,47 @@ class World:
         self.adder = self.builder.make_adder(NUM_ENVS)
         self.now = self.environment.reset()
         self.adder.start(self.now)
-        self.versions = deque([self.parameters()] * (lag + 1), maxlen=lag + 1)
 
     def parameters(self):
         return jax.device_get(self.core.parameters(self.state))
 
-    def collect(self):
+    def collect(self, versioned=None):
         """The next unroll of every environment, and the mean reward of an episode."""
-        self.inference.set_parameters(self.versions[0])
+        version, parameters = versioned or Versioned(0, self.parameters())
+        self.inference.set_parameters(parameters)
         rewards, num_ended = 0.0, 0
         while True:
             action, extras = self.inference.act(self.now)
             self.now = self.environment.step(action)
             rewards += self.now.reward.sum()
             num_ended += self.now.last().sum()
-            items = self.adder.add(action, 0, self.now, extras).items
+            items = self.adder.add(action, version, self.now, extras).items
             if items is not None:
                 return items, rewards / max(num_ended, 1)
 
-    def learn(self):
-        items, mean_return = self.collect()
-        self.state, outputs = self.update(self.state, items, np.ones(NUM_ENVS))
-        self.versions.append(self.parameters())
-        return mean_return, float(outputs.loss)
+
+def learn(num_updates, *, lag=0, **settings):
+    """Updates from unrolls that were collected so many versions before.
+
+    Returns:
+      The mean returns of what was collected, and what the learner says of itself.
+    """
+    world = World(learning_rate=1e-2, unroll_length=16, **settings)
+    builder, spec = world.builder, world.environment.spec
+    table = builder.make_table(spec)
+    replay = Replay([table], seed=0)
+    learner = Learner(
+        builder=builder, spec=spec, replay=replay, table=table.name, seed=0
+    )
+    writer, versions = Writer(replay), deque([learner.parameters()], maxlen=lag + 1)
+    returns = []
+    for _ in range(num_updates):
+        items, mean_return = world.collect(versions[0])
+        returns.append(mean_return)
+        writer.write([Items(table.name, items)])
+        learner.step()
+        versions.append(learner.parameters())
+    return returns, learner.progress()
 
 
 @pytest.mark.parametrize("lstm_size", [0, 5])
@@ -106,17 +132,16 @@ def test_rewards_are_learnt_times_their_scale():
 
 
 @pytest.mark.parametrize("lag", [0, 5, 20])
-def test_it_learns_from_actors_that_are_behind(lag):
-    world = World(lag=lag, learning_rate=1e-2, unroll_length=16)
-    returns, losses = zip(*(world.learn() for _ in range(240)), strict=True)
-    assert np.isfinite(losses).all()
+def test_it_learns_from_actors_that_are_behind_and_says_how_far(lag):
+    returns, progress = learn(240, lag=lag)
     # And it stays there: the mean of the last third.
     assert np.mean(returns[-80:]) > 0.9
+    behind = np.minimum(np.arange(240), lag)  # The first update is of version 0.
+    assert progress.staleness_mean == behind.mean()
 
 
 def test_an_lstm_learns_too():
-    world = World(lstm_size=32, learning_rate=1e-2, unroll_length=16)
-    returns = [world.learn()[0] for _ in range(300)]
+    returns, _ = learn(300, lstm_size=32)
     assert np.mean(returns[-80:]) > 0.9
 
 
