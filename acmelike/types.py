@@ -84,6 +84,7 @@ class Transition(NamedTuple):
         termination.
       o_t: `[B, ...]` the observation n steps later.
       version: `[B]` int64, the version of the parameters that chose `a_tm1`.
+      extras: by name, `[B, ...]` what the policy said besides `a_tm1`.
     """
 
     o_tm1: Nested
@@ -92,6 +93,7 @@ class Transition(NamedTuple):
     discount_t: Nested
     o_t: Nested
     version: Nested
+    extras: Nested = ()
 
 
 class Versioned(NamedTuple):

@@ -181,4 +181,5 @@ def make_items(*, rewards: list[float], versions: list[int] | None = None):
         discount_t=np.ones(n, np.float32),
         o_t=np.zeros((n, 1), np.float32),
         version=np.array(versions or [0] * n, np.int64),
+        extras={},
     )

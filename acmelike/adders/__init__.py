@@ -8,7 +8,12 @@ from acmelike.adders.frames import (
     store_frames_once,
 )
 from acmelike.adders.n_step import InitialPriority, NStepAdder, transition_signature
-from acmelike.adders.sequence import Sequence, SequenceAdder, sequence_signature
+from acmelike.adders.sequence import (
+    Sequence,
+    SequenceAdder,
+    SequencePriority,
+    sequence_signature,
+)
 from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
 
 __all__ = [
@@ -20,6 +25,7 @@ __all__ = [
     "NStepAdder",
     "Sequence",
     "SequenceAdder",
+    "SequencePriority",
     "Unroll",
     "UnrollAdder",
     "observations_signature",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from numpy.typing import ArrayLike
 
 from acmelike.adders.added import Added
-from acmelike.adders.sequence import SequenceAdder
+from acmelike.adders.sequence import SequenceAdder, SequencePriority
 from acmelike.errors import ConfigError
 from acmelike.types import Array, VectorStep
 
@@ -26,12 +26,21 @@ class EpisodeAdder:
     Args:
       num_envs: K.
       max_length: T, the most steps of an episode, its last observation included.
+      first_extras: the names of extras of which the first step's are kept.
+      initial_priority: what episodes get as their first priorities; None for none.
 
     Raises:
       ConfigError: there is no environment, or no episode could be so short.
     """
 
-    def __init__(self, *, num_envs: int, max_length: int) -> None:
+    def __init__(
+        self,
+        *,
+        num_envs: int,
+        max_length: int,
+        first_extras: Collection[str] = (),
+        initial_priority: SequencePriority | None = None,
+    ) -> None:
         if max_length < 2:
             raise ConfigError(
                 "max_length must be at least 2, the steps of an episode of one "
@@ -40,7 +49,12 @@ class EpisodeAdder:
         self._max_length, self.span = max_length, max_length
         self._num_envs = num_envs
         self._sequences = SequenceAdder(
-            num_envs=num_envs, length=max_length, period=max_length, at_end="pad"
+            num_envs=num_envs,
+            length=max_length,
+            period=max_length,
+            at_end="pad",
+            first_extras=first_extras,
+            initial_priority=initial_priority,
         )
 
     def start(self, step: VectorStep) -> None:

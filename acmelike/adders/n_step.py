@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,8 +21,16 @@ InitialPriority: TypeAlias = Callable[
 ]
 
 
-def transition_signature(spec: EnvironmentSpec) -> Transition:
-    """The signature of a table of transitions, of environments with this spec."""
+def transition_signature(
+    spec: EnvironmentSpec, extras: Mapping[str, specs.Array] = {}
+) -> Transition:
+    """The signature of a table of transitions.
+
+    Args:
+      spec: of the environments.
+      extras: the specs of what transitions have of what policies say besides actions,
+        without an axis of environment.
+    """
     observations = observations_signature(spec)
     return Transition(
         o_tm1=observations,
@@ -31,6 +39,7 @@ def transition_signature(spec: EnvironmentSpec) -> Transition:
         discount_t=specs.Array((), np.float32, "discount_t"),
         o_t=observations,
         version=specs.Array((), np.int64, "version"),
+        extras=dict(extras),
     )
 
 
@@ -57,6 +66,7 @@ class NStepAdder:
       initial_priority: what transitions get as their first priorities. They are then
         handed out one step later, as the policy has to be asked about `o_t` first.
         None for none.
+      extras: the names of what transitions have of what the policy said with `a_tm1`.
 
     Raises:
       ConfigError: a number is out of its range.
@@ -69,6 +79,7 @@ class NStepAdder:
         n: int,
         discount: float,
         initial_priority: InitialPriority | None = None,
+        extras: Collection[str] = (),
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
@@ -80,6 +91,7 @@ class NStepAdder:
         self._initial_priority = initial_priority
         self.span = n if initial_priority is None else n + 1
         self._completed: _Completed | None = None
+        self._names_of_extras = tuple(extras)
         self._extras: dict[str, Array] = {}
         # A ring of the last n steps: row s holds where the step began and what was
         # earned since. All environments write to one row, so row r of `_ages` lists the
@@ -147,12 +159,10 @@ class NStepAdder:
             self._a_tm1 = _ring_of(self._n, actions)
 
         if self._initial_priority is None:
+            self._keep({name: extras_tm1[name] for name in self._names_of_extras})
             completed = self._advance(actions, version_tm1, step_t)
             return Added() if completed is None else Added(completed.items)
-        if not self._extras:
-            self._extras = {k: _ring_of(self._n, x) for k, x in extras_tm1.items()}
-        for name, values in extras_tm1.items():
-            self._extras[name][(self._row + 1) % self._n] = values
+        self._keep(extras_tm1)
         before = self._completed
         self._completed = self._advance(actions, version_tm1, step_t)
         if before is None:
@@ -160,6 +170,13 @@ class NStepAdder:
         extras_t = {name: values[before.envs] for name, values in extras_tm1.items()}
         priorities = self._initial_priority(before.items, before.extras_tm1, extras_t)
         return Added(before.items, priorities=priorities)
+
+    def _keep(self, extras_tm1: Mapping[str, Array]) -> None:
+        """Puts what the policy said in the row of the step that comes next."""
+        for name, values in extras_tm1.items():
+            if name not in self._extras:
+                self._extras[name] = _ring_of(self._n, values)
+            self._extras[name][(self._row + 1) % self._n] = values
 
     def _advance(
         self, actions: Array, version_tm1: int, step_t: VectorStep
@@ -184,6 +201,7 @@ class NStepAdder:
         if not envs.size:
             return None
         index = ages[oldest_first], envs
+        extras = {name: ring[index] for name, ring in self._extras.items()}
         items = Transition(
             o_tm1=self._o_tm1[index],
             a_tm1=self._a_tm1[index],
@@ -191,8 +209,8 @@ class NStepAdder:
             discount_t=self._product[index].astype(np.float32),
             o_t=step_t.observation[envs],
             version=self._version[index],
+            extras={name: extras[name] for name in self._names_of_extras},
         )
-        extras = {name: ring[index] for name, ring in self._extras.items()}
         return _Completed(items, envs, extras)
 
     def _check_length(self, array: Array, what: str) -> None:

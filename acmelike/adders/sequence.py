@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 from dm_env import specs
@@ -15,7 +16,7 @@ from acmelike.errors import ConfigError
 from acmelike.replay import PADDING, Rows
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
-AtEnd = Literal["pad", "shift", "continue"]
+AtEnd = Literal["pad", "shift", "drop", "continue"]
 
 
 class Sequence(NamedTuple):
@@ -46,6 +47,10 @@ class Sequence(NamedTuple):
     mask: Nested
     version: Nested
     extras: Nested
+
+
+# Sequences [M, T, ...], their observations as the adder got them -> priorities [M].
+SequencePriority: TypeAlias = Callable[[Sequence], Array]
 
 
 def sequence_signature(
@@ -100,8 +105,10 @@ class SequenceAdder:
       at_end: what becomes of the last steps of an episode, if they fill no sequence.
         "pad": zeros follow them. "shift": the sequence begins earlier, and overlaps
         with the one before more than others do; an episode shorter than T is padded.
+        "drop": they are in no sequence.
         "continue": the next episode follows them.
       first_extras: the names of extras of which the first step's are kept.
+      initial_priority: what sequences get as their first priorities; None for none.
 
     Raises:
       ConfigError: a number is below 1, or the period longer than a sequence.
@@ -115,6 +122,7 @@ class SequenceAdder:
         period: int,
         at_end: AtEnd = "pad",
         first_extras: Collection[str] = (),
+        initial_priority: SequencePriority | None = None,
     ) -> None:
         for name, value in (("num_envs", num_envs), ("period", period)):
             if value < 1:
@@ -123,11 +131,15 @@ class SequenceAdder:
             raise ConfigError(
                 f"length must be at least period = {period}, not {length}"
             )
-        if at_end not in ("pad", "shift", "continue"):
-            raise ConfigError(f"at_end must be pad, shift or continue, not {at_end}")
+        if at_end not in get_args(AtEnd):
+            expected = ", ".join(get_args(AtEnd))
+            raise ConfigError(f"at_end must be one of {expected}, not {at_end}")
         self._num_envs, self._length, self._period = num_envs, length, period
         self._at_end, self._first_extras = at_end, frozenset(first_extras)
         self.span = length
+        self._initial_priority = initial_priority
+        # The last steps, for priorities only.
+        self._recent: deque[dict[str, Array]] = deque(maxlen=length)
         self._envs = np.arange(num_envs)
         self._now: VectorStep | None = None
         self._time = 0
@@ -140,6 +152,7 @@ class SequenceAdder:
     def start(self, step: VectorStep) -> None:
         """See `Adder.start`."""
         self._now = step
+        self._recent.clear()
         for times in (self._start, self._fresh, self._episode):
             times[:] = self._time
 
@@ -170,6 +183,8 @@ class SequenceAdder:
         steps = self._steps(self._now, np.asarray(a_tm1), version_tm1, step_t, begins)
         for name, values in extras_tm1.items():
             steps[f"extras/{name}"] = values
+        if self._initial_priority is not None:
+            self._recent.append(steps)
         time, self._time, self._now = self._time, self._time + 1, step_t
 
         # Of each sequence that is completed, its environment and when it begins.
@@ -178,7 +193,7 @@ class SequenceAdder:
         self._fresh[full] = self._time
         self._start[full] += self._period
         if self._at_end != "continue" and begins.any():
-            ends = begins & (self._fresh < self._time)
+            ends = begins & (self._fresh < self._time) & (self._at_end != "drop")
             first = self._start[ends]
             if self._at_end == "shift":
                 first = np.maximum(
@@ -193,7 +208,10 @@ class SequenceAdder:
         if self._at_end == "shift":
             first_kept = min(first_kept, max(0, self._time - self._length))
         keep_from = dict.fromkeys(steps, first_kept * self._num_envs)
-        return Added(items, steps, keep_from)
+        priorities = None
+        if items is not None and self._initial_priority is not None:
+            priorities = self._initial_priority(self._whole(items))
+        return Added(items, steps, keep_from, priorities)
 
     def _steps(
         self,
@@ -215,6 +233,24 @@ class SequenceAdder:
             "mask": (~begins).astype(np.float32),
             "version": np.full(self._num_envs, version, np.int64),
         }
+
+    def _whole(self, items: Sequence) -> Sequence:
+        """The steps that items refer to, `[M, T, ...]`."""
+        first = (self._time - len(self._recent)) * self._num_envs
+
+        def rows(column: str, numbers: Array) -> Array:
+            is_padding = numbers == PADDING
+            recent = np.concatenate([steps[column] for steps in self._recent])
+            found = recent[np.where(is_padding, 0, numbers - first)]
+            found[is_padding] = 0
+            return found
+
+        fields = items._asdict()
+        extras = fields.pop("extras")
+        return Sequence(
+            **{name: rows(name, numbers) for name, numbers in fields.items()},
+            extras={name: rows(f"extras/{name}", x) for name, x in extras.items()},
+        )
 
     def _items(
         self,

@@ -183,6 +183,6 @@ def _versions(sample: Sample) -> Array:
         return versions
     is_taken = np.asarray(sample.data.mask) > 0
     num_taken = is_taken.sum(axis=1)
-    largest = versions.max(axis=1).astype(np.float64)
     total = (versions * is_taken).sum(axis=1)
-    return np.divide(total, num_taken, out=largest, where=num_taken > 0)
+    mean: Array = total / np.maximum(num_taken, 1)
+    return np.where(num_taken > 0, mean, versions.max(axis=1))

@@ -28,5 +28,5 @@ def rows(transition):
         return []
     return [
         (float(o_tm1[0]), int(a_tm1), float(r), float(discount), float(o_t[0]), int(v))
-        for o_tm1, a_tm1, r, discount, o_t, v in zip(*transition, strict=True)
+        for o_tm1, a_tm1, r, discount, o_t, v in zip(*transition[:6], strict=True)
     ]

@@ -43,6 +43,22 @@ def test_an_episode_is_an_item_as_soon_as_the_next_begins():
     assert made == [0, 1, 1, 3, 3, 4, 4, 6, 6]
 
 
+def test_episodes_have_first_extras_and_first_priorities():
+    adder = EpisodeAdder(
+        num_envs=1,
+        max_length=4,
+        first_extras=["state"],
+        initial_priority=lambda episodes: episodes.mask.sum(axis=1),
+    )
+    environment = VectorEnvironment(Lengths(3), num_envs=1, seed=0)
+    adder.start(environment.reset())
+    for n in range(4):
+        added = adder.add([0], 0, environment.step([0]), {"state": np.array([n])})
+    assert added.priorities.tolist() == [3]
+    assert added.items.extras["state"].shape == (1,)
+    assert added.items.extras["state"][0] == added.items.o_t[0, 0]
+
+
 def test_environments_side_by_side_do_as_each_alone():
     _, together, _ = collect([3, 5, 2], 25, max_length=6)
     alone = [windows(collect([n], 25, max_length=6)[1]) for n in (3, 5, 2)]

@@ -31,7 +31,8 @@ def test_shapes_and_dtypes():
     actions = np.zeros((2, 6), np.float32)
     assert adder.add(actions, 3, step(MID)).items is None
     transition = adder.add(actions, 3, step(LAST)).items
-    assert [(array.shape, array.dtype) for array in transition] == [
+    assert transition.extras == {}
+    assert [(array.shape, array.dtype) for array in transition[:6]] == [
         ((4, 4, 3), np.uint8),
         ((4, 6), np.float32),
         ((4,), np.float32),
@@ -51,10 +52,10 @@ def test_what_was_emitted_is_not_touched_again():
         transition = adder.add(actions, i, vector_step([MID], [i], [1], [i + 1])).items
         if transition is not None:
             emitted.append(transition)
-            before.append(Transition(*(array.copy() for array in transition)))
+            before.append(Transition(*(array.copy() for array in transition[:6])))
     assert [int(transition.a_tm1[0]) for transition in emitted] == list(range(7))
     for now, then in zip(emitted, before, strict=True):
-        for array, copy in zip(now, then, strict=True):
+        for array, copy in zip(now[:6], then[:6], strict=True):
             np.testing.assert_array_equal(array, copy)
 
 
@@ -174,6 +175,29 @@ def test_first_priorities_are_made_of_what_the_policy_said_at_both_ends():
         [(11, 13, 3 - 10)],
         [(12, 14, 4 - 20)],
     ]
+
+
+@pytest.mark.parametrize("initial_priority", [None, distance])
+def test_transitions_have_what_the_policy_said_at_their_beginning(initial_priority):
+    adder = NStepAdder(
+        num_envs=1,
+        n=2,
+        discount=0.5,
+        initial_priority=initial_priority,
+        extras=["log_prob"],
+    )
+    adder.start(first(10))
+    found = []
+    for t, kind in enumerate([MID, MID, LAST, FIRST, MID, MID, MID]):
+        extras = {"log_prob": np.array([t]), "said": np.zeros(1)}
+        added = adder.add([0], 0, vector_step([kind], [0], [1], [11 + t]), extras)
+        if added.items is not None:
+            assert list(added.items.extras) == ["log_prob"]
+            starts = added.items.o_tm1[:, 0].astype(int).tolist()
+            found += zip(starts, added.items.extras["log_prob"].tolist(), strict=True)
+    wanted = [(10, 0), (11, 1), (12, 2), (14, 4), (15, 5)]
+    # With priorities each comes one step later.
+    assert found == (wanted[:-1] if initial_priority else wanted)
 
 
 def test_a_start_forgets_what_waits_for_its_priority():
