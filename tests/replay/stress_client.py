@@ -114,8 +114,8 @@ def sample_once(replay, note):
         is_over = END in data["writer"]
 
 
-def sample_often(replay):
-    """Samples until the run is over."""
+def sample_often(replay, note):
+    """Samples until the run is over; notes that it does."""
     while True:
         try:
             sample = replay.sample("often", BATCH)
@@ -123,6 +123,7 @@ def sample_often(replay):
             return
         check(sample.data)
         assert len(set(sample.keys.tolist())) == BATCH
+        note(zip(sample.keys, sample.times_sampled, strict=True))
 
 
 def connect(address):
@@ -141,7 +142,7 @@ def main(role, address, number, num_messages, notes):
     elif role == "once":
         sample_once(replay, note)
     else:
-        sample_often(replay)
+        sample_often(replay, note)
 
 
 if __name__ == "__main__":
