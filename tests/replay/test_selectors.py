@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -172,3 +174,25 @@ def test_of_equal_priorities_the_one_longest_untouched_comes_first(config, expec
     assert selector.first(6).tolist() == expected
     selector.delete(_slots(expected[0], expected[3]))
     assert selector.first(6).tolist() == [expected[k] for k in (1, 2, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"), [(MinHeap(), [3, 2, 1]), (MaxHeap(), [1, 2, 3])], ids=str
+)
+def test_heaps_forget_what_is_no_longer_so(config, expected):
+    """However often priorities change and slots are taken again."""
+    slots = _slots(1, 2, 3)
+    selector = make_selector(config, max_size=10)
+    selector.insert(slots, np.ones(3))
+    tracemalloc.start()
+    try:
+        for n in range(1000):
+            selector.update(slots, np.array([n + 2.0, n + 1.0, n]))
+            selector.delete(slots[:1])
+            selector.insert(slots[:1], np.array([n + 2.0]))
+        num_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # All of the entries there ever were would take some 500 kB.
+    assert num_bytes < 20_000
+    assert selector.first(5).tolist() == expected

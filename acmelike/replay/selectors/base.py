@@ -18,6 +18,10 @@ class Selector(Protocol):
 
     A selector may have an attribute `slot_bytes`, what a slot takes in it; see
     `TableInfo.num_index_bytes`.
+
+    Only an `OrderedSelector` can rely on age. To any other, slots may come again as if
+    they were the youngest: those that a sample takes out until it is complete, without
+    replacement or with `max_times_sampled`, and those of a restored table.
     """
 
     def insert(self, slots: Array, priorities: Array) -> None:
