@@ -19,7 +19,7 @@ class Batches(Iterator[Sample]):
     A caller that has work to do for a while asks for the next few with `prefetch`, and
     they come meanwhile. Under `serial` and outside a run nothing happens ahead of need.
     A batch counts as sampled when replay draws it. When this is closed, those that were
-    drawn and not used count no more.
+    drawn and not used count no more; see `Replay.close_reader`.
 
     Args:
       replay: the replay service, or a client of it.

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from acmelike.types import Array
+
+# Of readers that say nothing any more, such as those of learners that died, only so
+# many are remembered.
+_MOST_READERS = 100
 
 
 class Drawn(NamedTuple):
@@ -32,32 +37,66 @@ class Reader(NamedTuple):
     num_used: int
 
 
+@dataclass
+class _Reader:
+    """One reader.
+
+    Attributes:
+      num_used: samples that it has used, as far as is known.
+      drawn: those that it has not, the oldest first.
+    """
+
+    num_used: int = 0
+    drawn: deque[Drawn] = field(default_factory=deque)
+
+    def use(self, num_used: int) -> None:
+        """So many samples are used by now."""
+        # Some may be of a replay before this one, which knows nothing of them.
+        for _ in range(min(num_used - self.num_used, len(self.drawn))):
+            self.drawn.popleft()
+        self.num_used = max(self.num_used, num_used)
+
+
 class Readers:
-    """Keeps the samples of each reader until it says that it has used them."""
+    """Keeps the samples of each reader until it says that it has used them.
+
+    Whoever has not asked for longest is forgotten when there are too many, as one that
+    died cannot be told from one that is slow; its samples count as used.
+    """
 
     def __init__(self) -> None:
-        self._num_used: dict[int, int] = {}
-        self._drawn: dict[int, deque[Drawn]] = {}
+        self._readers: OrderedDict[int, _Reader] = OrderedDict()
 
     def draw(self, reader: Reader, drawn: Drawn) -> None:
         """Notes a new sample, and which of the earlier ones are used."""
-        earlier = self._drawn.setdefault(reader.number, deque())
-        for _ in range(reader.num_used - self._num_used.get(reader.number, 0)):
-            earlier.popleft()
-        self._num_used[reader.number] = reader.num_used
-        earlier.append(drawn)
+        known = self._readers.setdefault(reader.number, _Reader())
+        self._readers.move_to_end(reader.number)
+        known.use(reader.num_used)
+        known.drawn.append(drawn)
+        if len(self._readers) > _MOST_READERS:
+            self._readers.popitem(last=False)
 
     def num_ahead(self, table: str) -> int:
         """Items of a table that were drawn and not used yet."""
         return sum(
             len(drawn.keys)
-            for samples in self._drawn.values()
-            for drawn in samples
+            for known in self._readers.values()
+            for drawn in known.drawn
             if drawn.table == table
         )
 
+    def reset(self, table: str) -> None:
+        """Forgets the items of a table; their samples are still to be used in turn."""
+        for known in self._readers.values():
+            known.drawn = deque(
+                drawn._replace(keys=drawn.keys[:0]) if drawn.table == table else drawn
+                for drawn in known.drawn
+            )
+
     def close(self, reader: Reader) -> list[Drawn]:
         """Forgets a reader; returns what it will not use."""
-        num_used = self._num_used.pop(reader.number, 0)
-        left = list(self._drawn.pop(reader.number, ()))
-        return left[reader.num_used - num_used :]
+        known = self._readers.pop(reader.number, None)
+        if known is None:
+            return []
+        known.use(reader.num_used)
+        return list(known.drawn)

@@ -37,7 +37,8 @@ class TableInfo:
       num_inserted: items inserted so far.
       num_sampled: items sampled so far.
       num_ahead: of those sampled, items that a reader has asked for ahead of need and,
-        as far as is known, not used yet.
+        as far as is known, not used yet. One that died without closing keeps its share
+        until so many others have asked that it is forgotten.
       num_deleted: items that are no longer held: evicted, deleted, or sampled as often
         as they may be.
       samples_per_insert: items sampled per item inserted; 0 before the first insert.

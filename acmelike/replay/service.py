@@ -176,8 +176,10 @@ class Replay:
     def close_reader(self, reader: Reader) -> None:
         """Takes back the samples that a reader has drawn and will not use.
 
-        They count as not sampled. An item that went because it was sampled often enough
-        does not come again.
+        Of their items, those still held count as not sampled. One that is gone, as it
+        was sampled often enough or for another reason, does not come again and stays
+        counted. What was drawn before a reset is not counted any more. A reader that
+        is not known has drawn nothing.
         """
         for drawn in self._readers.close(reader):
             self._tables[drawn.table].take_back(drawn.keys)
@@ -229,10 +231,13 @@ class Replay:
     def reset(self, table: str) -> None:
         """Empties a table, whose limiter begins to count again.
 
+        What readers have drawn of it is forgotten too.
+
         Raises:
           ValueError: there is no such table.
         """
         self._table(table).reset()
+        self._readers.reset(table)
 
     def set_rate_limiter(self, table: str, rate_limiter: RateLimiterConfig) -> None:
         """Puts another limiter in the place of a table's own; the counters stay.

@@ -251,10 +251,14 @@ class Table:
         return len(slots)
 
     def take_back(self, keys: Array) -> None:
-        """The items `[n]` of a sample count as not sampled."""
+        """The items `[n]` of a sample that are still held count as not sampled.
+
+        Those that are gone stay counted: an insert would wait for ever for their sample.
+        """
         slots, is_held = self._slots.find(keys)
-        self._quotas.count(slots[is_held], by=-1)
-        self.limiter.commit_samples(-len(keys))
+        slots = slots[is_held]
+        self._quotas.count(slots, by=-1)
+        self.limiter.commit_samples(-len(slots))
 
     def info(self, num_ahead: int = 0) -> TableInfo:
         """What the table holds and has done; how much of it ahead, its caller knows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -59,9 +59,14 @@ class ModelTable:
         self.config, self._item_bytes, self._row_bytes = config, item_bytes, row_bytes
         self.limiter = config.rate_limiter
         self._now = 0
+        # The keys of every sample of every reader, as long as it is not closed.
+        self.drawn: dict[Hashable, list[list[int]]] = defaultdict(list)
+        self.num_used: Counter[Hashable] = Counter()
         self.reset()
 
     def reset(self) -> None:
+        for samples in self.drawn.values():
+            samples[:] = [[] for _ in samples]
         self.items: list[Item] = []
         self.num_inserted = self.num_sampled = self.num_deleted = 0
         self.largest_priority = 1
@@ -118,8 +123,12 @@ class ModelTable:
                 self._evict(held)
         self._see(priorities[: len(keys)])
 
-    def sample(self, keys: Sequence[int]) -> list[Fraction]:
-        """A sample that gave these; returns how likely each draw was."""
+    def sample(
+        self, keys: Sequence[int], reader: Hashable | None = None
+    ) -> list[Fraction]:
+        """A sample that gave a reader these; returns how likely each draw was."""
+        if reader is not None:
+            self.drawn[reader].append(list(keys))
         drawn: Counter[int] = Counter()
         probabilities = []
         for key in keys:
@@ -134,6 +143,15 @@ class ModelTable:
             if item.times_sampled == self.config.max_times_sampled:
                 self._remove(item)
         return probabilities
+
+    def close(self, reader: Hashable) -> None:
+        """Of what a reader did not use, the items still held were not sampled."""
+        for keys in self._not_used(reader):
+            for key in keys:
+                for item in self._find([key]).values():
+                    item.times_sampled -= 1
+                    self.num_sampled -= 1
+        self.drawn[reader], self.num_used[reader] = [], 0
 
     def update(self, updates: Sequence[tuple[int, int]]) -> int:
         """Changes priorities, given with keys, in order."""
@@ -170,6 +188,9 @@ class ModelTable:
     def rows(self) -> set[Hashable]:
         return {row for item in self.items for row in item.rows}
 
+    def num_ahead(self) -> int:
+        return sum(len(k) for reader in self.drawn for k in self._not_used(reader))
+
     def num_bytes(self) -> int:
         rows = len(self.rows()) * self._row_bytes
         return len(self.items) * self._item_bytes + rows
@@ -190,6 +211,9 @@ class ModelTable:
             return False
         most = self.config.max_times_sampled
         return most is None or item.times_sampled + drawn[item.key] < most
+
+    def _not_used(self, reader: Hashable) -> list[list[int]]:
+        return self.drawn[reader][self.num_used[reader] :]
 
     def _find(self, keys: Sequence[int]) -> dict[int, Item]:
         return {item.key: item for item in self.items if item.key in keys}

@@ -1,4 +1,4 @@
-"""Random programs of a table's methods, followed step by step by a naive model."""
+"""Random programs of a table and its readers, followed step by step by a model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from acmelike.replay import (
     Prioritized,
     Queue,
     Raw,
+    Replay,
     SamplesPerInsert,
     Stack,
-    Table,
     TableConfig,
     TableInfo,
     Uniform,
 )
+from acmelike.replay.readers import Reader
 from tests.replay.model import ModelTable
 
 SIGNATURE = {
@@ -79,6 +80,12 @@ inserts = st.tuples(
     st.just("insert"), st.lists(priorities, min_size=1, max_size=8), st.booleans()
 )
 samples = st.tuples(st.just("sample"), st.integers(1, 10))
+# A reader, and how many of its samples it has used since it last said so.
+reader = st.integers(0, 1), st.integers(0, 2)
+readings = st.one_of(
+    st.tuples(st.just("sample"), st.integers(1, 6), *reader),
+    st.tuples(st.just("close"), *reader),
+)
 updates = st.tuples(st.just("update"), st.lists(st.tuples(recent, priorities)))
 others = st.one_of(
     st.tuples(
@@ -89,16 +96,18 @@ others = st.one_of(
     st.tuples(st.just("limit"), limiters),
     st.tuples(st.just("reset")),
 )
-steps = st.one_of(inserts, inserts, samples, samples, updates, others)
+steps = st.one_of(inserts, inserts, samples, samples, readings, updates, others)
 programs = st.lists(steps, min_size=10, max_size=40)
 
 
 class Machine:
-    """A table and its model, which do the same."""
+    """A table of a replay service and its model, which do the same."""
 
     def __init__(self, config: TableConfig, seed: int):
-        self.table = Table(config, seed)
+        self.replay = Replay([config], seed=seed)
+        self.table = self.replay._tables["table"]
         self.model = ModelTable(config, ITEM_BYTES)
+        self.readers = [Reader(0, 0), Reader(1, 3)]  # one is older than replay
         self.seen: list[int] = []  # every key that there ever was
         self.num_made = 0
 
@@ -114,15 +123,16 @@ class Machine:
             keys, values, priorities if is_given else None, contents(self.table)
         )
 
-    def sample(self, num_items):
+    def sample(self, num_items, number=None, num_more=0):
         if not self.model.can_sample(num_items):
             num_items = max(filter(self.model.can_sample, range(num_items)), default=0)
         if num_items == 0:
             return
         before = self.model.contents()
-        sample = self.table.sample(num_items)
+        reader = None if number is None else self.reader(number, num_more)
+        sample = self.replay.sample("table", num_items, reader)
         keys = sample.keys.tolist()
-        expected = self.model.sample(keys)
+        expected = self.model.sample(keys, number)
         np.testing.assert_allclose(
             sample.probabilities, [float(p) for p in expected], rtol=1e-9
         )
@@ -131,6 +141,19 @@ class Machine:
         assert sample.priorities.tolist() == [before[key][1] for key in keys]
         times = [before[key][2] + keys.count(key) for key in keys]
         assert sample.times_sampled.tolist() == times
+
+    def close(self, number, num_more):
+        self.replay.close_reader(self.reader(number, num_more))
+        self.model.close(number)
+
+    def reader(self, number, num_more):
+        """One that has used so many more of its samples, or all."""
+        num_used, num_drawn = self.model.num_used[number], len(self.model.drawn[number])
+        num_more = min(num_more, num_drawn - num_used)
+        self.model.num_used[number] += num_more
+        reader = self.readers[number]
+        self.readers[number] = reader._replace(num_used=reader.num_used + num_more)
+        return self.readers[number]
 
     def update(self, updates):
         updates = [(self.key(k), priority) for k, priority in updates]
@@ -158,7 +181,7 @@ class Machine:
             self.model.limiter = limiter
 
     def reset(self):
-        self.table.reset()
+        self.replay.reset("table")
         self.model.reset()
 
     def drain(self):
@@ -185,13 +208,13 @@ class Machine:
     def check(self):
         table, model = self.table, self.model
         assert contents(table) == model.contents()
-        assert table.info() == TableInfo(
+        assert self.replay.info("table") == TableInfo(
             name="table",
             size=len(model.items),
             max_size=model.config.max_size,
             num_inserted=model.num_inserted,
             num_sampled=model.num_sampled,
-            num_ahead=0,
+            num_ahead=model.num_ahead(),
             num_deleted=model.num_deleted,
             samples_per_insert=model.num_sampled / max(1, model.num_inserted),
             num_bytes=model.num_bytes(),
