@@ -11,20 +11,18 @@ from typing import Any, NamedTuple
 
 from acmelike.launchers import LAUNCHERS
 from benchmarks.command import run_benchmark
+from benchmarks.curves import IN_A_ROW, reached
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
 from benchmarks.trial import PEERS, run_trial
 from programs.dqn import Config
 
 TARGET = 475.0
-# Of fifty judgements one is at the target by luck, whatever was learned: by the first
-# rule all seeds of both reach it. So the bars are on the second, by which the program
-# itself ends; the report has both.
-IN_A_ROW = {
+# By the first rule all seeds of both reach it; the bars are on the second.
+RULES = {
     f"a 20-episode mean of {TARGET:g}": 1,
-    f"a 20-episode mean of {TARGET:g} twice in a row": 2,
+    f"a 20-episode mean of {TARGET:g} twice in a row": IN_A_ROW,
 }
-IN_A_ROW_FOR_BARS = 2
 LOCAL = [name for name in ("serial", "threads", "processes") if name in LAUNCHERS]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium")
 OURS, SBX = "benchmarks.dqn_acmelike", "benchmarks.peers.sbx_dqn"
@@ -219,27 +217,30 @@ def _report_learning(
     report: Report, curves: Mapping[str, list[dict[str, Any]]], size: Size
 ) -> None:
     """When each seed reached the target, and the bars on it."""
-    for rule, in_a_row in IN_A_ROW.items():
+    for rule, in_a_row in RULES.items():
         steps, seconds = (
             {
-                name: [_reached(curve, what, in_a_row) for curve in curves[name]]
-                for name in curves
+                name: [
+                    reached(curve[what], curve["mean_returns"], TARGET, in_a_row)
+                    for curve in of_one
+                ]
+                for name, of_one in curves.items()
             }
             for what in ("env_steps", "seconds")
         )
         report.add_table(f"Environment steps to {rule}, by seed", "steps", steps)
         medians = report.add_table(f"Time to {rule}, by seed", "s", seconds)
-        if in_a_row != IN_A_ROW_FOR_BARS:
+        if in_a_row != IN_A_ROW:
             continue
-        reached = {
+        num_reached = {
             name: sum(sample is not None for sample in samples)
             for name, samples in steps.items()
         }
         report.add_bar(
             f"seeds that reach {rule} within {size.env_steps:,} steps, against SBX's",
-            reached["acmelike"],
+            num_reached["acmelike"],
             ">",
-            reached["SBX"],
+            num_reached["SBX"],
         )
         report.add_bar(
             f"median seconds to {rule}, against SBX's",
@@ -252,16 +253,6 @@ def _report_learning(
         "share of all",
         {name: [_share_at_target(c) for c in curves[name]] for name in curves},
     )
-
-
-def _reached(curve: Mapping[str, Any], what: str, in_a_row: int) -> float | None:
-    """The steps or seconds at which so many judgements have been at the target."""
-    so_far = 0
-    for value, mean in zip(curve[what], curve["mean_returns"], strict=True):
-        so_far = so_far + 1 if mean >= TARGET else 0
-        if so_far == in_a_row:
-            return value
-    return None
 
 
 def _share_at_target(curve: Mapping[str, Any]) -> float:

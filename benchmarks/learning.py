@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.command import run_benchmark
+from benchmarks.curves import IN_A_ROW, reached
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, say
 
@@ -86,7 +86,7 @@ class Curve(NamedTuple):
     env_steps: list[int]
     mean_returns: list[float]
     seconds: float
-    reached: int | None
+    reached: float | None
 
 
 def train(task: Task, seed: int) -> Curve:
@@ -104,16 +104,10 @@ def train(task: Task, seed: int) -> Curve:
     judged = [line for line in records if line["event"] in ("evaluation", "end")]
     steps = [line["env_steps"] for line in judged]
     means = [line["mean_return"] for line in judged]
-    return Curve(steps, means, seconds, _reached(task, steps[:-1], means[:-1]))
-
-
-def _reached(task: Task, steps: Sequence[int], means: Sequence[float]) -> int | None:
-    """Where a curve, without its last judgement, was at the target twice in a row."""
-    in_a_row = 2 if task.is_reached else 1
-    for number in range(in_a_row, len(means) + 1):
-        if min(means[number - in_a_row : number]) >= task.target:
-            return steps[number - 1]
-    return None
+    # The last is made when the run has ended.
+    in_a_row = IN_A_ROW if task.is_reached else 1
+    where = reached(steps[:-1], means[:-1], task.target, in_a_row)
+    return Curve(steps, means, seconds, where)
 
 
 def measure(quick: bool, command: str) -> Report:
