@@ -9,23 +9,33 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from benchmarks.agents_settings import decay_of_learning_rate
+from benchmarks.agents_tables import (
+    Results,
+    fastest,
+    over,
+    report_efficiency,
+    report_rates,
+    report_waits,
+)
 from benchmarks.agents_trials import (
+    FLAGS,
     FULL,
-    LAUNCHERS,
     QUICK,
-    RLLIB_AGENTS,
-    SBX,
+    RLLIB_RUNNERS,
     Size,
     curves_of,
     learn_ours,
+    learn_rllib,
+    learn_sbx,
     ours,
     rllib,
     sbx,
-    trial,
 )
 from benchmarks.command import run_benchmark
+from benchmarks.curves import reached
 from benchmarks.machine import describe_machine
-from benchmarks.report import Report, interleave, median
+from benchmarks.report import Report, interleave
 from benchmarks.trial import PEERS, RLLIB
 
 PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium", "MinAtar")
@@ -34,9 +44,8 @@ PACKAGES = ("jax", "flax", "optax", "numpy", "gymnasium", "MinAtar")
 PPO_OVER_SBX, PPO_OVER_RLLIB, IMPALA_OVER_RLLIB = 3.0, 6.0, 8.0
 PPO_TARGET, IMPALA_TARGET = 475.0, 450.0
 SAC_OVER_SBX, SAC_OVER_UPDATE_ALONE = 1.0, 0.95
-MOST_DATA_WAIT = 0.05  # Of a learner's time, where actors have capacity to spare.
 
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
+Curves = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def measure(quick: bool, command: str) -> Report:
@@ -65,27 +74,45 @@ def measure(quick: bool, command: str) -> Report:
 
 def _notes(size: Size) -> list[str]:
     first, last = size.window
+    ppo, impala = (decay_of_learning_rate(**FLAGS[name]) for name in ("ppo", "impala"))
     return [
-        "PPO and IMPALA play CartPole-v1, SAC Pendulum-v1; network, batches, epochs, "
-        "learning rate and the like are the same for all. Eight environments in all, "
-        "for SAC one; acmelike's PPO has two actors, its IMPALA one, as RLlib's.",
+        "PPO and IMPALA play CartPole-v1, SAC Pendulum-v1, with eight environments in "
+        "all, for SAC one; acmelike's PPO has two actors, its IMPALA one, as RLlib's.",
+        "The same for all: layers and their activations, batches, epochs, discounts, "
+        "clipping, the weights of losses, the scale of IMPALA's rewards, and learning "
+        f"rates, which fall in a straight line: PPO's from {ppo['start']:g} to "
+        f"{ppo['end']:g} over {ppo['env_steps']:,.0f} environment steps, of which the "
+        f"learning curves see the first {size.ppo_steps:,}, IMPALA's from "
+        f"{impala['start']:g} to {impala['end']:g} over {impala['env_steps']:,.0f}; "
+        "SAC's is constant.",
+        "Not the same: how weights begin; SBX's PPO limits the gradient of the policy "
+        "and that of the value each, acmelike and RLlib that of both together; RLlib's "
+        "PPO standardizes advantages in a batch, the others in a minibatch, and its "
+        "Adam has 1e-8 as epsilon, theirs 1e-5.",
         f"Throughput: in the steady state, environment steps {first:,} to {last:,}, "
         f"SAC {size.sac_window[0]:,} to {size.sac_window[1]:,}, on pixels "
-        f"{size.pixels_window[0]:,} to {size.pixels_window[1]:,}, RLlib "
-        f"{size.rllib_window[0]:,} to {size.rllib_window[1]:,}; nothing is evaluated "
-        "meanwhile. acmelike's rate is that of its best launcher; all are in "
-        "the tables. acmelike and SBX have one XLA "
+        f"{size.pixels_window[0]:,} to {size.pixels_window[1]:,}, the same for all; "
+        "nothing is evaluated meanwhile. acmelike's rate is that of its best launcher, "
+        "in all bars of an agent; all are in the tables. acmelike and SBX have one XLA "
         "thread.",
-        "SBX's SAC updates after every step, or 32 times after every 32; RLlib has one "
-        "process that acts, or none: the faster of both counts.",
+        "Updates of SAC: one for each environment step. acmelike makes 8 in one call, "
+        "SBX one, or 32 after every 32 steps. RLlib's PPO has one process that acts, "
+        "or none. The faster of both counts, for the learning curves too.",
         "Alone: the same actors with their data thrown away and trained parameters; "
-        "the jitted update on one batch that is on the device.",
+        "the jitted update on one batch that is on the device. Acting, then learning: "
+        "what one would reach who did both at these rates in turns.",
+        "The bar on the learner's wait for data is for agents whose actors and learner "
+        "work at the same time, where actors wait too, be it for replay or for the "
+        "learner: then they could have made the data. In lock-step (PPO) each waits "
+        "while the other works, by definition; what is lost is the time in which "
+        "neither works. It has no bar, but a table.",
         "On pixels IMPALA plays MinAtar/Breakout-v1, with a convolution of 16 channels "
         "and a dense layer of 128 units; only its rates are measured.",
         "Learning: the parameters are kept every 1,000 steps (IMPALA 10,000) with the "
         "time since the first environment step (for RLlib since its first call to "
         "train), and judged after the run by the mean return of 20 fresh greedy "
-        "episodes, the same for all.",
+        "episodes, the same for all. The target is reached by two in a row, and when "
+        "the second was due.",
     ]
 
 
@@ -97,93 +124,109 @@ def _ppo(report: Report, size: Size) -> Any:
         {**ours("ppo", size), **sbx("ppo", size), **rllib("ppo", size)},
         size.repeats,
     )
-    best = _report_rates(report, "PPO", throughput, "env_steps_per_second")
-    over_sbx = _over(report, "PPO", throughput, best, "SBX")
-    over_rllib = _over(report, "PPO", throughput, best, "RLlib")
+    best = report_rates(report, "PPO", throughput, "env_steps_per_second")
+    over_sbx = over(report, "PPO", throughput, best, "SBX")
+    over_rllib = over(report, "PPO", throughput, best, "RLlib")
     report.add_bar("PPO, env steps/s over SBX's", over_sbx, ">=", PPO_OVER_SBX)
     report.add_bar("PPO, env steps/s over RLlib's", over_rllib, ">=", PPO_OVER_RLLIB)
-    _report_efficiency(report, "PPO", throughput)
+    report_efficiency(report, "PPO", throughput, lock_step=True)
+    report_waits(report, "PPO", throughput, lock_step=True)
 
     window = {"env_steps": size.ppo_steps, "every": 1_000}
     launcher = best if best != "serial" else "threads"
+    num_runners = RLLIB_RUNNERS[fastest(throughput, "RLlib")]
     curves = curves_of(
         {
             "acmelike": partial(learn_ours, "ppo", launcher, window),
-            "SBX": partial(trial, f"{SBX}:learning", {"agent": "ppo", **window}, PEERS),
-            "RLlib": partial(
-                trial,
-                f"{RLLIB_AGENTS}:learning",
-                {"algorithm": "ppo", "num_runners": 1, **window},
-                RLLIB,
-            ),
+            "SBX": partial(learn_sbx, "ppo", window),
+            "RLlib": partial(learn_rllib, "ppo", num_runners, window),
         },
-        seeds=size.repeats,
+        seeds=size.seeds,
     )
-    seconds = report.add_table(
-        f"PPO, time to a mean return of {PPO_TARGET:g}, by seed",
-        "s",
-        {
-            name: [_reached(curve, "seconds", PPO_TARGET) for curve in of_one]
-            for name, of_one in curves.items()
-        },
+    _report_learning_of_ppo(report, curves)
+    return {"throughput": throughput, "learning": curves}
+
+
+def _report_learning_of_ppo(report: Report, curves: Curves) -> None:
+    """When each seed reached the target, and the bars on it."""
+    rule = f"a mean return of {PPO_TARGET:g} twice in a row"
+    steps, seconds = (
+        _all_reached(curves, w, PPO_TARGET) for w in ("env_steps", "seconds")
+    )
+    report.add_table(f"PPO, environment steps to {rule}, by seed", "steps", steps)
+    medians = report.add_table(f"PPO, time to {rule}, by seed", "s", seconds)
+    shares = {
+        name: sum(sample is not None for sample in samples) / len(samples)
+        for name, samples in steps.items()
+    }
+    report.add_bar(
+        f"PPO, share of seeds that reach {PPO_TARGET:g}, against SBX's",
+        shares["acmelike"],
+        ">=",
+        shares["SBX"],
     )
     for peer in ("SBX", "RLlib"):
         report.add_bar(
             f"PPO, median seconds to {PPO_TARGET:g}, against {peer}'s",
-            seconds["acmelike"],
+            medians["acmelike"],
             "<",
-            seconds[peer],
+            medians[peer],
         )
-    return {"throughput": throughput, "learning": curves}
 
 
 def _impala(report: Report, size: Size) -> Any:
     throughput = interleave(
         {**ours("impala", size), **rllib("impala", size)}, size.repeats
     )
-    best = _report_rates(report, "IMPALA", throughput, "env_steps_per_second")
-    over = _over(report, "IMPALA", throughput, best, "RLlib")
-    report.add_bar("IMPALA, env steps/s over RLlib's", over, ">=", IMPALA_OVER_RLLIB)
-    _report_efficiency(report, "IMPALA", throughput)
+    best = report_rates(report, "IMPALA", throughput, "env_steps_per_second")
+    ratio = over(report, "IMPALA", throughput, best, "RLlib")
+    report.add_bar("IMPALA, env steps/s over RLlib's", ratio, ">=", IMPALA_OVER_RLLIB)
+    report_efficiency(report, "IMPALA", throughput)
+    report_waits(report, "IMPALA", throughput)
 
     window = {"env_steps": size.impala_steps, "every": min(10_000, size.impala_steps)}
     launcher = best if best != "serial" else "threads"
     curves = curves_of(
         {"acmelike": partial(learn_ours, "impala", launcher, window)}, seeds=size.seeds
     )
-    arguments = {
-        "algorithm": "impala",
-        "num_runners": 1,
-        "env_steps": size.rllib_impala_steps,
-        "every": window["every"],
-    }
-    learn = partial(trial, f"{RLLIB_AGENTS}:learning", arguments, RLLIB)
+    num_runners = RLLIB_RUNNERS[fastest(throughput, "RLlib")]
+    learn = partial(learn_rllib, "impala", num_runners, window)
     curves |= curves_of({"RLlib": learn}, seeds=1)
-    report.add_table(
-        f"IMPALA, environment steps to a mean return of {IMPALA_TARGET:g}, by seed",
-        "steps",
-        {
-            name: [_reached(curve, "env_steps", IMPALA_TARGET) for curve in of_one]
-            for name, of_one in curves.items()
-        },
-    )
+    _report_learning_of_impala(report, curves)
+    return {"throughput": throughput, "learning": curves}
+
+
+def _report_learning_of_impala(report: Report, curves: Curves) -> None:
+    """When each seed reached the target and whether it kept it, and the bar on it."""
+    rule = f"a mean return of {IMPALA_TARGET:g} twice in a row"
+    steps = _all_reached(curves, "env_steps", IMPALA_TARGET)
+    report.add_table(f"IMPALA, environment steps to {rule}, by seed", "steps", steps)
     at_end = {
         name: [curve["mean_returns"][-1] for curve in of_one]
         for name, of_one in curves.items()
     }
     report.add_table("IMPALA, mean return at the end, by seed", "return", at_end)
     reached_and_held = sum(
-        _reached(curve, "env_steps", IMPALA_TARGET) is not None
-        and curve["mean_returns"][-1] >= IMPALA_TARGET
-        for curve in curves["acmelike"]
+        where is not None and last >= IMPALA_TARGET
+        for where, last in zip(steps["acmelike"], at_end["acmelike"], strict=True)
     )
     report.add_bar(
         f"IMPALA, seeds that reach {IMPALA_TARGET:g} and have it at the end",
         reached_and_held,
         ">=",
-        max(size.seeds - 1, 1),
+        max(len(curves["acmelike"]) - 1, 1),
     )
-    return {"throughput": throughput, "learning": curves}
+    (theirs,) = steps["RLlib"]
+    budget = curves["RLlib"][0]["env_steps"][-1]
+    report.notes.append(
+        "RLlib's IMPALA, with its rewards scaled as acmelike's are, "
+        + (
+            f"does not reach {IMPALA_TARGET:g} within {budget:,} steps on its one seed."
+            if theirs is None
+            else f"reaches {IMPALA_TARGET:g} too, on its one seed after {theirs:,.0f} "
+            "environment steps."
+        )
+    )
 
 
 def _pixels(report: Report, size: Size) -> Any:
@@ -191,141 +234,42 @@ def _pixels(report: Report, size: Size) -> Any:
     throughput = interleave(
         {**ours("pixels", size), **rllib("pixels", size)}, size.repeats
     )
-    best = _report_rates(report, name, throughput, "env_steps_per_second")
-    _over(report, name, throughput, best, "RLlib")
-    _report_efficiency(report, name, throughput)
+    best = report_rates(report, name, throughput, "env_steps_per_second")
+    over(report, name, throughput, best, "RLlib")
+    report_efficiency(report, name, throughput)
+    report_waits(report, name, throughput)
     return {"throughput": throughput}
 
 
 def _sac(report: Report, size: Size) -> Any:
     throughput = interleave({**ours("sac", size), **sbx("sac", size)}, size.repeats)
-    best = _report_rates(report, "SAC", throughput, "updates_per_second")
-    over = _over(report, "SAC", throughput, best, "SBX", "updates_per_second")
-    report.add_bar("SAC, updates/s over SBX's", over, ">=", SAC_OVER_SBX)
-    efficiency = _report_efficiency(report, "SAC", throughput)
-    report.add_bar(
-        "SAC, updates/s over the update alone",
-        max(filter(None, efficiency.values())),
-        ">=",
-        SAC_OVER_UPDATE_ALONE,
-    )
+    _report_sac(report, throughput)
     return {"throughput": throughput}
 
 
-# --- What follows from it -------------------------------------------------------------
+def _report_sac(report: Report, throughput: Results) -> None:
+    """Its rates, and the bars on them, both of the same launcher."""
+    best = report_rates(report, "SAC", throughput, "updates_per_second")
+    ratio = over(report, "SAC", throughput, best, "SBX", "updates_per_second")
+    report.add_bar("SAC, updates/s over SBX's", ratio, ">=", SAC_OVER_SBX)
+    efficiency = report_efficiency(report, "SAC", throughput)
+    report.add_bar(
+        "SAC, updates/s over the update alone",
+        efficiency[best],
+        ">=",
+        SAC_OVER_UPDATE_ALONE,
+    )
+    report_waits(report, "SAC", throughput)
 
 
-def _report_rates(report: Report, agent: str, results: Results, what: str) -> str:
-    """Tables of both rates; returns the launcher with the best median of `what`."""
-    for key, title, unit in (
-        ("env_steps_per_second", "environment steps in the steady state", "steps/s"),
-        ("updates_per_second", "updates in the steady state", "updates/s"),
-    ):
-        rows = {name: _column(results, name, key) for name in results}
-        for launcher in LAUNCHERS:
-            alone = "actors" if key.startswith("env") else "learner"
-            column = _column(results, launcher, f"{key}_of_{alone}_alone")
-            rows[f"{alone} alone, {launcher}"] = column
-        rows = {name: samples for name, samples in rows.items() if samples}
-        report.add_table(f"{agent}, {title}", unit, rows)
-    return max(LAUNCHERS, key=lambda name: median(_column(results, name, what)) or 0)
-
-
-def _over(
-    report: Report,
-    agent: str,
-    results: Results,
-    best: str,
-    peer: str,
-    what: str = "env_steps_per_second",
-) -> float | None:
-    """The median ratio of the best launcher over the faster variant of a peer."""
-    variants = [name for name in results if name.startswith(peer)]
-    fastest = max(variants, key=lambda name: median(_column(results, name, what)) or 0)
-    unit = what.replace("_per_second", "/s").replace("_", " ")
-    ratios = {
-        launcher: _ratios(
-            _column(results, launcher, what), _column(results, fastest, what)
-        )
-        for launcher in LAUNCHERS
+def _all_reached(
+    curves: Curves, what: str, target: float
+) -> dict[str, list[float | None]]:
+    """The steps or seconds at which each seed of each had reached the target."""
+    return {
+        name: [reached(curve[what], curve["mean_returns"], target) for curve in of_one]
+        for name, of_one in curves.items()
     }
-    title = f"{agent}, {unit} over {fastest}, pair by pair"
-    return report.add_table(title, "x", ratios)[best]
-
-
-def _report_efficiency(
-    report: Report, agent: str, results: Results
-) -> dict[str, float | None]:
-    """Full over actors alone and over the learner alone; returns the latter's medians.
-
-    And who waits: a learner may not wait for data while actors have time to spare.
-    """
-    medians: dict[str, float | None] = {}
-    for key, alone in (("env_steps", "actors"), ("updates", "learner")):
-        rows = {
-            launcher: _ratios(
-                _column(results, launcher, f"{key}_per_second"),
-                _column(results, launcher, f"{key}_per_second_of_{alone}_alone"),
-            )
-            for launcher in LAUNCHERS
-        }
-        medians = report.add_table(f"{agent}, full over {alone} alone", "x", rows)
-    # Under serial, nodes take turns, so waiting says nothing.
-    free = [launcher for launcher in LAUNCHERS if launcher != "serial"]
-    waits = {
-        name: report.add_table(
-            f"{agent}, share of time that {who} waited for replay",
-            "of 1",
-            {
-                launcher: [
-                    _waited(result["nodes"], label) for result in results[launcher]
-                ]
-                for launcher in free
-            },
-        )
-        for name, who, label in (
-            ("learner", "the learner", "learner"),
-            ("actors", "actors", "actor/"),
-        )
-    }
-    for launcher in free:
-        if (waits["actors"][launcher] or 0) > MOST_DATA_WAIT:
-            report.add_bar(
-                f"{agent}, {launcher}: the learner's wait, as actors wait too",
-                waits["learner"][launcher],
-                "<",
-                MOST_DATA_WAIT,
-            )
-    return medians
-
-
-def _waited(nodes: Mapping[str, Mapping[str, float]], label: str) -> float:
-    """The share of a window that nodes of this label waited for replay, a mean."""
-    shares = [
-        sum(
-            share for what, share in node.items() if what.startswith("waits for replay")
-        )
-        for name, node in nodes.items()
-        if name.startswith(label)
-    ]
-    return sum(shares) / len(shares)
-
-
-def _column(results: Results, name: str, key: str) -> list[float]:
-    return [result[key] for result in results[name] if key in result]
-
-
-def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
-    """Pair by pair."""
-    return [a / b for a, b in zip(above, below, strict=True)]
-
-
-def _reached(curve: Mapping[str, Any], what: str, target: float) -> float | None:
-    """The steps or seconds at which a judgement was first at the target."""
-    for value, mean in zip(curve[what], curve["mean_returns"], strict=True):
-        if mean >= target:
-            return float(value)
-    return None
 
 
 if __name__ == "__main__":

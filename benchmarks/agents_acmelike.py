@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import replace
 from typing import Any
 
 # As the programs do: small networks gain nothing from threads of XLA and BLAS.
@@ -17,6 +16,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from acmelike.topologies import Layout
 from benchmarks import ours
+from benchmarks.agents_settings import make_config
 
 
 def throughput(
@@ -63,15 +63,8 @@ def learning(
 
 
 def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setup:
+    config = make_config(program, **flags)
     module = importlib.import_module(f"programs.{program}")
-    config = module.Config()
-    # JSON has no tuples.
-    settings = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in flags.pop("agent", {}).items()
-    }
-    agent = replace(config.agent, **settings)
-    config = replace(config, agent=agent, **flags)
     return ours.Setup(
         builder=module.make_builder(config),
         environment=config.environment,

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from benchmarks.agents_settings import decay_of_learning_rate
 from benchmarks.report import interleave
 from benchmarks.trial import PEERS, RLLIB, run_trial
 
 OURS = "benchmarks.agents_acmelike"
 SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agents"
 LAUNCHERS = ("serial", "threads", "processes")
+# How many processes of RLlib act.
+RLLIB_RUNNERS = {"RLlib": 1, "RLlib, acting in the driver": 0}
 # What is not a default: eight environments in all, IMPALA's in one process, as RLlib's.
 FLAGS: dict[str, dict[str, Any]] = {
     "ppo": {"program": "ppo"},
@@ -34,65 +37,44 @@ class Size(NamedTuple):
     Attributes:
       repeats: of every trial.
       window: environment steps at which one of throughput begins and ends.
-      rllib_window: the same, for RLlib.
       sac_window: the same, for SAC.
       pixels_window: the same, on pixels.
       seconds_alone: for actors, and then for the learner, alone.
       ppo_steps: of a learning curve.
       impala_steps: of a learning curve.
-      rllib_impala_steps: of RLlib's.
-      seeds: of IMPALA's curves.
+      seeds: of the curves, but of RLlib's IMPALA, which has one.
     """
 
     repeats: int
     window: tuple[int, int]
-    rllib_window: tuple[int, int]
     sac_window: tuple[int, int]
     pixels_window: tuple[int, int]
     seconds_alone: float
     ppo_steps: int
     impala_steps: int
-    rllib_impala_steps: int
     seeds: int
 
 
 FULL = Size(
     repeats=3,
     window=(20_000, 80_000),
-    rllib_window=(5_000, 25_000),
     sac_window=(1_500, 3_000),
     pixels_window=(10_000, 40_000),
     seconds_alone=3.0,
     ppo_steps=50_000,
     impala_steps=400_000,
-    rllib_impala_steps=600_000,
     seeds=5,
 )
 QUICK = Size(
     repeats=1,
     window=(2_000, 6_000),
-    rllib_window=(2_000, 4_000),
     sac_window=(1_200, 1_600),
     pixels_window=(2_000, 6_000),
     seconds_alone=0.5,
     ppo_steps=4_000,
     impala_steps=4_000,
-    rllib_impala_steps=4_000,
     seeds=1,
 )
-
-
-def trial(
-    function: str,
-    arguments: Mapping[str, Any],
-    python: str,
-    seed: int = 0,
-    variables: Mapping[str, str] = ONE_THREAD,
-) -> Any:
-    """A trial of a peer, with a seed."""
-    return run_trial(
-        function, {**arguments, "seed": seed}, python=python, variables=variables
-    )
 
 
 def learn_ours(
@@ -101,6 +83,44 @@ def learn_ours(
     """A learning curve of a program of ours."""
     arguments = {**FLAGS[program], "launcher": launcher, "seed": seed, **window}
     return run_trial(f"{OURS}:learning", arguments)
+
+
+def learn_sbx(agent: str, window: Mapping[str, int], seed: int) -> Any:
+    """A learning curve of SBX."""
+    return _of_peer(f"{SBX}:learning", {**_sbx_agent(agent), **window}, PEERS, seed)
+
+
+def learn_rllib(
+    algorithm: str, num_runners: int, window: Mapping[str, int], seed: int
+) -> Any:
+    """A learning curve of RLlib."""
+    arguments = {**_rllib_algorithm(algorithm, num_runners), **window}
+    return _of_peer(f"{RLLIB_AGENTS}:learning", arguments, RLLIB, seed)
+
+
+def _of_peer(
+    function: str,
+    arguments: Mapping[str, Any],
+    python: str,
+    seed: int = 0,
+    variables: Mapping[str, str] = ONE_THREAD,
+) -> Any:
+    return run_trial(
+        function, {**arguments, "seed": seed}, python=python, variables=variables
+    )
+
+
+def _sbx_agent(agent: str) -> dict[str, Any]:
+    decay = decay_of_learning_rate(**FLAGS[agent]) if agent == "ppo" else None
+    return {"agent": agent, "learning_rate": decay}
+
+
+def _rllib_algorithm(algorithm: str, num_runners: int) -> dict[str, Any]:
+    return {
+        "algorithm": algorithm,
+        "learning_rate": decay_of_learning_rate(**FLAGS[algorithm]),
+        "num_runners": num_runners,
+    }
 
 
 def _window(agent: str, size: Size) -> dict[str, int]:
@@ -130,11 +150,11 @@ def ours(agent: str, size: Size) -> dict[str, Any]:
 
 def sbx(agent: str, size: Size) -> dict[str, Any]:
     """SBX's throughput, as trials by name."""
-    arguments = {"agent": agent, **_window(agent, size)}
+    arguments = {**_sbx_agent(agent), **_window(agent, size)}
     bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
     return {
         name: partial(
-            trial,
+            _of_peer,
             f"{SBX}:throughput",
             {**arguments, "burst": burst},
             PEERS,
@@ -145,21 +165,16 @@ def sbx(agent: str, size: Size) -> dict[str, Any]:
 
 
 def rllib(algorithm: str, size: Size) -> dict[str, Any]:
-    """RLlib's throughput, as trials by name."""
-    first, last = size.rllib_window
-    window = {"first_step": first, "last_step": last}
-    arguments = {"algorithm": algorithm, **window}
-    runners = {"RLlib": 1, "RLlib, acting in the driver": 0}
-    if algorithm in ("impala", "pixels"):
-        runners.pop("RLlib, acting in the driver")
+    """RLlib's throughput, as trials by name; only its PPO can act in the driver."""
     return {
         name: partial(
-            trial,
+            _of_peer,
             f"{RLLIB_AGENTS}:throughput",
-            {**arguments, "num_runners": number},
+            {**_rllib_algorithm(algorithm, number), **_window(algorithm, size)},
             RLLIB,
         )
-        for name, number in runners.items()
+        for name, number in RLLIB_RUNNERS.items()
+        if number or algorithm == "ppo"
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -30,9 +31,23 @@ REWARD_SCALES = {"impala": 0.1, "pixels": 0.1}
 STEPS = "num_env_steps_sampled_lifetime"
 
 
-def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
-    """The algorithm with so many processes that act, eight environments in all."""
+def make_algorithm(
+    algorithm: str, *, seed: int, learning_rate: Mapping[str, float], num_runners: int
+) -> Any:
+    """The algorithm, eight environments in all.
+
+    Args:
+      algorithm: "ppo", "impala" or "pixels", which is IMPALA too.
+      seed: of everything.
+      learning_rate: its "start", its "end", and the environment steps between.
+      num_runners: processes that act.
+    """
     config = {"ppo": _ppo, "impala": _impala, "pixels": _pixels}[algorithm]()
+    # Steps are those sampled so far, whatever was learned from.
+    schedule = [
+        [0, learning_rate["start"]],
+        [round(learning_rate["env_steps"]), learning_rate["end"]],
+    ]
     register_env("learnt", partial(_make_environment, algorithm))
     config = (
         config.environment("learnt")
@@ -40,6 +55,7 @@ def make_algorithm(algorithm: str, *, seed: int, num_runners: int) -> Any:
             num_env_runners=num_runners,
             num_envs_per_env_runner=8 // max(num_runners, 1),
         )
+        .training(lr=schedule)
         .learners(num_learners=0)
         .reporting(min_time_s_per_iteration=0, min_sample_timesteps_per_iteration=0)
         .debugging(seed=seed, log_level="ERROR")
@@ -67,12 +83,11 @@ def _ppo() -> Any:
         PPOConfig()
         .env_runners(rollout_fragment_length=32)
         .training(
-            lr=1e-3,
             gamma=0.98,
             lambda_=0.8,
             clip_param=0.2,
             vf_clip_param=float("inf"),
-            vf_loss_coeff=0.5,
+            vf_loss_coeff=0.25,  # Of squares of errors; acmelike has 0.5 of halves.
             entropy_coeff=0.0,
             use_kl_loss=False,
             grad_clip=0.5,
@@ -105,22 +120,19 @@ def _impala_settings() -> Any:
         IMPALAConfig()
         .env_runners(rollout_fragment_length=20)
         .training(
-            lr=1e-3,
             gamma=0.99,
             entropy_coeff=0.01,
-            vf_loss_coeff=0.5,
+            vf_loss_coeff=0.5,  # Of halves of squares, as acmelike's.
             grad_clip=40.0,
             train_batch_size_per_learner=160,
         )
     )
 
 
-def throughput(
-    *, algorithm: str, seed: int, first_step: int, last_step: int, num_runners: int
-) -> dict[str, Any]:
-    """Environment steps per second in a steady state."""
+def throughput(*, first_step: int, last_step: int, **settings: Any) -> dict[str, Any]:
+    """Environment steps per second in a steady state; see `make_algorithm`."""
     _start_ray()
-    trainer = make_algorithm(algorithm, seed=seed, num_runners=num_runners)
+    trainer = make_algorithm(**settings)
     start, steps_0 = _train_past(trainer, first_step)
     end, steps_1 = _train_past(trainer, last_step)
     trainer.stop()
@@ -132,11 +144,11 @@ def throughput(
 
 
 def learning(
-    *, algorithm: str, seed: int, env_steps: int, every: int, num_runners: int
+    *, seed: int, env_steps: int, every: int, **settings: Any
 ) -> dict[str, Any]:
     """The learning curve; the policies are judged after the clock has stopped."""
     _start_ray()
-    trainer = make_algorithm(algorithm, seed=seed, num_runners=num_runners)
+    trainer = make_algorithm(seed=seed, **settings)
     module = trainer.get_module()
     steps, seconds, weights = [], [], []
     started = time.perf_counter()

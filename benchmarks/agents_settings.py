@@ -1,0 +1,44 @@
+"""The settings of acmelike's programs: as trials change them, and as peers get them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+
+def make_config(program: str, **flags: Any) -> Any:
+    """The `Config` of a program.
+
+    Args:
+      program: its name.
+      flags: other than their defaults, as JSON has them; under "agent" those of it.
+    """
+    config = importlib.import_module(f"programs.{program}").Config()
+    # JSON has no tuples.
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in flags.get("agent", {}).items()
+    }
+    return replace(config, **{**flags, "agent": replace(config.agent, **settings)})
+
+
+def decay_of_learning_rate(program: str, **flags: Any) -> dict[str, float]:
+    """How a program's learning rate falls, for peers to do the same.
+
+    Returns:
+      "start", "end", and the environment steps from one to the other in a straight
+      line, "env_steps": peers count these, not updates.
+    """
+    config = make_config(program, **flags)
+    builder = importlib.import_module(f"programs.{program}").make_builder(config)
+    steps_of_batch = builder.batch_size * builder.unroll_length
+    num_batches = config.agent.learning_rate_decay_updates / (
+        builder.num_updates_per_batch
+    )
+    start = config.agent.learning_rate
+    return {
+        "start": start,
+        "end": start * config.agent.final_learning_rate_fraction,
+        "env_steps": num_batches * steps_of_batch,
+    }
