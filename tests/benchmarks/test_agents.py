@@ -181,6 +181,7 @@ FASTER = "PPO, median seconds to 475, against SBX's"
     ("mine", "theirs", "share", "faster"),
     [
         ([GOOD] * 5, [LUCKY] * 5, (1.0, True), (3.0, True)),
+        ([GOOD] * 5, [GOOD] * 5, (1.0, True), (3.0, False)),
         ([GOOD] * 4 + [LUCKY], [GOOD] * 5, (0.8, False), (3.0, False)),
         ([GOOD] * 2 + [LUCKY], [GOOD] * 3 + [LUCKY] * 2, (2 / 3, True), (3.0, False)),
         # A seed that never reaches it is later than all.
