@@ -111,8 +111,8 @@ def _notes(size: Size) -> list[str]:
         "Learning: the parameters are kept every 1,000 steps (IMPALA 10,000) with the "
         "time since the first environment step (for RLlib since its first call to "
         "train), and judged after the run by the mean return of 20 fresh greedy "
-        "episodes, the same for all. The target is reached by two in a row, and when "
-        "the second was due.",
+        "episodes, the same for all. The target is reached by the second of two in a "
+        "row that are at it.",
     ]
 
 
