@@ -182,6 +182,16 @@ def sleep(seconds: float | None, reason: str) -> None:
     context.sleep(seconds, reason)
 
 
+def now_doing(what: str) -> None:
+    """Says in a long step how far it is, for those who look at the node's status.
+
+    It holds until the step ends or says something else. Outside a run nobody looks.
+    """
+    context = current_context()
+    if context is not None:
+        context.metrics.doing = what
+
+
 def stop_run(reason: str) -> NoReturn:
     """Ends the whole run successfully, and unwinds the step or method that says so.
 

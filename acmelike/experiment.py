@@ -266,6 +266,7 @@ class _Experiment:
 
     def _watch_in_lines(self, run: Run, system: System) -> str:
         """Prints a line every few seconds; fewer while nothing moves."""
+        from acmelike.telemetry.long_evaluation import long_evaluation
         from acmelike.telemetry.progress_line import ProgressLine
         from acmelike.telemetry.snapshot import has_started
 
@@ -277,10 +278,11 @@ class _Experiment:
                 progress = None
                 if has_started(status, "coordinator"):
                     progress = coordinator.progress()
+                news = progress, bool(long_evaluation(status))
                 # Somebody may sit at a breakpoint and want to read what is there.
-                if progress != before or time.monotonic() - said >= QUIET_SECONDS:
+                if news != before or time.monotonic() - said >= QUIET_SECONDS:
                     _say(line.text(progress, status))
-                    before, said = progress, time.monotonic()
+                    before, said = news, time.monotonic()
         return run.wait()
 
     def _fail(self, why: str) -> int:

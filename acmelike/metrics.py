@@ -65,6 +65,9 @@ class NodeStatus:
       phase: "starting", "ready" (until its turn), "working", "waiting", "serving" (a
         service without work of its own), "ended" or "failed".
       waits_for: "replay.insert: the reason" while it waits, otherwise "".
+      doing: what its step says of itself, such as "has played 9 steps", otherwise "".
+      working_seconds: for how long it has worked at its present step since it began or
+        last waited; 0 if it does not work.
       num_steps: steps that it has completed.
       num_calls: calls that it has answered.
       worked_seconds: spent in its steps, without waiting.
@@ -79,6 +82,8 @@ class NodeStatus:
     label: str
     phase: str
     waits_for: str
+    doing: str
+    working_seconds: float
     num_steps: int
     num_calls: int
     worked_seconds: float
@@ -122,6 +127,8 @@ class NodeMetrics:
     label: str
     phase: str = "starting"
     num_steps: int = 0
+    doing: str = ""
+    works_since: float = 0.0
     worked_seconds: float = 0.0
     waited_seconds: dict[str, float] = field(default_factory=dict)
     waits_for: Wait | None = None
@@ -134,15 +141,15 @@ class NodeMetrics:
     @contextmanager
     def stepping(self) -> Iterator[None]:
         """Around one step: counts it, and the time in it that was not spent waiting."""
-        self.phase = "working"
         started, waited = time.perf_counter(), self.total_waited
+        self.works_since, self.phase = started, "working"
         try:
             yield
             self.num_steps += 1
         finally:
             spent = time.perf_counter() - started
             self.worked_seconds += spent - (self.total_waited - waited)
-            self.phase = "ready"
+            self.phase, self.doing = "ready", ""
 
     @contextmanager
     def waiting(self, wait: Wait) -> Iterator[None]:
@@ -152,7 +159,8 @@ class NodeMetrics:
         try:
             yield
         finally:
-            spent = time.perf_counter() - self.waits_since
+            self.works_since = time.perf_counter()
+            spent = self.works_since - self.waits_since
             self.phase, self.waits_for = phase, None
             self.total_waited += spent
             before = self.waited_seconds.get(wait.target, 0.0)
@@ -163,15 +171,19 @@ class NodeMetrics:
     ) -> NodeStatus:
         """What the counters say now."""
         wait, waited = self.waits_for, dict(self.waited_seconds)
-        waits_for = ""
+        waits_for, working_seconds = "", 0.0
         if wait is not None:
             waits_for = f"{wait.target}: {wait.reason}"
             spent = time.perf_counter() - self.waits_since
             waited[wait.target] = waited.get(wait.target, 0.0) + spent
+        elif self.phase == "working":
+            working_seconds = time.perf_counter() - self.works_since
         return NodeStatus(
             label=self.label,
             phase=self.phase if wait is None else "waiting",
             waits_for=waits_for,
+            doing=self.doing,
+            working_seconds=working_seconds,
             num_steps=self.num_steps,
             num_calls=num_calls,
             worked_seconds=self.worked_seconds,

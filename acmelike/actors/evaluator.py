@@ -7,6 +7,7 @@ import numpy as np
 from acmelike.actors.inference import Inference
 from acmelike.agent import Builder
 from acmelike.coordinator import Coordinator
+from acmelike.core import now_doing
 from acmelike.environments import EnvironmentFactory, Vector, make_vector_environment
 from acmelike.types import Array, EnvironmentSpec
 
@@ -54,14 +55,20 @@ class Evaluator:
 
 
 def play_episodes(environment: Vector, inference: Inference) -> Array:
-    """The undiscounted returns `[E]` of one fresh episode in each of E environments."""
+    """The undiscounted returns `[E]` of one fresh episode in each of E environments.
+
+    In a node it says how many steps it has played: an episode may never end.
+    """
     step = environment.reset()
     returns = np.zeros(step.reward.shape)
     playing = np.ones(step.reward.shape, bool)
+    num_steps = 0
     while playing.any():
         action, _ = inference.act(step)
         step = environment.step(action)
         # An environment that has ended goes on with an episode that nobody counts.
         returns += np.where(playing, step.reward, 0.0)
         playing &= ~step.last()
+        num_steps += 1
+        now_doing(f"has played {num_steps:,} steps")
     return returns

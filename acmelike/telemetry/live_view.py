@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from acmelike.telemetry.cells import BUSY, QUIET, TITLE, bar, clock, ends
+from acmelike.telemetry.cells import BUSY, QUIET, TITLE, WAITING, bar, clock, ends, fit
+from acmelike.telemetry.long_evaluation import long_evaluation
 from acmelike.telemetry.rows import edge_rows, node_rows, waits_at
 from acmelike.telemetry.sections import (
     WIDE,
@@ -66,6 +67,8 @@ def live_view(
     replay = now.nodes.get(facts.replay)
     waits = waits_at(replay) if replay else []
     head = [_title(facts, now, width), _progress(facts, history, width)]
+    if long := long_evaluation(now.nodes):
+        head.append(fit(Text(long, WAITING), width))
     given = allot(
         {
             "nodes": nodes_section(nodes, width),

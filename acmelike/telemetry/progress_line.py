@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from acmelike.coordinator import Progress
 from acmelike.metrics import NodeStatus
+from acmelike.telemetry.long_evaluation import long_evaluation
 
 # Nodes whose waiting costs something; the others are there to wait.
 HARD_WORKERS = ("actor", "learner")
@@ -26,7 +27,7 @@ class ProgressLine:
         self._before_status: Mapping[str, NodeStatus] = {}
 
     def text(self, progress: Progress | None, status: Mapping[str, NodeStatus]) -> str:
-        """Time, counts, rates, returns, and who waits for what."""
+        """Time, counts, rates, returns, who waits for what, and who takes long."""
         now = time.perf_counter()
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
@@ -35,6 +36,7 @@ class ProgressLine:
         else:
             parts.extend(self._counts(progress, status, seconds))
             parts.extend(self._waits(status, seconds))
+            parts.extend(filter(None, [long_evaluation(status)]))
             self._before = progress
         self._before_time, self._before_status = now, status
         return " | ".join(parts)

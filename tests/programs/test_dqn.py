@@ -138,7 +138,9 @@ class Started:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert any(until in line for line in self._process.stdout), "it never said so"
+        lines = (line for line in self._process.stdout if until in line)
+        self.line = next(lines, "it never said so")
+        assert until in self.line
 
     def send(self, number):
         self._process.send_signal(number)
@@ -187,6 +189,22 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
     program = Started(tmp_path, *args, until="node evaluator steps it")
     program.send(signal.SIGINT)
     assert OVERDUE in program.check_interrupted(within=5)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        "serial",
+        pytest.param("threads", marks=pytest.mark.slow),
+        pytest.param("processes", marks=pytest.mark.slow),
+    ],
+)
+def test_an_evaluation_without_an_end_is_named(tmp_path, launcher):
+    until = "| evaluator has played "
+    program = Started(tmp_path, "--launch", launcher, until=until)
+    assert "see --max-episode-steps" in program.line
+    program.send(signal.SIGINT)
+    program.check_interrupted(within=5)
 
 
 def test_the_second_signal_ends_it_at_once(tmp_path):

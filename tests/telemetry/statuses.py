@@ -8,6 +8,8 @@ def status(label, **values):
     unknown = dict(
         phase="working",
         waits_for="",
+        doing="",
+        working_seconds=0.0,
         num_steps=0,
         num_calls=0,
         worked_seconds=0.0,

@@ -1,6 +1,7 @@
 """What the live table looks like, from snapshots made by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from rich.text import Text
@@ -122,6 +123,20 @@ returns  latest 300.0  best 300.0  target 475                     at 3,000 steps
 def test_the_whole_of_it():
     lines = plain(live_view(FACTS, [snapshot(60), snapshot(62)], 80, 23))
     assert "\n".join(lines) + "\n" == WHOLE
+
+
+def test_an_evaluation_that_takes_long_is_named_with_what_bounds_it():
+    doing = "has played 1,234,567 steps"
+    long = status("evaluator", doing=doing, working_seconds=3_456.7)
+    text = f"{long.label} {doing} in 3,457 s; see --max-episode-steps"
+    found = []
+    for height in (3, 23):
+        now = snapshot(62)
+        now = replace(now, nodes={**now.nodes, "evaluator": long})
+        found.append(plain(live_view(FACTS, [snapshot(60), now], 80, height)))
+    assert [lines[2] for lines in found] == [text, text]
+    assert [len(lines) for lines in found] == [3, 23]
+    assert text not in plain(live_view(FACTS, [snapshot(60), snapshot(62)], 80, 23))
 
 
 def test_a_wide_one_has_room_for_reasons_and_updates():

@@ -76,6 +76,24 @@ def test_a_line_says_why_there_are_no_updates(clock):
     assert "no updates yet: learner waits for replay.sample: 8 of 50" in filling
 
 
+def test_a_line_says_whose_evaluation_takes_long(clock):
+    line = ProgressLine(100.0)
+    clock[0] += 2
+    doing = "has played 12,345 steps"
+    actor = status("actor/0", waited_seconds={"learner.next_parameters": 2.0})
+    short = status("evaluator", doing=doing, working_seconds=4.9)
+    before = line.text(Progress(640, 9, None, None), by_label(actor, short))
+    assert "evaluator" not in before
+    clock[0] += 2
+    long = status("evaluator", doing=doing, working_seconds=34.2)
+    # Others may be in long steps too, but say nothing of themselves.
+    learner = status("learner", working_seconds=60.0)
+    after = line.text(Progress(640, 9, None, None), by_label(actor, learner, long))
+    assert after.endswith(
+        " | evaluator has played 12,345 steps in 34 s; see --max-episode-steps"
+    )
+
+
 # --- The summary ------------------------------------------------------------------
 
 
