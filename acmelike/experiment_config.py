@@ -32,7 +32,7 @@ class ExperimentConfig:
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
       inference_batch_size: with central inference, environments that are enough for a
-        batch; 0 for all of them.
+        batch and the most of one, in whole actors, at least one; 0 for all of them.
       inference_wait_seconds: with central inference, how long a batch may wait for
         more.
       learner_cpus: cores that the learner may keep busy under "processes"; more than

@@ -72,12 +72,14 @@ class Requests:
 
     Args:
       num_actors: who may be waited for.
-      batch_size: environments that are enough for a batch.
+      batch_size: environments that are enough for a batch, and the most of one, unless
+        an actor alone has more.
     """
 
     def __init__(self, *, num_actors: int, batch_size: int):
         self._num_actors, self._batch_size = num_actors, batch_size
-        # By actor: the latest request, its answer, and those not taken yet.
+        # By actor: the latest request, its answer, and those not taken yet, the oldest
+        # first.
         self._turns: dict[int, Turn] = {}
         self._actions: dict[int, Array] = {}
         self._pending: dict[int, Request] = {}
@@ -92,6 +94,7 @@ class Requests:
             return  # It was said before.
         self._turns[turn.actor] = turn
         self._actions.pop(turn.actor, None)
+        self._pending.pop(turn.actor, None)  # A new request has a new place.
         self._pending[turn.actor] = Request(turn, step)
         self._count()
 
@@ -130,12 +133,12 @@ class Requests:
 
     @when(_not_due)
     def due_batch(self) -> tuple[Request, ...]:
-        """All that wait, once these are enough or no more can come."""
+        """The next batch, once enough wait or no more can come."""
         return self._take()
 
     @when(_nothing_pending)
     def batch(self) -> tuple[Request, ...]:
-        """All that wait, be they ever so few."""
+        """The next batch, be it ever so small."""
         return self._take()
 
     def answer(self, turns: Sequence[Turn], actions: Sequence[Array]) -> None:
@@ -151,9 +154,11 @@ class Requests:
     # --- Under the lock --------------------------------------------------------------
 
     def _due(self) -> Formed | None:
+        if self._num_pending > self._batch_size:
+            return "size"
         if len(self._pending) == self._num_actors:
             return "all"
-        return "size" if self._num_pending >= self._batch_size else None
+        return "size" if self._num_pending == self._batch_size else None
 
     def _waiting(self) -> str:
         return (
@@ -162,11 +167,18 @@ class Requests:
         )
 
     def _take(self) -> tuple[Request, ...]:
-        formed, size, so_far = (
-            self._due() or "time",
-            self._num_pending,
-            self._statistics,
-        )
+        """Those that have waited longest, up to the size; the others stay."""
+        formed, so_far, size = self._due() or "time", self._statistics, 0
+        batch = list[Request]()
+        for request in self._pending.values():
+            num_envs = request.step.step_type.size
+            if batch and size + num_envs > self._batch_size:
+                break
+            batch.append(request)
+            size += num_envs
+        for request in batch:
+            del self._pending[request.turn.actor]
+        self._count()
         self._statistics = BatchStatistics(
             num_by_all=so_far.num_by_all + (formed == "all"),
             num_by_size=so_far.num_by_size + (formed == "size"),
@@ -174,10 +186,7 @@ class Requests:
             num_environments=so_far.num_environments + size,
             largest=max(so_far.largest, size),
         )
-        batch = tuple(self._pending.values())
-        self._pending.clear()
-        self._count()
-        return batch
+        return tuple(batch)
 
     def _count(self) -> None:
         self._num_pending = sum(r.step.step_type.size for r in self._pending.values())

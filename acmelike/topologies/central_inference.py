@@ -42,6 +42,9 @@ def make_central_inference(
             f"inference_batch_size must be at most {num_envs}, the environments of all "
             f"actors: {layout.inference_batch_size}"
         )
+    # A request has all environments of an actor: a batch is one of whole actors.
+    most_actors = max(layout.inference_batch_size // layout.num_envs_per_actor, 1)
+    batch_size = most_actors * layout.num_envs_per_actor
     core = begin(builder, environment_factory, layout, seed=seed)
     _check_policies(core, builder, layout)
     with core.program.colocate("inference"):
@@ -49,7 +52,7 @@ def make_central_inference(
             Node(
                 Requests,
                 num_actors=layout.num_actors,
-                batch_size=layout.inference_batch_size or num_envs,
+                batch_size=batch_size if layout.inference_batch_size else num_envs,
             ),
             label="requests",
         )

@@ -30,7 +30,7 @@ class Layout:
       learner_cpus: cores that the learner may keep busy where it has its own process.
       replay_engine: whose tables replay has.
       inference_batch_size: with central inference, environments that are enough for a
-        batch; 0 for all of them.
+        batch and the most of one, in whole actors, at least one; 0 for all of them.
       inference_wait_seconds: with central inference, how long a batch may wait for
         more.
     """

@@ -80,10 +80,44 @@ def test_nothing_is_due_while_more_can_come():
     ask(requests, 1)
     with pytest.raises(NotReady, match="4 environments of 2 of 3 actors wait; 5 are"):
         requests.due_batch()
-    ask(requests, 2)
+    ask(requests, 2, num_envs=1)
     assert len(requests.due_batch()) == 3
     with pytest.raises(NotReady):
         requests.due_batch()
+
+
+def test_a_batch_is_no_larger_than_its_size_and_the_oldest_are_first():
+    requests = Requests(num_actors=5, batch_size=4)
+    first = [ask(requests, actor)[0] for actor in (3, 1, 4, 0, 2)]
+    assert turns(requests.due_batch()) == first[:2]
+    # Those answered ask again at once, and those left are before them.
+    requests.answer(first[:2], [3, 1])
+    again = [ask(requests, actor, number=1)[0] for actor in (1, 3)]
+    assert turns(requests.due_batch()) == first[2:4]
+    assert turns(requests.batch()) == [first[4], again[0]]
+    with pytest.raises(NotReady, match="2 environments of 1 of 5 actors wait; 4 are"):
+        requests.due_batch()
+    assert turns(requests.batch()) == [again[1]]
+    found = requests.statistics()
+    assert (found.num_by_size, found.num_by_time, found.num_by_all) == (3, 1, 0)
+    assert (found.largest, found.num_environments) == (4, 14)
+
+
+def test_a_request_is_not_split():
+    requests = Requests(num_actors=2, batch_size=3)
+    turn, _ = ask(requests, 0, num_envs=8)
+    ask(requests, 1, num_envs=1)
+    assert turns(requests.due_batch()) == [turn]
+    assert len(requests.batch()) == 1
+
+
+def test_whoever_begins_anew_waits_behind_those_before():
+    requests = Requests(num_actors=3, batch_size=2)
+    ask(requests, 0, incarnation=1)
+    other, _ = ask(requests, 1)
+    new, _ = ask(requests, 0, incarnation=2)
+    assert turns(requests.due_batch()) == [other]
+    assert turns(requests.due_batch()) == [new]
 
 
 def test_how_batches_formed_is_counted():

@@ -179,7 +179,19 @@ def test_all_make_a_batch_at_once(tmp_path):
     assert found.mean_size == found.largest == 6
 
 
-@pytest.mark.parametrize(("batch_size", "formed"), [(2, "size"), (3, "time")])
+@pytest.mark.parametrize(
+    ("wanted", "most"), [(1, 2), (2, 2), (3, 2), (4, 4), (5, 4), (6, 6), (0, 6)]
+)
+def test_a_batch_is_of_whole_actors_and_never_larger(tmp_path, wanted, most):
+    layout = replace(LAYOUT, inference_batch_size=wanted)
+    builder = LagBuilder(batch_size=2)
+    found = run_for_statistics(tmp_path, builder=builder, layout=layout)
+    assert found.largest == most
+    # Nobody starves: all actors bring the run to its end.
+    assert found.num_environments >= 240
+
+
+@pytest.mark.parametrize(("batch_size", "formed"), [(2, "size"), (4, "time")])
 def test_batches_form_without_those_who_are_late(tmp_path, batch_size, formed):
     """Under `serial` time passes when nobody can run, so the test does not wait."""
     found = run_for_statistics(
@@ -191,7 +203,7 @@ def test_batches_form_without_those_who_are_late(tmp_path, batch_size, formed):
     num = {"size": found.num_by_size, "time": found.num_by_time}
     assert num[formed] > 20
     assert found.mean_size < 4
-    assert batch_size == 3 or found.num_by_time == 0
+    assert batch_size == 4 or found.num_by_time == 0
 
 
 @pytest.mark.parametrize("launcher", ["threads", "processes"])
