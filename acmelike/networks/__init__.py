@@ -15,13 +15,14 @@ from acmelike.networks.recurrent import (
     lstm_state,
     restart,
 )
-from acmelike.networks.torso import Activation, Torso, make_torso
+from acmelike.networks.torso import Activation, Torso, check_images, make_torso
 
 __all__ = [
     "Activation",
     "LSTMState",
     "Moments",
     "Torso",
+    "check_images",
     "dense",
     "flat",
     "gumbel_noise",

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from acmelike.errors import ConfigError
 from acmelike.networks.dense import flat, init_mlp, mlp, namespace
 from acmelike.types import Nested
 
@@ -50,18 +51,20 @@ class ConvTorso:
 
     The channels of a stack of images `[B, N, H, W, C]` are those of all N.
 
-    Without padding and with a step of one, as small images want: the network of Young
-    and Tian 2019, "MinAtar", arXiv 1903.03176.
+    Without padding and with a step of one, as small images want, and a relu after it:
+    the network of Young and Tian 2019, "MinAtar", arXiv 1903.03176.
 
     Attributes:
       observation_shape: of one image, `(H, W, C)`, or of N, `(N, H, W, C)`.
       num_channels: of the convolution.
       kernel: the sides of its square window.
       hidden_sizes: units of each dense layer; the last is F.
+      activation: after each dense layer.
     """
 
     observation_shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
+    activation: Activation = "relu"
     num_channels: int = 16
     kernel: int = KERNEL
 
@@ -90,7 +93,8 @@ class ConvTorso:
         # three quarters of the time of XLA's convolution, and NumPy has it too.
         windows, kernel = self._windows(observation), parameters["kernel"]
         x = windows @ kernel.reshape(-1, self.num_channels) + parameters["biases"]
-        return mlp(parameters["dense"], flat(namespace(x).maximum(x, 0.0)))
+        features = flat(namespace(x).maximum(x, 0.0))
+        return mlp(parameters["dense"], features, self.activation)
 
     def _windows(self, image: Any) -> Any:
         """Images to float32 `[B, H', W', kernel * kernel * C]`."""
@@ -121,8 +125,26 @@ def make_torso(
 ) -> Torso:
     """A convolution for images, if no smaller than its window, else dense layers."""
     shape = observation_shape
-    if len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL:
-        return ConvTorso(observation_shape=shape, hidden_sizes=hidden_sizes)
-    return DenseTorso(
+    are_images = len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL
+    kind = ConvTorso if are_images else DenseTorso
+    return kind(
         observation_shape=shape, hidden_sizes=hidden_sizes, activation=activation
     )
+
+
+def check_images(observation_shape: tuple[int, ...], *, agent: str) -> None:
+    """Refuses images whose channels come first, which `make_torso` takes for rows.
+
+    These are `[H, W, C]` with both W and C more than four times H, and than its window.
+
+    Raises:
+      ConfigError: the message names the agent.
+    """
+    shape = observation_shape
+    if len(shape) not in (3, 4):
+        return
+    if min(shape[-2:]) > 4 * max(shape[-3], KERNEL):
+        raise ConfigError(
+            f"{agent} needs images as [height, width, channels]; the channels of this "
+            f"environment's seem to come first: {shape}"
+        )

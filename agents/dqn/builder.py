@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace
 from acmelike.environments import num_discrete_actions
+from acmelike.networks import check_images
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec
 from agents.dqn.config import DQNConfig
@@ -44,8 +45,9 @@ class DQNBuilder:
         return self.config.num_updates_per_call
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Refuses anything but one discrete action."""
+        """Refuses anything but one discrete action, and images of another layout."""
         num_discrete_actions(spec, agent="dqn")
+        check_images(spec.observations.shape, agent="dqn")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """One table of n-step transitions."""

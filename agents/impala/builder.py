@@ -11,7 +11,7 @@ from dm_env import specs
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
 from acmelike.environments import num_discrete_actions
-from acmelike.networks import LSTMState, make_torso
+from acmelike.networks import LSTMState, check_images, make_torso
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
 from agents.impala.config import ImpalaConfig
@@ -49,8 +49,9 @@ class ImpalaBuilder:
         return self.config.unroll_length
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Refuses anything but one discrete action."""
+        """Refuses anything but one discrete action, and images of another layout."""
         num_discrete_actions(spec, agent="impala")
+        check_images(spec.observations.shape, agent="impala")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """A queue of unrolls, each learned from once."""

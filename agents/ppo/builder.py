@@ -12,7 +12,7 @@ from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
 from acmelike.environments import num_discrete_actions
 from acmelike.errors import ConfigError
-from acmelike.networks import make_torso
+from acmelike.networks import check_images, make_torso
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
 from agents.ppo.config import PPOConfig
@@ -51,8 +51,9 @@ class PPOBuilder:
         return self.config.unroll_length
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Refuses anything but one discrete action, and minibatches of unequal size."""
+        """Refuses all but one discrete action, odd images, and unequal minibatches."""
         num_discrete_actions(spec, agent="ppo")
+        check_images(spec.observations.shape, agent="ppo")
         num_steps = self.batch_size * self.unroll_length
         if num_steps % self.config.num_minibatches:
             raise ConfigError(

@@ -14,7 +14,8 @@ class PPOConfig:
 
     Attributes:
       hidden_sizes: units of each hidden layer, of the policy and of the value.
-      activation: after each of them.
+      activation: after each of them; what images pass through before, a convolution,
+        has relu.
       unroll_length: steps that each environment takes with one version of the
         parameters.
       num_epochs: how often each step is used.

@@ -11,6 +11,7 @@ from dm_env import specs
 from acmelike.adders import SequenceAdder, sequence_signature
 from acmelike.agent import ActorPlace
 from acmelike.environments import num_discrete_actions
+from acmelike.networks import check_images
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig
 from acmelike.types import EnvironmentSpec
 from agents.dqn.policy import epsilon_ladder
@@ -48,8 +49,9 @@ class R2D2Builder:
         return self.config.num_updates_per_call
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Refuses anything but one discrete action."""
+        """Refuses anything but one discrete action, and images of another layout."""
         num_discrete_actions(spec, agent="r2d2")
+        check_images(spec.observations.shape, agent="r2d2")
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """One table of sequences, with the memory before each."""

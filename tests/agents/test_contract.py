@@ -282,3 +282,10 @@ def test_it_refuses_actions_that_it_cannot_choose(agent, builder, spec):
         builder.check(spec._replace(actions=agent.refused))
     message = str(caught.value)
     assert "\n" not in message and str(agent.refused.shape) in message
+
+
+@pytest.mark.parametrize("name", [name for name in AGENTS if "on stacks" in name])
+def test_it_refuses_images_whose_channels_come_first(agent, builder, spec):
+    images = specs.Array((4, 84, 84), np.uint8)
+    with pytest.raises(ConfigError, match=f"^{builder.name} needs images as"):
+        builder.check(spec._replace(observations=images))

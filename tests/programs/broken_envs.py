@@ -58,6 +58,12 @@ class Endless(Walk):
         return super().step(action)
 
 
+class ChannelsFirst(Walk):
+    """Shows four frames as Gymnasium's stacks of them do."""
+
+    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+
+
 class CountsThreads(Walk):
     """Is not made, and says how many threads its process has."""
 
@@ -65,5 +71,13 @@ class CountsThreads(Walk):
         raise ValueError(f"{len(os.listdir('/proc/self/task'))} threads")
 
 
-for kind in (Walk, Raises, WrongShape, Overflows, Endless, CountsThreads):
+for kind in (
+    Walk,
+    Raises,
+    WrongShape,
+    Overflows,
+    Endless,
+    ChannelsFirst,
+    CountsThreads,
+):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -102,7 +102,12 @@ def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
 
 @pytest.mark.parametrize(
     "args",
-    [["--num-actors", "0"], ["--lunch", "threads"], ["--max-episode-steps", "0"]],
+    [
+        ["--num-actors", "0"],
+        ["--lunch", "threads"],
+        ["--max-episode-steps", "0"],
+        ["--environment", "tests.programs.broken_envs:ChannelsFirst-v0"],
+    ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, args):
     ended = run(*args, "--out", tmp_path / "x")
