@@ -37,6 +37,8 @@ def run_process(main: Callable[[], int]) -> NoReturn:
         status = main()
     except KeyboardInterrupt:
         status = INTERRUPTED
+    except BrokenPipeError:  # As of `... --help | head`; there is nobody to tell.
+        status = 1
     with contextlib.suppress(OSError):  # Nobody may read on.
         sys.stdout.flush()
         sys.stderr.flush()

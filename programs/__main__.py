@@ -12,7 +12,7 @@ from types import ModuleType
 
 import programs
 from acmelike import experiment
-from acmelike.cli import complain, parse
+from acmelike.cli import complain, parse, run_process
 from acmelike.errors import ConfigError
 
 
@@ -80,4 +80,4 @@ def _draw(name: str, module: ModuleType, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_process(main)
