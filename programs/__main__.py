@@ -48,6 +48,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for name, module in found.items():
         print(f"python -m programs.{name:{width}}  {_first_line(module)}")
     if config.pictures is None:
+        print("python -m programs --pictures FOLDER  draws the graph of each into it")
         return 0
     return max(_draw(name, found[name], Path(config.pictures)) for name in found)
 

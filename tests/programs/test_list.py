@@ -16,7 +16,8 @@ def test_each_program_has_a_line_with_what_it_is():
         [sys.executable, "-m", "programs"], cwd=ROOT, capture_output=True, text=True
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    lines = ended.stdout.splitlines()
+    *lines, last = ended.stdout.splitlines()
+    assert last.startswith("python -m programs --pictures FOLDER ")
     assert {line.split()[2].removeprefix("programs.") for line in lines} == NAMES
     for line in lines:
         *_, command, what = line.split(maxsplit=3)
