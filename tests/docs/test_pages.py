@@ -35,21 +35,3 @@ def test_links_lead_somewhere(page):
 def test_files_that_are_named_exist(page):
     for path in NAMED.findall(page.read_text()):
         assert (ROOT / path).exists(), f"{page.name} names {path}"
-
-
-AGENTS = [path.parent.name for path in (ROOT / "agents").glob("*/learner.py")]
-
-
-@pytest.mark.parametrize("agent", AGENTS)
-def test_from_an_observation_to_the_gradient_there_are_eight_files(agent):
-    text = (ROOT / "docs/design.md").read_text()
-    way = text.partition("One observation, ")[2].partition("One parameter, back")[0]
-    steps = re.split(r"^\d\. ", way, flags=re.MULTILINE)[1:]
-    assert len(steps) <= 8 and "agents/dqn/losses.py" in steps[-1]
-    for step in steps:
-        folder = ROOT
-        # A name by itself is of a file beside the one before.
-        for name in re.findall(r"`([\w/]+\.py)`", step):
-            path = ROOT / name.replace("dqn", agent) if "/" in name else folder / name
-            assert path.is_file(), f"docs/design.md names {name}"
-            folder = path.parent
