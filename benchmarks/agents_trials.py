@@ -61,7 +61,7 @@ FULL = Size(
     sac_window=(1_500, 3_000),
     pixels_window=(10_000, 40_000),
     seconds_alone=3.0,
-    ppo_steps=50_000,
+    ppo_steps=100_000,
     impala_steps=400_000,
     seeds=5,
 )
