@@ -253,7 +253,7 @@ class Table:
     def take_back(self, keys: Array) -> None:
         """The items `[n]` of a sample that are still held count as not sampled.
 
-        Those that are gone stay counted: an insert would wait for ever for their sample.
+        Those that are gone stay counted: inserts would wait for ever for their sample.
         """
         slots, is_held = self._slots.find(keys)
         slots = slots[is_held]
