@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -11,7 +10,7 @@ from dm_env import specs
 from numpy.typing import DTypeLike
 
 from acmelike.replay.config import Rows
-from acmelike.replay.copying import Copying
+from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import reserve
 from acmelike.replay.shared import Holder
 from acmelike.replay.window import Window
@@ -28,9 +27,11 @@ class Column(Protocol):
 
     Attributes:
       item_bytes: what a slot takes in here.
+      kind: what an item has here, in words.
     """
 
     item_bytes: int
+    kind: str
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
         """What `put` takes, for a leaf `[n, ...]` as a writer gave it.
@@ -42,8 +43,8 @@ class Column(Protocol):
     def put(self, slots: Array, prepared: Array) -> None:
         """Into slots that hold nothing, or `drop` was called with."""
 
-    def begin_save(self, slots: Array, path: Path) -> Copying:
-        """Begins to copy what slots `[n]` hold now, in ascending order."""
+    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
+        """Begins to copy what slots `[n]`, in ascending order, hold now."""
 
     def load(self, slots: Array, saved: Array, ids: Ids) -> None:
         """Puts what was saved into slots `[n]`, rows by their new ids."""
@@ -56,12 +57,17 @@ class Column(Protocol):
 
 
 class OwnColumn:
-    """An array for every slot."""
+    """An array for every slot.
+
+    Attributes:
+      values: `[num_slots, ...]`, to be read only.
+    """
 
     def __init__(self, spec: specs.Array, num_slots: int):
         self._spec = spec
-        self._values = reserve((num_slots, *spec.shape), spec.dtype)
-        self.item_bytes = self._values[0].nbytes
+        self.values = reserve((num_slots, *spec.shape), spec.dtype)
+        self.item_bytes: int = self.values[0].nbytes
+        self.kind = f"{spec.dtype} {list(spec.shape)}"
         self._copying: Copying | None = None
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
@@ -72,12 +78,11 @@ class OwnColumn:
         """See `Column.put`."""
         if self._copying is not None:
             self._copying.before_overwriting(slots)
-        self._values[slots] = prepared
+        self.values[slots] = prepared
 
-    def begin_save(self, slots: Array, path: Path) -> Copying:
+    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
         """See `Column.begin_save`."""
-        self._copying = Copying(self._values, slots, path)
-        return self._copying
+        self._copying = copies.begin(name, self.values, slots)
 
     def load(self, slots: Array, saved: Array, ids: Ids) -> None:
         """See `Column.load`."""
@@ -88,7 +93,7 @@ class OwnColumn:
 
     def take(self, slots: Array) -> Array:
         """See `Column.take`."""
-        return self._values.take(slots, axis=0)
+        return self.values.take(slots, axis=0)
 
 
 class RowsColumn:
@@ -98,6 +103,7 @@ class RowsColumn:
         self._spec, self._holder = spec, holder
         self._ids = reserve((num_slots, *spec.lengths), np.int64)
         self.item_bytes = self._ids[0].nbytes
+        self.kind = f"rows of '{spec.column}' {list(spec.lengths)}"
         self._copying: Copying | None = None
 
     def prepared(self, leaf: Array, num_items: int, windows: Windows) -> Array:
@@ -116,10 +122,9 @@ class RowsColumn:
         self._ids[slots] = prepared
         self._holder.refer(prepared)
 
-    def begin_save(self, slots: Array, path: Path) -> Copying:
+    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
         """See `Column.begin_save`."""
-        self._copying = Copying(self._ids, slots, path)
-        return self._copying
+        self._copying = copies.begin(name, self._ids, slots)
 
     def load(self, slots: Array, saved: Array, ids: Ids) -> None:
         """See `Column.load`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from dm_env import specs
 
 from acmelike.replay.columns import Column, Ids, OwnColumn, RowsColumn, Windows
 from acmelike.replay.config import Rows, TableConfig
-from acmelike.replay.copying import Copying
+from acmelike.replay.copying import Arrays, Copies
 from acmelike.replay.shared import Holder, SharedColumn
 from acmelike.types import Array, Nested
 
@@ -111,18 +110,23 @@ class Contents:
         leaves = [column.take(slots) for column in self._columns]
         return optree.tree_unflatten(self._structure, leaves)
 
-    def begin_save(self, slots: Array, folder: Path) -> list[Copying]:
-        """Begins to copy what slots hold now, a file for each leaf."""
-        return [
-            column.begin_save(slots, folder / f"{self._name}-{index}.npy")
-            for index, column in enumerate(self._columns)
-        ]
+    def leaves(self) -> dict[str, str]:
+        """Of each leaf by its path, what an item has there, in words."""
+        accessors = self._structure.accessors()
+        return {
+            accessor.codify("items"): column.kind
+            for accessor, column in zip(accessors, self._columns, strict=True)
+        }
 
-    def load(self, slots: Array, places: Array, folder: Path, ids: Ids) -> None:
+    def begin_save(self, slots: Array, copies: Copies, prefix: str) -> None:
+        """Begins to copy what slots hold now, a file for each leaf."""
+        for index, column in enumerate(self._columns):
+            column.begin_save(slots, copies, f"{prefix}-leaf-{index}")
+
+    def load(self, slots: Array, places: Array, saved: Arrays, ids: Ids) -> None:
         """Puts items that were saved, those at `places`, into slots."""
         for index, column in enumerate(self._columns):
-            saved = np.load(folder / f"{self._name}-{index}.npy", mmap_mode="r")
-            column.load(slots, saved[places], ids)
+            column.load(slots, saved(f"leaf-{index}")[places], ids)
 
     def num_bytes(self, num_items: int) -> int:
         """Of so many items, the ones held; rows that several share count once."""

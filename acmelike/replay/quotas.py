@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import reserve
 from acmelike.types import Array
 
@@ -25,9 +26,11 @@ class Quotas:
         self._times = reserve((num_slots,), np.int32)
         self.slot_bytes = self._times.itemsize
         self._num_left = 0
+        self._copying: Copying | None = None
 
     def begin(self, slots: Array, times: Array | int = 0) -> None:
         """Slots get items that were sampled so often."""
+        self._before_overwriting(slots)
         self._times[slots] = times
         if self.most is not None:
             self._num_left += int(self.left(slots).sum())
@@ -39,8 +42,13 @@ class Quotas:
 
     def count(self, slots: Array, by: int = 1) -> None:
         """Slots `[n]` were sampled once more, each as often as it is in there."""
+        self._before_overwriting(slots)
         np.add.at(self._times, slots, by)
         self._num_left -= by * len(slots)
+
+    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
+        """Begins to copy how often the items of slots were sampled until now."""
+        self._copying = copies.begin(name, self._times, slots)
 
     def times(self, slots: Array) -> Array:
         """How often the items of slots `[n]` were sampled, `[n]` int32."""
@@ -55,3 +63,7 @@ class Quotas:
     def num_left(self) -> int:
         """How many samples all items together still allow; there is a most."""
         return self._num_left
+
+    def _before_overwriting(self, slots: Array) -> None:
+        if self._copying is not None:
+            self._copying.before_overwriting(slots)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from acmelike.errors import ConfigError
 from acmelike.replay import limits
 from acmelike.replay.config import TableConfig
+from acmelike.replay.copying import Copies
 from acmelike.replay.selectors import OrderedSelector, Selector, make_selector
 from acmelike.types import Array
 
@@ -28,35 +29,66 @@ _LIMITERS = {
 
 
 def limits_to_json(config: TableConfig) -> dict[str, Any]:
-    """The limits of a table."""
+    """The limits of a table; of a limiter that is not one of ours, only its name."""
     limiter: Any = config.rate_limiter
+    kind = type(limiter).__name__
+    settings = asdict(limiter) if _LIMITERS.get(kind) is type(limiter) else None
     values = {name: getattr(config, name) for name in _LIMITS}
-    return values | {"limiter": type(limiter).__name__, "settings": asdict(limiter)}
+    return values | {"limiter": kind, "settings": settings}
 
 
 def with_limits(config: TableConfig, saved: dict[str, Any]) -> TableConfig:
-    """A table with the limits that were saved."""
+    """A table with the limits that were saved.
+
+    Raises:
+      ConfigError: its limiter was not one of ours.
+    """
+    if saved["settings"] is None:
+        raise ConfigError(
+            f"table '{config.name}': the checkpoint does not say what its rate limiter "
+            f"{saved['limiter']} was; restore it with the limits of the code"
+        )
     limiter = _LIMITERS[saved["limiter"]](**saved["settings"])
     values = {name: saved[name] for name in _LIMITS}
     return replace(config, rate_limiter=limiter, **values)
 
 
-def places_in_order(selector: Selector, slots: Array) -> Array:
-    """The order in which a selector got slots `[n]`, which ascend: their places."""
+def begin_save_order(
+    selector: Selector, slots: Array, copies: Copies, name: str
+) -> None:
+    """Saves the order in which a selector got slots `[n]`, which ascend: their places.
+
+    Of a selector that knows none, it is the order of the slots.
+    """
     if isinstance(selector, OrderedSelector):
-        return np.searchsorted(slots, selector.insertion_order())
-    return np.arange(len(slots))
+        order = selector.insertion_order()
+        copies.later(name, lambda: _places(order, slots))
+    else:
+        copies.later(name, lambda: np.arange(len(slots)))
+
+
+def _places(order: Array, slots: Array) -> Array:
+    place_of = np.empty(slots.max(initial=-1) + 1, np.int64)
+    place_of[slots] = np.arange(len(slots))
+    return place_of[order]
 
 
 def places_to_keep(
-    config: TableConfig, order: Array, priorities: Array, rng: np.random.Generator
+    config: TableConfig,
+    order: Array,
+    priorities: Array,
+    times_sampled: Array,
+    rng: np.random.Generator,
 ) -> Array:
-    """Which of the saved items a table has room for; the others go as usual.
+    """Which of the saved items a table keeps; the others go as usual.
+
+    Those go that were sampled often enough, and then those that it has no room for.
 
     Args:
       config: of the table.
       order: `[n]`, in which its remover got them.
       priorities: `[n]`.
+      times_sampled: `[n]`.
       rng: for a remover that picks by chance.
 
     Returns:
@@ -66,13 +98,25 @@ def places_to_keep(
     remover = make_selector(config.remover, num_items + 1)
     remover.insert(order, priorities[order])
     is_kept = np.ones(num_items, bool)
-    for _ in range(num_items - config.max_size):
+    if config.max_times_sampled is not None:
+        is_kept = times_sampled < config.max_times_sampled
+        remover.delete(np.flatnonzero(~is_kept))
+    for _ in range(np.count_nonzero(is_kept) - config.max_size):
         gone, _ = remover.sample(1, rng)
         remover.delete(gone)
         is_kept[gone] = False
     return np.flatnonzero(is_kept)
 
 
-def array_path(folder: Path, table: str, name: str) -> Path:
-    """The file of an array of a table."""
-    return folder / f"{table}-{name}.npy"
+def slots_in_order(order: Array, kept: Array, slots: Array) -> Array:
+    """The slots in which items now are, in the order of their insertion.
+
+    Args:
+      order: of all items that were saved, their places.
+      kept: `[n]`, places of those that are still there.
+      slots: `[n]` in which these are.
+    """
+    slot_of = np.full(len(order), -1)
+    slot_of[kept] = slots
+    found: Array = slot_of[order]
+    return found[found >= 0]

@@ -8,13 +8,14 @@ from typing import Literal
 
 from acmelike.core import concurrent, when
 from acmelike.errors import ConfigError
-from acmelike.replay.checkpoint import Saving, newest_checkpoint
 from acmelike.replay.config import TableConfig
 from acmelike.replay.engine import AnyTable, Engine, make_tables
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.message import Message
 from acmelike.replay.readers import Drawn, Reader, Readers
 from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.saved import newest_checkpoint
+from acmelike.replay.saving import Savings, check_num_keep
 from acmelike.replay.shared import make_shared_columns
 from acmelike.replay.table import Table
 from acmelike.replay.writers import Writers
@@ -42,7 +43,8 @@ class Replay:
 
     Raises:
       ConfigError: there is no table, or two have the same name, or the checkpoint has
-        others.
+        others, or they are of other items.
+      CheckpointDamaged: there are checkpoints, but none is whole.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Replay:
         self._writers = Writers(self._tables, self._shared)
         self._readers = Readers()
         self._num_env_steps = 0
-        self._saving: Saving | None = None
+        self._savings = Savings()
         if saved is not None:
             saved.load(self._own_tables(), self._shared)
             self._num_env_steps = saved.facts["num_env_steps"]
@@ -282,24 +284,41 @@ class Replay:
 
     # --- It is saved -----------------------------------------------------------------
 
-    def begin_checkpoint(self, folder: str) -> None:
+    def begin_checkpoint(self, folder: str) -> int:
         """Begins to save everything as it is now; `save_checkpoint` does the rest.
 
-        Steps that writers have not sent in items yet are not saved.
+        Steps that writers have not sent in items yet are not saved. A checkpoint that
+        is under way is given up.
+
+        Returns:
+          The number of the checkpoint, for those who go on with it.
+
+        Raises:
+          OSError: the disk has no space for all of it; nothing was written.
         """
         facts = {"num_env_steps": self._num_env_steps}
-        self._saving = Saving(Path(folder), self._own_tables(), self._shared, facts)
+        return self._savings.begin(
+            Path(folder), self._own_tables(), self._shared, facts
+        )
 
-    def copy_part(self) -> bool:
-        """Copies a part of what is to be saved; returns whether anything is left."""
-        assert self._saving is not None
-        return self._saving.part(PART_BYTES)
+    def copy_part(self, number: int) -> bool:
+        """Copies a part of what is to be saved; returns whether anything is left.
+
+        Raises:
+          ValueError: that checkpoint is not under way any more.
+        """
+        return self._savings.part(number, PART_BYTES)
 
     @concurrent
-    def finish_checkpoint(self, num_keep: int) -> str:
-        """Completes the checkpoint, of which all parts are copied; returns its path."""
-        assert self._saving is not None
-        return str(self._saving.finish(num_keep))
+    def finish_checkpoint(self, number: int, num_keep: int) -> str:
+        """Completes the checkpoint, of which all parts are copied; returns its path.
+
+        Raises:
+          OSError: it could not be written; nothing of it is left.
+          ValueError: parts are left, or it is not under way any more, or `num_keep` is
+            below 1.
+        """
+        return str(self._savings.finish(number, num_keep))
 
     def _own_tables(self) -> dict[str, Table]:
         tables = {n: t for n, t in self._tables.items() if isinstance(t, Table)}
@@ -319,17 +338,24 @@ class Replay:
 def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
     """Saves everything in replay as it is now; traffic goes on meanwhile.
 
-    One at a time: whoever begins another before this one is complete spoils it.
+    One at a time: whoever begins another before this one is copied ends it.
 
     Args:
       replay: the replay service, or a client of it.
       folder: of checkpoints, on replay's machine.
-      num_keep: how many there may be; the oldest are removed.
+      num_keep: how many whole ones there may be, at least 1; older ones are removed.
 
     Returns:
       The path of the checkpoint.
+
+    Raises:
+      OSError: it could not be written, for example as the disk is full; nothing of it
+        is left, and replay goes on.
+      ValueError: another was begun before this one was copied, or `num_keep` is below
+        1.
     """
-    replay.begin_checkpoint(folder)
-    while replay.copy_part():
+    check_num_keep(num_keep)
+    number = replay.begin_checkpoint(folder)
+    while replay.copy_part(number):
         pass
-    return replay.finish_checkpoint(num_keep)
+    return replay.finish_checkpoint(number, num_keep)

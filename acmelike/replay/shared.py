@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import optree
@@ -12,7 +11,7 @@ from dm_env import specs
 
 from acmelike.errors import ConfigError
 from acmelike.replay.config import Rows, TableConfig
-from acmelike.replay.copying import Copying
+from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import grown, reserve
 from acmelike.types import Array
 
@@ -30,6 +29,8 @@ class SharedColumn:
 
     Attributes:
       name: the column's name.
+      row: the spec of one row.
+      kind: dtype and shape of one, in words.
       num_rows: rows that are held.
       row_bytes: bytes of one row.
       row_index_bytes: index bytes of one row: what is kept about it.
@@ -37,6 +38,7 @@ class SharedColumn:
 
     def __init__(self, name: str, row: specs.Array, num_rows_of_tables: int):
         self.name, self.row = name, row
+        self.kind = f"{row.dtype} {list(row.shape)}"
         capacity = num_rows_of_tables + _ROWS_OF_WRITERS
         self._rows = reserve((capacity, *row.shape), row.dtype)
         self._num_holders = reserve((capacity,), np.int32)
@@ -82,11 +84,16 @@ class SharedColumn:
         self._num_free += len(gone)
         self.num_rows -= len(gone)
 
-    def begin_save(self, path: Path) -> tuple[Array, Copying]:
-        """Begins to copy the rows that are held now; returns their ids, ascending."""
+    def begin_save(self, copies: Copies, prefix: str) -> str:
+        """Begins to copy the rows that are held now, and their ids in ascending order.
+
+        Returns:
+          The kind of a row.
+        """
         ids = np.flatnonzero(self._num_holders[: self._num_used])
-        self._copying = Copying(self._rows, ids, path)
-        return ids, self._copying
+        copies.later(f"{prefix}-ids", lambda: ids)
+        self._copying = copies.begin(f"{prefix}-rows", self._rows, ids)
+        return self.kind
 
     def _grow(self, capacity: int) -> None:
         self._rows = grown(self._rows, capacity)

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from dm_env import specs
 
 from acmelike.replay.checks import checked_keys, checked_priorities
-from acmelike.replay.columns import Ids, Windows
-from acmelike.replay.config import Fifo, TableConfig, check_rate_limiter
+from acmelike.replay.columns import Ids, OwnColumn, Windows
+from acmelike.replay.config import Fifo, TableConfig
 from acmelike.replay.contents import Contents, Prepared
-from acmelike.replay.copying import Copying
+from acmelike.replay.copying import Arrays, Copies
 from acmelike.replay.draw import draw
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.quotas import Quotas
 from acmelike.replay.rate_limiter import RateLimiter
-from acmelike.replay.reserve import reserve
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.saved_table import (
-    array_path,
+    begin_save_order,
     limits_to_json,
-    places_in_order,
     places_to_keep,
+    slots_in_order,
 )
 from acmelike.replay.selectors import OrderedSelector, make_selector
 from acmelike.replay.shared import SharedColumn
 from acmelike.replay.slots import Slots
 from acmelike.types import Array, Nested
+
+_PRIORITY = specs.Array((), np.float64)
 
 
 class Table:
@@ -56,7 +58,8 @@ class Table:
         self._is_fifo = isinstance(config.remover, Fifo)
         self._num_slots = config.max_size + (not self._is_fifo)
         self._contents = Contents(config, self._num_slots, shared or {})
-        self._priorities = reserve((self._num_slots,), np.float64)
+        self.leaves = self._contents.leaves()
+        self._priorities = OwnColumn(_PRIORITY, self._num_slots)
         self._quotas = Quotas(self._num_slots, config.max_times_sampled)
         self._slots = Slots(self._num_slots)
         self._begin()
@@ -168,7 +171,7 @@ class Table:
         Raises:
           ConfigError: it waits for more items than the table holds.
         """
-        check_rate_limiter(self._config, config)
+        self._config = replace(self._config, rate_limiter=config)
         self.limiter.set_limits(config)
 
     # --- Items are drawn -------------------------------------------------------------
@@ -211,7 +214,7 @@ class Table:
             self._sampler,
             num_items,
             self._quota_at_once if has_quota else None,
-            self._priorities,
+            self._priorities.values,
             self._rng,
         )
         self._quotas.count(slots)
@@ -278,54 +281,48 @@ class Table:
 
     # --- It is saved -----------------------------------------------------------------
 
-    def begin_save(self, folder: Path) -> tuple[dict[str, Any], list[Copying]]:
-        """Saves what there is but the contents, and begins to copy those.
+    def begin_save(self, copies: Copies, prefix: str) -> dict[str, Any]:
+        """Begins to copy all arrays as they are now, into files of a prefix.
 
         Returns:
-          Facts for `load`, and copies to be completed.
+          Facts for `load`.
         """
         slots = self._slots.held()
-        for name, array in (
-            ("priorities", self._priorities[slots]),
-            ("times_sampled", self._quotas.times(slots)),
-            ("sampler", places_in_order(self._sampler, slots)),
-            ("remover", places_in_order(self._remover, slots)),
-        ):
-            np.save(array_path(folder, self._name, name), array)
-        facts = {
+        begin_save_order(self._sampler, slots, copies, f"{prefix}-sampler")
+        begin_save_order(self._remover, slots, copies, f"{prefix}-remover")
+        self._priorities.begin_save(slots, copies, f"{prefix}-priorities")
+        self._quotas.begin_save(slots, copies, f"{prefix}-times_sampled")
+        self._contents.begin_save(slots, copies, prefix)
+        return {
+            "leaves": self.leaves,
             "next_key": self._slots.next_key(),
             "counters": self.limiter.counters(),
             "max_priority": self._max_priority,
             "random": self._rng.bit_generator.state,
             "limits": limits_to_json(self._config),
         }
-        return facts, self._contents.begin_save(slots, folder)
 
-    def load(self, facts: Mapping[str, Any], folder: Path, ids: Ids) -> None:
+    def load(self, facts: Mapping[str, Any], saved: Arrays, ids: Ids) -> None:
         """Fills a new table with what was saved; its own limits hold.
 
         Items have other keys than before. If they are too many, some go as usual.
         """
-        priorities, times_sampled, sampler, remover = (
-            np.load(array_path(folder, self._name, name))
-            for name in ("priorities", "times_sampled", "sampler", "remover")
-        )
+        priorities, times = saved("priorities"), saved("times_sampled")
         self._rng.bit_generator.state = facts["random"]
-        kept = places_to_keep(self._config, remover, priorities, self._rng)
+        order = saved("remover")
+        kept = places_to_keep(self._config, order, priorities, times, self._rng)
         first_turn = -(-facts["next_key"] // self._num_slots)
         self._slots = Slots(self._num_slots, first_turn)
         slots = self._slots.take(len(kept))
-        self._contents.load(slots, kept, folder, ids)
-        self._priorities[slots] = priorities[kept]
-        self._quotas.begin(slots, times_sampled[kept])
-        slot_of = np.full(len(priorities), -1)
-        slot_of[kept] = slots
-        for selector, order in ((self._sampler, sampler), (self._remover, remover)):
-            present = slot_of[order]
-            present = present[present >= 0]
-            selector.insert(present, self._priorities[present])
+        self._contents.load(slots, kept, saved, ids)
+        self._priorities.put(slots, priorities[kept])
+        self._quotas.begin(slots, times[kept])
+        for selector, name in ((self._sampler, "sampler"), (self._remover, "remover")):
+            in_order = slots_in_order(saved(name), kept, slots)
+            selector.insert(in_order, self._priorities.take(in_order))
         self.limiter.restore(*facts["counters"])
         self.limiter.commit_deletes(len(priorities) - len(kept))
+        self._remove_too_many_bytes()
         self._max_priority = facts["max_priority"]
 
     # --- Inside ----------------------------------------------------------------------
@@ -339,7 +336,7 @@ class Table:
     def _num_index_bytes(self) -> int:
         parts = (self._slots, self._quotas, self._sampler, self._remover)
         slot_bytes = sum(getattr(part, "slot_bytes", 0) for part in parts)
-        slot_bytes += self._priorities.itemsize
+        slot_bytes += self._priorities.item_bytes
         return self.limiter.size * slot_bytes + self._contents.num_index_bytes()
 
     def _num_at_once(self) -> int:
@@ -362,17 +359,20 @@ class Table:
         slots = self._slots.take(num_items)
         keys = self._slots.keys(slots)
         self._contents.put(slots, items.leaves)
-        self._priorities[slots] = priorities
+        self._priorities.put(slots, priorities)
         self._quotas.begin(slots)
         self._sampler.insert(slots, priorities)
         self._remover.insert(slots, priorities)
         self.limiter.commit_inserts(num_items)
         if not self._is_fifo and num_too_many > 0:
             self._remove(self._remover.sample(num_too_many, self._rng)[0])
+        self._remove_too_many_bytes()
+        return keys
+
+    def _remove_too_many_bytes(self) -> None:
         most = self._config.max_bytes
         while most is not None and self._contents.num_bytes(self.limiter.size) > most:
             self._remove(self._remover.sample(1, self._rng)[0])
-        return keys
 
     def _remove(self, slots: Array) -> None:
         if not len(slots):
@@ -386,7 +386,7 @@ class Table:
 
     def _update(self, slots: Array, priorities: Array) -> None:
         # Of a slot that is given twice, the last priority stays and is given twice.
-        self._priorities[slots] = priorities
+        self._priorities.put(slots, priorities)
         priorities = self._priorities.take(slots)
         self._sampler.update(slots, priorities)
         self._remover.update(slots, priorities)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.replay import MinSize, TableConfig, Uniform
+from acmelike.replay import (
+    MinSize,
+    Replay,
+    SamplesPerInsert,
+    TableConfig,
+    Uniform,
+)
 from acmelike.types import Array
 from tests.replay.engines import ENGINES
 
@@ -16,6 +24,8 @@ SIGNATURE = {
     "pixels": specs.Array((2, 3), np.uint8, "pixels"),
     "reward": specs.Array((), np.float32, "reward"),
 }
+
+LIMITER = SamplesPerInsert(ratio=1, min_size=3, error_buffer=9)
 
 
 @pytest.fixture(params=ENGINES)
@@ -52,3 +62,45 @@ def make_items() -> Callable[..., dict[str, Array]]:
         }
 
     return make
+
+
+@pytest.fixture
+def make_replay(
+    make_config: Callable[..., TableConfig],
+    make_items: Callable[..., dict[str, Array]],
+) -> Callable[..., Replay]:
+    """Eight items, of which two have to go; two samples, and 20 environment steps."""
+
+    def make(**changes: object) -> Replay:
+        settings: dict[str, object] = {"rate_limiter": LIMITER, "max_size": 6} | changes
+        replay = Replay([make_config(**settings)], seed=0)
+        for start in (0, 4):
+            replay.insert(
+                "table",
+                make_items(start, start + 4),
+                np.array([3.0, 1.0, 2.0, 1.0]),
+                num_env_steps=10,
+            )
+        replay.sample("table", 2)
+        return replay
+
+    return make
+
+
+@pytest.fixture
+def restored(
+    make_config: Callable[..., TableConfig], tmp_path: Path
+) -> Callable[..., Replay]:
+    """What a new service has of the newest checkpoint."""
+
+    def restore(
+        limits: Literal["code", "checkpoint"] = "code",
+        folder: Path = tmp_path,
+        **changes: object,
+    ) -> Replay:
+        settings: dict[str, object] = {"rate_limiter": LIMITER, "max_size": 6} | changes
+        return Replay(
+            [make_config(**settings)], seed=1, restore=str(folder), limits=limits
+        )
+
+    return restore

@@ -233,7 +233,7 @@ def contents(table):
             table._slots.keys(slots).tolist(),
             zip(
                 table._contents.take(slots)["number"].tolist(),
-                table._priorities[slots].tolist(),
+                table._priorities.take(slots).tolist(),
                 table._quotas.times(slots).tolist(),
                 strict=True,
             ),

@@ -294,7 +294,7 @@ class Machine:
         table = self.replay._tables[table]
         slots = table._slots.held()
         data = table._contents.take(slots)
-        rest = (values(data), table._priorities[slots], table._quotas.times(slots))
+        rest = (values(data), table._priorities.take(slots), table._quotas.times(slots))
         return table._slots.keys(slots), data["id"], zip(*rest, strict=True)
 
     def check(self):
