@@ -9,6 +9,7 @@ import numpy as np
 from dm_env import specs
 from numpy.typing import DTypeLike
 
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.config import Rows
 from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import reserve
@@ -43,8 +44,8 @@ class Column(Protocol):
     def put(self, slots: Array, prepared: Array) -> None:
         """Into slots that hold nothing, or `drop` was called with."""
 
-    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
-        """Begins to copy what slots `[n]`, in ascending order, hold now."""
+    def begin_save(self, slots: Chosen, copies: Copies, name: str) -> None:
+        """Begins to copy what slots hold now."""
 
     def load(self, slots: Array, saved: Array, ids: Ids) -> None:
         """Puts what was saved into slots `[n]`, rows by their new ids."""
@@ -80,7 +81,7 @@ class OwnColumn:
             self._copying.before_overwriting(slots)
         self.values[slots] = prepared
 
-    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
+    def begin_save(self, slots: Chosen, copies: Copies, name: str) -> None:
         """See `Column.begin_save`."""
         self._copying = copies.begin(name, self.values, slots)
 
@@ -122,7 +123,7 @@ class RowsColumn:
         self._ids[slots] = prepared
         self._holder.refer(prepared)
 
-    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
+    def begin_save(self, slots: Chosen, copies: Copies, name: str) -> None:
         """See `Column.begin_save`."""
         self._copying = copies.begin(name, self._ids, slots)
 

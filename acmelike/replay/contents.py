@@ -9,6 +9,7 @@ import numpy as np
 import optree
 from dm_env import specs
 
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.columns import Column, Ids, OwnColumn, RowsColumn, Windows
 from acmelike.replay.config import Rows, TableConfig
 from acmelike.replay.copying import Arrays, Copies
@@ -118,7 +119,7 @@ class Contents:
             for accessor, column in zip(accessors, self._columns, strict=True)
         }
 
-    def begin_save(self, slots: Array, copies: Copies, prefix: str) -> None:
+    def begin_save(self, slots: Chosen, copies: Copies, prefix: str) -> None:
         """Begins to copy what slots hold now, a file for each leaf."""
         for index, column in enumerate(self._columns):
             column.begin_save(slots, copies, f"{prefix}-leaf-{index}")

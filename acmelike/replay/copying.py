@@ -11,10 +11,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from acmelike.replay.chosen import Chosen
 from acmelike.types import Array
 
 # What was saved under a name.
 Arrays: TypeAlias = Callable[[str], Array]
+# What a row takes in the time of a copy, however small it is.
+_LEAST_ROW_BYTES = 16
 _ZEROS = bytes(1 << 20)
 
 
@@ -26,36 +29,40 @@ class Copying:
 
     Args:
       source: `[N, ...]`.
-      rows: `[n]` which of them, in ascending order.
+      chosen: n of its rows.
       path: of the `.npy` file, which gets `[n, ...]`.
 
     Raises:
       OSError: the disk has no space for all of it.
     """
 
-    def __init__(self, source: Array, rows: Array, path: Path):
-        self._source, self._rows = source, rows
-        self._is_copied = np.zeros(len(rows), bool)
-        self._num_passed, self._num_left = 0, len(rows)
-        self._file = _new_file(path, source.dtype, (len(rows), *source.shape[1:]))
+    def __init__(self, source: Array, chosen: Chosen, path: Path):
+        self._source, self._chosen = source, chosen
+        self._is_copied = np.zeros(chosen.stop, bool)
+        self._num_passed, self._num_left = 0, chosen.num_rows
+        shape = (chosen.num_rows, *source.shape[1:])
+        self._file = _new_file(path, source.dtype, shape)
 
     def before_overwriting(self, rows: Array) -> None:
         """Copies those of rows `[m]`, some perhaps repeated, that were not copied."""
         if not self._num_left:
             return
-        places = np.searchsorted(self._rows, rows).clip(max=len(self._rows) - 1)
-        is_wanted = (self._rows[places] == rows) & ~self._is_copied[places]
-        self._copy(np.unique(places[is_wanted]))
+        rows = np.unique(rows[self._chosen.has(rows)])
+        rows = rows[~self._is_copied[rows]]
+        self._copy(rows, self._chosen.places(rows))
 
     def part(self, num_bytes: int) -> bool:
         """Copies up to so many bytes; returns whether anything is left."""
         if not self._num_left:
             return False
-        row_bytes = max(1, self._source[0].nbytes)
-        last = self._num_passed + max(1, num_bytes // row_bytes)
-        places = np.arange(self._num_passed, min(last, len(self._rows)))
-        self._copy(places[~self._is_copied[places]])
-        self._num_passed += len(places)
+        row_bytes = max(_LEAST_ROW_BYTES, self._source[0].nbytes)
+        first = self._num_passed
+        self._num_passed += max(1, num_bytes // row_bytes)
+        rows = self._chosen.rows(first, min(self._num_passed, self._chosen.stop))
+        if len(rows):
+            places = np.arange(len(rows)) + self._chosen.places(rows[:1])
+            is_left = ~self._is_copied[rows]
+            self._copy(rows[is_left], places[is_left])
         return self._num_left > 0
 
     def close(self) -> None:
@@ -64,12 +71,12 @@ class Copying:
         No `flush`: while it waits for the disk it lets no other thread run.
         """
         self._num_left = 0
-        self._source = self._rows = self._is_copied = self._file = np.empty(0)
+        self._source = self._is_copied = self._file = np.empty(0)
 
-    def _copy(self, places: Array) -> None:
-        self._file[places] = self._source[self._rows[places]]
-        self._is_copied[places] = True
-        self._num_left -= len(places)
+    def _copy(self, rows: Array, places: Array) -> None:
+        self._file[places] = self._source[rows]
+        self._is_copied[rows] = True
+        self._num_left -= len(rows)
 
 
 class Copies:
@@ -85,9 +92,9 @@ class Copies:
         self._later: list[tuple[Path, Callable[[], Array]]] = []
         self._num_done = 0
 
-    def begin(self, name: str, source: Array, rows: Array) -> Copying:
-        """Begins to copy rows `[n]`, in ascending order, of an array."""
-        copying = Copying(source, rows, self._folder / f"{name}.npy")
+    def begin(self, name: str, source: Array, chosen: Chosen) -> Copying:
+        """Begins to copy the chosen rows of an array."""
+        copying = Copying(source, chosen, self._folder / f"{name}.npy")
         self._copyings.append(copying)
         return copying
 

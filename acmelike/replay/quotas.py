@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import reserve
 from acmelike.types import Array
@@ -46,7 +47,7 @@ class Quotas:
         np.add.at(self._times, slots, by)
         self._num_left -= by * len(slots)
 
-    def begin_save(self, slots: Array, copies: Copies, name: str) -> None:
+    def begin_save(self, slots: Chosen, copies: Copies, name: str) -> None:
         """Begins to copy how often the items of slots were sampled until now."""
         self._copying = copies.begin(name, self._times, slots)
 

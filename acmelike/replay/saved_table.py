@@ -9,6 +9,7 @@ import numpy as np
 
 from acmelike.errors import ConfigError
 from acmelike.replay import limits
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.config import TableConfig
 from acmelike.replay.copying import Copies
 from acmelike.replay.selectors import OrderedSelector, Selector, make_selector
@@ -54,9 +55,9 @@ def with_limits(config: TableConfig, saved: dict[str, Any]) -> TableConfig:
 
 
 def begin_save_order(
-    selector: Selector, slots: Array, copies: Copies, name: str
+    selector: Selector, slots: Chosen, copies: Copies, name: str
 ) -> None:
-    """Saves the order in which a selector got slots `[n]`, which ascend: their places.
+    """Saves the order in which a selector got slots: their places among these.
 
     Of a selector that knows none, it is the order of the slots.
     """
@@ -64,13 +65,13 @@ def begin_save_order(
         order = selector.insertion_order()
         copies.later(name, lambda: _places(order, slots))
     else:
-        copies.later(name, lambda: np.arange(len(slots)))
+        copies.later(name, lambda: np.arange(slots.num_rows))
 
 
-def _places(order: Array, slots: Array) -> Array:
-    place_of = np.empty(slots.max(initial=-1) + 1, np.int64)
-    place_of[slots] = np.arange(len(slots))
-    return place_of[order]
+def _places(order: Array, slots: Chosen) -> Array:
+    place_of = np.empty(slots.stop, np.int64)
+    place_of[slots.rows()] = np.arange(slots.num_rows)
+    return place_of[order[order >= 0]]
 
 
 def places_to_keep(

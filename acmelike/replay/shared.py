@@ -10,6 +10,7 @@ import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.config import Rows, TableConfig
 from acmelike.replay.copying import Copies, Copying
 from acmelike.replay.reserve import grown, reserve
@@ -90,9 +91,9 @@ class SharedColumn:
         Returns:
           The kind of a row.
         """
-        ids = np.flatnonzero(self._num_holders[: self._num_used])
-        copies.later(f"{prefix}-ids", lambda: ids)
-        self._copying = copies.begin(f"{prefix}-rows", self._rows, ids)
+        held = Chosen(self._num_holders[: self._num_used] > 0)
+        copies.later(f"{prefix}-ids", held.rows)
+        self._copying = copies.begin(f"{prefix}-rows", self._rows, held)
         return self.kind
 
     def _grow(self, capacity: int) -> None:

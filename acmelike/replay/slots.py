@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from acmelike.replay.chosen import Chosen
 from acmelike.replay.selectors.base import index_dtype
 from acmelike.types import Array
 
@@ -69,6 +70,10 @@ class Slots:
     def next_key(self) -> int:
         """Larger than every key so far."""
         return int(self._keys[: self._num_used].max(initial=self._first_key)) + 1
+
+    def chosen(self) -> Chosen:
+        """Those that hold an item, as they are now."""
+        return Chosen(self._is_held[: self._num_used])
 
     def held(self) -> Array:
         """All slots that hold an item, `[size]` int64."""

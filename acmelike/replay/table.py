@@ -287,7 +287,7 @@ class Table:
         Returns:
           Facts for `load`.
         """
-        slots = self._slots.held()
+        slots = self._slots.chosen()
         begin_save_order(self._sampler, slots, copies, f"{prefix}-sampler")
         begin_save_order(self._remover, slots, copies, f"{prefix}-remover")
         self._priorities.begin_save(slots, copies, f"{prefix}-priorities")

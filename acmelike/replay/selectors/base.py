@@ -53,7 +53,11 @@ class OrderedSelector(Selector, Protocol):
         """The first slots in order, `[n]` int64; fewer if fewer are held."""
 
     def insertion_order(self) -> Array:
-        """All slots, in an order of insertion that would make the same selector."""
+        """All slots, in an order of insertion that would make the same selector.
+
+        Returns:
+          `[m]` integers in an array of its own, of which those below 0 are no slots.
+        """
 
 
 def index_dtype(max_size: int) -> type[np.signedinteger]:

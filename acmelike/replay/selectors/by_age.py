@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from acmelike.replay.reserve import reserve
 from acmelike.replay.selectors.base import index_dtype
 from acmelike.types import Array
 
@@ -64,7 +65,14 @@ class _ByAge:
 
     def insertion_order(self) -> Array:
         """See `OrderedSelector.insertion_order`."""
-        return self._slots(len(self._ring), youngest_first=False)
+        first = self._head % len(self._ring)
+        stop = first + self._tail - self._head
+        parts = self._ring[first:stop], self._ring[: max(0, stop - len(self._ring))]
+        slots = reserve((stop - first,), self._ring.dtype)
+        # A gap, which is 0, comes out below 0.
+        np.subtract(parts[0], 1, out=slots[: len(parts[0])])
+        np.subtract(parts[1], 1, out=slots[len(parts[0]) :])
+        return slots
 
     def _slots(self, num_items: int, *, youngest_first: bool) -> Array:
         places = self._count(num_items, youngest_first=youngest_first)

@@ -33,6 +33,7 @@ class HeapSelector:
         """See `Selector.insert`."""
         for slot, priority in zip(slots.tolist(), priorities.tolist(), strict=True):
             self._now += 1
+            self._ticks.pop(slot, None)  # So they stand in the order of their ticks.
             self._ticks[slot] = self._now
             heapq.heappush(self._heap, (self._sign * priority, self._now, slot))
         if len(self._heap) > 4 * len(self._ticks) + 16:
@@ -65,7 +66,7 @@ class HeapSelector:
 
     def insertion_order(self) -> Array:
         """See `OrderedSelector.insertion_order`."""
-        return np.array(sorted(self._ticks, key=self._ticks.__getitem__), np.int64)
+        return np.fromiter(self._ticks, np.int64, len(self._ticks))
 
     def _is_so(self, entry: tuple[float, int, int]) -> bool:
         _, tick, slot = entry
