@@ -70,6 +70,7 @@ class Replay:
         self._savings = Savings()
         if saved is not None:
             saved.load(self._own_tables(), self._shared)
+            self._writers.load(saved.facts["writers"])
             self._num_env_steps = saved.facts["num_env_steps"]
         self._stopped: str | None = None
 
@@ -296,7 +297,10 @@ class Replay:
         Raises:
           OSError: the disk has no space for all of it; nothing was written.
         """
-        facts = {"num_env_steps": self._num_env_steps}
+        facts = {
+            "num_env_steps": self._num_env_steps,
+            "writers": self._writers.state(),
+        }
         return self._savings.begin(
             Path(folder), self._own_tables(), self._shared, facts
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -123,6 +123,22 @@ class Writers:
         writer = self._writers.pop(number, None)
         for window in writer.windows.values() if writer else ():
             window.close()
+
+    def state(self) -> list[tuple[int, int, int]]:
+        """What `load` takes: of each writer, how far its messages were taken.
+
+        Items that wait for a limiter are not held yet. So a message with such is as one
+        that has not come, although some of its items may be held.
+        """
+        return [
+            (number, writer.number - bool(writer.left), writer.num_done)
+            for number, writer in self._writers.items()
+        ]
+
+    def load(self, state: Iterable[tuple[int, int, int]]) -> None:
+        """Takes no message again that was taken before; the writers' steps are gone."""
+        for writer, number, num_done in state:
+            self._writers[writer] = _Writer(number=number, num_done=num_done)
 
     def _window(self, writer: _Writer, name: str) -> Window:
         if name not in writer.windows:

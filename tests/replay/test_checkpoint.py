@@ -17,6 +17,7 @@ from acmelike.replay import (
     Writer,
     save_checkpoint,
 )
+from acmelike.replay.message import Message, Steps
 from tests.replay.conftest import LIMITER
 from tests.replay.test_writer import frames, windows, windows_config
 
@@ -146,3 +147,35 @@ def test_what_was_drawn_ahead_of_need_counts_as_before(make_replay, restored, tm
         replay._tables["table"].blocks_sample(17)
     )
     assert again._tables["table"]._quotas.num_left() == 6 * 3 - 2
+
+
+def test_the_order_of_equal_priorities_comes_back(
+    make_config, make_items, restored, tmp_path
+):
+    settings = {"sampler": MinHeap(), "rate_limiter": MinSize(min_size=1)}
+    replay = Replay([make_config(**settings)], seed=0)
+    replay.insert("table", make_items(0, 3), np.ones(3))
+    keys = replay.sample("table", 1).keys  # of item 0, which now becomes the last
+    replay.update_priorities("table", keys, np.ones(1))
+    save_checkpoint(replay, str(tmp_path))
+    again = restored(**settings)
+    for item in (1, 2, 0):
+        sample = again.sample("table", 1)
+        assert sample.data["reward"] == item
+        again.delete("table", sample.keys)
+
+
+def test_a_message_that_it_has_is_not_taken_again(tmp_path):
+    replay = Replay([windows_config()], seed=0)
+    steps = {"frame": Steps(0, frames(10, 11))}
+    message = Message(7, 1, steps, [windows((0, 1))], {}, 5)
+    assert replay.write(message) == 1
+    save_checkpoint(replay, str(tmp_path))
+    again = Replay([windows_config()], seed=0, restore=str(tmp_path))
+    assert again.write(message) == 1
+    assert (again.info("windows").num_inserted, again.num_env_steps()) == (1, 5)
+    steps = {"frame": Steps(2, frames(12, 13))}
+    assert again.write(Message(7, 2, steps, [windows((2, 3))], {}, 5)) == 1
+    found = again.sample("windows", 2).data["frames"][:, :, 0].tolist()
+    assert found == [[10, 11], [12, 13]]
+    assert again.num_env_steps() == 10
