@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -225,8 +226,20 @@ class Context(Protocol):
     def metrics(self) -> NodeMetrics:
         """The node's counters."""
 
+    def now(self) -> float:
+        """See `now`."""
+
     def sleep(self, seconds: float | None, reason: str) -> None:
         """See `sleep`."""
+
+
+def now() -> float:
+    """Seconds on the clock that the calling thread's deadlines are measured by.
+
+    Under `serial` it is logical, so that what depends on it is the same in every run.
+    """
+    context = current_context()
+    return time.monotonic() if context is None else context.now()
 
 
 def current_context() -> Context | None:

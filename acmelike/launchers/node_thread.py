@@ -56,6 +56,10 @@ class NodeThread(threading.Thread):
         """Whether nodes take turns."""
         return self._scheduler.is_serial
 
+    def now(self) -> float:
+        """See `acmelike.core.now`."""
+        return self._scheduler.now()
+
     def sleep(self, seconds: float | None, reason: str) -> None:
         """See `acmelike.core.sleep`."""
         self._scheduler.sleep(self.metrics, seconds, reason)

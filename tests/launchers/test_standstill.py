@@ -10,6 +10,7 @@ import pytest
 
 from acmelike import Node, Program, launch, sleep, stop_run
 from acmelike import within as in_time
+from acmelike.core import now
 from acmelike.errors import (
     Deadlock,
     RpcTimeout,
@@ -93,7 +94,7 @@ def test_serial_time_is_logical_and_the_earliest_wakes_first():
 
         def run(self):
             sleep(self.seconds, "its time")
-            self.log.note(self.seconds)
+            self.log.note(now())
 
     class Log:
         def note(self, seconds):
