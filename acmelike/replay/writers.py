@@ -13,12 +13,14 @@ from acmelike.replay.message import Message
 from acmelike.replay.shared import SharedColumn
 from acmelike.replay.window import Window
 
-# Of writers that say nothing any more, such as those of actors that died, only so many
-# are remembered.
+# Of writers that say nothing any more, such as those of actors that died, the steps of
+# so many are kept, and of those with items left, which may only be waiting.
 _MOST_WRITERS = 1000
+# Of so many more the number of the last message, so that it is not taken twice.
+_MOST_FORGOTTEN = 10_000
 
 
-@dataclass
+@dataclass(slots=True)
 class _Writer:
     """One writer.
 
@@ -38,6 +40,13 @@ class _Writer:
 class Writers:
     """Takes messages, once each, and inserts their items as limiters allow.
 
+    Of very many writers, those that were not heard of for longest are forgotten, but
+    none of which items are left to insert. (Of a message that waits before any of its
+    items is inserted nothing is known here.) Forgotten are its steps: later items that
+    refer to them are refused. It may go on, and what it repeats is still taken once,
+    until very many more are forgotten. Whoever is not known at all, because replay
+    began anew say, is taken as new with whatever number its message has.
+
     Args:
       tables: where items go, by name.
       columns: where steps go, by name.
@@ -47,11 +56,13 @@ class Writers:
         self, tables: Mapping[str, AnyTable], columns: Mapping[str, SharedColumn]
     ):
         self._tables, self._columns = tables, columns
+        # Those that were heard of last are at the end.
         self._writers: OrderedDict[int, _Writer] = OrderedDict()
+        self._forgotten: OrderedDict[int, _Writer] = OrderedDict()
 
     def blocks(self, message: Message) -> str | None:
         """Why no item of a message can be inserted now, or None."""
-        writer = self._writers.get(message.writer)
+        writer = self._find(message)
         if writer is not None and writer.number >= message.number:
             table = writer.left[0][0] if writer.left else None
         else:
@@ -62,17 +73,21 @@ class Writers:
     def begin(self, message: Message) -> bool:
         """Takes the steps of a new message, and checks its items; False if it is old.
 
+        What is left of the message before is given up: so does its writer, after an
+        error.
+
         Raises:
           ValueError: something is not what it should be; nothing was changed.
         """
-        writer = self._writers.get(message.writer) or _Writer()
+        writer = self._find(message) or _Writer()
+        if message.is_rest and message.writer not in self._writers:
+            raise ValueError(
+                "expected to go on with a message whose items are left to insert, got "
+                f"message {message.number} of a writer that was closed, or that wrote "
+                "before replay began anew; its items are lost"
+            )
         if message.number <= writer.number:
             return False
-        if message.number != writer.number + 1 or writer.left:
-            raise ValueError(
-                f"expected message {writer.number + 1} of a writer, after all items of "
-                f"the one before, got {message.number}"
-            )
         with ExitStack() as undo:
             for name, steps in message.steps.items():
                 window = self._window(writer, name)
@@ -90,9 +105,10 @@ class Writers:
             ]
             undo.pop_all()
         writer.number, writer.num_done, writer.left = message.number, 0, left
-        self._writers[message.writer] = writer
-        if len(self._writers) > _MOST_WRITERS:
-            self.close(next(iter(self._writers)))
+        if message.writer not in self._writers:
+            self._make_room()
+            self._forgotten.pop(message.writer, None)
+            self._writers[message.writer] = writer
         return True
 
     def go_on(self, message: Message) -> int:
@@ -100,8 +116,11 @@ class Writers:
 
         When all are, the steps that nobody may refer to later are given up.
         """
-        writer = self._writers[message.writer]
-        self._writers.move_to_end(message.writer)
+        if message.writer in self._writers:
+            self._writers.move_to_end(message.writer)
+            writer = self._writers[message.writer]
+        else:
+            writer = self._forgotten[message.writer]
         if message.number < writer.number:
             return sum(items.num_items for items in message.items)
         while writer.left:
@@ -121,8 +140,24 @@ class Writers:
     def close(self, number: int) -> None:
         """Forgets a writer, and gives up the steps that only it referred to."""
         writer = self._writers.pop(number, None)
-        for window in writer.windows.values() if writer else ():
+        if writer is None:
+            return
+        for window in writer.windows.values():
             window.close()
+        self._forgotten[number] = _Writer({}, writer.number, writer.num_done)
+        if len(self._forgotten) > _MOST_FORGOTTEN:
+            self._forgotten.popitem(last=False)
+
+    def _find(self, message: Message) -> _Writer | None:
+        number = message.writer
+        return self._writers.get(number) or self._forgotten.get(number)
+
+    def _make_room(self) -> None:
+        """Forgets a writer if there are too many, and none of which items are left."""
+        if len(self._writers) >= _MOST_WRITERS:
+            idle = (number for number, one in self._writers.items() if not one.left)
+            if (oldest := next(idle, None)) is not None:
+                self.close(oldest)
 
     def state(self) -> list[tuple[int, int, int]]:
         """What `load` takes: of each writer, how far its messages were taken.

@@ -211,8 +211,6 @@ def windows_of(step):
     ("items", "steps", "message"),
     [
         (windows((0, 7)), frames(1), r"\['frames'\] to be of steps 0 to 1 .* got 7"),
-        (windows((0, 1)), np.zeros((1, 3), np.uint8), r"rows to be uint8 \['m', 2\]"),
-        (windows((0, 1)), np.zeros((1, 2)), "rows to be uint8 .* got float64"),
         (windows((0, 1), table="no"), frames(1), "a table of .* got 'no'"),
         (
             Items("windows", {"frames": np.zeros((1, 3), int), "number": np.zeros(1)}),
@@ -221,18 +219,35 @@ def windows_of(step):
         ),
     ],
 )
-def test_what_is_wrong_is_refused_changes_nothing_and_is_not_tried_again(
-    items, steps, message
-):
+def test_of_items_that_are_refused_only_the_steps_stay(items, steps, message):
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    writer.write([windows((0, 0))], steps={"frame": frames(9)})
+    before = replay.infos()
+    with pytest.raises(ValueError, match=message):
+        writer.write([windows((0, 0)), items], steps={"frame": steps}, num_env_steps=1)
+    assert replay.infos() == before
+    assert replay.num_env_steps() == 0
+    writer.write([windows((1, 2))], steps={"frame": frames(12)})
+    assert held(replay) == [[9, 9], [1, 12]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (np.zeros((1, 3), np.uint8), r"rows to be uint8 \['m', 2\]"),
+        (np.zeros((1, 2)), "rows to be uint8 .* got float64"),
+    ],
+)
+def test_steps_that_are_refused_change_nothing_and_are_not_tried_again(steps, message):
     replay = Replay([windows_config()], seed=0)
     writer = Writer(replay)
     writer.write([windows((0, 0))], steps={"frame": frames(9)})
     before = num_rows(replay), replay.infos()
     with pytest.raises(ValueError, match=message):
-        writer.write([windows((0, 0)), items], steps={"frame": steps}, num_env_steps=1)
+        writer.write([windows((0, 1))], steps={"frame": steps}, num_env_steps=1)
     assert (num_rows(replay), replay.infos()) == before
-    assert replay.num_env_steps() == 0
-    # The steps that were refused have their numbers all the same.
+    # They have their numbers all the same.
     writer.write([windows((0, 2))], steps={"frame": frames(12)})
     assert held(replay) == [[9, 9], [9, 12]]
 
@@ -252,15 +267,6 @@ def test_unknown_columns_and_items_without_a_writer_are_refused():
         Writer(replay).write([windows((0, 1))], steps={"fame": frames(0, 1)})
     with pytest.raises(ValueError, match="steps that were written, got none of 'fr"):
         replay.insert("windows", windows((0, 1)).data)
-
-
-def test_the_oldest_of_very_many_writers_are_forgotten(monkeypatch):
-    monkeypatch.setattr("acmelike.replay.writers._MOST_WRITERS", 2)
-    replay = Replay([windows_config(max_size=1)], seed=0)
-    for number in range(4):
-        Writer(replay).write([windows((0, 1))], steps={"frame": frames(number, 9)})
-    # Two steps for each of two writers; the item's are among them.
-    assert num_rows(replay) == 4
 
 
 def test_max_bytes_makes_the_oldest_go():
