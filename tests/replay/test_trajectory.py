@@ -146,3 +146,112 @@ def test_a_flush_that_waits_loses_nothing(replay):
 def test_a_writer_that_keeps_nothing_is_refused(replay):
     with pytest.raises(ConfigError, match="num_keep >= 1, got 0"):
         TrajectoryWriter(replay, num_keep=0)
+
+
+def test_steps_out_of_reach_of_every_item_are_not_sent(replay):
+    class Line:
+        """Replay, that notes how many steps it gets."""
+
+        num_steps = 0
+
+        def write(self, message):
+            self.num_steps += sum(len(steps.rows) for steps in message.steps.values())
+            return replay.write(message)
+
+    line = Line()
+    writer = TrajectoryWriter(line, num_keep=2)
+    for n in range(100):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+        if n % 10 == 5:
+            writer.flush()
+    writer.create_item("transitions", transition(writer))
+    writer.append({"observation": observation(100), "action": np.int32(100)})
+    writer.append({"observation": observation(101), "action": np.int32(101)})
+    writer.flush()
+    assert line.num_steps == 2 * (2 + 2)
+    writer.end_episode()
+    for n in range(102, 105):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    writer.end_episode()  # of an episode without an item
+    for n in range(105, 107):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    writer.create_item("transitions", transition(writer))
+    writer.flush()
+    assert line.num_steps == 2 * (2 + 2 + 2)
+    found = replay.sample("transitions", 2).data
+    assert found["o_tm1"][:, 0].tolist() == [98, 105]
+    assert found["a_tm1"].tolist() == [99, 106]
+    assert found["o_t"][:, 0].tolist() == [99, 106]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [
+        (np.zeros(3, np.float32), r"float32 \[3\]"),
+        (np.zeros(2), r"float64 \[2\]"),
+    ],
+)
+def test_a_step_unlike_those_before_is_refused_at_once(replay, wrong, got):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    writer.append({"observation": observation(0), "action": np.int32(0)})
+    with pytest.raises(
+        ValueError,
+        match=rf"'observation': expected rows to be float32 \[2\] as before, got {got}",
+    ):
+        writer.append({"action": np.int32(7), "observation": wrong})
+    writer.append({"observation": observation(1), "action": np.int32(1)})
+    writer.create_item("transitions", transition(writer))
+    writer.flush()
+    found = replay.sample("transitions", 1).data
+    assert (found["o_t"][0, 0], found["a_tm1"][0]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("item", "priority", "message"),
+    [
+        ({}, None, r"'transitions': expected items to have shape \[n, ...\], got no"),
+        (
+            {"weight": 1.0},
+            -1.0,
+            "'transitions': expected a finite priority >= 0, got -1",
+        ),
+        ({"weight": 1.0}, float("nan"), "expected a finite priority >= 0, got nan"),
+    ],
+)
+def test_an_item_that_no_table_takes_is_refused_at_once(
+    replay, item, priority, message
+):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    for n in range(2):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    with pytest.raises(ValueError, match=message):
+        writer.create_item("transitions", item, priority=priority)
+    writer.create_item("transitions", transition(writer), priority=2.0)
+    writer.flush()
+    assert replay.sample("transitions", 1).priorities.tolist() == [2]
+
+
+def test_a_reference_to_a_step_that_is_no_longer_kept_is_refused_at_once(replay):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    for n in range(2):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    old = transition(writer)
+    writer.append({"observation": observation(2), "action": np.int32(2)})
+    with pytest.raises(
+        ValueError, match=r"'observation': expected steps from 1 on, .* got 0"
+    ):
+        writer.create_item("transitions", old)
+
+
+def test_after_a_flush_that_was_refused_items_may_refer_to_its_steps(replay):
+    writer = TrajectoryWriter(replay, num_keep=4)
+    for n in range(2):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    wrong = transition(writer) | {"o_t": writer.history["observation"][-2:]}
+    writer.create_item("transitions", wrong)
+    with pytest.raises(ValueError, match=r"\['o_t'\] to be int64 \[1\], got"):
+        writer.flush()
+    writer.append({"observation": observation(2), "action": np.int32(2)})
+    writer.create_item("transitions", transition(writer))
+    writer.flush()
+    assert replay.sample("transitions", 1).data["o_tm1"][:, 0].tolist() == [1]
