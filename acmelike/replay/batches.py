@@ -6,7 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from acmelike.core import Future, future, num_outstanding, within
+from acmelike.core import Future, future, now, num_outstanding, within
 from acmelike.errors import ConfigError, RpcTimeout
 from acmelike.replay.readers import Reader
 from acmelike.replay.results import Sample
@@ -74,11 +74,15 @@ class Batches(Iterator[Sample]):
 
     def prefetch(self) -> None:
         """Asks for samples ahead of need, and does not wait for them."""
-        while self._outstanding and self._outstanding[0].done() and self._stage:
-            self._staged.append(self._receive())
+        while self._stage and self._outstanding and self._outstanding[0].done():
+            try:
+                sample = self._outstanding.popleft().result()
+            except RpcTimeout:
+                continue  # Nobody waited for it, and it is asked for again.
+            self._staged.append(self._stage(sample))
         wanted = num_outstanding(self._num_prefetch) - len(self._staged)
         while len(self._outstanding) < wanted:
-            call = future(self._method())
+            call = future(self._method(self._timeout))
             self._outstanding.append(call(self._table, self.batch_size, self._reader))
 
     def is_ready(self) -> bool:
@@ -102,21 +106,24 @@ class Batches(Iterator[Sample]):
         self._replay.close_reader(self._reader)
 
     def _receive(self) -> Sample:
-        sample = self._outstanding_one() if self._outstanding else self._ask()
+        deadline = None if self._timeout is None else now() + self._timeout
+        sample = self._wait(deadline) if self._outstanding else self._ask(deadline)
         return sample if self._stage is None else self._stage(sample)
 
-    def _outstanding_one(self) -> Sample:
+    def _wait(self, deadline: float | None) -> Sample:
         try:
             return self._outstanding.popleft().result()
         except RpcTimeout:
-            return self._ask()  # It may have been late when nobody waited for it.
+            # It was asked for some time ago, so there is time left to ask again.
+            return self._ask(deadline)
 
-    def _ask(self) -> Sample:
+    def _ask(self, deadline: float | None) -> Sample:
+        seconds = None if deadline is None else max(0.0, deadline - now())
         try:
-            return self._method()(self._table, self.batch_size, self._reader)
+            return self._method(seconds)(self._table, self.batch_size, self._reader)
         except RpcTimeout as error:
             raise StopIteration from error
 
-    def _method(self) -> Callable[[str, int, Reader], Sample]:
+    def _method(self, seconds: float | None) -> Callable[[str, int, Reader], Sample]:
         sample = self._replay.sample
-        return sample if self._timeout is None else within(self._timeout, sample)
+        return sample if seconds is None else within(seconds, sample)

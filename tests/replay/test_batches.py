@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acmelike import Node, Program, core, launch, sleep, stop_run
-from acmelike.errors import ConfigError, NotReady
+from acmelike.errors import ConfigError, NotReady, RpcTimeout
 from acmelike.replay import Batches, Fifo, Replay, SamplesPerInsert
 
 
@@ -46,7 +46,10 @@ class Client:
 
 class Context:
     def __init__(self, is_serial: bool):
-        self.is_serial = is_serial
+        self.is_serial, self.time = is_serial, 0.0
+
+    def now(self):
+        return self.time
 
     def sleep(self, seconds, reason):
         raise AssertionError("nothing here sleeps")
@@ -182,6 +185,65 @@ class Late:
             batches.prefetch()
             assert list(batches) == []
         stop_run("two iterations ended")
+
+
+class Slow(core.RemoteMethod):
+    """A remote method that never answers before its deadline.
+
+    Args:
+      context: whose time passes.
+    """
+
+    def __init__(self, context):
+        self.context, self.timeouts = context, []
+
+    def submit(self, args, kwargs, timeout):
+        self.timeouts.append(timeout)
+        return TooLate(self.context, self.context.time + timeout)
+
+
+class TooLate(core.Future):
+    def __init__(self, context, deadline):
+        self.context, self.deadline = context, deadline
+
+    def done(self):
+        return self.context.time >= self.deadline
+
+    def result(self):
+        self.context.time = max(self.context.time, self.deadline)
+        raise RpcTimeout("no sample in time")
+
+    def cancel(self):
+        pass
+
+
+@pytest.fixture
+def slow(in_run):
+    in_run(is_serial=False)
+    client = Client()
+    client.sample = Slow(core.current_context())
+    return client
+
+
+def test_the_timeout_is_that_of_the_caller_who_waits(slow):
+    batches = Batches(slow, "table", batch_size=5, num_prefetch=1, timeout=0.75)
+    batches.prefetch()
+    slow.sample.context.time += 0.5
+    assert list(batches) == []
+    # What was asked for ahead came too late after a quarter, and half was left.
+    assert slow.sample.timeouts == [0.75, 0.5]
+    assert slow.sample.context.time == 1.25
+
+
+def test_what_came_too_late_is_asked_for_again_and_nobody_waits(slow):
+    batches = Batches(
+        slow, "table", batch_size=5, num_prefetch=2, timeout=0.75, stage=abs
+    )
+    batches.prefetch()
+    slow.sample.context.time += 1.0
+    batches.prefetch()
+    assert slow.sample.timeouts == [0.75] * 4
+    assert slow.sample.context.time == 1.0
 
 
 def test_samples_are_staged_as_soon_as_they_are_here(in_run):
