@@ -13,7 +13,7 @@ import pytest
 from acmelike import Node, Program, launch
 from acmelike.core import future
 from acmelike.errors import RpcClosed
-from acmelike.replay import Fifo, MinSize, Queue, Replay
+from acmelike.replay import Fifo, MinSize, Queue, Raw, Replay
 
 
 @pytest.fixture
@@ -106,6 +106,20 @@ def test_after_a_deletion_samples_wait_for_the_next_insert(launched, make_items)
         assert not sample.done()
         client.insert("table", make_items(2, 3))
         assert numbers(sample.result()) == [1]
+
+
+def test_a_deletion_wakes_inserts_that_it_lets_proceed(launched, make_items):
+    # Inserts wait at four items, unless they only fill the table up to three.
+    limiter = Raw(samples_per_insert=1, min_size=3, min_diff=0, max_diff=2)
+    with launched(rate_limiter=limiter, max_times_sampled=None) as client:
+        client.insert("table", make_items(0, 3))
+        key = client.sample("table", 1).keys
+        inserts = [future(client.insert)("table", make_items(k, k + 1)) for k in (3, 4)]
+        assert done(inserts) == [False, False]
+        assert client.delete("table", key) == 1
+        assert done(inserts) == [True, False]
+        assert numbers(client.sample("table", 1)) == [1]
+        inserts[1].cancel()
 
 
 @pytest.mark.parametrize("size", [0, 2])
