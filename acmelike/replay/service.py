@@ -128,8 +128,9 @@ class Replay:
 
         All of it or, if anything is wrong with it, nothing; items are inserted in
         order, as many as their limiters allow, and it waits while there is none. The
-        caller repeats the message until all are. A message that was taken before is not
-        taken again.
+        caller repeats the message, or says that it is the rest of it, until all are. A
+        message that was taken before is not taken again, unless its writer was since
+        forgotten for too many others, or replay began anew.
 
         Returns:
           How many of its items have been inserted, by this call and earlier ones.
@@ -143,7 +144,7 @@ class Replay:
         return self._writers.go_on(message)
 
     def close_writer(self, writer: int) -> None:
-        """Gives up the steps that only this writer still referred to."""
+        """Gives up the items left of a writer, and steps that only it referred to."""
         self._writers.close(writer)
 
     def _blocks_sample(
