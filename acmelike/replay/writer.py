@@ -82,9 +82,8 @@ class Writer:
         while len(self._pending) > num_ahead:
             self._finish_first(deadline)
         if self._pending and self._under_way is None:
-            self._under_way = self._send(
-                self._first(), None
-            )  # Nobody waits for it yet.
+            # Nobody waits for it yet.
+            self._under_way = self._send(self._first(), None)
 
     def skip(self, column: str, num_steps: int) -> None:
         """Leaves out the next steps of a column, which no item will refer to.

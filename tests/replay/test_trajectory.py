@@ -184,6 +184,26 @@ def test_steps_out_of_reach_of_every_item_are_not_sent(replay):
     assert found["o_t"][:, 0].tolist() == [99, 106]
 
 
+def test_a_column_of_which_every_step_is_out_of_reach_is_not_sent():
+    frame = Rows(column="frame", row=OBSERVATION, length=2)
+    config = TableConfig(
+        name="frames",
+        signature=frame,
+        max_size=10,
+        sampler=Fifo(),
+        rate_limiter=MinSize(min_size=1),
+    )
+    replay = Replay([config], seed=0)
+    writer = TrajectoryWriter(replay, num_keep=2)
+    writer.append({"frame": observation(0), "unknown": np.int32(0)})
+    writer.end_episode()
+    for n in (1, 2):
+        writer.append({"frame": observation(n)})
+    writer.create_item("frames", writer.history["frame"][:])
+    writer.flush()
+    assert replay.sample("frames", 1).data[0, :, 0].tolist() == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("wrong", "got"),
     [
