@@ -268,10 +268,14 @@ class Machine:
         return None
 
     def take(self, pen, letter):
-        """Whether replay takes a message: its items refer only to what it may."""
+        """Whether replay takes a message: its items refer only to what it may.
+
+        If not, it takes the steps alone.
+        """
         kept = {*pen.kept, *letter.steps}
         for _, pairs, _ in letter.parts:
             if not {n for pair in pairs.values() for n in pair} <= kept | {PADDING}:
+                pen.kept = {n for n in kept if n >= letter.keep_from}
                 return False
         pen.kept, letter.is_taken = kept, True
         self.num_env_steps += len(letter.steps)
