@@ -67,6 +67,12 @@ class Slots:
         is_latest = self._keys.take(slots) == keys
         return slots, is_latest & self._is_held.take(slots)
 
+    def find_held(self, keys: Array) -> Array:
+        """Slots of those of the keys `[n]` whose items are still held."""
+        slots, is_held = self.find(keys)
+        held: Array = slots[is_held]
+        return held
+
     def next_key(self) -> int:
         """Larger than every key so far."""
         return int(self._keys[: self._num_used].max(initial=self._first_key)) + 1

@@ -154,8 +154,7 @@ class Table:
         Raises:
           ValueError: keys that are no integers; nothing was changed.
         """
-        slots, is_held = self._slots.find(checked_keys(self._name, keys))
-        slots = np.unique(slots[is_held])
+        slots = np.unique(self._slots.find_held(checked_keys(self._name, keys)))
         self._remove(slots)
         return len(slots)
 
@@ -254,12 +253,9 @@ class Table:
         return len(slots)
 
     def take_back(self, keys: Array) -> None:
-        """The items `[n]` of a sample that are still held count as not sampled.
-
-        Those that are gone stay counted: inserts would wait for ever for their sample.
-        """
-        slots, is_held = self._slots.find(keys)
-        slots = slots[is_held]
+        """The items `[n]` of a sample that are still held count as not sampled."""
+        # For samples of those that are gone, inserts would wait for ever.
+        slots = self._slots.find_held(keys)
         self._quotas.count(slots, by=-1)
         self.limiter.commit_samples(-len(slots))
 
