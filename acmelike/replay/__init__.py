@@ -11,7 +11,6 @@ from acmelike.replay.config import (
     SelectorConfig,
     TableConfig,
     Uniform,
-    check_sample_size,
 )
 from acmelike.replay.engine import Engine, check_engine
 from acmelike.replay.limits import (
@@ -24,6 +23,7 @@ from acmelike.replay.limits import (
 )
 from acmelike.replay.message import Items, Message, Steps
 from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.sample_size import check_sample_size
 from acmelike.replay.selectors import OrderedSelector, Selector
 from acmelike.replay.service import Replay, save_checkpoint
 from acmelike.replay.table import Table

@@ -12,11 +12,11 @@ from dm_env import specs
 
 from acmelike.errors import ConfigError
 from acmelike.replay.limits import (
+    Limits,
     Queue,
     RateLimiterConfig,
-    SamplesPerInsert,
     Stack,
-    exact,
+    check_count,
 )
 from acmelike.types import NestedSpec
 
@@ -35,6 +35,8 @@ class Prioritized:
 
     Attributes:
       exponent: e, at least 0; with 0 all items of positive priority count the same.
+        The powers p^e are cut at 1e200 and vanish below 1e-308, so priorities beyond
+        that are not told apart, and those whose powers vanish count as zero.
     """
 
     exponent: float = 0.6
@@ -69,6 +71,8 @@ class MaxHeap:
     """The item of the highest priority; of equal ones as `MinHeap`."""
 
 
+BUILT_IN = (Uniform, Prioritized, Fifo, Lifo, MinHeap, MaxHeap)
+
 # Any of these, or a function that makes a `Selector` of your own for so many slots.
 SelectorConfig: TypeAlias = (
     Uniform | Prioritized | Fifo | Lifo | MinHeap | MaxHeap | Callable[[int], Any]
@@ -85,13 +89,22 @@ class Rows:
     Attributes:
       column: the column's name.
       row: the spec of one row.
-      length: rows of an item, on an axis before those of a row; or on so many such
-        axes; None for one row, without such an axis.
+      length: rows of an item, at least 1, on an axis before those of a row; or on so
+        many such axes; None for one row, without such an axis.
     """
 
     column: str
     row: specs.Array
     length: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.row, specs.Array):
+            raise ConfigError(
+                f"Rows of column '{self.column}': expected row to be a specs.Array, "
+                f"got {self.row!r}"
+            )
+        for length in self.lengths:
+            check_count(f"Rows of column '{self.column}'", "length", length)
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -126,8 +139,8 @@ class TableConfig:
         so it may be the one that goes.
       max_times_sampled: an item goes when it was sampled so often; None for never.
       replacement: whether one sample may hold an item more than once.
-      max_bytes: what the items may take; one goes when it is more. Rows that several
-        of them share count once. None for no limit.
+      max_bytes: what the items may take, at least the bytes of one; one goes when it is
+        more. Rows that several of them share count once. None for no limit.
     """
 
     name: str
@@ -143,21 +156,24 @@ class TableConfig:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("table: expected a name, got an empty one")
-        if self.max_size < 1:
+        for name in ("max_size", "max_times_sampled", "max_bytes"):
+            value = getattr(self, name)
+            if value is not None or name == "max_size":
+                check_count(f"table '{self.name}'", name, value)
+        for role in ("sampler", "remover"):
+            selector = getattr(self, role)
+            if not isinstance(selector, BUILT_IN) and (
+                selector in BUILT_IN or not callable(selector)
+            ):
+                raise ConfigError(
+                    f"table '{self.name}': expected a {role} such as Uniform() or a "
+                    f"function that makes a Selector, got {selector!r}"
+                )
+        if not isinstance(getattr(self.rate_limiter, "limits", None), Limits):
             raise ConfigError(
-                f"table '{self.name}': expected max_size >= 1, got {self.max_size}"
+                f"table '{self.name}': expected a rate_limiter such as "
+                f"MinSize(min_size=1), got {self.rate_limiter!r}"
             )
-        if self.max_times_sampled is not None and self.max_times_sampled < 1:
-            raise ConfigError(
-                f"table '{self.name}': expected max_times_sampled >= 1 or None, "
-                f"got {self.max_times_sampled}"
-            )
-        if self.max_bytes is not None and self.max_bytes < 1:
-            raise ConfigError(
-                f"table '{self.name}': expected max_bytes >= 1 or None, "
-                f"got {self.max_bytes}"
-            )
-        check_rate_limiter(self, self.rate_limiter)
         leaves = optree.tree_leaves(self.signature)
         if not leaves:
             raise ConfigError(f"table '{self.name}': its signature has no arrays")
@@ -167,6 +183,23 @@ class TableConfig:
                     f"table '{self.name}': expected a signature of specs.Array and "
                     f"Rows with plain dtypes, got {leaf!r}"
                 )
+        if self.max_items < 1:
+            raise ConfigError(
+                f"table '{self.name}': expected max_bytes >= "
+                f"{_least_bytes(leaves)}, the bytes of one item, got {self.max_bytes}"
+            )
+        check_rate_limiter(self, self.rate_limiter)
+
+    @property
+    def max_items(self) -> int:
+        """How many items there can be, at best, with its limits of items and bytes."""
+        if self.max_bytes is None:
+            return self.max_size
+        leaves = optree.tree_leaves(self.signature)
+        each = _own_bytes(leaves)
+        shared = _least_bytes(leaves) - each
+        by_bytes = (self.max_bytes - shared) // each if each else self.max_size
+        return min(self.max_size, by_bytes)
 
     @classmethod
     def queue(cls, name: str, signature: NestedSpec, max_size: int) -> TableConfig:
@@ -200,49 +233,33 @@ def check_rate_limiter(table: TableConfig, limiter: RateLimiterConfig) -> None:
     Raises:
       ConfigError: in one line.
     """
-    if table.max_size < limiter.limits.min_size:
+    min_size = limiter.limits.min_size
+    if table.max_size < min_size:
         raise ConfigError(
-            f"table '{table.name}': expected max_size >= min_size = "
-            f"{limiter.limits.min_size}, got {table.max_size}"
+            f"table '{table.name}': expected max_size >= min_size = {min_size}, "
+            f"got {table.max_size}"
+        )
+    if table.max_items < min_size:
+        raise ConfigError(
+            f"table '{table.name}': expected max_bytes for at least min_size = "
+            f"{min_size} items, got {table.max_bytes}, which holds {table.max_items}"
         )
 
 
-def check_sample_size(table: TableConfig, num_items: int) -> None:
-    """Refuses samples that leave a table where neither they nor inserts can proceed.
-
-    Evictions change nothing of what `Limits.shortage` says: the difference that it
-    looks at does not know of them, and since `max_size >= min_size` they never take a
-    table below the size at which it may be sampled.
-
-    Args:
-      table: the table to be sampled.
-      num_items: n, how many items each sample asks for at once.
-
-    Raises:
-      ConfigError: `num_items` is below 1, or more than the table can ever give at once,
-        or the limiter's window is too narrow for it.
-    """
-    if num_items < 1:
-        raise ConfigError(
-            f"table '{table.name}': expected samples of at least 1 item, "
-            f"got {num_items}"
-        )
-    each = 1 if not table.replacement else table.max_times_sampled
-    if each is not None and num_items > table.max_size * each:
-        raise ConfigError(
-            f"table '{table.name}': a sample of {num_items} items is more than its "
-            f"{table.max_size} items can ever give at once"
-        )
-    limiter = table.rate_limiter
-    shortage = limiter.limits.shortage(num_items)
-    if shortage is None:
-        return
-    remedy = f"widen it by {float(shortage):g}"
-    if isinstance(limiter, SamplesPerInsert):
-        needed = math.ceil(exact(limiter.error_buffer) + shortage / 2)
-        remedy = f"raise error_buffer from {limiter.error_buffer:g} to {needed}"
-    raise ConfigError(
-        f"table '{table.name}': its rate limiter's window is too narrow for a sample "
-        f"of {num_items} items and the {float(limiter.limits.ratio):g} of one insert, "
-        f"so both would wait for ever; {remedy}"
+def _own_bytes(leaves: list[specs.Array | Rows]) -> int:
+    """What each item takes for itself: its arrays, and 8 bytes for each of its rows."""
+    return sum(
+        8 * math.prod(leaf.lengths) if isinstance(leaf, Rows) else _num_bytes(leaf)
+        for leaf in leaves
     )
+
+
+def _least_bytes(leaves: list[specs.Array | Rows]) -> int:
+    """What one item takes at least: its rows may all be the same."""
+    rows = {leaf.column: leaf.row for leaf in leaves if isinstance(leaf, Rows)}
+    return _own_bytes(leaves) + sum(_num_bytes(row) for row in rows.values())
+
+
+def _num_bytes(spec: specs.Array) -> int:
+    num_bytes: int = spec.dtype.itemsize * math.prod(spec.shape)
+    return num_bytes

@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from acmelike.errors import ConfigError
-from acmelike.replay.config import (
-    Fifo,
-    Lifo,
-    MaxHeap,
-    MinHeap,
-    Prioritized,
-    TableConfig,
-    Uniform,
-)
+from acmelike.replay.config import BUILT_IN, TableConfig
 from acmelike.replay.shared import SharedColumn
 from acmelike.replay.table import Table
 
@@ -30,11 +22,17 @@ else:
 
 Engine: TypeAlias = Literal["own", "reverb"]
 ENGINES = ("own", "reverb")
-BUILT_IN = (Uniform, Prioritized, Fifo, Lifo, MinHeap, MaxHeap)
 
 
-def check_engine(engine: Engine, configs: Sequence[TableConfig]) -> None:
+def check_engine(
+    engine: Engine, configs: Sequence[TableConfig], restore: str | None = None
+) -> None:
     """Refuses, before anything starts, what an engine cannot do.
+
+    Args:
+      engine: its name.
+      configs: of the tables.
+      restore: a folder of checkpoints to restore, or None.
 
     Raises:
       ConfigError: there is no such engine here, or it cannot do what a table asks for.
@@ -48,6 +46,8 @@ def check_engine(engine: Engine, configs: Sequence[TableConfig]) -> None:
             "the replay engine 'reverb' needs dm-reverb; `make reverb-env` installs it "
             "into .venv-reverb"
         )
+    if restore is not None:
+        raise ConfigError("only the replay engine 'own' has checkpoints to restore")
     for config in configs:
         selectors = (config.sampler, config.remover)
         if not all(isinstance(selector, BUILT_IN) for selector in selectors):

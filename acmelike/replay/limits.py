@@ -8,6 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+
 from acmelike.errors import ConfigError
 
 
@@ -51,6 +53,34 @@ class Limits:
             return None
         return num_items + self.ratio - (self.most - self.least)
 
+    def runs_out(self, num_items: int, most: int | None, each: int) -> bool:
+        """Whether items may be used up to where inserts wait and too few are left.
+
+        With S samples, inserts wait once `(most + S) // ratio` items came. Of these,
+        at most `S / most_times` are gone; the rest can give `each` for every one. The
+        S are multiples of n; this repeats itself after as many of them as the ratio's
+        numerator, or what is left only grows.
+
+        Args:
+          num_items: n, of each sample.
+          most: how often an item may be sampled at all, or None.
+          each: how often one item may be in one sample.
+        """
+        if self.most is None:
+            return False
+        if most is not None and self.ratio > most:
+            return True
+        worn = Fraction(0) if most is None else Fraction(1, most)
+        for k in range(self.ratio.numerator):
+            num_sampled = k * num_items
+            held = (self.most + num_sampled) / self.ratio - num_sampled * worn
+            if each * (held - 1) >= num_items and self.ratio * worn < 1:
+                return False
+            came = max((self.most + num_sampled) // self.ratio, self.min_size)
+            if each * (came - num_sampled * worn) < num_items:
+                return True
+        return False
+
 
 class RateLimiterConfig(Protocol):
     """A rate limiter."""
@@ -71,7 +101,7 @@ class MinSize:
     min_size: int
 
     def __post_init__(self) -> None:
-        _check_min_size(self, self.min_size)
+        check_count(type(self).__name__, "min_size", self.min_size)
 
     @cached_property
     def limits(self) -> Limits:
@@ -99,7 +129,7 @@ class SamplesPerInsert:
     error_buffer: float
 
     def __post_init__(self) -> None:
-        _check_min_size(self, self.min_size)
+        check_count(type(self).__name__, "min_size", self.min_size)
         _check_ratio(self, self.ratio)
         if not max(1, self.ratio) <= self.error_buffer < math.inf:
             raise ConfigError(
@@ -124,7 +154,10 @@ class SamplesPerInsert:
 class Queue:
     """Inserts wait while `size` items were inserted and not yet sampled.
 
-    For a table whose items go when they were sampled: see `TableConfig.queue`.
+    For a table whose items go when they were sampled: see `TableConfig.queue`. An item
+    that is deleted without having been sampled counts as one that is ahead for good:
+    too few of those that are left may then be enough neither for a sample of several
+    nor for another insert. `Replay.reset` begins again.
 
     Attributes:
       size: how many items may be ahead of the samples, at least 1.
@@ -133,10 +166,7 @@ class Queue:
     size: int
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ConfigError(
-                f"{type(self).__name__}: expected size >= 1, got {self.size}"
-            )
+        check_count(type(self).__name__, "size", self.size)
 
     @cached_property
     def limits(self) -> Limits:
@@ -169,12 +199,17 @@ class Raw:
     max_diff: float
 
     def __post_init__(self) -> None:
-        _check_min_size(self, self.min_size)
+        check_count(type(self).__name__, "min_size", self.min_size)
         _check_ratio(self, self.samples_per_insert)
         if not -math.inf <= self.min_diff <= self.max_diff <= math.inf:
             raise ConfigError(
                 f"Raw: expected min_diff <= max_diff, got {self.min_diff} and "
                 f"{self.max_diff}"
+            )
+        if self.min_diff == math.inf or self.max_diff == -math.inf:
+            raise ConfigError(
+                "Raw: expected min_diff < inf and max_diff > -inf, as nothing could "
+                f"ever proceed, got {self.min_diff} and {self.max_diff}"
             )
         if (shortage := self.limits.shortage(1)) is not None:
             raise ConfigError(
@@ -194,16 +229,19 @@ class Raw:
         )
 
 
+def check_count(owner: str, name: str, value: object) -> None:
+    """Refuses what is no whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ConfigError(
+            f"{owner}: expected {name} >= 1, got {value!r}, no whole number"
+        )
+    if value < 1:
+        raise ConfigError(f"{owner}: expected {name} >= 1, got {value}")
+
+
 def exact(value: float) -> Fraction:
     """The decimal number that a float is written as: 0.1 is one tenth."""
     return Fraction(repr(float(value)))
-
-
-def _check_min_size(limiter: RateLimiterConfig, min_size: int) -> None:
-    if min_size < 1:
-        raise ConfigError(
-            f"{type(limiter).__name__}: expected min_size >= 1, got {min_size}"
-        )
 
 
 def _check_ratio(limiter: RateLimiterConfig, ratio: float) -> None:

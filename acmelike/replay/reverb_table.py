@@ -5,7 +5,10 @@ The only file that imports reverb, when a replay node with this engine starts.
 
 from __future__ import annotations
 
+import heapq
+import queue
 import sys
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,6 +30,9 @@ from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.shared import SharedColumn
 from acmelike.types import Array, Nested
+
+# How long Reverb may take for a sample that it can give, in seconds.
+SAMPLE_TIMEOUT = 60.0
 
 
 def make_reverb_tables(
@@ -71,6 +77,8 @@ class ReverbTable:
         self._writer = self._client.trajectory_writer(num_keep_alive_refs=1)
         self._specs, self._structure = optree.tree_flatten(config.signature)
         self._max_priority = 1.0
+        # Of items that were sampled and may be again: how often, by key.
+        self._left: dict[int, int] = {}
 
     def blocks_insert(self, num_items: int) -> str | None:
         """Why `num_items` cannot be inserted now, or None."""
@@ -80,12 +88,12 @@ class ReverbTable:
 
     def blocks_sample(self, num_items: int) -> str | None:
         """Why `num_items` cannot be sampled now, or None."""
-        most = self._config.max_times_sampled
-        # Reverb does not look at what items may still be sampled.
-        left = self._table.info.current_size * most if most else num_items
-        if self._table.can_sample(num_items) and num_items <= left:
-            return None
-        return f"Reverb's rate limiter: {self._counts()}"
+        if not self._table.can_sample(num_items):
+            return f"Reverb's rate limiter: {self._counts()}"
+        # Reverb does not look at how often its items may still be sampled.
+        if num_items > (left := self._num_left(num_items)):
+            return f"{left} items left to sample, of {num_items}"
+        return None
 
     def insert(
         self,
@@ -134,18 +142,21 @@ class ReverbTable:
         return np.full(num_admitted, -1)
 
     def sample(self, num_items: int) -> Sample:
-        """Draws items; the caller has asked `blocks_sample`."""
+        """Draws items; the caller has asked `blocks_sample`.
+
+        Raises:
+          RuntimeError: Reverb did not give them in time.
+        """
         if num_items < 1:
             raise ValueError(
                 f"table '{self._name}': expected to sample at least 1 item, "
                 f"got {num_items}"
             )
-        drawn = list(
-            self._client.sample(self._name, num_samples=num_items, emit_timesteps=False)
-        )
+        drawn = self._draw(num_items)
         columns = zip(*(item.data for item in drawn), strict=True)
         leaves = [np.stack(column) for column in columns]
         infos = [item.info for item in drawn]
+        self._count(infos)
         return Sample(
             data=optree.tree_unflatten(self._structure, leaves),
             keys=_column(infos, "key", np.uint64).view(np.int64),
@@ -172,6 +183,8 @@ class ReverbTable:
         self._client.mutate_priorities(
             self._name, deletes=keys.view(np.uint64).tolist()
         )
+        for key in keys.view(np.uint64).tolist():
+            self._left.pop(key, None)
         removed: int = before - self._table.info.current_size
         return removed
 
@@ -179,6 +192,7 @@ class ReverbTable:
         """Removes everything and begins to count again."""
         self._client.reset(self._name)
         self._max_priority = 1.0
+        self._left.clear()
 
     def info(self, num_ahead: int = 0) -> TableInfo:
         """What the table holds and has done."""
@@ -211,6 +225,53 @@ class ReverbTable:
         raise ConfigError("Reverb cannot change a rate limiter while it runs")
 
     # --- Inside ----------------------------------------------------------------------
+
+    def _num_left(self, num_items: int) -> int:
+        """How many samples the items held still allow, at least.
+
+        Reverb does not say which items it evicts. If it evicted some that were sampled
+        before, there may be more left than this, but never less than what is held.
+        """
+        most, size = self._config.max_times_sampled, self._table.info.current_size
+        if most is None or num_items <= size:
+            return num_items
+        least = heapq.nsmallest(size, self._left.values())
+        return int(sum(least) + most * (size - len(least)))
+
+    def _count(self, infos: Sequence[Any]) -> None:
+        if (most := self._config.max_times_sampled) is None:
+            return
+        for info in infos:
+            self._left[info.key] = most - info.times_sampled
+            if info.times_sampled == most:
+                del self._left[info.key]
+        if len(self._left) > 2 * self._config.max_size:
+            # Some are gone. Without those of the most, as little is left as before.
+            by_left = sorted(self._left.items(), key=lambda item: item[1])
+            self._left = dict(by_left[: self._config.max_size])
+
+    def _draw(self, num_items: int) -> list[Any]:
+        """Reverb's samples have no deadline, so a thread waits for them."""
+        done: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+
+        def draw() -> None:
+            try:
+                items = self._client.sample(self._name, num_items, emit_timesteps=False)
+                done.put(list(items))
+            except Exception as error:
+                done.put(error)
+
+        threading.Thread(target=draw, name="Reverb's sample", daemon=True).start()
+        try:
+            drawn = done.get(timeout=SAMPLE_TIMEOUT)
+        except queue.Empty:
+            raise RuntimeError(
+                f"table '{self._name}': Reverb gave no sample of {num_items} items "
+                f"within {SAMPLE_TIMEOUT:g} s; {self._counts()}"
+            ) from None
+        if isinstance(drawn, Exception):
+            raise drawn
+        return drawn
 
     def _insert_one(self, item: Prepared) -> None:
         priority = self._max_priority

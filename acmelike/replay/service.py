@@ -9,11 +9,12 @@ from typing import Literal
 from acmelike.core import concurrent, when
 from acmelike.errors import ConfigError
 from acmelike.replay.config import TableConfig
-from acmelike.replay.engine import AnyTable, Engine, make_tables
+from acmelike.replay.engine import AnyTable, Engine, check_engine, make_tables
 from acmelike.replay.limits import RateLimiterConfig
 from acmelike.replay.message import Message
 from acmelike.replay.readers import Drawn, Reader, Readers
 from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.sample_size import impossible_sample
 from acmelike.replay.saved import newest_checkpoint
 from acmelike.replay.saving import Savings, check_num_keep
 from acmelike.replay.shared import make_shared_columns
@@ -59,9 +60,11 @@ class Replay:
         names = [table.name for table in tables]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"expected tables of different names, got {names}")
+        check_engine(engine, tables, restore)
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
             tables = saved.with_limits(tables)
+        self._configs = {table.name: table for table in tables}
         self._shared = make_shared_columns(tables)
         self._tables = make_tables(engine, tables, self._shared, seed)
         self._writers = Writers(self._tables, self._shared)
@@ -150,7 +153,7 @@ class Replay:
     def _blocks_sample(
         self, table: str, num_items: int, reader: Reader | None = None
     ) -> str | None:
-        if table not in self._tables or num_items < 1:
+        if table not in self._tables or self._mistaken(table, num_items):
             return None
         return self._tables[table].blocks_sample(num_items)
 
@@ -170,9 +173,13 @@ class Replay:
           n items in arrays of their own.
 
         Raises:
-          ValueError: there is no such table, or `num_items` is below 1.
+          ValueError: there is no such table, or `num_items` is below 1 or more than
+            the table can ever give at once.
         """
-        sample = self._table(table).sample(num_items)
+        target = self._table(table)
+        if (mistake := self._mistaken(table, num_items)) is not None:
+            raise ValueError(mistake)
+        sample = target.sample(num_items)
         if reader is not None:
             self._readers.draw(reader, Drawn(table, sample.keys))
         return sample
@@ -208,7 +215,9 @@ class Replay:
     def assign(self, table: str, keys: Array, items: Nested, priorities: Array) -> int:
         """Puts other contents and priorities into items that are still held.
 
-        It counts as no insert, but waits as one does.
+        It counts as no insert, but waits as one does. An item whose key is not held,
+        or no longer, is not inserted. It is for tables of arrays alone: rows that items
+        share come from a writer, so those of a table with `Rows` cannot be changed.
 
         Args:
           table: the table's name.
@@ -330,6 +339,9 @@ class Replay:
         if len(tables) < len(self._tables):
             raise ConfigError("only the replay engine 'own' has checkpoints")
         return tables
+
+    def _mistaken(self, table: str, num_items: int) -> str | None:
+        return impossible_sample(self._configs[table], num_items)
 
     def _table(self, name: str) -> AnyTable:
         try:

@@ -13,10 +13,26 @@ from acmelike.errors import ConfigError
 from acmelike.replay import (
     MinSize,
     Prioritized,
+    Queue,
+    Raw,
+    Rows,
     SamplesPerInsert,
+    Table,
+    Uniform,
     check_sample_size,
 )
 from acmelike.replay.rate_limiter import RateLimiter
+from acmelike.replay.sample_size import impossible_sample
+
+FRAME = specs.Array((3,), np.uint8)
+
+
+def raw(min_diff, max_diff):
+    return Raw(samples_per_insert=1, min_size=1, min_diff=min_diff, max_diff=max_diff)
+
+
+def rows(length):
+    return Rows(column="f", row=FRAME, length=length)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,15 @@ from acmelike.replay.rate_limiter import RateLimiter
             lambda: SamplesPerInsert(ratio=1, min_size=1, error_buffer=math.inf),
             "finite error_buffer",
         ),
+        (lambda: MinSize(min_size=1.5), "min_size >= 1, got 1.5, no whole number"),
+        (lambda: Queue(size=True), "size >= 1, got True, no whole number"),
+        (lambda: raw(math.inf, math.inf), "min_diff < inf .* got inf and inf"),
+        (lambda: raw(-math.inf, -math.inf), "max_diff > -inf, .* got -inf and -inf"),
+        (lambda: rows(-1), "Rows of column 'f': expected length >= 1, got -1"),
+        (lambda: rows(0), "length >= 1, got 0"),
+        (lambda: rows((2, 0)), "got 0"),
+        (lambda: rows(2.0), "got 2.0, no whole number"),
+        (lambda: Rows(column="f", row=np.zeros(2)), "row to be a specs.Array, got"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_line(make, message):
@@ -61,11 +86,46 @@ def test_a_bad_value_is_refused_in_one_line(make, message):
         ({"signature": {}}, "no arrays"),
         ({"signature": np.zeros(3)}, "expected a signature of specs.Array"),
         ({"signature": specs.StringArray(())}, "plain dtypes"),
+        ({"max_size": 2.5}, "max_size >= 1, got 2.5, no whole number"),
+        ({"max_size": 0}, "max_size >= 1, got 0$"),
+        ({"max_times_sampled": 1.5}, "max_times_sampled >= 1, got 1.5"),
+        ({"max_bytes": "1G"}, "max_bytes >= 1, got '1G'"),
+        ({"sampler": "uniform"}, r"sampler such as Uniform\(\) .* got 'uniform'"),
+        ({"sampler": Uniform}, r"sampler such as Uniform\(\) .* got <class"),
+        ({"remover": None}, "expected a remover such as .* got None"),
+        ({"rate_limiter": None}, "expected a rate_limiter such as .* got None"),
+        ({"rate_limiter": MinSize}, "expected a rate_limiter such as .* got <class"),
+        # An item is 6 bytes of pixels and 4 of reward.
+        ({"max_bytes": 9}, "max_bytes >= 10, the bytes of one item, got 9"),
+        (
+            {"max_bytes": 29, "rate_limiter": MinSize(min_size=3)},
+            "for at least min_size = 3 items, got 29, which holds 2",
+        ),
+        # Two rows are two numbers of 8 bytes, and may be the same 3 bytes.
+        (
+            {"signature": rows(2), "max_bytes": 18},
+            ">= 19, the bytes of one",
+        ),
     ],
 )
 def test_a_bad_table_is_refused(make_config, changes, message):
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message) as error:
         make_config(**changes)
+    assert "\n" not in str(error.value)
+    assert "table" in str(error.value)
+
+
+def test_bytes_for_one_item_are_enough_for_one(make_config):
+    make_config(max_bytes=10)
+    make_config(max_bytes=19, signature=rows(2))
+    make_config(max_size=np.int64(3))
+
+
+def test_samples_of_more_than_there_are_bytes_for_are_refused(make_config):
+    table = make_config(max_bytes=39, replacement=False)
+    assert impossible_sample(table, 3) is None
+    with pytest.raises(ConfigError, match="4 items is more than its 3 items can ever"):
+        check_sample_size(table, 4)
 
 
 def test_min_size_takes_any_sample_of_at_least_one_item(make_config):
@@ -88,18 +148,26 @@ def test_the_refusal_names_window_batch_and_remedy(make_config):
     check_sample_size(table(128.25), 256)  # exactly wide enough
 
 
-def _deadlocks(table, num_items: int, num_moves: int, prefer_insert: bool) -> bool:
-    """Inserts one by one and samples until nothing can move, or `num_moves` passed."""
+def _deadlocks(table, num_items: int, num_moves: int, prefer_insert: float) -> bool:
+    """Inserts one by one and samples until nothing can move, or `num_moves` passed.
+
+    Items go when they were sampled once, or never. Where both can move, an insert does
+    with the probability `prefer_insert`.
+    """
+    rng = np.random.default_rng(0)
     limiter = RateLimiter(table.rate_limiter)
+    once = table.max_times_sampled == 1
     for _ in range(num_moves):
         can_insert = limiter.blocks_insert(1) is None
         can_sample = limiter.blocks_sample(num_items) is None
-        if can_insert and (prefer_insert or not can_sample):
+        if once and limiter.size < num_items:
+            can_sample = False
+        if can_insert and (not can_sample or rng.random() < prefer_insert):
             limiter.commit_inserts(1)
-            size = limiter.num_inserted - limiter.num_deleted
-            limiter.commit_deletes(max(0, size - table.max_size))
+            limiter.commit_deletes(max(0, limiter.size - table.max_size))
         elif can_sample:
             limiter.commit_samples(num_items)
+            limiter.commit_deletes(num_items if once else 0)
         else:
             return True
     return False
@@ -116,7 +184,7 @@ def _is_refused(table, num_items: int) -> bool:
 # No batch is a whole multiple of a step of these, so that no deadlock is stepped over.
 @pytest.mark.parametrize("ratio", [0.3719, 1.0271, 2.7183])
 @pytest.mark.parametrize(("min_size", "max_size"), [(1, 1), (3, 3), (3, 7)])
-def test_exactly_the_configurations_that_deadlock_are_refused(
+def test_of_items_sampled_for_ever_exactly_the_deadlocks_are_refused(
     make_config, ratio, min_size, max_size
 ):
     outcomes = set()
@@ -151,3 +219,77 @@ def test_a_window_without_a_hairs_breadth_to_spare_does_not_deadlock(
         if not _is_refused(table, num_items):
             assert not _deadlocks(table, num_items, 2000, prefer_insert=True)
             assert not _deadlocks(table, num_items, 2000, prefer_insert=False)
+
+
+@pytest.mark.parametrize("ratio", [0.3719, 0.7183, 1.0])
+@pytest.mark.parametrize(("min_size", "max_size"), [(1, 8), (3, 8), (1, 40)])
+def test_of_items_sampled_once_exactly_the_deadlocks_are_refused(
+    make_config, ratio, min_size, max_size
+):
+    outcomes = set()
+    for num_items, extra in itertools.product(range(1, 8), np.arange(0, 8, 0.5)):
+        limiter = SamplesPerInsert(
+            ratio=ratio, min_size=min_size, error_buffer=max(1, ratio) + extra
+        )
+        table = make_config(
+            max_size=max_size, rate_limiter=limiter, max_times_sampled=1
+        )
+        deadlocks = any(_deadlocks(table, num_items, 500, p) for p in (1, 0.5, 0))
+        assert deadlocks == _is_refused(table, num_items), (limiter, num_items)
+        outcomes.add(deadlocks)
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [*({"max_times_sampled": n} for n in (1, 2, 3)), {"replacement": False}],
+    ids=str,
+)
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("max_size", [6, 30])
+def test_of_items_sampled_some_times_no_deadlock_is_accepted(
+    make_config, make_items, changes, ratio, max_size
+):
+    """Which ones deadlock is a matter of chance; some that do not are refused."""
+    num_accepted = 0
+    for num_items, extra in itertools.product(range(2, 7), np.arange(0, 10, 2.5)):
+        limiter = SamplesPerInsert(
+            ratio=ratio, min_size=2, error_buffer=max(1, ratio) + extra
+        )
+        config = make_config(max_size=max_size, rate_limiter=limiter, **changes)
+        if _is_refused(config, num_items):
+            continue
+        num_accepted += 1
+        table, item = Table(config, seed=0), make_items(0, 1)
+        for _ in range(120):
+            if table.blocks_insert(1) is None:
+                table.insert(item)
+            else:
+                assert table.blocks_sample(num_items) is None, (limiter, num_items)
+                table.sample(num_items)
+    assert num_accepted
+
+
+@pytest.mark.parametrize(
+    ("limiter", "num_items", "changes"),
+    [
+        # Two samples for each insert, of items that give one.
+        (
+            SamplesPerInsert(ratio=2, min_size=1, error_buffer=4),
+            2,
+            {"max_times_sampled": 1},
+        ),
+        # Two items come before inserts wait; nothing was sampled of 8 different ones.
+        (
+            SamplesPerInsert(ratio=4, min_size=1, error_buffer=6),
+            8,
+            {"replacement": False},
+        ),
+    ],
+)
+def test_inserts_that_wait_while_too_little_is_left_are_refused(
+    make_config, limiter, num_items, changes
+):
+    check_sample_size(make_config(rate_limiter=limiter), num_items)
+    with pytest.raises(ConfigError, match=f"table 'table'.* samples of {num_items}"):
+        check_sample_size(make_config(rate_limiter=limiter, **changes), num_items)

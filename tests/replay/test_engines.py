@@ -5,6 +5,8 @@ Reverb's side runs where it is installed: `make test-reverb`.
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,7 @@ from acmelike.replay import (
     Uniform,
     Writer,
 )
+from acmelike.replay.engine import make_tables
 from acmelike.replay.readers import Reader
 from tests.replay.engines import HAS_REVERB, NEEDS_REVERB, deviates
 from tests.replay.test_writer import frames, windows, windows_config
@@ -182,6 +185,26 @@ def test_an_item_goes_when_it_was_sampled_often_enough(make_replay, make_items):
     with pytest.raises(NotReady):
         replay.sample("table", 3)
     assert rewards(replay, 2) == [1, 1]
+
+
+def test_what_is_left_to_sample_is_known_when_some_was_sampled(make_replay, make_items):
+    replay = make_replay(sampler=Fifo(), max_times_sampled=2)
+    replay.insert("table", make_items(0, 2))
+    first = replay.sample("table", 1).keys
+    with pytest.raises(NotReady, match="3 items left to sample, of 4"):
+        replay.sample("table", 4)
+    assert rewards(replay, 3) == [0, 1, 1]
+    replay.insert("table", make_items(2, 4))
+    keys = replay.sample("table", 1).keys
+    replay.delete("table", np.concatenate([first, keys]))
+    with pytest.raises(NotReady, match="2 items left to sample, of 3"):
+        replay.sample("table", 3)
+    assert rewards(replay, 2) == [3, 3]
+    replay.insert("table", make_items(4, 5))
+    replay.sample("table", 1)
+    replay.reset("table")
+    replay.insert("table", make_items(5, 7))
+    assert rewards(replay, 4) == [5, 5, 6, 6]
 
 
 # --- Who waits ------------------------------------------------------------------------
@@ -372,6 +395,41 @@ def test_what_reverb_cannot_while_it_runs(make_config, tmp_path):
         replay.set_rate_limiter("table", MinSize(min_size=1))
     with pytest.raises(ConfigError, match="only the replay engine 'own'"):
         replay.begin_checkpoint(str(tmp_path))
+
+
+@NEEDS_REVERB
+def test_checkpoints_for_reverb_are_refused_before_it_starts(make_config, tmp_path):
+    with pytest.raises(ConfigError, match="only the replay engine 'own'"):
+        Replay([make_config()], seed=0, engine="reverb", restore=str(tmp_path))
+
+
+@NEEDS_REVERB
+def test_a_sample_that_reverb_does_not_give_is_an_error(
+    make_config, make_items, monkeypatch
+):
+    monkeypatch.setattr("acmelike.replay.reverb_table.SAMPLE_TIMEOUT", 0.01)
+    config = make_config(rate_limiter=MinSize(min_size=3))
+    table = make_tables("reverb", [config], {}, seed=0)["table"]
+    table.insert(make_items(0, 2))
+    # Whoever asks first does not come here.
+    with pytest.raises(RuntimeError, match="'table': Reverb gave no sample of 1 items"):
+        table.sample(1)
+    table.insert(make_items(2, 3))
+    for thread in threading.enumerate():
+        if thread.name == "Reverb's sample":
+            thread.join()
+
+
+@NEEDS_REVERB
+@pytest.mark.parametrize("engine", ["reverb"])
+def test_evictions_that_reverb_does_not_tell_of_leave_as_many_as_are_held(
+    make_replay, make_items
+):
+    replay = make_replay(max_size=3, sampler=Fifo(), max_times_sampled=2)
+    for k in range(0, 30, 3):
+        replay.insert("table", make_items(k, k + 3))
+        replay.sample("table", 1)
+    assert rewards(replay, 3) == [27, 28, 28]
 
 
 @pytest.mark.skipif(HAS_REVERB, reason="reverb is installed")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acmelike import Node, Program, launch
+from acmelike.core import future
 from acmelike.errors import ConfigError, NotReady
-from acmelike.replay import Fifo, MinSize, Replay, SamplesPerInsert
+from acmelike.replay import Fifo, MinSize, Queue, Replay, SamplesPerInsert
 
 
 @pytest.fixture
@@ -103,6 +105,28 @@ def test_an_unknown_table_raises_with_the_known_names(replay, make_items):
 def test_a_sample_of_nothing_raises_instead_of_waiting(replay):
     with pytest.raises(ValueError, match="at least 1 item, got 0"):
         replay.sample("narrow", 0)
+
+
+def test_a_sample_of_more_than_there_can_be_raises_instead_of_waiting(replay):
+    with pytest.raises(ValueError, match="'wide': a sample of 9 items is more than"):
+        replay.sample("wide", 9)
+    with pytest.raises(NotReady):
+        replay.sample("wide", 8)
+
+
+def test_another_limiter_wakes_those_whom_it_lets_proceed(make_config, make_items):
+    program = Program("waiting")
+    node = Node(Replay, [make_config(rate_limiter=Queue(size=2))], seed=0)
+    handle = program.add_node(node, label="replay")
+    with launch(program, "threads") as run:
+        client = run.client(handle)
+        client.insert("table", make_items(0, 2))
+        insert = future(client.insert)("table", make_items(2, 3))
+        sample = future(client.sample)("table", 4)
+        assert (insert.done(), sample.done()) == (False, False)
+        client.set_rate_limiter("table", MinSize(min_size=1))
+        assert insert.result() == 1
+        assert len(sample.result().keys) == 4
 
 
 def test_stopped_inserts_wait_for_ever_and_samples_go_on(replay, make_items):

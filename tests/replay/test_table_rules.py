@@ -327,7 +327,7 @@ def test_raw_limits_are_taken_as_they_are(make_table, make_items):
     ("changes", "message"),
     [
         ({"max_size": 0}, "max_size >= 1, got 0"),
-        ({"max_times_sampled": 0}, "max_times_sampled >= 1 or None, got 0"),
+        ({"max_times_sampled": 0}, "max_times_sampled >= 1, got 0"),
     ],
 )
 def test_a_bad_table_is_refused(make_config, changes, message):
