@@ -50,8 +50,8 @@ test-slow: $(STAMP) ## Run the slow tests, in some minutes
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 -o faulthandler_timeout=0 $(ARGS)
 
-test-reverb: $(REVERB_STAMP) ## Test replay with a real Reverb as its engine
-	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay $(ARGS)
+test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as the engine
+	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay tests/programs/test_reverb.py $(ARGS)
 
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)

@@ -21,9 +21,11 @@ from acmelike.replay import (
     MinSize,
     Prioritized,
     Queue,
+    Raw,
     Replay,
     SamplesPerInsert,
     TableConfig,
+    TrajectoryWriter,
     Uniform,
     Writer,
 )
@@ -369,6 +371,43 @@ def test_an_item_that_is_there_is_changed_and_not_inserted(
     assert (info.size, info.num_inserted, info.num_deleted) == (1, 1, 0)
     replay.insert("table", make_items(1, 2))
     assert rewards(replay) == [7]
+
+
+@NEEDS_REVERB
+def test_reverbs_writers_have_one_count_of_steps_for_all_columns():
+    """Ours have one for each, so that no column has steps without a value."""
+    reverb = pytest.importorskip("reverb")
+    server = reverb.Server([reverb.Table.queue("table", 3)])
+    theirs = server.localhost_client().trajectory_writer(num_keep_alive_refs=2)
+    ours = TrajectoryWriter(Replay([windows_config()], seed=0), num_keep=2)
+    for writer in (theirs, ours):
+        writer.append({"a": np.float32(1)})
+        writer.append({"b": np.float32(2)})
+    assert [cell is None for cell in theirs.history["b"]] == [True, False]
+    assert len(ours.history["b"]) == 1
+    theirs.close()
+
+
+@NEEDS_REVERB
+def test_reverbs_items_need_a_priority(make_config, make_items):
+    reverb = pytest.importorskip("reverb")
+    server = reverb.Server([reverb.Table.queue("table", 3)])
+    with pytest.raises(TypeError, match="priorities"):
+        server.localhost_client().insert(np.ones(2))
+    replay = Replay([make_config()], seed=0)
+    replay.insert("table", make_items(0, 1), np.array([3.0]))
+    replay.insert("table", make_items(1, 2))
+    assert set(replay.sample("table", 30).priorities) == {3.0}
+
+
+@NEEDS_REVERB
+def test_reverb_takes_a_limiter_that_can_only_deadlock():
+    """Neither an insert nor a sample ever fits into a window of nothing."""
+    reverb = pytest.importorskip("reverb")
+    limits = {"samples_per_insert": 1.0, "min_diff": 0.0, "max_diff": 0.0}
+    reverb.rate_limiters.RateLimiter(min_size_to_sample=1, **limits)
+    with pytest.raises(ConfigError, match="both would wait for ever"):
+        Raw(min_size=1, **limits)
 
 
 # --- What Reverb cannot ---------------------------------------------------------------
