@@ -116,8 +116,11 @@ class Writer:
         """Refuses steps that cannot be in one message with those that wait here."""
         waiting = self._steps.get(name)
         before = waiting[0] if waiting else rows
-        same = rows.dtype == before.dtype and rows.shape[1:] == before.shape[1:]
-        if not same or rows.ndim < 1:
+        is_same = rows.dtype is before.dtype and rows.shape == before.shape
+        if is_same and rows.ndim:
+            return  # as nearly always
+        is_alike = rows.dtype == before.dtype and rows.shape[1:] == before.shape[1:]
+        if not is_alike or rows.ndim < 1:
             raise ValueError(
                 f"column '{name}': expected rows to be {before.dtype} "
                 f"{['m', *before.shape[1:]]}, got {rows.dtype} {list(rows.shape)}"
