@@ -70,7 +70,9 @@ configs = st.builds(
     rate_limiter=st.just(MinSize(min_size=1)),
     max_times_sampled=st.sampled_from([None, 1, 2, 3]),
     replacement=st.booleans(),
-    max_bytes=st.one_of(st.none(), st.none(), st.integers(1, MAX_SIZE * ITEM_BYTES)),
+    max_bytes=st.one_of(
+        st.none(), st.none(), st.integers(ITEM_BYTES, MAX_SIZE * ITEM_BYTES)
+    ),
 )
 # Squares: their powers in the model are exact.
 priorities = st.sampled_from([0, 1, 1, 1, 4, 10**6])
@@ -173,7 +175,7 @@ class Machine:
         assert found == self.model.delete(keys)
 
     def limit(self, limiter):
-        if limiter.limits.min_size > self.model.config.max_size:
+        if limiter.limits.min_size > self.model.config.max_items:
             with pytest.raises(ConfigError, match="min_size"):
                 self.table.set_rate_limiter(limiter)
         else:
