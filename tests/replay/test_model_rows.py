@@ -66,7 +66,7 @@ def configs(name):
         remover=st.sampled_from(ordered),
         rate_limiter=limiters,
         max_times_sampled=st.sampled_from([None, None, 1, 2]),
-        max_bytes=st.one_of(st.none(), st.integers(20, 250)),
+        max_bytes=st.one_of(st.none(), st.integers(40, 250)),
     )
 
 
