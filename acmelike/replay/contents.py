@@ -131,8 +131,11 @@ class Contents:
 
     def num_bytes(self, num_items: int) -> int:
         """Of so many items, the ones held; rows that several share count once."""
-        rows = sum(h.num_rows * h.column.row_bytes for h in self._holders.values())
-        return num_items * self._item_bytes + rows
+        return num_items * self._item_bytes + self.num_row_bytes()
+
+    def num_row_bytes(self) -> int:
+        """Of the rows of the items held, each once."""
+        return sum(h.num_rows * h.column.row_bytes for h in self._holders.values())
 
     def num_index_bytes(self) -> int:
         """What is kept about the shared rows of the items held."""

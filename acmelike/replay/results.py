@@ -43,6 +43,8 @@ class TableInfo:
         as they may be.
       samples_per_insert: items sampled per item inserted; 0 before the first insert.
       num_bytes: of the items held; rows that several of them share count once.
+      num_row_bytes: of these, those of rows, which other tables and writers may hold
+        too; `Replay.row_bytes` has what all rows take.
       num_index_bytes: what finding and drawing these items takes beside them: keys,
         priorities, counts, selectors, and what is kept about shared rows. A selector
         of your own counts with its `slot_bytes`, if it has any.
@@ -57,4 +59,5 @@ class TableInfo:
     num_deleted: int
     samples_per_insert: float
     num_bytes: int
+    num_row_bytes: int
     num_index_bytes: int

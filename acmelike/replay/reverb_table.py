@@ -210,6 +210,7 @@ class ReverbTable:
             num_deleted=num_inserted - size,
             samples_per_insert=num_sampled / max(1, num_inserted),
             num_bytes=size * item_bytes,
+            num_row_bytes=0,  # Reverb's items are whole.
             num_index_bytes=0,  # Reverb does not say.
         )
 

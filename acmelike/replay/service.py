@@ -293,6 +293,11 @@ class Replay:
         """What every table holds and has done."""
         return [self.info(name) for name in self._tables]
 
+    def row_bytes(self) -> dict[str, int]:
+        """What the rows of each shared column take, all that tables or writers hold."""
+        columns = self._shared.values()
+        return {column.name: column.num_rows * column.row_bytes for column in columns}
+
     # --- It is saved -----------------------------------------------------------------
 
     def begin_checkpoint(self, folder: str) -> int:

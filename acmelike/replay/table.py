@@ -272,6 +272,7 @@ class Table:
             num_deleted=limiter.num_deleted,
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
             num_bytes=self._contents.num_bytes(limiter.size),
+            num_row_bytes=self._contents.num_row_bytes(),
             num_index_bytes=self._num_index_bytes(),
         )
 

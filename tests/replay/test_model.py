@@ -220,6 +220,7 @@ class Machine:
             num_deleted=model.num_deleted,
             samples_per_insert=model.num_sampled / max(1, model.num_inserted),
             num_bytes=model.num_bytes(),
+            num_row_bytes=0,
             num_index_bytes=table.info().num_index_bytes,  # not of the model
         )
         for n in range(1, 20):

@@ -311,10 +311,11 @@ class Machine:
             assert info.num_sampled == model.num_sampled
             assert info.num_deleted == model.num_deleted
             assert info.num_bytes == model.num_bytes()
+            assert info.num_row_bytes == ROW_BYTES * len(model.rows())
             rows |= model.rows()
         for pen in self.pens:
             rows |= named(pen, pen.kept)
-        assert self.replay._shared["frame"].num_rows == len(rows)
+        assert self.replay.row_bytes() == {"frame": ROW_BYTES * len(rows)}
         assert self.replay.num_env_steps() == self.num_env_steps
 
     def end(self):
@@ -322,7 +323,7 @@ class Machine:
             self.close(number)
         for name in self.models:
             self.reset(name)
-        assert self.replay._shared["frame"].num_rows == 0
+        assert self.replay.row_bytes() == {"frame": 0}
 
 
 def items(table, pairs, priority):

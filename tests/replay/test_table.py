@@ -84,6 +84,7 @@ def test_info_counts(make_table, make_items):
         num_deleted=2,
         samples_per_insert=0.5,
         num_bytes=8 * ITEM_BYTES,
+        num_row_bytes=0,
         # Keys and slots 13, priority and count 12, sampler 8, remover 12.
         num_index_bytes=8 * 45,
     )

@@ -170,8 +170,9 @@ def test_a_step_is_stored_once_and_only_while_somebody_may_use_it():
         keep_from={"frame": 4},
     )
     # 0, 1 and 2 by items, 4 and 5 by the writer.
-    assert num_rows(replay) == 5
+    assert replay.row_bytes() == {"frame": 5 * 2}
     assert replay.info("windows").num_bytes == 3 * (2 * 8 + 8) + 3 * 2
+    assert [info.num_row_bytes for info in replay.infos()] == [3 * 2, 1 * 2]
     assert replay.info("others").num_bytes == 1 * (2 * 8 + 8) + 1 * 2
     index_bytes = [replay.info(name).num_index_bytes for name in ("windows", "others")]
     assert index_bytes == [3 * 49 + 3 * 16, 1 * 49 + 1 * 16]

@@ -39,6 +39,7 @@ def table_info(**values):
         num_deleted=0,
         samples_per_insert=2.0,
         num_bytes=1_400_000,
+        num_row_bytes=0,
         num_index_bytes=1_100_000,
     )
     return TableInfo(**{**known, **values})
