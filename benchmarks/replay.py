@@ -128,8 +128,8 @@ def _notes(size: Size) -> list[str]:
         f"Sequences are 20x84x84 uint8 that do not compress, {size.num_sequences} of "
         "them, sampled 32 at a time.",
         "The ratios compare with the way of reverb that has the best median. Its "
-        "datasets have one batch under way, divided among their workers; acmelike has "
-        "two between processes.",
+        "datasets have one batch or two under way, divided among their workers; "
+        "acmelike has two between processes. Either side has one writer.",
         "In process: reverb's client and server are in one process, acmelike's service "
         "is called as an object. Between processes: on one machine.",
         "Memory of an item is what the process grows by while items are inserted, for "

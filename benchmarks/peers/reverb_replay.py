@@ -27,8 +27,8 @@ SEQUENCE = {"frames": tf.TensorSpec(load.FRAMES, tf.uint8)}
 KEPT = (1, 64)
 # Items after which a writer waits for the server, which it should not leave behind.
 FLUSH_EVERY = 128
-# Of a dataset; together they have one batch under way.
-WORKERS = (1, 4)
+# Workers of a dataset, and the batches that they have under way together.
+DATASETS = ((1, 1), (4, 1), (4, 2))
 
 
 def _server(signatures: Mapping[str, Any], size: int) -> reverb.Server:
@@ -104,11 +104,11 @@ def _sampled(address: str, table: str, batch: int, seconds: float) -> dict[str, 
         return len(list(client.sample(table, batch, emit_timesteps=False)))
 
     rates["client"] = load.per_second(sample, seconds)
-    for num_workers in WORKERS:
+    for num_workers, num_batches in DATASETS:
         dataset = reverb.TrajectoryDataset.from_table_signature(
             address,
             table,
-            max_in_flight_samples_per_worker=batch // num_workers,
+            max_in_flight_samples_per_worker=num_batches * batch // num_workers,
             num_workers_per_iterator=num_workers,
         )
         iterator = iter(dataset.batch(batch, drop_remainder=True))
@@ -117,7 +117,8 @@ def _sampled(address: str, table: str, batch: int, seconds: float) -> dict[str, 
             next(iterator)
             return batch
 
-        rates[f"dataset, workers: {num_workers}"] = load.per_second(take, seconds)
+        way = f"dataset, workers: {num_workers}, batches: {num_batches}"
+        rates[way] = load.per_second(take, seconds)
     return rates
 
 
