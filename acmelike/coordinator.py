@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acmelike.core import sleep, stop_run, updating, when
+from acmelike.core import now, sleep, stop_run, updating, when
 from acmelike.learners import Learner
 from acmelike.policy_file import PolicyFile
 from acmelike.replay import Replay
@@ -26,13 +26,17 @@ class Goal:
       stop_at_return: two evaluations in a row whose mean return reaches it end the run;
         None to use the budget up.
       evaluate_every: between evaluations.
-      record_every: between looks at the counters.
+      record_every: between looks at the counters; more where they go by fast.
     """
 
     max_env_steps: int
     stop_at_return: float | None = None
     evaluate_every: int = 1_000
     record_every: int = 250
+
+
+# Each look costs replay, the learner and whoever waits for them some of their time.
+MOST_LOOKS_PER_SECOND = 10
 
 
 class Evaluation(NamedTuple):
@@ -95,6 +99,7 @@ class Coordinator:
         self._goal, self._metrics, self._policy_file = goal, Path(metrics), policy_file
         self._replay, self._table, self._learner = replay, table, learner
         self._started: float | None = None
+        self._looking_since = 0.0
         self._num_evaluations = 0
         self._ordered: Evaluation | None = None
         self._under_way: Evaluation | None = None
@@ -172,8 +177,15 @@ class Coordinator:
         goal = self._goal
         if self._started is None:
             return 1
-        to_record = self._progress.env_steps + goal.record_every
+        to_record = self._progress.env_steps + self._steps_between_looks()
         return min(to_record, self._next_due(), goal.max_env_steps)
+
+    def _steps_between_looks(self) -> int:
+        seconds = now() - self._looking_since
+        if seconds < 1:  # Too early to say; under `serial` time stands still.
+            return self._goal.record_every
+        per_second = self._progress.env_steps / seconds
+        return max(self._goal.record_every, int(per_second / MOST_LOOKS_PER_SECOND))
 
     def _next_due(self) -> int:
         """The environment steps at which the next evaluation is due."""
@@ -190,7 +202,7 @@ class Coordinator:
     def _look(self, env_steps: int) -> None:
         """Records the counters."""
         if self._started is None:
-            self._started = time.perf_counter()
+            self._started, self._looking_since = time.perf_counter(), now()
         learner, table = self._learner.progress(), self._replay.info(self._table)
         with updating(self):
             self._progress = self._progress._replace(

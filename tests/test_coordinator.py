@@ -101,6 +101,22 @@ def test_it_looks_again_only_after_some_steps(tmp_path):
         world.coordinator.step()
 
 
+def test_it_looks_less_often_where_steps_go_by_fast(tmp_path, monkeypatch):
+    seconds = 7.0
+    monkeypatch.setattr("acmelike.coordinator.now", lambda: seconds)
+    goal = {"max_env_steps": 10_000, "evaluate_every": 10_000}
+    world = World(tmp_path, record_every=5, **goal)
+    world.act(1)
+    seconds += 0.5
+    world.act(999)
+    with pytest.raises(NotReady, match="environment steps 1000 of 1005"):
+        world.coordinator.step()
+    seconds += 1.5
+    world.act(1000)
+    with pytest.raises(NotReady, match="environment steps 2000 of 2100"):
+        world.coordinator.step()  # a tenth of a second at 1000 a second
+
+
 @pytest.mark.parametrize(
     ("goal", "next_look"),
     [
