@@ -1,0 +1,47 @@
+"""The optimizer: flat or not, it does the same."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from acmelike.learners.adam import MOST_FOR_FLAT, decaying_adam
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    learning_rate: float = 0.1
+    final_learning_rate_fraction: float = 0.5
+    learning_rate_decay_updates: int = 4
+    max_gradient_norm: float = 1.0
+
+
+@pytest.mark.parametrize("size", [3, MOST_FOR_FLAT])
+def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
+    # The norm is that of all gradients together, whether few parameters are one array
+    # or many remain as they are.
+    parameters = {"a": jnp.zeros(size), "b": jnp.ones((2, 2))}
+    gradients = {"a": jnp.full(size, 3.0), "b": jnp.full((2, 2), -4.0)}
+    norm = np.sqrt(size * 9 + 4 * 16)
+    expected_optimizer = optax.adam(optax.linear_schedule(0.1, 0.05, 4))
+    cut = jax.tree.map(lambda x: x / norm, gradients)
+    optimizer = decaying_adam(Settings())
+    state, expected = optimizer.init(parameters), expected_optimizer.init(parameters)
+    for _ in range(6):
+        changes, state = optimizer.update(gradients, state, parameters)
+        wanted, expected = expected_optimizer.update(cut, expected, parameters)
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), changes, wanted
+        )
+
+
+def test_few_parameters_are_one_array():
+    def largest(size):
+        state = decaying_adam(Settings()).init({"a": jnp.ones(size), "b": jnp.ones(2)})
+        return max(leaf.size for leaf in jax.tree.leaves(state))
+
+    assert largest(3) == 5
+    assert largest(MOST_FOR_FLAT) == MOST_FOR_FLAT
