@@ -49,6 +49,15 @@ def make_functions(core: LearnerCore) -> LearnerFunctions:
         init=lambda seed: init(np.uint32(seed)),
         update=jax.jit(core.update),
         parameters=core.parameters,
-        to_host=jax.device_get,
+        to_host=_to_host,
         compiles=not jax.config.jax_disable_jit,  # type: ignore[attr-defined]
     )
+
+
+def _to_host(parameters: Nested) -> Nested:
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return jax.device_get(parameters)  # All copies are under way before it waits.
+    # Nothing is copied, and this takes a fifth of the time of device_get.
+    return jax.tree.map(np.asarray, parameters)
