@@ -109,8 +109,9 @@ class Learner:
             self._state, sample.data, sample.probabilities
         )
         parameters = self._core.parameters(self._state)
-        self._under_way = _Update(sample, outputs, parameters)
         self._batches.prefetch()
+        # While the device computes, as actors wait for what it computes.
+        self._under_way = _Update(sample.keys, _versions(sample), outputs, parameters)
         if before is not None:
             self._publish(before)
         if not self._batches.is_ahead():
@@ -132,7 +133,7 @@ class Learner:
             self._publish(update)
 
     def _publish(self, update: _Update) -> None:
-        sample, outputs, parameters = update
+        keys, versions, outputs, parameters = update
         loss = float(outputs.loss)
         if not np.isfinite(loss):
             raise NonFinite(f"the loss is {loss} after {self._num_updates} updates")
@@ -141,16 +142,16 @@ class Learner:
         if outputs.priorities is not None:
             # Nothing that comes next depends on the reply.
             self._told = future(self._replay.update_priorities)(
-                self._table, sample.keys, np.asarray(outputs.priorities)
+                self._table, keys, np.asarray(outputs.priorities)
             )
         # An item of update i of the batch is used by version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2
-        staleness = (used - _versions(sample)).sum()
+        staleness = (used - versions).sum()
         version = self._num_updates + self._updates_per_batch
         published = self._versioned(version, parameters)
         with updating(self):
             self._num_updates, self._published = published.version, published
-            self._num_items += len(sample.keys)
+            self._num_items += len(keys)
             self._staleness_sum += float(staleness)
             self._loss = loss
 
@@ -162,12 +163,14 @@ class _Update(NamedTuple):
     """A call of the agent's update, whose results may still be computed.
 
     Attributes:
-      sample: what it learns from.
+      keys: of the items that it learns from.
+      versions: that these were collected with.
       outputs: what it says.
       parameters: what it makes.
     """
 
-    sample: Sample
+    keys: Array
+    versions: Array
     outputs: UpdateOutputs
     parameters: Nested
 
