@@ -129,9 +129,9 @@ def measure(quick: bool, command: str) -> Report:
             "Latency is from an observation to its actions: the median call of the "
             "inference node as actors see it, or of the evaluation at an actor when "
             "nothing else runs.",
-            "Staleness is how far the parameters that chose the last action of an "
-            "unroll are behind those it is used with: the mean, in updates, and that "
-            "times the time of an update.",
+            "Staleness is how far the parameters that chose the actions of an unroll "
+            "are behind those it is used with: the mean over its steps, in updates, "
+            "and that times the time of an update.",
         ],
     )
     cases = {

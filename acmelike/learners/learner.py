@@ -24,8 +24,8 @@ class LearnerProgress:
       num_updates: made and published so far; the version of the parameters.
       loss: of the latest batch, or None before the first.
       staleness_mean: over all items used so far, the number of versions between the
-        parameters that an item was collected with, by its last step, and the update
-        that used it.
+        parameters that an item was collected with, in the mean of its steps, and the
+        update that used it.
     """
 
     num_updates: int
