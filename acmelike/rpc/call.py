@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from acmelike.core import Future
 
 if TYPE_CHECKING:
     from acmelike.rpc.server import Server
+    from acmelike.rpc.wire import Pickles
 
 
 class Scheduler(Protocol):
@@ -23,8 +25,8 @@ class Scheduler(Protocol):
 class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
 
-    def set(self) -> None:
-        """It has."""
+    def set(self) -> Callable[[Pickles], None] | None:
+        """It has; returns what tells its caller, if that is still to be done."""
 
 
 class Call(Future[Any]):

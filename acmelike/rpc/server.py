@@ -21,13 +21,14 @@ from acmelike.leaf import leaf, refuse_inside_leaf
 from acmelike.metrics import EdgeMetrics, ParkedCall
 from acmelike.rpc.call import Call, Scheduler, Wakeup
 from acmelike.rpc.freeze import freeze
+from acmelike.rpc.wire import Pickles
 
 # What a launcher calls on a service itself; nobody calls these over an edge.
 OWN_METHODS = frozenset({"step", "run", "close"})
 
 
-# What to do when the lock is no longer held.
-Reports: TypeAlias = list[Callable[[], None]]
+# What to do when the lock is no longer held, and what that leaves to be done.
+Reports: TypeAlias = list[Callable[[], Callable[[Pickles], None] | None]]
 
 
 class Supervisor(Protocol):
@@ -115,8 +116,7 @@ class Server:
         if self.is_concurrent(method) and self._methods and self._closed is None:
             reports: Reports = []
             self._run(call, self._methods[method], reports)
-            for report in reports:
-                report()
+            _report(reports)
             return call
         # As `_changing`, but a call that only parks has changed nothing.
         after: Reports = []
@@ -133,8 +133,7 @@ class Server:
                         call.deadline = self.scheduler.now() + timeout
                     self._parked.append(call)
         finally:
-            for report in after:
-                report()
+            _report(after)
         return call
 
     def is_concurrent(self, method: str) -> bool:
@@ -184,8 +183,7 @@ class Server:
                     if self._parked:
                         self._settle(after)
         finally:
-            for report in after:
-                report()
+            _report(after)
 
     def _settle(self, after: Reports) -> None:
         """Tests parked calls in order until none of them can proceed."""
@@ -284,6 +282,18 @@ class Server:
         call.args, call.kwargs = (), {}
         assert call.wakeup is not None
         after.append(call.wakeup.set)
+
+
+def _report(after: Reports) -> None:
+    """Tells everybody; those with the same outcome get the same pickle.
+
+    Whoever is told first may take this thread's core, so the others should be told soon
+    after: actors in lock-step would wait for one that has begun.
+    """
+    pickles = Pickles()
+    for report in after:
+        if (tell := report()) is not None:
+            tell(pickles)
 
 
 def public_methods(service: object) -> dict[str, Callable[..., Any]]:

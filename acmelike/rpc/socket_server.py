@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from acmelike.errors import RpcError
@@ -28,8 +29,10 @@ from acmelike.rpc.wire import (
     RESULT,
     Encoded,
     Frame,
+    Pickles,
     Reader,
     encode,
+    frame_of,
 )
 
 logger = logging.getLogger("acmelike")
@@ -264,23 +267,25 @@ class _Reply:
             if call.wakeup is not None and not self._is_due:
                 self._connection.parked[self._request] = call
                 return
-        self._send(call)
+        self._send(call, Pickles())
 
-    def set(self) -> None:
-        """The parked call has an outcome."""
+    def set(self) -> Callable[[Pickles], None] | None:
+        """The parked call has an outcome; returns what sends it."""
         with self._lock:
             self._is_due = True
             call = self._call
-        if call is not None:  # Otherwise `send_or_wait` is still to come.
-            self._connection.parked.pop(self._request, None)
-            self._send(call)
+        if call is None:
+            return None  # `send_or_wait` is still to come.
+        self._connection.parked.pop(self._request, None)
+        return partial(self._send, call)
 
-    def _send(self, call: Call) -> None:
+    def _send(self, call: Call, pickles: Pickles) -> None:
         # A ring of the two would keep the arguments, and the memory that they lie in.
         self._call = None
         shared = self._connection.shared
         try:
-            frame = encode(RESULT, self._request, call.result(), shared)
+            outcome = pickles.of(call.result())
+            frame = frame_of(RESULT, self._request, outcome, shared)
         except BaseException as error:
             frame = encode(ERROR, self._request, to_wire(error), shared)
         self._connection.send(frame)

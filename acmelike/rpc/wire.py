@@ -59,20 +59,55 @@ class Encoded(NamedTuple):
     num_bytes: int
 
 
+class Pickled(NamedTuple):
+    """A value, ready for any number of frames.
+
+    Attributes:
+      body: its pickle.
+      views: the buffers beside it.
+    """
+
+    body: bytes
+    views: list[memoryview]
+
+
+class Pickles:
+    """Values that are sent to several at once, each of them pickled once.
+
+    It is for one moment: a value that changes later would be sent as it was.
+    """
+
+    def __init__(self) -> None:
+        # With the values, as an id is theirs only as long as they live.
+        self._by_id: dict[int, tuple[Any, Pickled]] = {}
+
+    def of(self, value: Any) -> Pickled:
+        """The pickle of a value."""
+        if id(value) not in self._by_id:
+            self._by_id[id(value)] = value, pickled(value)
+        return self._by_id[id(value)][1]
+
+
 def encode(
     kind: int, request: int, value: Any, shared: SharedMemory | None = None
+) -> Encoded:
+    """A frame of any value that can be pickled; see `frame_of`."""
+    return frame_of(kind, request, pickled(value), shared)
+
+
+def frame_of(
+    kind: int, request: int, value: Pickled, shared: SharedMemory | None = None
 ) -> Encoded:
     """A frame.
 
     Args:
       kind: one of the constants of this module.
       request: what it belongs to.
-      value: any object that can be pickled.
+      value: what it carries.
       shared: of the connection that it goes to, if that has any. What is encoded must
         be sent then, as it may have taken a slot.
     """
-    body, buffers = _pickled(value)
-    views = [buffer.raw() for buffer in buffers]
+    body, views = value
     pieces: list[bytes | memoryview] = []
     slot, released = None, 0
     if shared is not None:
@@ -107,19 +142,20 @@ def encode(
     return Encoded(pieces, len(body) + sum(map(abs, lengths)))
 
 
-def _pickled(value: Any) -> tuple[bytes, list[pickle.PickleBuffer]]:
+def pickled(value: Any) -> Pickled:
+    """The value, by cloudpickle if it needs that."""
     buffers: list[pickle.PickleBuffer] = []
     try:
         body = pickle.dumps(value, 5, buffer_callback=buffers.append)
         if b"__main__" not in body:
-            return body, buffers
+            return Pickled(body, [buffer.raw() for buffer in buffers])
     except Exception:
         pass  # Such as a function made on the spot, which cloudpickle can send.
     # Its Python code costs ten times as much, but it sends by value what only this
     # process can import.
     buffers, file = [], io.BytesIO()
     cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
-    return file.getvalue(), buffers
+    return Pickled(file.getvalue(), [buffer.raw() for buffer in buffers])
 
 
 class Reader:

@@ -30,11 +30,24 @@ SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[2]
 
 
+class News:
+    """Counts how often it is pickled."""
+
+    num_pickled = 0
+
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        News.num_pickled += 1
+        return News, (self.text,)
+
+
 class Store:
     """Hands arrays out and takes them back."""
 
     def __init__(self):
-        self.is_open = False
+        self.is_open, self.news = False, []
 
     def _blocks_never(self):
         return "it never comes"
@@ -52,6 +65,16 @@ class Store:
 
     def open_up(self):
         self.is_open = True
+
+    def _blocks_news(self, newer_than):
+        return None if len(self.news) > newer_than else "there is nothing new"
+
+    @when(_blocks_news)
+    def newer(self, newer_than):
+        return self.news
+
+    def tell(self, news):
+        self.news = [*self.news, News(news)]
 
     def has_dropped(self):
         return self.seen() is None
@@ -130,6 +153,25 @@ def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
         assert store.has_dropped()
     finally:
         gc.enable()
+
+
+def test_what_several_wait_for_is_pickled_once_each_time(served):
+    server, address, channel = served
+    other = Channel(lambda: address, lambda: None)
+    stores = [Client(RemoteTarget("store", one)) for one in (channel, channel, other)]
+    try:
+        for number, text in enumerate(["first", "second"]):
+            waiting = [future(store.newer)(number) for store in stores]
+            while len(server.parked()) < len(stores):
+                pass
+            before = News.num_pickled
+            server.submit("tell", (text,), {}, None, "outside")
+            for call in waiting:
+                assert [news.text for news in call.result()][number:] == [text]
+            assert News.num_pickled - before == number + 1  # of one list
+    finally:
+        other.close("the test is over")
+        other.dispose()
 
 
 READER = """
