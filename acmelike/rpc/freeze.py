@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from operator import is_not
 from typing import Any
 
 import numpy as np
@@ -25,14 +26,14 @@ def freeze(value: Any) -> Any:
         return value
     if isinstance(value, (tuple, list)):
         parts = [freeze(part) for part in value]
-        if all(new is old for new, old in zip(parts, value, strict=True)):
+        if not any(map(is_not, parts, value)):
             return value
         return kind(*parts) if hasattr(value, "_fields") else kind(parts)
     if isinstance(value, dict):
-        values = {name: freeze(part) for name, part in value.items()}
-        if all(values[name] is part for name, part in value.items()):
+        parts = [freeze(part) for part in value.values()]
+        if not any(map(is_not, parts, value.values())):
             return value
-        return values
+        return dict(zip(value, parts, strict=True))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         old = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         changed = {

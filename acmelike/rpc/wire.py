@@ -13,6 +13,7 @@ their lengths are negative. `shared_memory` says what slots are, and what is rel
 
 from __future__ import annotations
 
+import copyreg
 import io
 import pickle
 import socket
@@ -20,6 +21,7 @@ import struct
 from typing import Any, NamedTuple
 
 import cloudpickle
+import numpy as np
 
 from acmelike.errors import RpcError
 from acmelike.rpc.shared_memory import LARGE_BYTES, Offer, SharedMemory, padded
@@ -145,8 +147,12 @@ def frame_of(
 def pickled(value: Any) -> Pickled:
     """The value, by cloudpickle if it needs that."""
     buffers: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, 5, buffer_callback=buffers.append)
+    pickler.dispatch_table = _REDUCTIONS
     try:
-        body = pickle.dumps(value, 5, buffer_callback=buffers.append)
+        pickler.dump(value)
+        body = file.getvalue()
         if b"__main__" not in body:
             return Pickled(body, [buffer.raw() for buffer in buffers])
     except Exception:
@@ -156,6 +162,28 @@ def pickled(value: Any) -> Pickled:
     buffers, file = [], io.BytesIO()
     cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
     return Pickled(file.getvalue(), [buffer.raw() for buffer in buffers])
+
+
+def _reduce(array: Any) -> Any:
+    """What NumPy says of an array, or where it is of plain numbers, the same shorter.
+
+    NumPy's own takes a third longer to make and three times as long to read, which is
+    most of what it takes to send a few small arrays.
+    """
+    dtype = array.dtype
+    if dtype.kind in "biufc" and array.size and array.flags.c_contiguous:
+        return np.ndarray, (array.shape, dtype.str, pickle.PickleBuffer(array))
+    return array.__reduce_ex__(5)
+
+
+class _Reductions(dict[type, Any]):
+    """That of arrays, besides those that everybody's pickles have."""
+
+    def __missing__(self, kind: type) -> Any:
+        return copyreg.dispatch_table[kind]
+
+
+_REDUCTIONS = _Reductions({np.ndarray: _reduce})
 
 
 class Reader:
