@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from acmelike.replay.selectors import OrderedSelector, Selector
+from acmelike.replay.selectors import OrderedSelector, Selector, is_ordered
 from acmelike.types import Array
 
 # For slots `[k]`, how often each may be picked: `[k]` integers above 0.
@@ -24,7 +24,7 @@ def draw(
     """Picks items, each as often as its quota allows; see `draw_by_chance`."""
     if quota is None:
         return selector.sample(num_items, rng)
-    if isinstance(selector, OrderedSelector):
+    if is_ordered(selector):
         return _draw_in_order(selector, num_items, quota)
     return draw_by_chance(selector, num_items, quota, priorities, rng)
 

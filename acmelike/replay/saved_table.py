@@ -12,7 +12,7 @@ from acmelike.replay import limits
 from acmelike.replay.chosen import Chosen
 from acmelike.replay.config import TableConfig
 from acmelike.replay.copying import Copies
-from acmelike.replay.selectors import OrderedSelector, Selector, make_selector
+from acmelike.replay.selectors import Selector, is_ordered, make_selector
 from acmelike.types import Array
 
 # What a checkpoint may say in the place of the code, besides the limiter.
@@ -61,7 +61,7 @@ def begin_save_order(
 
     Of a selector that knows none, it is the order of the slots.
     """
-    if isinstance(selector, OrderedSelector):
+    if is_ordered(selector):
         order = selector.insertion_order()
         copies.later(name, lambda: _places(order, slots))
     else:

@@ -25,7 +25,7 @@ from acmelike.replay.saved_table import (
     places_to_keep,
     slots_in_order,
 )
-from acmelike.replay.selectors import OrderedSelector, make_selector
+from acmelike.replay.selectors import is_ordered, make_selector
 from acmelike.replay.shared import SharedColumn
 from acmelike.replay.slots import Slots
 from acmelike.types import Array, Nested
@@ -351,7 +351,7 @@ class Table:
             priorities = np.full(num_items, self._max_priority)
         num_too_many = self.limiter.size + num_items - self._config.max_size
         if self._is_fifo and num_too_many > 0:
-            assert isinstance(self._remover, OrderedSelector)
+            assert is_ordered(self._remover)
             self._remove(self._remover.first(num_too_many))
         slots = self._slots.take(num_items)
         keys = self._slots.keys(slots)

@@ -1,6 +1,6 @@
 """Live selectors: which of its items a table samples, and which it gives up."""
 
-from acmelike.replay.selectors.base import OrderedSelector, Selector
+from acmelike.replay.selectors.base import OrderedSelector, Selector, is_ordered
 from acmelike.replay.selectors.by_age import FifoSelector, LifoSelector
 from acmelike.replay.selectors.heap import HeapSelector
 from acmelike.replay.selectors.make import make_selector
@@ -15,5 +15,6 @@ __all__ = [
     "PrioritizedSelector",
     "Selector",
     "UniformSelector",
+    "is_ordered",
     "make_selector",
 ]

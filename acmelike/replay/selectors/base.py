@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -58,6 +58,11 @@ class OrderedSelector(Selector, Protocol):
         Returns:
           `[m]` integers in an array of its own, of which those below 0 are no slots.
         """
+
+
+def is_ordered(selector: Selector) -> TypeGuard[OrderedSelector]:
+    """What `isinstance` says, which looks at every method again at every sample."""
+    return issubclass(type(selector), OrderedSelector)
 
 
 def index_dtype(max_size: int) -> type[np.signedinteger]:

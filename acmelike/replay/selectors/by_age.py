@@ -32,7 +32,7 @@ class _ByAge:
         self._ring = np.zeros(2 * max_size, dtype)
         self._place = np.zeros(max_size, dtype)
         # Counted on and on; the place in the ring is the rest by its length.
-        self._head = self._tail = 0
+        self._head = self._tail = self._num_held = 0
         self.slot_bytes = 2 * self._ring.itemsize + self._place.itemsize
 
     def insert(self, slots: Array, priorities: Array) -> None:
@@ -42,15 +42,18 @@ class _ByAge:
         places = np.arange(self._tail, self._tail + len(slots)) % len(self._ring)
         self._ring[places], self._place[slots] = slots + 1, places
         self._tail += len(slots)
+        self._num_held += len(slots)
 
     def delete(self, slots: Array) -> None:
         """See `Selector.delete`."""
         self._ring[self._place[slots]] = _GAP
+        self._num_held -= len(slots)
+        if not self._num_held:
+            self._head = self._tail
+            return
         # Gaps at either end are given up at once.
-        oldest = self._count(1, youngest_first=False)
-        self._head = int(oldest[0]) if len(oldest) else self._tail
-        youngest = self._count(1, youngest_first=True)
-        self._tail = int(youngest[0]) + 1 if len(youngest) else self._head
+        self._head = int(self._count(1, youngest_first=False)[0])
+        self._tail = int(self._count(1, youngest_first=True)[0]) + 1
 
     def update(self, slots: Array, priorities: Array) -> None:
         """See `Selector.update`."""
@@ -97,7 +100,7 @@ class _ByAge:
     def _close_gaps(self) -> None:
         slots = self._slots(len(self._ring), youngest_first=False)
         self._ring[:] = _GAP
-        self._head = self._tail = 0
+        self._head = self._tail = self._num_held = 0
         self.insert(slots, np.empty(0))
 
 
