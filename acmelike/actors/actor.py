@@ -53,9 +53,11 @@ class Recorder:
     ) -> None:
         """See `Adder.add`; waits until replay has what was completed before."""
         added = self._adder.add(a_tm1, version_tm1, step_t, extras_tm1)
-        items = Items(self._table, added.items, added.priorities)
+        items = []
+        if added.items is not None:
+            items.append(Items(self._table, added.items, added.priorities))
         self._writer.write(
-            [] if added.items is None else [items],
+            items,
             steps=added.steps,
             keep_from=added.keep_from,
             num_env_steps=step_t.num_env_steps(),

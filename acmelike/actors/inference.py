@@ -126,7 +126,7 @@ def _in_numpy(policy: Policy) -> Evaluate:
     def evaluate(
         parameters: Nested, state: Nested, initial: Nested, begins: Array, *inputs: Any
     ) -> Acted:
-        if begins.any():
+        if np.count_nonzero(begins):  # A third of the time of `any`.
             state = restart(state, initial, begins)
         return policy.act(parameters, state, *inputs)
 

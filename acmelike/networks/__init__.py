@@ -1,6 +1,11 @@
 """Networks, whose code evaluates them in NumPy as in JAX."""
 
-from acmelike.networks.categorical import gumbel_noise, log_softmax, take_action
+from acmelike.networks.categorical import (
+    gumbel_noise,
+    log_prob_of,
+    log_softmax,
+    take_action,
+)
 from acmelike.networks.dense import dense, flat, init_dense, init_mlp, mlp, namespace
 from acmelike.networks.normalizer import (
     Moments,
@@ -30,6 +35,7 @@ __all__ = [
     "init_lstm",
     "init_mlp",
     "init_moments",
+    "log_prob_of",
     "log_softmax",
     "lstm",
     "lstm_state",

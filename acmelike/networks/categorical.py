@@ -29,6 +29,15 @@ def take_action(log_probs: AnyArray, action: AnyArray) -> AnyArray:
     return taken.reshape(action.shape)
 
 
+def log_prob_of(logits: AnyArray, action: AnyArray) -> AnyArray:
+    """What `log_softmax` says of the actions only: `[K, A]` and `[K]` to `[K]`.
+
+    In NumPy it takes half the time, at every step of an actor.
+    """
+    total = namespace(logits).logaddexp.reduce(logits, axis=-1)
+    return take_action(logits, action) - total
+
+
 def gumbel_noise(random: np.random.Generator, num_envs: int, num_actions: int) -> Array:
     """`[K, A]` float32 to add to logits: the largest sum is then a sample of them.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from acmelike.agent import Acted
-from acmelike.networks import LSTMState, gumbel_noise, log_softmax, take_action
+from acmelike.networks import LSTMState, gumbel_noise, log_prob_of
 from acmelike.types import Array, Nested
 from agents.impala.networks import ImpalaNetwork
 
@@ -50,7 +50,7 @@ class ImpalaPolicy:
         if self.greedy:
             return Acted(logits.argmax(axis=-1).astype(np.int32), next_state)
         action = (logits + noise).argmax(axis=-1).astype(np.int32)
-        extras = {"log_prob": take_action(log_softmax(logits), action)}
+        extras = {"log_prob": log_prob_of(logits, action)}
         if isinstance(state, LSTMState):
             extras |= state._asdict()
         return Acted(action, next_state, extras)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from acmelike.agent import Acted
-from acmelike.networks import gumbel_noise, log_softmax, take_action
+from acmelike.networks import gumbel_noise, log_prob_of
 from acmelike.types import Array, Nested
 from agents.ppo.networks import PolicyParameters, PPONetwork
 
@@ -46,5 +46,4 @@ class SoftmaxPolicy:
         if self.greedy:
             return Acted(logits.argmax(axis=-1).astype(np.int32), state)
         action = (logits + noise).argmax(axis=-1).astype(np.int32)
-        log_prob = take_action(log_softmax(logits), action)
-        return Acted(action, state, {"log_prob": log_prob})
+        return Acted(action, state, {"log_prob": log_prob_of(logits, action)})
