@@ -32,7 +32,8 @@ def take_action(log_probs: AnyArray, action: AnyArray) -> AnyArray:
 def log_prob_of(logits: AnyArray, action: AnyArray) -> AnyArray:
     """What `log_softmax` says of the actions only: `[K, A]` and `[K]` to `[K]`.
 
-    In NumPy it takes half the time, at every step of an actor.
+    In NumPy it takes half the time for a few environments with a few actions, at every
+    step of an actor; with 32 and 18 it takes 26 us in the place of 17.
     """
     total = namespace(logits).logaddexp.reduce(logits, axis=-1)
     return take_action(logits, action) - total
