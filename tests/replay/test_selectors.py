@@ -66,6 +66,19 @@ def test_random_insertions_and_deletions_are_followed(selector):
             assert _all_held(selector, len(held), rng) == held
 
 
+def test_one_that_is_emptied_begins_anew(selector):
+    # Between the oldest and the youngest more slots come and go than it has room for.
+    selector.insert(_slots(0, 1), np.ones(2))
+    for youngest, gone in [(2, 1), (1, 2)] * 20:
+        selector.insert(_slots(youngest), np.ones(1))
+        selector.delete(_slots(gone))
+    assert _all_held(selector, 2, _rng()) == {0, 1}
+    selector.delete(_slots(1))
+    selector.delete(_slots(0))
+    selector.insert(_slots(4, 6), np.ones(2))
+    assert _all_held(selector, 2, _rng()) == {4, 6}
+
+
 def test_the_same_stream_draws_the_same_slots(selector):
     selector.insert(np.arange(10), np.arange(10.0))
     np.testing.assert_array_equal(
