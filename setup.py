@@ -9,13 +9,11 @@ setup(
     author="The acmelike authors",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=find_packages(
-        include=[
-            *("acmelike", "acmelike.*"),
-            *("agents", "agents.*"),
-            *("programs", "programs.*"),
-        ]
-    ),
+    # `agents/` and `programs/` are subpackages of acmelike by two links in its folder.
+    # `.editable` holds one link, to `acmelike`: an editable install puts that folder on
+    # the path, so that nothing but acmelike can be imported from here.
+    package_dir={"": ".editable"},
+    packages=find_packages(".editable"),
     package_data={"acmelike": ["py.typed"]},
     entry_points={"console_scripts": ["acmelike = acmelike.__main__:run"]},
     install_requires=[

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         when,
         within,
     )
+    from acmelike.evaluation.saved_policy import load_policy
     from acmelike.graph import Node, Program
     from acmelike.launchers import Run, launch
-    from acmelike.saved_policy import load_policy
 
 _HOMES = {
     "Future": "acmelike.core",
@@ -32,7 +32,7 @@ _HOMES = {
     "concurrent": "acmelike.core",
     "future": "acmelike.core",
     "launch": "acmelike.launchers",
-    "load_policy": "acmelike.saved_policy",
+    "load_policy": "acmelike.evaluation.saved_policy",
     "sleep": "acmelike.core",
     "stop_run": "acmelike.core",
     "updating": "acmelike.core",

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from acmelike.cli import complain, run_process
 from acmelike.errors import ConfigError, nearest
+from acmelike.experiments.cli import complain, run_process
 
 _COMMANDS = ("evaluate",)
 _USAGE = """usage: acmelike COMMAND ...
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if command not in _COMMANDS:
         known = nearest(command, _COMMANDS) or f"; there is {', '.join(_COMMANDS)}"
         return complain(ConfigError(f"unknown command '{command}'{known}"))
-    from acmelike import evaluate
+    from acmelike.experiments import evaluate
 
     return evaluate.main(others)
 

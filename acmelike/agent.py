@@ -23,7 +23,7 @@ PRNGKey: TypeAlias = Any
 AnyArray: TypeAlias = Any
 
 
-class Acted(NamedTuple):
+class PolicyOutput(NamedTuple):
     """What a policy makes of an observation of each of K environments.
 
     Attributes:
@@ -65,7 +65,7 @@ class Policy(Protocol):
 
     def act(
         self, parameters: Nested, state: Nested, observation: AnyArray, noise: Nested
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Chooses actions.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.agents_trials import LAUNCHERS
 from benchmarks.report import Report, median
 
-MOST_DATA_WAIT = 0.05  # Of a learner's time, where actors have capacity to spare.
+MAX_DATA_WAIT = 0.05  # Of a learner's time, where actors have capacity to spare.
 # Under serial, nodes take turns, so waiting says nothing.
 FREE = tuple(launcher for launcher in LAUNCHERS if launcher != "serial")
 
@@ -125,19 +125,19 @@ def report_waits(
             },
         )
         return
-    have_none = [name for name in FREE if (actors[name] or 0) <= MOST_DATA_WAIT]
+    have_none = [name for name in FREE if (actors[name] or 0) <= MAX_DATA_WAIT]
     for launcher in FREE:
         if launcher not in have_none:
             report.add_bar(
                 f"{agent}, {launcher}: the learner's wait, as actors wait too",
                 learner[launcher],
                 "<",
-                MOST_DATA_WAIT,
+                MAX_DATA_WAIT,
             )
     if have_none:
         report.notes.append(
             f"{agent} under {' and '.join(have_none)}: actors wait at most "
-            f"{MOST_DATA_WAIT:.0%} of the time, whatever for. They have no capacity to "
+            f"{MAX_DATA_WAIT:.0%} of the time, whatever for. They have no capacity to "
             "spare, and the bar on the learner's wait does not apply."
         )
 

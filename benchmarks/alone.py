@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from acmelike import Node, Program, launch
-from acmelike.actors.inference import Inference
+from acmelike.actors.policy_runner import Inference
 from acmelike.agent import ActorPlace, Builder
 from acmelike.environments import (
     EnvironmentFactory,

@@ -10,12 +10,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from acmelike.launchers import LAUNCHERS
+from acmelike.programs.dqn import Config
 from benchmarks.command import run_benchmark
 from benchmarks.curves import IN_A_ROW, reached
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
 from benchmarks.trial import PEERS, run_trial
-from programs.dqn import Config
 
 TARGET = 475.0
 # By the first rule all seeds of both reach it; the bars are on the second.

@@ -12,11 +12,11 @@ from typing import Any
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.programs.dqn import Config
 from acmelike.topologies import Layout
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
 from benchmarks import ours
-from programs.dqn import Config
 
 # The zoo's settings in acmelike's words. SBX copies the target network every 10 steps,
 # but learns in bursts of 128 updates between steps, so it changes once for each burst.

@@ -27,9 +27,9 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
     import jax
 
     from acmelike.actors import inference
+    from acmelike.agents.dqn.builder import DQNBuilder
+    from acmelike.agents.dqn.config import DQNConfig
     from acmelike.environments import make_environment_factory, make_environment_spec
-    from agents.dqn.builder import DQNBuilder
-    from agents.dqn.config import DQNConfig
 
     spec = make_environment_spec(make_environment_factory("CartPole-v1")(0))
     found = []
@@ -41,7 +41,7 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
         for num_envs in NUM_ENVS:
             micros = {}
             for name, most in (("numpy", float("inf")), ("jax", 0)):
-                inference.MOST_FOR_NUMPY = most  # type: ignore[assignment]
+                inference.MAX_FOR_NUMPY = most  # type: ignore[assignment]
                 acting = inference.Inference(
                     builder.make_greedy_policy(spec), spec, num_envs=num_envs, seed=0
                 )
@@ -72,7 +72,7 @@ def _microseconds(act: Any, num_envs: int, num_calls: int) -> float:
 
 def measure(quick: bool, command: str) -> Report:
     """Both ways beside each other; nothing is demanded, so there are no bars."""
-    from acmelike.actors.inference import MOST_FOR_NUMPY
+    from acmelike.actors.policy_runner import MAX_FOR_NUMPY
 
     report = Report(
         benchmark="inference",
@@ -81,7 +81,7 @@ def measure(quick: bool, command: str) -> Report:
         machine=describe_machine(("jax", "numpy")),
         notes=[
             "Medians of calls in a row, in one process, XLA and BLAS with one thread. "
-            f"Actors take NumPy up to {MOST_FOR_NUMPY:,} parameters times "
+            f"Actors take NumPy up to {MAX_FOR_NUMPY:,} parameters times "
             "environments, in the last column of a name."
         ],
     )

@@ -27,11 +27,11 @@ OVER_REVERB: dict[str, dict[str, float | None]] = {
     "update priorities": {"in process": 10, "between processes": None},
     "sample sequences": {"in process": 1.2, "between processes": 2},
 }
-MOST_MEMORY = 1 / 5  # Of reverb's, for an item.
-MOST_SLOWER = 4.0  # From the smallest table to the largest.
-MOST_RESIDENT = 1.3  # Over what `info` reports.
-MOST_SECONDS = 0.5  # Until a replay node answers.
-MOST_STALL_SECONDS = 0.2  # Of any call while a checkpoint is made.
+MAX_MEMORY = 1 / 5  # Of reverb's, for an item.
+MAX_SLOWER = 4.0  # From the smallest table to the largest.
+MAX_RESIDENT = 1.3  # Over what `info` reports.
+MAX_SECONDS = 0.5  # Until a replay node answers.
+MAX_STALL_SECONDS = 0.2  # Of any call while a checkpoint is made.
 
 # Results of one side: the trials of a job by the way it was done.
 Ways = Mapping[str, Sequence[float]]
@@ -219,7 +219,7 @@ def _report_memory(report: Report, results: Mapping[str, list[dict[str, Any]]]) 
         "x",
         {"acmelike": _ratios(taken["acmelike"], taken["reverb"])},
     )
-    report.add_bar(name, over["acmelike"], "<=", MOST_MEMORY)
+    report.add_bar(name, over["acmelike"], "<=", MAX_MEMORY)
 
 
 # --- Ourselves ------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _report_scaling(
             f"{call}, time with {largest} items over {smallest}",
             median(slower),
             "<=",
-            MOST_SLOWER,
+            MAX_SLOWER,
         )
 
 
@@ -264,13 +264,13 @@ def _report_nodes(
             f"resident memory of a {sampler} replay node over the reported",
             value,
             "<=",
-            MOST_RESIDENT,
+            MAX_RESIDENT,
         )
     nodes = [node for trials in results.values() for node in trials]
     seconds = report.add_table(
         "A replay node's first answer", "s", {"": [node["seconds"] for node in nodes]}
     )
-    report.add_bar("seconds to a replay node's answer", seconds[""], "<", MOST_SECONDS)
+    report.add_bar("seconds to a replay node's answer", seconds[""], "<", MAX_SECONDS)
     num_with_jax = sum(node["has_jax"] for node in nodes)
     report.add_bar("replay nodes that imported JAX", num_with_jax, "<=", 0)
 
@@ -288,7 +288,7 @@ def _report_checkpoints(report: Report, trials: Sequence[dict[str, float]]) -> N
         "seconds of the longest call while a checkpoint is made",
         max(longest["with a checkpoint"]),
         "<",
-        MOST_STALL_SECONDS,
+        MAX_STALL_SECONDS,
     )
 
 

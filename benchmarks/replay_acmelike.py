@@ -13,7 +13,7 @@ import numpy as np
 from dm_env import specs
 
 from acmelike import Node, Program, future, launch
-from acmelike.metrics import resident_bytes
+from acmelike.core.status import resident_bytes
 from acmelike.replay import (
     Items,
     MinSize,

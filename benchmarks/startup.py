@@ -33,9 +33,9 @@ def one_process(*, started: float) -> dict[str, float]:
     import numpy as np
 
     reached["JAX imported"] = time.time() - started
+    from acmelike.agents.dqn.builder import DQNBuilder
+    from acmelike.agents.dqn.config import DQNConfig
     from acmelike.environments import make_environment_factory, make_environment_spec
-    from agents.dqn.builder import DQNBuilder
-    from agents.dqn.config import DQNConfig
 
     builder = DQNBuilder(config=DQNConfig())
     spec = make_environment_spec(make_environment_factory("CartPole-v1")(0))
@@ -71,11 +71,11 @@ def program(*, started: float) -> dict[str, float]:
     """
     reached = {"interpreter": time.time() - started}
     from acmelike import launch
-    from acmelike.coordinator import Goal
+    from acmelike.agents.dqn.builder import DQNBuilder
+    from acmelike.agents.dqn.config import DQNConfig
     from acmelike.environments import make_environment_factory
+    from acmelike.evaluation.coordinator import Goal
     from acmelike.topologies import Layout, make_actor_learner
-    from agents.dqn.builder import DQNBuilder
-    from agents.dqn.config import DQNConfig
 
     never = 10**9
     with tempfile.TemporaryDirectory() as scratch:

@@ -49,9 +49,9 @@ def trial(
     """
     import time
 
+    from acmelike.agents.impala.builder import ImpalaBuilder
+    from acmelike.agents.impala.config import ImpalaConfig
     from acmelike.topologies import Layout
-    from agents.impala.builder import ImpalaBuilder
-    from agents.impala.config import ImpalaConfig
     from benchmarks.ours import Setup
 
     config = ImpalaConfig(hidden_sizes=tuple(hidden_sizes), batch_size=16)
@@ -95,10 +95,10 @@ def _seconds_to_act(config: Any, parameters: Any, *, num_envs: int) -> float:
     import statistics
     import time
 
-    from acmelike.actors.inference import Inference
+    from acmelike.actors.policy_runner import Inference
     from acmelike.agent import ActorPlace
+    from acmelike.agents.impala.builder import ImpalaBuilder
     from acmelike.environments import VectorEnvironment, make_environment_factory
-    from agents.impala.builder import ImpalaBuilder
 
     environment = VectorEnvironment(
         make_environment_factory("CartPole-v1"), num_envs=num_envs, seed=0

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import programs
-from acmelike import experiment
-from acmelike.cli import complain, parse, run_process
+from acmelike import programs
 from acmelike.errors import ConfigError
+from acmelike.experiments import run as experiment
+from acmelike.experiments.cli import complain, parse, run_process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _programs() -> Iterator[tuple[str, ModuleType]]:
     for info in pkgutil.iter_modules(programs.__path__):
         if not info.name.startswith("_"):
-            yield info.name, importlib.import_module(f"programs.{info.name}")
+            yield info.name, importlib.import_module(f"acmelike.programs.{info.name}")
 
 
 def _first_line(module: ModuleType) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from acmelike.experiment import run_program
-from agents.dqn.config import DQNConfig
-from programs.dqn import Config as DQNProgram
-from programs.dqn import make_builder
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.experiments.run import run_program
+from acmelike.programs.dqn import Config as DQNProgram
+from acmelike.programs.dqn import make_builder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acmelike.experiment import run_program
-from acmelike.experiment_config import TopologyName
-from programs.impala import Config as ImpalaProgram
-from programs.impala import make_builder
+from acmelike.experiments.config import TopologyName
+from acmelike.experiments.run import run_program
+from acmelike.programs.impala import Config as ImpalaProgram
+from acmelike.programs.impala import make_builder
 
 
 @dataclass(frozen=True, kw_only=True)

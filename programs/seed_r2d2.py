@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acmelike.experiment import run_program
-from acmelike.experiment_config import TopologyName
-from programs.r2d2 import Config as R2D2Program
-from programs.r2d2 import make_builder
+from acmelike.experiments.config import TopologyName
+from acmelike.experiments.run import run_program
+from acmelike.programs.r2d2 import Config as R2D2Program
+from acmelike.programs.r2d2 import make_builder
 
 
 @dataclass(frozen=True, kw_only=True)

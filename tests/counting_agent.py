@@ -20,7 +20,7 @@ from acmelike.adders import (
     transition_signature,
     unroll_signature,
 )
-from acmelike.agent import Acted, UpdateOutputs
+from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
 from acmelike.types import Transition
 
@@ -39,7 +39,7 @@ class CountingPolicy:
 
     def act(self, parameters, state, observation, noise):
         action = parameters["count"] % self.num_actions
-        return Acted(np.full(len(observation), action, np.int32), state)
+        return PolicyOutput(np.full(len(observation), action, np.int32), state)
 
 
 @dataclass(frozen=True, kw_only=True)

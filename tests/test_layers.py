@@ -1,4 +1,4 @@
-"""The layers of acmelike: who may import whom, and which packages start without JAX."""
+"""The layers of acmelike: which package may import which, and no import is a circle."""
 
 import ast
 import subprocess
@@ -9,125 +9,141 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PRODUCT = ("acmelike", "agents", "programs")
 
-# --- The layering: a part of acmelike, and the parts it may import ----------------
+# --- The layers: a package or file of acmelike, and those that it may import -------
 
-CORE = {"errors", "types", "metrics", "core", "leaf", "seeds", "run_folder", "ranges"}
-DATA = CORE | {"environments", "replay", "adders"}
-ACTING = DATA | {
-    *("networks", "agent", "learners", "policy_file", "coordinator", "actors"),
-}
-NETWORK = CORE | {"graph", "rpc", "launchers"}
-EVERYTHING = (
-    ACTING
-    | NETWORK
-    | {"saved_policy", "topologies", "telemetry", "cli"}
-    | {"experiment", "experiment_config", "evaluate"}
-)
+BASE = {"errors", "types", "checks", "files", "core"}
+RUNNING = BASE | {"graph", "rpc", "launchers"}
+DATA = BASE | {"environments", "replay", "adders"}
+LEARNING = DATA | {"networks", "agent", "learners", "actors", "evaluation"}
+ALL = RUNNING | LEARNING | {"topologies", "telemetry", "experiments", "agents"}
 
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
-    "metrics": {"errors"},
-    "leaf": {"errors"},
-    "core": {"errors", "metrics", "leaf"},
-    "seeds": set(),
-    "run_folder": {"errors"},
-    "ranges": {"errors"},
-    # Programs and how they run; nothing of learning.
-    "graph": CORE,
-    "rpc": CORE | {"graph"},
-    "launchers": CORE | {"graph", "rpc"},
-    # Data and what makes and uses it; nothing of running.
-    "environments": CORE,
-    "replay": CORE,
-    "adders": CORE | {"replay"},
-    "networks": CORE,
+    "checks": {"errors"},
+    "files": set(),
+    "core": {"errors"},
+    # Programs and how they run: nothing about reinforcement learning.
+    "graph": BASE,
+    "rpc": BASE,
+    "launchers": BASE | {"graph", "rpc"},
+    # Data, and what makes and uses it: nothing about running.
+    "environments": BASE,
+    "replay": BASE,
+    "adders": BASE | {"replay"},
+    "networks": BASE,
     "agent": DATA,
     "learners": DATA | {"agent"},
-    "policy_file": DATA | {"agent"},
-    "coordinator": DATA | {"learners", "policy_file"},
-    "actors": DATA | {"networks", "agent", "learners", "coordinator"},
-    "saved_policy": ACTING,
+    "actors": DATA | {"networks", "agent", "learners"},
+    "evaluation": DATA | {"networks", "agent", "learners", "actors"},
     # The two together.
-    "topologies": ACTING | {"graph"},
-    "telemetry": CORE | {"launchers", "coordinator", "replay"},
-    "cli": CORE,
-    "experiment_config": {"errors"},
-    "experiment": EVERYTHING,
-    "evaluate": ACTING | {"cli", "saved_policy"},
-    "__main__": CORE | {"cli", "evaluate"},
+    "topologies": LEARNING | {"graph"},
+    "telemetry": RUNNING | {"replay", "evaluation"},
+    "experiments": ALL,
+    "agents": LEARNING,
+    "programs": ALL,
+    "__main__": ALL | {"programs"},
     # `acmelike/__init__.py` names things of every layer and imports them when asked.
-    "acmelike": EVERYTHING,
+    "acmelike": ALL,
 }
-FOR_AGENTS = EVERYTHING - {"topologies", "launchers", "rpc", "graph", "experiment"}
-FOR_PROGRAMS = EVERYTHING | {"acmelike", "agents", "programs"}
 
 WITHOUT_JAX = (
     "acmelike",
-    *(f"acmelike.{p}" for p in ("graph", "rpc", "launchers", "replay", "networks")),
+    *(
+        f"acmelike.{name}"
+        for name in ("graph", "rpc", "launchers", "replay", "networks")
+    ),
 )
-LONGEST = 400
 
 
 # --- The checker ------------------------------------------------------------------
 
 
-def part_of(path: Path) -> str:
-    """What the table calls the file at `path`, relative to the root of the tree."""
-    if path.parts[0] != "acmelike":
-        return path.parts[0]
-    part = path.with_suffix("").parts[1]
-    return "acmelike" if part == "__init__" else part
+def module_of(path: Path) -> str:
+    """The name by which the file at `path`, relative to the root, is imported."""
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_parts(path: Path, source: str) -> Iterator[tuple[int, str]]:
-    """Yields each import of a part of the product, with its line."""
+def part_of(module: str) -> str:
+    """What the table of layers calls a module."""
+    return (*module.split("."), "acmelike")[1]
+
+
+def imports_of(path: Path, source: str, modules: set[str]) -> Iterator[tuple[int, str]]:
+    """Yields (line, module) for each import of acmelike, wherever in the file it is."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+            names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = path.parts[: -node.level] if node.level else ()
             module = ".".join((*package, *filter(None, [node.module])))
-            modules = [module]
-            if module == "acmelike":  # its modules, or names that it has from them
-                names = (alias.name for alias in node.names)
-                modules = [f"acmelike.{n}" if n in LAYERS else module for n in names]
+            inner = [f"{module}.{alias.name}" for alias in node.names]
+            # What is imported from a package is one of its modules, or a name that its
+            # `__init__.py` has.
+            names = [name if name in modules else module for name in inner]
         else:
             continue
-        for module in modules:
-            root, *rest = module.split(".")
-            if root == "acmelike":
-                yield node.lineno, rest[0] if rest else root
-            elif root in {*PRODUCT, "tests", "benchmarks"}:
-                yield node.lineno, root
+        for name in names:
+            if name.split(".")[0] in {"acmelike", "agents", "programs", "tests"}:
+                yield node.lineno, name
+
+
+def product_files(root: Path) -> list[Path]:
+    """Every file of acmelike; `agents` and `programs` are links in it."""
+    files: list[Path] = []
+    folders = [root / "acmelike"]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            if path.is_dir() and path.name != "__pycache__":
+                folders.append(path)
+            elif path.suffix == ".py":
+                files.append(path.relative_to(root))
+    return sorted(files)
+
+
+def import_graph(root: Path) -> dict[str, dict[str, str]]:
+    """module -> imported module -> where, as "file:line"."""
+    files = product_files(root)
+    modules = {module_of(path) for path in files}
+    graph: dict[str, dict[str, str]] = {module: {} for module in modules}
+    for path in files:
+        source = (root / path).read_text(encoding="utf-8")
+        for line, imported in imports_of(path, source, modules):
+            graph[module_of(path)].setdefault(imported, f"{path}:{line}")
+    return graph
 
 
 def broken_layers(root: Path) -> list[str]:
     """Describes each import under `root` that the table does not allow."""
     found = []
-    for path in product_files(root):
-        part = part_of(path)
-        if path.parts[0] == "agents":
-            allowed = FOR_AGENTS | {"agents"}
-        elif path.parts[0] == "programs":
-            allowed = FOR_PROGRAMS
-        elif part in LAYERS:
-            allowed = LAYERS[part] | {part}
-        else:
-            found.append(f"{path}: acmelike.{part} has no place in the layers")
+    for module, imports in import_graph(root).items():
+        part = part_of(module)
+        if part not in LAYERS:
+            found.append(f"acmelike.{part} has no place in the layers")
             continue
-        source = (root / path).read_text(encoding="utf-8")
-        for line, imported in imported_parts(path, source):
-            if imported not in allowed:
-                found.append(f"{path}:{line}: {part} may not import {imported}")
+        for imported, where in imports.items():
+            root_name = imported.split(".")[0]
+            other = part_of(imported) if root_name == "acmelike" else f"{root_name}/"
+            if other not in LAYERS[part] | {part}:
+                found.append(f"{where}: {part} may not import {other}")
     return found
 
 
-def product_files(root: Path) -> list[Path]:
-    files = (path for part in PRODUCT for path in (root / part).rglob("*.py"))
-    return sorted(path.relative_to(root) for path in files)
+def circles(graph: dict[str, dict[str, str]]) -> set[str]:
+    """The modules that, through others, import themselves."""
+    left = {module: set(imports) & graph.keys() for module, imports in graph.items()}
+    # Names of the public face are imported when they are asked for.
+    left.pop("acmelike", None)
+    while free := [m for m, others in left.items() if not others & left.keys()]:
+        for module in free:
+            del left[module]
+    # What is left also has those that only lead to a circle.
+    while free := [m for m in left if not any(m in others for others in left.values())]:
+        for module in free:
+            del left[module]
+    return set(left)
 
 
 # --- The tests --------------------------------------------------------------------
@@ -138,64 +154,45 @@ def test_layers_are_kept():
     assert not broken, "\n".join(broken)
 
 
-def test_layers_have_no_rings():
-    below = {p: may - {p, "acmelike"} for p, may in LAYERS.items() if may != EVERYTHING}
-    while below:
-        free = {part for part, may in below.items() if not may & below.keys()}
-        assert free, f"a ring among {sorted(below)}"
-        below = {part: may for part, may in below.items() if part not in free}
+def test_no_module_imports_itself_through_others():
+    assert circles(import_graph(ROOT)) == set()
+
+
+def test_layers_have_no_circles():
+    inner = {part: dict.fromkeys(may - {part}, "") for part, may in LAYERS.items()}
+    assert circles(inner) == set()
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, source in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
 
 
 @pytest.mark.parametrize(
     ("path", "source", "complaint"),
     [
+        ("types.py", "import acmelike.errors", "1: types may not import errors"),
+        ("replay/a.py", "from acmelike.rpc.server import f", "may not import rpc"),
+        ("replay/a.py", "from acmelike.adders import x", "may not import adders"),
+        ("replay/a.py", "from acmelike import Program", "may not import acmelike"),
+        ("replay/a.py", "from ..rpc import f", "may not import rpc"),
+        ("graph/a.py", "def f():\n    import acmelike.launchers", "a.py:2: graph"),
         (
-            "acmelike/types.py",
-            "import acmelike.errors",
-            "1: types may not import errors",
-        ),
-        (
-            "acmelike/replay/a.py",
-            "from acmelike.rpc.server import f",
-            "may not import rpc",
-        ),
-        (
-            "acmelike/replay/a.py",
-            "from acmelike import adders",
-            "may not import adders",
-        ),
-        (
-            "acmelike/replay/a.py",
-            "from acmelike import Program",
-            "may not import acmelike",
-        ),
-        ("acmelike/replay/a.py", "from ..rpc import f", "may not import rpc"),
-        (
-            "acmelike/replay/a.py",
-            "from .. import launchers",
-            "may not import launchers",
-        ),
-        (
-            "acmelike/graph/a.py",
-            "def f():\n    import acmelike.launchers",
-            "a.py:2: graph",
-        ),
-        (
-            "acmelike/core.py",
+            "core/a.py",
             "if TYPE_CHECKING:\n    import acmelike.rpc",
-            "core.py:2: core may not import rpc",
+            "a.py:2: core may not import rpc",
         ),
-        ("acmelike/experiment.py", "import agents.dqn", "may not import agents"),
-        ("acmelike/new.py", "", "acmelike.new has no place"),
-        ("acmelike/rpc/a.py", "import acmelike.new.b", "rpc may not import new"),
-        ("agents/dqn/learner.py", "import acmelike.rpc", "agents may not import rpc"),
-        ("programs/dqn.py", "import tests.helpers", "programs may not import tests"),
+        ("new.py", "", "acmelike.new has no place"),
+        ("rpc/a.py", "import acmelike.new.b", "rpc may not import new"),
+        ("agents/dqn/a.py", "import acmelike.rpc", "agents may not import rpc"),
+        ("agents/dqn/a.py", "import agents.ppo", "agents may not import agents/"),
+        ("programs/dqn.py", "import tests.helpers", "programs may not import tests/"),
     ],
 )
 def test_checker_finds(tmp_path, path, source, complaint):
-    file = tmp_path / path
-    file.parent.mkdir(parents=True)
-    file.write_text(source)
+    write(tmp_path, {f"acmelike/{path}": source})
     (found,) = broken_layers(tmp_path)
     assert complaint in found
 
@@ -203,31 +200,40 @@ def test_checker_finds(tmp_path, path, source, complaint):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("acmelike/__init__.py", "import acmelike.experiment"),
-        (
-            "acmelike/rpc/client.py",
-            "from acmelike.rpc import wire\nfrom . import server",
-        ),
-        ("acmelike/rpc/client.py", "import acmelike.graph, numpy\nimport acmelikeness"),
-        (
-            "agents/dqn/learner.py",
-            "from agents.dqn import losses\nimport acmelike.agent",
-        ),
-        ("programs/dqn.py", "from acmelike import launch\nimport agents.dqn"),
+        ("__init__.py", "import acmelike.experiments"),
+        ("rpc/client.py", "from acmelike.rpc import wire\nfrom . import server"),
+        ("rpc/client.py", "import acmelike.core, numpy\nimport acmelikeness"),
+        ("agents/dqn/learner.py", "from acmelike.agents.dqn import losses"),
+        ("programs/dqn.py", "import acmelike.agents.dqn"),
     ],
 )
 def test_checker_allows(tmp_path, path, source):
-    file = tmp_path / path
-    file.parent.mkdir(parents=True)
-    file.write_text(source)
+    write(tmp_path, {f"acmelike/{path}": source})
     assert broken_layers(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from acmelike.a.y import f",
+        "def f():\n    from acmelike.a import y",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import acmelike.a.y",
+    ],
+)
+def test_circles_are_found_however_one_imports(tmp_path, source):
+    files = {
+        "x.py": source,
+        "y.py": "import acmelike.a.x",
+        "z.py": "import acmelike.a.y",
+    }
+    write(tmp_path, {f"acmelike/a/{name}": text for name, text in files.items()})
+    assert circles(import_graph(tmp_path)) == {"acmelike.a.x", "acmelike.a.y"}
+
+
 def test_these_start_without_jax():
-    names = [name for name in WITHOUT_JAX if (ROOT / name.replace(".", "/")).is_dir()]
     script = (
         "import importlib, sys\n"
-        f"for name in {names}:\n"
+        f"for name in {WITHOUT_JAX}:\n"
         "    importlib.import_module(name)\n"
         "    assert 'jax' not in sys.modules, name + ' imports jax'\n"
     )
@@ -235,14 +241,6 @@ def test_these_start_without_jax():
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
-
-
-def test_files_are_short():
-    lengths = {
-        str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines())
-        for path in product_files(ROOT)
-    }
-    assert {path: n for path, n in lengths.items() if n > LONGEST} == {}
 
 
 def test_nothing_is_called_utils():

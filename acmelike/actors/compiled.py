@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
-from acmelike.agent import Acted, Policy
-from acmelike.networks import restart
+from acmelike.agent import Policy, PolicyOutput
+from acmelike.networks import reset_where
 from acmelike.types import Nested
 
 
-def compile_policy(policy: Policy) -> Callable[..., Acted]:
+def compile_policy(policy: Policy) -> Callable[..., PolicyOutput]:
     """The evaluation of a policy, compiled; equal policies share one."""
     return partial(_act, policy)
 
@@ -31,5 +31,5 @@ def _act(
     initial: Nested,
     begins: Any,
     *inputs: Any,
-) -> Acted:
-    return policy.act(parameters, restart(state, initial, begins), *inputs)
+) -> PolicyOutput:
+    return policy.act(parameters, reset_where(state, initial, begins), *inputs)

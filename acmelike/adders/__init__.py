@@ -1,6 +1,6 @@
 """Adders: what turns an actor's time steps into the items of replay."""
 
-from acmelike.adders.added import Added, Adder
+from acmelike.adders.adder import Adder, AdderOutput
 from acmelike.adders.episode import EpisodeAdder
 from acmelike.adders.frames import (
     FrameAdder,
@@ -17,8 +17,8 @@ from acmelike.adders.sequence import (
 from acmelike.adders.unroll import Unroll, UnrollAdder, unroll_signature
 
 __all__ = [
-    "Added",
     "Adder",
+    "AdderOutput",
     "EpisodeAdder",
     "FrameAdder",
     "InitialPriority",

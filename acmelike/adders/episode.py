@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from numpy.typing import ArrayLike
 
-from acmelike.adders.added import Added
+from acmelike.adders.adder import AdderOutput
 from acmelike.adders.sequence import SequenceAdder, SequencePriority
 from acmelike.errors import ConfigError
 from acmelike.types import Array, VectorStep
@@ -67,7 +67,7 @@ class EpisodeAdder:
         version_tm1: int,
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
-    ) -> Added:
+    ) -> AdderOutput:
         """Adds what followed an action; see `SequenceAdder.add`.
 
         Raises:

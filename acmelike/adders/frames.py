@@ -10,7 +10,7 @@ import optree
 from dm_env import specs
 from numpy.typing import ArrayLike
 
-from acmelike.adders.added import Added, Adder
+from acmelike.adders.adder import Adder, AdderOutput
 from acmelike.replay import PADDING, Rows
 from acmelike.types import Array, EnvironmentSpec, NestedSpec, VectorStep
 
@@ -82,7 +82,7 @@ class FrameAdder:
         version_tm1: int,
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
-    ) -> Added:
+    ) -> AdderOutput:
         """Adds what followed an action; see `Adder.add`.
 
         Returns:

@@ -9,7 +9,7 @@ import numpy as np
 from dm_env import specs
 from numpy.typing import ArrayLike
 
-from acmelike.adders.added import Added
+from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Transition, VectorStep
@@ -132,7 +132,7 @@ class NStepAdder:
         version_tm1: int,
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
-    ) -> Added:
+    ) -> AdderOutput:
         """Adds one step and makes the transitions that it completes.
 
         Args:
@@ -161,15 +161,15 @@ class NStepAdder:
         if self._initial_priority is None:
             self._keep({name: extras_tm1[name] for name in self._names_of_extras})
             completed = self._advance(actions, version_tm1, step_t)
-            return Added() if completed is None else Added(completed.items)
+            return AdderOutput() if completed is None else AdderOutput(completed.items)
         self._keep(extras_tm1)
         before = self._completed
         self._completed = self._advance(actions, version_tm1, step_t)
         if before is None:
-            return Added()
+            return AdderOutput()
         extras_t = {name: values[before.envs] for name, values in extras_tm1.items()}
         priorities = self._initial_priority(before.items, before.extras_tm1, extras_t)
-        return Added(before.items, priorities=priorities)
+        return AdderOutput(before.items, priorities=priorities)
 
     def _keep(self, extras_tm1: Mapping[str, Array]) -> None:
         """Puts what the policy said in the row of the step that comes next."""

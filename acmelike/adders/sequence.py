@@ -10,7 +10,7 @@ import numpy as np
 from dm_env import specs
 from numpy.typing import ArrayLike
 
-from acmelike.adders.added import Added
+from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.replay import PADDING, Rows
@@ -162,7 +162,7 @@ class SequenceAdder:
         version_tm1: int,
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
-    ) -> Added:
+    ) -> AdderOutput:
         """Adds what followed an action; see `Adder.add`.
 
         Args:
@@ -211,7 +211,7 @@ class SequenceAdder:
         priorities = None
         if items is not None and self._initial_priority is not None:
             priorities = self._initial_priority(self._whole(items))
-        return Added(items, steps, keep_from, priorities)
+        return AdderOutput(items, steps, keep_from, priorities)
 
     def _steps(
         self,

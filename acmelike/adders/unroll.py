@@ -9,7 +9,7 @@ import numpy as np
 from dm_env import specs
 from numpy.typing import ArrayLike
 
-from acmelike.adders.added import Added
+from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -116,7 +116,7 @@ class UnrollAdder:
         version_tm1: int,
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
-    ) -> Added:
+    ) -> AdderOutput:
         """Adds what followed an action; see `Adder.add`.
 
         Returns:
@@ -144,12 +144,12 @@ class UnrollAdder:
                 steps.extras[name][:] = values
         self._now, self._num_steps = step_t, t + 1
         if self._num_steps < self._length:
-            return Added()
+            return AdderOutput()
         begins = steps.is_first[1:]
         np.logical_not(begins, out=steps.mask, casting="unsafe")
         steps.discount_t[begins] = 0
         self._num_steps, self._steps = 0, None
-        return Added(self._by_environment(steps))
+        return AdderOutput(self._by_environment(steps))
 
     def _allocate(
         self, observation: Array, actions: Array, extras: Mapping[str, Array]

@@ -1,33 +1,33 @@
 """Environments: dm_env everywhere inside, adapters and vectors at the border."""
 
 from acmelike.environments.actions import num_discrete_actions
-from acmelike.environments.catch import Catch
-from acmelike.environments.frame_stack import FrameStack, FrameStackFactory
-from acmelike.environments.gymnasium_adapter import (
+from acmelike.environments.adapters.gymnasium import (
     GymnasiumEnvironment,
     GymnasiumFactory,
 )
-from acmelike.environments.gymnasium_vector import (
+from acmelike.environments.adapters.gymnasium_vector import (
     GymnasiumVector,
     GymnasiumVectorFactory,
 )
+from acmelike.environments.catch import Catch
 from acmelike.environments.interface import (
     EnvironmentFactory,
     MakesVectors,
     Vector,
     make_environment_spec,
 )
-from acmelike.environments.partial import PartialEnvironment
 from acmelike.environments.registry import (
     CatchFactory,
-    PartialFactory,
+    MaskedObservationFactory,
     make_environment_factory,
 )
-from acmelike.environments.time_limit import TimeLimit, TimeLimitFactory
 from acmelike.environments.vector import (
     VectorEnvironment,
     make_vector_environment,
 )
+from acmelike.environments.wrappers.frame_stack import FrameStack, FrameStackFactory
+from acmelike.environments.wrappers.masked import MaskedObservation
+from acmelike.environments.wrappers.time_limit import TimeLimit, TimeLimitFactory
 
 __all__ = [
     "Catch",
@@ -40,8 +40,8 @@ __all__ = [
     "GymnasiumVector",
     "GymnasiumVectorFactory",
     "MakesVectors",
-    "PartialEnvironment",
-    "PartialFactory",
+    "MaskedObservation",
+    "MaskedObservationFactory",
     "TimeLimit",
     "TimeLimitFactory",
     "Vector",

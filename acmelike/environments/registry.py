@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from acmelike.environments.catch import Catch
-from acmelike.environments.envpool_vector import make_envpool_factory
-from acmelike.environments.filmed import make_rendering
-from acmelike.environments.gymnasium_adapter import (
+from acmelike.environments.adapters.envpool import make_envpool_factory
+from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
     make_gymnasium_factory,
 )
-from acmelike.environments.gymnasium_vector import make_gymnasium_vector_factory
+from acmelike.environments.adapters.gymnasium_vector import (
+    make_gymnasium_vector_factory,
+)
+from acmelike.environments.catch import Catch
 from acmelike.environments.interface import EnvironmentFactory
-from acmelike.environments.partial import PartialEnvironment
+from acmelike.environments.wrappers.filmed import make_rendering
+from acmelike.environments.wrappers.masked import MaskedObservation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,31 +39,31 @@ _VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartialFactory:
+class MaskedObservationFactory:
     """Makes environments that are shown in part; an `EnvironmentFactory`.
 
     Attributes:
-      whole: makes the environments inside.
-      shown: the indices of the elements of an observation that are left.
+      inner: makes the environments inside.
+      indices: the indices of the elements of an observation that are left.
     """
 
-    whole: EnvironmentFactory
-    shown: tuple[int, ...]
+    inner: EnvironmentFactory
+    indices: tuple[int, ...]
 
-    def __call__(self, seed: int) -> PartialEnvironment:
+    def __call__(self, seed: int) -> MaskedObservation:
         """Makes one environment."""
-        return PartialEnvironment(self.whole(seed), shown=self.shown)
+        return MaskedObservation(self.inner(seed), indices=self.indices)
 
-    def make_rendering(self, seed: int) -> PartialEnvironment:
+    def make_rendering(self, seed: int) -> MaskedObservation:
         """Makes one environment that renders, if those inside do."""
-        return PartialEnvironment(make_rendering(self.whole, seed), shown=self.shown)
+        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)
 
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {
     "Catch": CatchFactory(),
     # Where the cart and the pole are, without how fast they move.
-    "CartPole-v1-positions": PartialFactory(
-        whole=GymnasiumFactory(name="CartPole-v1"), shown=(0, 2)
+    "CartPole-v1-positions": MaskedObservationFactory(
+        inner=GymnasiumFactory(name="CartPole-v1"), indices=(0, 2)
     ),
 }
 

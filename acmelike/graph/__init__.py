@@ -1,7 +1,8 @@
 """Programs as data: nodes, handles, validation, drawing. Starts nothing."""
 
 from acmelike.graph.handle import Handle, find_handles, replace_handles
-from acmelike.graph.program import Entry, Node, Program
+from acmelike.graph.node import Entry, Node
+from acmelike.graph.program import Program
 
 __all__ = [
     "Entry",

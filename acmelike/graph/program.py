@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from acmelike.errors import GraphError
+from acmelike.graph.drawing.mermaid import to_mermaid
 from acmelike.graph.handle import Handle, find_handles
+from acmelike.graph.node import Entry, Node
+from acmelike.graph.validation import validate
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _program_ids = itertools.count()
-
-
-class Node(Generic[T]):
-    """Inert data: what constructs a service, and with which arguments.
-
-    Args:
-      constructor: called with the arguments when the node starts, each handle in them
-        replaced by a client. What it returns is the service.
-      *args: data and handles.
-      **kwargs: data and handles.
-    """
-
-    def __init__(
-        self, constructor: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        self.constructor, self.args, self.kwargs = constructor, args, kwargs
-
-    @property
-    def name(self) -> str:
-        """What the constructor is called."""
-        return getattr(self.constructor, "__name__", type(self.constructor).__name__)
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments by the names of the constructor's parameters.
-
-        Raises:
-          GraphError: they do not fit the constructor.
-        """
-        try:
-            bound = inspect.signature(self.constructor).bind(*self.args, **self.kwargs)
-        except ValueError:  # a builtin that has no signature
-            numbered = {f"args[{i}]": arg for i, arg in enumerate(self.args)}
-            return {**numbered, **self.kwargs}
-        except TypeError as error:
-            raise GraphError(f"{self.name}: {error}") from None
-        return dict(bound.arguments)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A node in its place in a program.
-
-    Attributes:
-      label: unique in the program, such as "learner" or "actor/0".
-      node: what will be constructed.
-      group: the group it was added in, or None.
-      process: the name of the process that it shares with others, or None for its own.
-      num_cpus: the cores that it keeps busy; where it has a process, XLA and BLAS get
-        no more threads than that.
-      variables: of the environment, where it has a process.
-    """
-
-    label: str
-    node: Node[Any]
-    group: str | None
-    process: str | None
-    num_cpus: int = 1
-    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Program:
@@ -201,9 +143,7 @@ class Program:
         Raises:
           GraphError: the first fault found, with the node and the argument's path.
         """
-        from acmelike.graph.validation import validate
-
-        validate(self)
+        validate(self.name, self._entries, self._promises)
 
     def draw(self, format: Literal["mermaid", "svg"] = "mermaid") -> str:
         """The program as a picture.
@@ -216,13 +156,12 @@ class Program:
           GraphError: another format, or a promise that no node has fulfilled.
         """
         if format == "mermaid":
-            from acmelike.graph.mermaid import to_mermaid
-
-            return to_mermaid(self)
+            return to_mermaid(list(self._entries.values()), self.edges())
         if format == "svg":
-            from acmelike.graph.svg import to_svg
+            # Only here, as what lays it out takes long to import.
+            from acmelike.graph.drawing.svg import to_svg
 
-            return to_svg(self)
+            return to_svg(self.name, list(self._entries.values()), self.edges())
         raise GraphError(f"a program is drawn as 'mermaid' or 'svg', not {format!r}")
 
     def _repr_svg_(self) -> str | None:

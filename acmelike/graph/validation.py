@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import cloudpickle
 
 from acmelike.errors import GraphError
 from acmelike.graph.handle import Handle, find_handles, walk
-
-if TYPE_CHECKING:
-    from acmelike.graph.program import Entry, Program
+from acmelike.graph.node import Entry
 
 
-def validate(program: Program) -> None:
+def validate(
+    name: str, entries: Mapping[Handle, Entry], promises: Mapping[Handle, str]
+) -> None:
     """Checks promises, handles and that every node can be sent to another process.
+
+    Args:
+      name: of the program.
+      entries: its nodes.
+      promises: handles that no node has been added for, with their classes' names.
 
     Raises:
       GraphError: the first fault found, with the node and the argument's path.
     """
-    for name in program.promises.values():
+    for promised in promises.values():
         raise GraphError(
-            f"program '{program.name}': the promise of a {name} was never fulfilled; "
+            f"program '{name}': the promise of a {promised} was never fulfilled; "
             f"add the node with fulfils="
         )
-    for entry in program.entries.values():
+    for entry in entries.values():
         arguments = _arguments(entry)
-        _check_handles(program, entry, arguments)
+        _check_handles(entries, entry, arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)
-        for name, value in arguments.items():
-            _check_picklable(entry, f"argument '{name}'", value, name)
+        for argument, value in arguments.items():
+            _check_picklable(entry, f"argument '{argument}'", value, argument)
 
 
 def _arguments(entry: Entry) -> dict[str, Any]:
@@ -41,8 +47,9 @@ def _arguments(entry: Entry) -> dict[str, Any]:
         raise GraphError(f"node '{entry.label}': {error}") from None
 
 
-def _check_handles(program: Program, entry: Entry, arguments: dict[str, Any]) -> None:
-    known = program.entries
+def _check_handles(
+    known: Mapping[Handle, Entry], entry: Entry, arguments: dict[str, Any]
+) -> None:
     for name, value in arguments.items():
         for path, handle in find_handles(value, name):
             if handle not in known:

@@ -7,12 +7,12 @@ from pathlib import Path
 from acmelike.errors import ConfigError, nearest
 from acmelike.graph import Program
 from acmelike.launchers.in_process import place_in_threads, place_in_turn
-from acmelike.launchers.processes import ProcessNodes
-from acmelike.launchers.run import PlaceNodes, Run
+from acmelike.launchers.processes.launcher import ProcessNodes
+from acmelike.launchers.run import Launcher, Run
 
 __all__ = ["LAUNCHERS", "Run", "check_launcher", "launch"]
 
-LAUNCHERS: dict[str, PlaceNodes] = {
+LAUNCHERS: dict[str, Launcher] = {
     "serial": place_in_turn,
     "threads": place_in_threads,
     "processes": ProcessNodes,

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from acmelike.core import set_context
+from acmelike.core.leaf import leaf
+from acmelike.core.status import NodeMetrics, NodeStatus
 from acmelike.errors import RpcClosed, RunStopped
 from acmelike.launchers.scheduler import Scheduler
-from acmelike.leaf import leaf
-from acmelike.metrics import NodeMetrics, NodeStatus
 from acmelike.rpc import Server, Supervisor
 
 

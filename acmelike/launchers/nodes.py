@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+from acmelike.core.status import NodeStatus, resident_bytes
 from acmelike.errors import RunError
 from acmelike.graph import Entry, Handle, replace_handles
 from acmelike.launchers.node_thread import NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
-from acmelike.metrics import NodeStatus, resident_bytes
 from acmelike.rpc import Client, Server
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
+from acmelike.core.status import NodeStatus
 from acmelike.errors import NodeFailed, RunError, RunTimeout
 from acmelike.graph import Program
 from acmelike.launchers.nodes import Nodes, NodesSupervisor
 from acmelike.launchers.standstill import StandstillWatch
-from acmelike.metrics import NodeStatus
 
 T = TypeVar("T")
 logger = logging.getLogger("acmelike")
 
 
-class PlaceNodes(Protocol):
+class Launcher(Protocol):
     """What a launcher is: it places the nodes of a program."""
 
     def __call__(
@@ -48,7 +48,7 @@ class Run:
     def __init__(
         self,
         program: Program,
-        place_nodes: PlaceNodes,
+        place_nodes: Launcher,
         *,
         stall_seconds: float | None,
         grace_seconds: float,

@@ -7,8 +7,8 @@ import time
 from typing import Protocol, cast
 
 from acmelike.core import current_context
+from acmelike.core.status import NodeMetrics
 from acmelike.errors import RpcClosed
-from acmelike.metrics import NodeMetrics
 from acmelike.rpc import Call
 
 

@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from acmelike.core.status import NodeStatus
 from acmelike.launchers.nodes import describe_standstill
 from acmelike.launchers.turns import label_order
-from acmelike.metrics import NodeStatus
 
 logger = logging.getLogger("acmelike")
 

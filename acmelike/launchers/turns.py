@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from acmelike.core import current_context
+from acmelike.core.status import NodeMetrics
 from acmelike.launchers.scheduler import Sleep, wait_on_clock
-from acmelike.metrics import NodeMetrics
 from acmelike.rpc import Call
 
 Waited: TypeAlias = Call | Sleep
 
 
 @dataclass
-class Seat:
+class Turn:
     """A node at the table at which turns are passed.
 
     Attributes:
@@ -56,38 +56,38 @@ class TurnScheduler:
         ended: threading.Event,
         on_standstill: Callable[[], None],
     ):
-        self._seats = [Seat(label) for label in sorted(labels, key=label_order)]
+        self._turns = [Turn(label) for label in sorted(labels, key=label_order)]
         self._ended, self._on_standstill = ended, on_standstill
         self._lock = threading.Lock()
         self._time = 0.0
-        for seat in self._seats[1:]:
-            seat.gate.acquire()
+        for turn in self._turns[1:]:
+            turn.gate.acquire()
 
     def now(self) -> float:
         return self._time
 
     def enter(self, label: str) -> None:
-        self._seat(label).gate.acquire()
+        self._turn(label).gate.acquire()
 
     def end_step(self, label: str) -> None:
-        self._pass_on(self._seat(label))
+        self._pass_on(self._turn(label))
 
     def leave(self, label: str) -> None:
-        seat = self._seat(label)
+        turn = self._turn(label)
         with self._lock:
-            place = self._seats.index(seat)
-            others = self._seats[place + 1 :] + self._seats[:place]
-            self._seats.remove(seat)
+            place = self._turns.index(turn)
+            others = self._turns[place + 1 :] + self._turns[:place]
+            self._turns.remove(turn)
         if others:
             self._choose(others).gate.release()
 
     def wait(self, call: Call) -> None:
         context = current_context()
-        if context is None:  # a caller outside the program has no seat
+        if context is None:  # a caller outside the program has no turn
             wait_on_clock(call, self.now())
             return
         with context.metrics.waiting(call):
-            self._wait_seated(self._seat(context.label), call)
+            self._wait_seated(self._turn(context.label), call)
         if not call.done():
             call.server.expire(call)
 
@@ -95,44 +95,44 @@ class TurnScheduler:
         deadline = None if seconds is None else self._time + seconds
         sleep = Sleep(deadline, reason, self._ended)
         with node.waiting(sleep):
-            self._wait_seated(self._seat(node.label), sleep)
+            self._wait_seated(self._turn(node.label), sleep)
         sleep.check()
 
-    def _wait_seated(self, seat: Seat, waited: Waited) -> None:
-        seat.waits_for = waited
-        self._pass_on(seat)
-        seat.waits_for = None
+    def _wait_seated(self, turn: Turn, waited: Waited) -> None:
+        turn.waits_for = waited
+        self._pass_on(turn)
+        turn.waits_for = None
 
-    def _pass_on(self, seat: Seat) -> None:
+    def _pass_on(self, turn: Turn) -> None:
         """Gives the turn to the next who can run, and returns when it comes back."""
         with self._lock:
-            place = self._seats.index(seat)
-            order = self._seats[place + 1 :] + self._seats[: place + 1]
+            place = self._turns.index(turn)
+            order = self._turns[place + 1 :] + self._turns[: place + 1]
         chosen = self._choose(order)
-        if chosen is not seat:
+        if chosen is not turn:
             chosen.gate.release()
-            seat.gate.acquire()
+            turn.gate.acquire()
 
-    def _choose(self, order: Sequence[Seat]) -> Seat:
+    def _choose(self, order: Sequence[Turn]) -> Turn:
         """The first of `order` who can run, time passing if it must."""
-        for seat in order:
-            if seat.can_run():
-                return seat
-        timed = [seat for seat in order if _deadline(seat) is not None]
+        for turn in order:
+            if turn.can_run():
+                return turn
+        timed = [turn for turn in order if _deadline(turn) is not None]
         if timed:
             # Of equal deadlines, the first in label order.
-            seat = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
-            self._time = _deadline(seat) or self._time
-            return seat
+            turn = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
+            self._time = _deadline(turn) or self._time
+            return turn
         self._on_standstill()
         return self._choose(order)
 
-    def _seat(self, label: str) -> Seat:
-        return next(seat for seat in self._seats if seat.label == label)
+    def _turn(self, label: str) -> Turn:
+        return next(turn for turn in self._turns if turn.label == label)
 
 
-def _deadline(seat: Seat) -> float | None:
-    return None if seat.waits_for is None else seat.waits_for.deadline
+def _deadline(turn: Turn) -> float | None:
+    return None if turn.waits_for is None else turn.waits_for.deadline
 
 
 def label_order(label: str) -> list[tuple[int, str]]:

@@ -18,7 +18,7 @@ from acmelike.networks.recurrent import (
     init_lstm,
     lstm,
     lstm_state,
-    restart,
+    reset_where,
 )
 from acmelike.networks.torso import Activation, Torso, check_images, make_torso
 
@@ -43,7 +43,7 @@ __all__ = [
     "mlp",
     "namespace",
     "normalize",
-    "restart",
+    "reset_where",
     "take_action",
     "update_moments",
 ]

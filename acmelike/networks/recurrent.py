@@ -55,7 +55,7 @@ def lstm(
     return hidden, LSTMState(hidden, cell)
 
 
-def restart(state: Nested, initial: Nested, begins: AnyArray) -> Nested:
+def reset_where(state: Nested, initial: Nested, begins: AnyArray) -> Nested:
     """A state `[B, ...]` that is `initial` again where `begins` `[B]` says so."""
     xp = namespace(begins)
 

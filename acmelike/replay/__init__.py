@@ -1,6 +1,8 @@
 """Replay: tables of items, who waits for whom, and both ends of the way through it."""
 
-from acmelike.replay.batches import Batches
+from acmelike.replay.clients.batches import Batches
+from acmelike.replay.clients.trajectory_writer import TrajectoryWriter
+from acmelike.replay.clients.writer import Writer
 from acmelike.replay.config import (
     Fifo,
     Lifo,
@@ -12,8 +14,7 @@ from acmelike.replay.config import (
     TableConfig,
     Uniform,
 )
-from acmelike.replay.engine import Engine, check_engine
-from acmelike.replay.limits import (
+from acmelike.replay.limiters.limits import (
     MinSize,
     Queue,
     RateLimiterConfig,
@@ -21,15 +22,14 @@ from acmelike.replay.limits import (
     SamplesPerInsert,
     Stack,
 )
+from acmelike.replay.limiters.sample_size import check_sample_size
 from acmelike.replay.message import Items, Message, Steps
 from acmelike.replay.results import Sample, TableInfo
-from acmelike.replay.sample_size import check_sample_size
 from acmelike.replay.selectors import OrderedSelector, Selector
-from acmelike.replay.service import Replay, save_checkpoint
-from acmelike.replay.table import Table
-from acmelike.replay.trajectory import TrajectoryWriter
-from acmelike.replay.window import PADDING
-from acmelike.replay.writer import Writer
+from acmelike.replay.service.replay import Replay, save_checkpoint
+from acmelike.replay.service.writer_history import PADDING
+from acmelike.replay.tables.engine import Engine, check_engine
+from acmelike.replay.tables.table import Table
 
 __all__ = [
     "PADDING",

@@ -11,7 +11,7 @@ import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError
-from acmelike.replay.limits import (
+from acmelike.replay.limiters.limits import (
     Limits,
     Queue,
     RateLimiterConfig,

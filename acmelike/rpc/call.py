@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from acmelike.core import Future
 
 if TYPE_CHECKING:
-    from acmelike.rpc.server import Server
-    from acmelike.rpc.wire import Pickles
+    from acmelike.rpc.sockets.frames import Pickles
 
 
 class Scheduler(Protocol):
@@ -20,6 +19,19 @@ class Scheduler(Protocol):
 
     def wait(self, call: Call) -> None:
         """Returns when the call is done; expires it if its deadline passes first."""
+
+
+class CallOwner(Protocol):
+    """The server that has taken a call, as far as the call needs to know it."""
+
+    label: str
+    scheduler: Scheduler
+
+    def expire(self, call: Call) -> None:
+        """Ends a parked call whose deadline has passed."""
+
+    def withdraw(self, call: Call) -> None:
+        """Ends a parked call that its caller no longer wants."""
 
 
 class Wakeup(Protocol):
@@ -58,7 +70,7 @@ class Call(Future[Any]):
 
     def __init__(
         self,
-        server: Server,
+        server: CallOwner,
         method: str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

@@ -6,8 +6,8 @@ import time
 from typing import Any, Protocol
 
 from acmelike.core import Future, RemoteMethod, current_context
-from acmelike.leaf import refuse_inside_leaf
-from acmelike.metrics import EdgeMetrics
+from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.status import EdgeMetrics
 from acmelike.rpc.freeze import freeze
 
 

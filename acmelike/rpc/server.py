@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from acmelike.core import register_updating
+from acmelike.core.leaf import leaf, refuse_inside_leaf
+from acmelike.core.status import EdgeMetrics, ParkedCall
 from acmelike.errors import (
     NoSuchMethod,
     RpcClosed,
@@ -17,11 +19,9 @@ from acmelike.errors import (
     RunStopped,
     nearest,
 )
-from acmelike.leaf import leaf, refuse_inside_leaf
-from acmelike.metrics import EdgeMetrics, ParkedCall
 from acmelike.rpc.call import Call, Scheduler, Wakeup
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.wire import Pickles
+from acmelike.rpc.sockets.frames import Pickles
 
 # What a launcher calls on a service itself; nobody calls these over an edge.
 OWN_METHODS = frozenset({"step", "run", "close"})

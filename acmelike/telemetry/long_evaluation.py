@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from acmelike.metrics import NodeStatus
+from acmelike.core.status import NodeStatus
 
 LONG_SECONDS = 5.0
 

@@ -6,8 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from acmelike.coordinator import Progress
-from acmelike.metrics import NodeStatus
+from acmelike.core.status import NodeStatus
+from acmelike.evaluation.coordinator import Progress
 from acmelike.telemetry.long_evaluation import long_evaluation
 
 # Nodes whose waiting costs something; the others are there to wait.

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acmelike.core.status import NodeStatus
 from acmelike.errors import RpcClosed
 from acmelike.launchers import Run
-from acmelike.metrics import NodeStatus
 from acmelike.replay import Replay, TableInfo
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acmelike.metrics import NodeStatus
+from acmelike.core.status import NodeStatus
 
 
 def summarize(

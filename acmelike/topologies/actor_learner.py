@@ -12,12 +12,18 @@ from __future__ import annotations
 
 from acmelike.actors import Actor
 from acmelike.agent import ActorPlace, Builder, OnPolicy
-from acmelike.coordinator import Goal
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
+from acmelike.evaluation.coordinator import Goal
 from acmelike.graph import Node
-from acmelike.seeds import derive_seed
-from acmelike.topologies.system import Core, Layout, System, begin, finish
+from acmelike.topologies.seeds import derive_seed
+from acmelike.topologies.system import (
+    Backbone,
+    Layout,
+    System,
+    add_evaluation,
+    add_replay_and_learner,
+)
 
 
 def make_actor_learner(
@@ -31,10 +37,10 @@ def make_actor_learner(
     policy: str | None = None,
 ) -> System:
     """Joins them asynchronously: nobody waits but at replay. A `Topology`."""
-    core = begin(builder, environment_factory, layout, seed=seed)
-    _add_actors(core, builder, environment_factory, layout, seed=seed)
-    return finish(
-        core,
+    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
+    _add_actors(backbone, builder, environment_factory, layout, seed=seed)
+    return add_evaluation(
+        backbone,
         builder,
         environment_factory,
         layout,
@@ -72,17 +78,17 @@ def make_synchronous(
             f"{layout.num_actors} actors of {layout.num_envs_per_actor} environments "
             f"are {num_envs}"
         )
-    core = begin(builder, environment_factory, layout, seed=seed)
+    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
     _add_actors(
-        core,
+        backbone,
         builder,
         environment_factory,
         layout,
         steps_per_version=builder.unroll_length,
         seed=seed,
     )
-    return finish(
-        core,
+    return add_evaluation(
+        backbone,
         builder,
         environment_factory,
         layout,
@@ -94,7 +100,7 @@ def make_synchronous(
 
 
 def _add_actors(
-    core: Core,
+    backbone: Backbone,
     builder: Builder,
     environment_factory: EnvironmentFactory,
     layout: Layout,
@@ -102,22 +108,22 @@ def _add_actors(
     steps_per_version: int | None = None,
     seed: int,
 ) -> None:
-    with core.program.group("actor"):
+    with backbone.program.group("actor"):
         for index in range(layout.num_actors):
-            core.program.add_node(
+            backbone.program.add_node(
                 Node(
                     Actor,
                     builder=builder,
-                    spec=core.spec,
+                    spec=backbone.spec,
                     environment_factory=environment_factory,
                     place=ActorPlace(
                         index=index,
                         num_actors=layout.num_actors,
                         num_envs=layout.num_envs_per_actor,
                     ),
-                    replay=core.replay,
-                    table=core.table,
-                    learner=core.learner,
+                    replay=backbone.replay,
+                    table=backbone.table,
+                    learner=backbone.learner,
                     steps_per_version=steps_per_version,
                     seed=derive_seed(seed, f"actor/{index}"),
                 )

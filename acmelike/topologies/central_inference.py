@@ -15,14 +15,20 @@ which shares its process.
 
 from __future__ import annotations
 
-from acmelike.actors import CentralInference, EnvironmentActor, Requests
+from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
 from acmelike.agent import ActorPlace, Builder
-from acmelike.coordinator import Goal
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
+from acmelike.evaluation.coordinator import Goal
 from acmelike.graph import Node
-from acmelike.seeds import derive_seed
-from acmelike.topologies.system import Core, Layout, System, begin, finish
+from acmelike.topologies.seeds import derive_seed
+from acmelike.topologies.system import (
+    Backbone,
+    Layout,
+    System,
+    add_evaluation,
+    add_replay_and_learner,
+)
 
 
 def make_central_inference(
@@ -45,38 +51,38 @@ def make_central_inference(
     # A request has all environments of an actor: a batch is one of whole actors.
     most_actors = max(layout.inference_batch_size // layout.num_envs_per_actor, 1)
     batch_size = most_actors * layout.num_envs_per_actor
-    core = begin(builder, environment_factory, layout, seed=seed)
-    _check_policies(core, builder, layout)
-    with core.program.colocate("inference"):
-        requests = core.program.add_node(
+    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
+    _check_policies(backbone, builder, layout)
+    with backbone.program.colocate("inference"):
+        requests = backbone.program.add_node(
             Node(
-                Requests,
+                InferenceQueue,
                 num_actors=layout.num_actors,
                 batch_size=batch_size if layout.inference_batch_size else num_envs,
             ),
             label="requests",
         )
-        core.program.add_node(
+        backbone.program.add_node(
             Node(
-                CentralInference,
+                InferenceServer,
                 builder=builder,
-                spec=core.spec,
+                spec=backbone.spec,
                 num_actors=layout.num_actors,
                 num_envs=layout.num_envs_per_actor,
                 requests=requests,
                 wait_seconds=layout.inference_wait_seconds,
-                replay=core.replay,
-                table=core.table,
-                learner=core.learner,
+                replay=backbone.replay,
+                table=backbone.table,
+                learner=backbone.learner,
                 seed=derive_seed(seed, "inference"),
             ),
             label="inference",
         )
-    with core.program.group("actor"):
+    with backbone.program.group("actor"):
         for index in range(layout.num_actors):
-            core.program.add_node(
+            backbone.program.add_node(
                 Node(
-                    EnvironmentActor,
+                    EnvironmentWorker,
                     environment_factory=environment_factory,
                     num_envs=layout.num_envs_per_actor,
                     index=index,
@@ -84,8 +90,8 @@ def make_central_inference(
                     seed=derive_seed(seed, f"actor/{index}"),
                 )
             )
-    return finish(
-        core,
+    return add_evaluation(
+        backbone,
         builder,
         environment_factory,
         layout,
@@ -96,7 +102,7 @@ def make_central_inference(
     )
 
 
-def _check_policies(core: Core, builder: Builder, layout: Layout) -> None:
+def _check_policies(backbone: Backbone, builder: Builder, layout: Layout) -> None:
     """One evaluation serves actors whose policies differ in their states only."""
     places = (
         ActorPlace(
@@ -106,7 +112,7 @@ def _check_policies(core: Core, builder: Builder, layout: Layout) -> None:
         )
         for index in range(layout.num_actors)
     )
-    if len({builder.make_policy(core.spec, place) for place in places}) > 1:
+    if len({builder.make_policy(backbone.spec, place) for place in places}) > 1:
         raise ConfigError(
             f"{builder.name} cannot run with central inference: its actors' policies "
             "differ in more than their initial states"

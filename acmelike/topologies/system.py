@@ -6,16 +6,16 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from acmelike.actors import Evaluator
 from acmelike.agent import Builder
-from acmelike.coordinator import Coordinator, Goal
 from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
+from acmelike.evaluation import Evaluator
+from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
-from acmelike.policy_file import PolicyFile
 from acmelike.replay import Engine, Replay, check_engine, check_sample_size
-from acmelike.seeds import derive_seed
+from acmelike.topologies.seeds import derive_seed
 from acmelike.types import EnvironmentSpec
 
 
@@ -103,7 +103,7 @@ class Topology(Protocol):
         """
 
 
-class Core(NamedTuple):
+class Backbone(NamedTuple):
     """The beginning of a program: replay and the learner.
 
     Attributes:
@@ -121,13 +121,13 @@ class Core(NamedTuple):
     learner: Learner
 
 
-def begin(
+def add_replay_and_learner(
     builder: Builder,
     environment_factory: EnvironmentFactory,
     layout: Layout,
     *,
     seed: int,
-) -> Core:
+) -> Backbone:
     """Makes a program with replay and a learner; see `Topology` for the arguments."""
     environment = environment_factory(derive_seed(seed, "spec"))
     spec = make_environment_spec(environment)
@@ -159,11 +159,11 @@ def begin(
         label="learner",
         num_cpus=layout.learner_cpus,
     )
-    return Core(program, spec, table.name, replay, learner)
+    return Backbone(program, spec, table.name, replay, learner)
 
 
-def finish(
-    core: Core,
+def add_evaluation(
+    backbone: Backbone,
     builder: Builder,
     environment_factory: EnvironmentFactory,
     layout: Layout,
@@ -179,26 +179,26 @@ def finish(
         policy_file = PolicyFile(
             path=policy,
             builder=builder,
-            spec=core.spec,
+            spec=backbone.spec,
             environment_factory=environment_factory,
         )
-    coordinator = core.program.add_node(
+    coordinator = backbone.program.add_node(
         Node(
             Coordinator,
             goal=goal,
-            replay=core.replay,
-            table=core.table,
-            learner=core.learner,
+            replay=backbone.replay,
+            table=backbone.table,
+            learner=backbone.learner,
             metrics=metrics,
             policy_file=policy_file,
         ),
         label="coordinator",
     )
-    evaluator = core.program.add_node(
+    evaluator = backbone.program.add_node(
         Node(
             Evaluator,
             builder=builder,
-            spec=core.spec,
+            spec=backbone.spec,
             environment_factory=environment_factory,
             coordinator=coordinator,
             num_episodes=layout.num_eval_episodes,
@@ -206,4 +206,6 @@ def finish(
         ),
         label="evaluator",
     )
-    return System(core.program, core.replay, core.learner, coordinator, evaluator)
+    return System(
+        backbone.program, backbone.replay, backbone.learner, coordinator, evaluator
+    )

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn.networks import QNetwork
+from acmelike.agents.dqn.policy import EpsilonGreedy, epsilon_ladder, initial_priority
 from acmelike.environments import num_discrete_actions
 from acmelike.networks import check_images
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec
-from agents.dqn.config import DQNConfig
-from agents.dqn.networks import QNetwork
-from agents.dqn.policy import EpsilonGreedy, epsilon_ladder, initial_priority
 
 if TYPE_CHECKING:
-    from agents.dqn.learner import DQNCore
+    from acmelike.agents.dqn.learner import DQNCore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class DQNBuilder:
 
     def make_learner_core(self, spec: EnvironmentSpec) -> DQNCore:
         """Double, dueling, n-step, prioritized: as the settings say."""
-        from agents.dqn.learner import DQNCore
+        from acmelike.agents.dqn.learner import DQNCore
 
         return DQNCore(
             config=self.config,

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import optax
 
 from acmelike.agent import UpdateOutputs
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn.losses import dqn_loss, importance_weights
+from acmelike.agents.dqn.networks import QNetwork
+from acmelike.agents.dqn.policy import MIN_PRIORITY
 from acmelike.learners.adam import decaying_adam
 from acmelike.types import Transition
-from agents.dqn.config import DQNConfig
-from agents.dqn.losses import dqn_loss, importance_weights
-from agents.dqn.networks import QNetwork
-from agents.dqn.policy import LEAST_PRIORITY
 
 
 class TrainingState(NamedTuple):
@@ -76,7 +76,7 @@ class DQNCore:
         state, (losses, errors) = jax.lax.scan(self._update_once, state, minibatches)
         priorities = None
         if self.config.prioritized:
-            priorities = jnp.reshape(jnp.abs(errors), (-1,)) + LEAST_PRIORITY
+            priorities = jnp.reshape(jnp.abs(errors), (-1,)) + MIN_PRIORITY
         return state, UpdateOutputs(loss=jnp.mean(losses), priorities=priorities)
 
     def _update_once(

@@ -27,9 +27,10 @@ def td_errors(
     q_tm1 = apply(parameters, batch.o_tm1)
     q_t_target = apply(target, batch.o_t)
     q_t_selector = apply(parameters, batch.o_t) if double else q_t_target
-    return jax.vmap(rlax.double_q_learning)(
+    errors: jax.Array = jax.vmap(rlax.double_q_learning)(
         q_tm1, batch.a_tm1, batch.r_t, batch.discount_t, q_t_target, q_t_selector
     )
+    return errors
 
 
 def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:

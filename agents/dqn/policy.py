@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
+from acmelike.agents.dqn.networks import QNetwork
 from acmelike.networks import namespace
 from acmelike.types import Array, Nested, Transition
-from agents.dqn.networks import QNetwork
 
 # Nothing is ruled out for ever: an error of zero today may be large later.
-LEAST_PRIORITY = 1e-3
+MIN_PRIORITY = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +48,15 @@ class EpsilonGreedy:
 
     def act(
         self, parameters: Nested, state: Any, observation: Any, noise: Any
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Actions `[K]` int32 for observations `[K, ...]`, in NumPy or JAX."""
         xp = namespace(observation)
         values = self.network.apply(parameters, observation)
         action = epsilon_greedy(values, state, noise)
         if not self.tells_values:
-            return Acted(action, state)
+            return PolicyOutput(action, state)
         q_a = xp.take_along_axis(values, action[:, None], axis=-1)[:, 0]
-        return Acted(action, state, {"q_a": q_a, "q_max": values.max(axis=-1)})
+        return PolicyOutput(action, state, {"q_a": q_a, "q_max": values.max(axis=-1)})
 
 
 def epsilon_greedy(values: Any, epsilons: Any, noise: Any) -> Any:
@@ -98,4 +98,5 @@ def initial_priority(
     transitions need not all be sampled once to be told apart.
     """
     target = transitions.r_t + transitions.discount_t * extras_t["q_max"]
-    return np.abs(target - extras_tm1["q_a"]) + LEAST_PRIORITY
+    priorities: Array = np.abs(target - extras_tm1["q_a"]) + MIN_PRIORITY
+    return priorities

@@ -10,16 +10,16 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
+from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala.networks import ImpalaNetwork
+from acmelike.agents.impala.policy import ImpalaPolicy
 from acmelike.environments import num_discrete_actions
 from acmelike.networks import LSTMState, check_images, make_torso
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
-from agents.impala.config import ImpalaConfig
-from agents.impala.networks import ImpalaNetwork
-from agents.impala.policy import ImpalaPolicy
 
 if TYPE_CHECKING:
-    from agents.impala.learner import ImpalaCore
+    from acmelike.agents.impala.learner import ImpalaCore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class ImpalaBuilder:
 
     def make_learner_core(self, spec: EnvironmentSpec) -> ImpalaCore:
         """V-trace."""
-        from agents.impala.learner import ImpalaCore
+        from acmelike.agents.impala.learner import ImpalaCore
 
         return ImpalaCore(config=self.config, network=self._network(spec))
 

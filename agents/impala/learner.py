@@ -12,12 +12,12 @@ import optax
 
 from acmelike.adders import Unroll
 from acmelike.agent import UpdateOutputs
+from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala.losses import unroll_loss
+from acmelike.agents.impala.networks import ImpalaNetwork
 from acmelike.learners.adam import decaying_adam
 from acmelike.networks import LSTMState
 from acmelike.types import Nested
-from agents.impala.config import ImpalaConfig
-from agents.impala.losses import unroll_loss
-from agents.impala.networks import ImpalaNetwork
 
 
 class TrainingState(NamedTuple):

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import rlax
 
+from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala.networks import Heads
 from acmelike.networks import log_softmax, take_action
-from agents.impala.config import ImpalaConfig
-from agents.impala.networks import Heads
 
 
 def unroll_loss(
@@ -50,8 +50,9 @@ def unroll_loss(
         config.clip_pg_rho,
     )
     entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
-    return mask * (
+    losses: jax.Array = mask * (
         -log_prob * jax.lax.stop_gradient(traced.pg_advantage)
         + config.value_weight * 0.5 * traced.errors**2
         - config.entropy_weight * entropy
     )
+    return losses

@@ -13,7 +13,7 @@ from acmelike.networks import (
     init_lstm,
     lstm,
     lstm_state,
-    restart,
+    reset_where,
 )
 from acmelike.types import Nested
 
@@ -95,7 +95,7 @@ class ImpalaNetwork:
             def step(state: LSTMState, inputs: Any) -> tuple[LSTMState, Any]:
                 x, begins = inputs
                 output, state = lstm(
-                    parameters["lstm"], restart(state, initial, begins), x
+                    parameters["lstm"], reset_where(state, initial, begins), x
                 )
                 return state, output
 

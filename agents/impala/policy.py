@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
+from acmelike.agents.impala.networks import ImpalaNetwork
 from acmelike.networks import LSTMState, gumbel_noise, log_prob_of
 from acmelike.types import Array, Nested
-from agents.impala.networks import ImpalaNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class ImpalaPolicy:
 
     def act(
         self, parameters: Nested, state: Nested, observation: Any, noise: Any
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Actions `[K]` int32, in NumPy or JAX.
 
         Its extras are `log_prob` `[K]`, and with an LSTM `hidden` and `cell` `[K, H]`,
@@ -48,9 +48,9 @@ class ImpalaPolicy:
         """
         (logits, _), next_state = self.network.step(parameters, state, observation)
         if self.greedy:
-            return Acted(logits.argmax(axis=-1).astype(np.int32), next_state)
+            return PolicyOutput(logits.argmax(axis=-1).astype(np.int32), next_state)
         action = (logits + noise).argmax(axis=-1).astype(np.int32)
         extras = {"log_prob": log_prob_of(logits, action)}
         if isinstance(state, LSTMState):
             extras |= state._asdict()
-        return Acted(action, next_state, extras)
+        return PolicyOutput(action, next_state, extras)

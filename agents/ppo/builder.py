@@ -10,17 +10,17 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace
+from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.ppo.networks import PPONetwork
+from acmelike.agents.ppo.policy import SoftmaxPolicy
 from acmelike.environments import num_discrete_actions
 from acmelike.errors import ConfigError
 from acmelike.networks import check_images, make_torso
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
-from agents.ppo.config import PPOConfig
-from agents.ppo.networks import PPONetwork
-from agents.ppo.policy import SoftmaxPolicy
 
 if TYPE_CHECKING:
-    from agents.ppo.learner import PPOCore
+    from acmelike.agents.ppo.learner import PPOCore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class PPOBuilder:
 
     def make_learner_core(self, spec: EnvironmentSpec) -> PPOCore:
         """The clipped objective, some epochs of it."""
-        from agents.ppo.learner import PPOCore
+        from acmelike.agents.ppo.learner import PPOCore
 
         return PPOCore(config=self.config, network=self._network(spec))
 

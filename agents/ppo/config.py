@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from acmelike.ranges import check_ranges
+from acmelike.checks import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,15 @@ import optax
 
 from acmelike.adders import Unroll
 from acmelike.agent import UpdateOutputs
+from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.ppo.losses import (
+    advantages,
+    masked_mean,
+    policy_loss,
+    standardize,
+    value_loss,
+)
+from acmelike.agents.ppo.networks import PolicyParameters, PPONetwork
 from acmelike.learners.adam import decaying_adam
 from acmelike.networks import (
     Moments,
@@ -19,15 +28,6 @@ from acmelike.networks import (
     take_action,
     update_moments,
 )
-from agents.ppo.config import PPOConfig
-from agents.ppo.losses import (
-    advantages,
-    masked_mean,
-    policy_loss,
-    standardize,
-    value_loss,
-)
-from agents.ppo.networks import PolicyParameters, PPONetwork
 
 
 class Trained(NamedTuple):
@@ -121,7 +121,8 @@ class PPOCore:
 
         def update_once(carry: Any, picked: jax.Array) -> Any:
             minibatch = jax.tree.map(lambda x: x[picked], steps)
-            return self._update_once(*carry, state.observations, minibatch)
+            trained, optimizer = carry
+            return self._update_once(trained, optimizer, state.observations, minibatch)
 
         (trained, optimizer), losses = jax.lax.scan(
             update_once, (state.trained, state.optimizer), order
@@ -165,7 +166,8 @@ class PPOCore:
             advantage=estimated.advantage,
             target=estimated.target,
         )
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
+        flat: Steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
+        return flat
 
     def _update_once(
         self, trained: Trained, optimizer: Any, moments: Moments | None, steps: Steps
@@ -212,4 +214,5 @@ def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:
     bits = jax.random.bits(key, (num_orders, num_steps), jnp.uint32)
     numbers = jnp.arange(num_steps, dtype=jnp.uint32)
     ordered = jnp.sort(bits & ~jnp.uint32(mask) | numbers, stable=False)
-    return (ordered & jnp.uint32(mask)).astype(jnp.int32)
+    order: jax.Array = (ordered & jnp.uint32(mask)).astype(jnp.int32)
+    return order

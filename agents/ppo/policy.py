@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
+from acmelike.agents.ppo.networks import PolicyParameters, PPONetwork
 from acmelike.networks import gumbel_noise, log_prob_of
 from acmelike.types import Array, Nested
-from agents.ppo.networks import PolicyParameters, PPONetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class SoftmaxPolicy:
 
     def act(
         self, parameters: PolicyParameters, state: Nested, observation: Any, noise: Any
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Actions `[K]` int32 and their `log_prob` `[K]`, in NumPy or JAX."""
         logits = self.network.logits(parameters, observation)
         if self.greedy:
-            return Acted(logits.argmax(axis=-1).astype(np.int32), state)
+            return PolicyOutput(logits.argmax(axis=-1).astype(np.int32), state)
         action = (logits + noise).argmax(axis=-1).astype(np.int32)
-        return Acted(action, state, {"log_prob": log_prob_of(logits, action)})
+        return PolicyOutput(action, state, {"log_prob": log_prob_of(logits, action)})

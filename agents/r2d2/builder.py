@@ -10,17 +10,17 @@ from dm_env import specs
 
 from acmelike.adders import SequenceAdder, sequence_signature
 from acmelike.agent import ActorPlace
+from acmelike.agents.dqn.policy import epsilon_ladder
+from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2.networks import Memory, RecurrentQNetwork
+from acmelike.agents.r2d2.policy import RecurrentEpsilonGreedy
 from acmelike.environments import num_discrete_actions
 from acmelike.networks import check_images
 from acmelike.replay import Prioritized, SamplesPerInsert, TableConfig
 from acmelike.types import EnvironmentSpec
-from agents.dqn.policy import epsilon_ladder
-from agents.r2d2.config import R2D2Config
-from agents.r2d2.networks import Memory, RecurrentQNetwork
-from agents.r2d2.policy import RecurrentEpsilonGreedy
 
 if TYPE_CHECKING:
-    from agents.r2d2.learner import R2D2Core
+    from acmelike.agents.r2d2.learner import R2D2Core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class R2D2Builder:
 
     def make_learner_core(self, spec: EnvironmentSpec) -> R2D2Core:
         """Burn-in, n-step double Q and priorities, as the settings say."""
-        from agents.r2d2.learner import R2D2Core
+        from acmelike.agents.r2d2.learner import R2D2Core
 
         return R2D2Core(
             config=self.config,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from acmelike.checks import check_ranges
 from acmelike.errors import ConfigError
-from acmelike.ranges import check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,19 +11,19 @@ import optax
 
 from acmelike.adders import Sequence
 from acmelike.agent import UpdateOutputs
-from acmelike.learners.adam import decaying_adam
-from agents.dqn.learner import TrainingState
-from agents.dqn.losses import importance_weights
-from agents.dqn.policy import LEAST_PRIORITY
-from agents.r2d2.config import R2D2Config
-from agents.r2d2.losses import (
+from acmelike.agents.dqn.learner import TrainingState
+from acmelike.agents.dqn.losses import importance_weights
+from acmelike.agents.dqn.policy import MIN_PRIORITY
+from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2.losses import (
     learned_steps,
     r2d2_loss,
     sequence_priorities,
     td_errors,
     unroll_with_burn_in,
 )
-from agents.r2d2.networks import RecurrentQNetwork
+from acmelike.agents.r2d2.networks import RecurrentQNetwork
+from acmelike.learners.adam import decaying_adam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class R2D2Core:
             parameters, state.target, num_updates, config.target_update_period
         )
         state = TrainingState(parameters, target, optimizer, num_updates)
-        return state, (value, priorities + LEAST_PRIORITY)
+        return state, (value, priorities + MIN_PRIORITY)
 
     def _optimizer(self) -> optax.GradientTransformation:
         return decaying_adam(self.config)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import rlax
 
 from acmelike.adders import Sequence
-from agents.r2d2.networks import Memory, RecurrentQNetwork
+from acmelike.agents.r2d2.networks import Memory, RecurrentQNetwork
 
 # h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x and its inverse: Pohlen et al. 2018,
 # "Observe and Look Further", arXiv 1805.11593.

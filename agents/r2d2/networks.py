@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from acmelike.agents.dqn.networks import QNetwork
 from acmelike.networks import (
     LSTMState,
     init_lstm,
@@ -14,10 +15,9 @@ from acmelike.networks import (
     lstm_state,
     make_torso,
     namespace,
-    restart,
+    reset_where,
 )
 from acmelike.types import Nested
-from agents.dqn.networks import QNetwork
 
 # In the place of the action before the first of an episode.
 NO_ACTION = -1
@@ -123,7 +123,9 @@ class RecurrentQNetwork:
 
         def remember(state: LSTMState, now: Any) -> tuple[LSTMState, Any]:
             x, begins = now
-            hidden, state = lstm(parameters["lstm"], restart(state, initial, begins), x)
+            hidden, state = lstm(
+                parameters["lstm"], reset_where(state, initial, begins), x
+            )
             return state, hidden
 
         state, hidden = jax.lax.scan(

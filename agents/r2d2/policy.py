@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
+from acmelike.agents.dqn.policy import epsilon_greedy
+from acmelike.agents.r2d2.networks import Memory, RecurrentQNetwork
 from acmelike.types import Array, Nested
-from agents.dqn.policy import epsilon_greedy
-from agents.r2d2.networks import Memory, RecurrentQNetwork
 
 
 class PolicyState(NamedTuple):
@@ -59,12 +59,12 @@ class RecurrentEpsilonGreedy:
 
     def act(
         self, parameters: Nested, state: PolicyState, observation: Any, noise: Any
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Actions `[K]` int32 for observations `[K, ...]`, in NumPy or JAX."""
         memory, epsilon = state
         values, remembered = self.network.step(parameters, memory, observation)
         action = epsilon_greedy(values, epsilon, noise)
-        return Acted(
+        return PolicyOutput(
             action,
             PolicyState(Memory(*remembered, action), epsilon),
             memory._asdict() if self.tells_memory else {},

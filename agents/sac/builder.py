@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace
+from acmelike.agents.sac.bounds import bounds_of
+from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac.networks import PolicyNetwork, TwinCritics
+from acmelike.agents.sac.policy import SquashedGaussian
 from acmelike.replay import SamplesPerInsert, TableConfig, Uniform
 from acmelike.types import EnvironmentSpec
-from agents.sac.bounds import bounds_of
-from agents.sac.config import SACConfig
-from agents.sac.networks import PolicyNetwork, TwinCritics
-from agents.sac.policy import SquashedGaussian
 
 if TYPE_CHECKING:
-    from agents.sac.learner import SACCore
+    from acmelike.agents.sac.learner import SACCore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class SACBuilder:
 
     def make_learner_core(self, spec: EnvironmentSpec) -> SACCore:
         """Twin critics, their targets, and a learned temperature."""
-        from agents.sac.learner import SACCore
+        from acmelike.agents.sac.learner import SACCore
 
         bounds = bounds_of(spec.actions, self.name)
         hidden_sizes = self.config.hidden_sizes

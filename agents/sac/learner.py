@@ -10,12 +10,17 @@ import jax.numpy as jnp
 import optax
 
 from acmelike.agent import UpdateOutputs
+from acmelike.agents.sac.bounds import Bounds
+from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac.gaussian import log_prob, sample
+from acmelike.agents.sac.losses import (
+    critic_loss,
+    policy_loss,
+    soft_targets,
+    temperature_loss,
+)
+from acmelike.agents.sac.networks import PolicyNetwork, TwinCritics
 from acmelike.types import Transition
-from agents.sac.bounds import Bounds
-from agents.sac.config import SACConfig
-from agents.sac.gaussian import log_prob, sample
-from agents.sac.losses import critic_loss, policy_loss, soft_targets, temperature_loss
-from agents.sac.networks import PolicyNetwork, TwinCritics
 
 
 class Learned(NamedTuple):

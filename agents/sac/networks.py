@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from acmelike.agents.sac.gaussian import Gaussian
 from acmelike.networks import dense, flat, init_dense, init_mlp, mlp, namespace
 from acmelike.types import Nested
-from agents.sac.gaussian import Gaussian
 
 # Deviations outside of these are of no use and overflow sooner or later.
-LEAST_LOG_STD, MOST_LOG_STD = -20.0, 2.0
+MIN_LOG_STD, MAX_LOG_STD = -20.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class PolicyNetwork:
         out = _apply(parameters, flat(observation))
         mean, log_std = out[:, : self.num_actions], out[:, self.num_actions :]
         xp = namespace(out)
-        return Gaussian(mean, xp.clip(log_std, LEAST_LOG_STD, MOST_LOG_STD))
+        return Gaussian(mean, xp.clip(log_std, MIN_LOG_STD, MAX_LOG_STD))
 
 
 @dataclass(frozen=True, kw_only=True)

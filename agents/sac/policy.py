@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
+from acmelike.agents.sac.bounds import Bounds
+from acmelike.agents.sac.gaussian import sample
+from acmelike.agents.sac.networks import PolicyNetwork
 from acmelike.types import Array, Nested
-from agents.sac.bounds import Bounds
-from agents.sac.gaussian import sample
-from agents.sac.networks import PolicyNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class SquashedGaussian:
 
     def act(
         self, parameters: Nested, state: Nested, observation: Any, noise: Any
-    ) -> Acted:
+    ) -> PolicyOutput:
         """Actions `[K, ...]` float32 for observations `[K, ...]`, in NumPy or JAX."""
         gaussian = self.network.apply(parameters, observation)
-        return Acted(self.bounds.scale(sample(gaussian, noise)), state)
+        return PolicyOutput(self.bounds.scale(sample(gaussian, noise)), state)

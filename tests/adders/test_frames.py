@@ -19,7 +19,7 @@ from acmelike.replay import Fifo, Items, MinSize, Replay, TableConfig, Writer
 
 NUM_ENVS, NUM_FRAMES, NUM_STEPS = 3, 4, 60
 # Episodes of nine steps, so that a transition of three reaches back to a whole stack.
-FACTORY = FrameStackFactory(whole=CatchFactory(), num_frames=NUM_FRAMES)
+FACTORY = FrameStackFactory(inner=CatchFactory(), num_frames=NUM_FRAMES)
 FRAME_BYTES = 10 * 5 * 4
 
 

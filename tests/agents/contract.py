@@ -7,6 +7,16 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.agent import Builder
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.impala.builder import ImpalaBuilder
+from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.ppo.builder import PPOBuilder
+from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.r2d2.builder import R2D2Builder
+from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.sac.builder import SACBuilder
+from acmelike.agents.sac.config import SACConfig
 from acmelike.environments import (
     CatchFactory,
     EnvironmentFactory,
@@ -18,23 +28,13 @@ from acmelike.topologies import (
     make_central_inference,
     make_synchronous,
 )
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
-from agents.impala.builder import ImpalaBuilder
-from agents.impala.config import ImpalaConfig
-from agents.ppo.builder import PPOBuilder
-from agents.ppo.config import PPOConfig
-from agents.r2d2.builder import R2D2Builder
-from agents.r2d2.config import R2D2Config
-from agents.sac.builder import SACBuilder
-from agents.sac.config import SACConfig
 from tests.reinforce.builder import ReinforceBuilder
 
 NUM_ENVS = 4
 NUM_ACTORS = 2
 CATCH = CatchFactory(rows=5, columns=3)
 # Of images, so that there is a convolution.
-STACKS = FrameStackFactory(whole=CATCH, num_frames=2)
+STACKS = FrameStackFactory(inner=CATCH, num_frames=2)
 # Actions of either kind, for those who cannot choose them.
 DISCRETE = specs.DiscreteArray(3)
 CONTINUOUS = specs.BoundedArray((2,), np.float32, -1, 1)

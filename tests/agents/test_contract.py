@@ -15,7 +15,7 @@ from acmelike.adders import store_frames_once
 from acmelike.agent import ActorPlace
 from acmelike.environments import VectorEnvironment
 from acmelike.errors import ConfigError, NotReady
-from acmelike.policy_file import PolicyFile
+from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.replay import Items, Replay, Writer, check_sample_size, save_checkpoint
 from acmelike.types import EnvironmentSpec
 from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from acmelike import load_policy
-from acmelike.actors import Evaluator
-from acmelike.coordinator import Goal
+from acmelike.evaluation import Evaluator
+from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.policy_file import read_policy
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.learners.functions import make_functions
-from acmelike.policy_file import read_policy
 from acmelike.topologies import Layout
 from tests.agents import contract
 from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
@@ -127,7 +127,7 @@ def watched_run(folder, agent):
     jax.config.update("jax_log_compiles", True)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("acmelike.actors.inference.MOST_FOR_NUMPY", 0)
+            patch.setattr("acmelike.actors.policy_runner.MAX_FOR_NUMPY", 0)
             patch.setattr("acmelike.learners.learner.make_functions", COMPILED_ONCE)
             return run(folder, agent, replaced=replaced), tuple(WATCHED.log)
     finally:

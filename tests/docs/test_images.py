@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from acmelike.experiment import main
-from programs.dqn import Config, make_builder
+from acmelike.experiments.run import main
+from acmelike.programs.dqn import Config, make_builder
 
 ROOT = Path(__file__).parents[2]
 

@@ -88,10 +88,10 @@ FACTORIES = {
     "CartPole-v1-positions": make_environment_factory("CartPole-v1-positions"),
     "Pendulum-v1": make_environment_factory("Pendulum-v1"),
     "stacked Catch": FrameStackFactory(
-        whole=make_environment_factory("Catch"), num_frames=3
+        inner=make_environment_factory("Catch"), num_frames=3
     ),
     "Catch with a limit": TimeLimitFactory(
-        whole=make_environment_factory("Catch"), num_steps=4
+        inner=make_environment_factory("Catch"), num_steps=4
     ),
     "truncated": make_truncated,
     "one of CartPole-v1": functools.partial(make_one_of, "CartPole-v1"),

@@ -8,7 +8,7 @@ import pytest
 
 from acmelike.environments import make_environment_factory, make_vector_environment
 from acmelike.errors import ConfigError
-from programs.impala import Config, make_builder
+from acmelike.programs.impala import Config, make_builder
 
 NAME = "MinAtar/Breakout-v1"
 

@@ -11,8 +11,8 @@ from acmelike.environments import (
     CatchFactory,
     GymnasiumEnvironment,
     GymnasiumFactory,
-    PartialEnvironment,
-    PartialFactory,
+    MaskedObservation,
+    MaskedObservationFactory,
     make_environment_factory,
     make_environment_spec,
 )
@@ -59,8 +59,10 @@ def complaint(name):
         ("Catch", CatchFactory(), Catch),
         (
             "CartPole-v1-positions",
-            PartialFactory(whole=GymnasiumFactory(name="CartPole-v1"), shown=(0, 2)),
-            PartialEnvironment,
+            MaskedObservationFactory(
+                inner=GymnasiumFactory(name="CartPole-v1"), indices=(0, 2)
+            ),
+            MaskedObservation,
         ),
         ("CartPole-v1", GymnasiumFactory(name="CartPole-v1"), GymnasiumEnvironment),
         ("Pendulum-v1", GymnasiumFactory(name="Pendulum-v1"), GymnasiumEnvironment),

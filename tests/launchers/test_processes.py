@@ -16,8 +16,8 @@ import pytest
 
 from acmelike import Node, Program, concurrent, future, launch, sleep, stop_run
 from acmelike.errors import NodeFailed, RpcFailed
-from acmelike.launchers.control import Failed, Stopped
-from acmelike.launchers.processes import ProcessNodes
+from acmelike.launchers.processes.control import Failed, Stopped
+from acmelike.launchers.processes.launcher import ProcessNodes
 
 LIMIT = 30.0
 

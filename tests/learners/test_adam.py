@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from acmelike.learners.adam import MOST_FOR_FLAT, decaying_adam
+from acmelike.learners.adam import MAX_FOR_FLAT, decaying_adam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Settings:
     max_gradient_norm: float = 1.0
 
 
-@pytest.mark.parametrize("size", [3, MOST_FOR_FLAT])
+@pytest.mark.parametrize("size", [3, MAX_FOR_FLAT])
 def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
     # The norm is that of all gradients together, whether few parameters are one array
     # or many remain as they are.
@@ -44,4 +44,4 @@ def test_few_parameters_are_one_array():
         return max(leaf.size for leaf in jax.tree.leaves(state))
 
     assert largest(3) == 5
-    assert largest(MOST_FOR_FLAT) == MOST_FOR_FLAT
+    assert largest(MAX_FOR_FLAT) == MAX_FOR_FLAT

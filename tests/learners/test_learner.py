@@ -100,7 +100,9 @@ def test_a_loss_that_is_not_finite_ends_learning_and_is_not_published(bad):
 
 def test_the_device_gets_its_next_batch_before_the_last_is_published(monkeypatch):
     """As in threads and processes, where batches come ahead of need."""
-    monkeypatch.setattr("acmelike.replay.batches.num_outstanding", lambda wanted: 1)
+    monkeypatch.setattr(
+        "acmelike.replay.clients.batches.prefetch_depth", lambda wanted: 1
+    )
     replay, learner = make_learner()
     replay.insert("items", make_items(rewards=[0] * 8))
     learner.step()

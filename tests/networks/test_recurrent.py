@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from acmelike.networks import LSTMState, init_lstm, lstm, lstm_state, restart
+from acmelike.networks import LSTMState, init_lstm, lstm, lstm_state, reset_where
 
 
 def test_a_step_is_what_the_equations_say():
@@ -45,8 +45,8 @@ def test_a_state_is_the_initial_one_where_an_episode_begins():
     initial = {"a": np.full(3, 7), "b": np.zeros((3, 2))}
     begins = np.array([False, True, False])
     for result in (
-        restart(state, initial, begins),
-        jax.jit(restart)(state, initial, begins),
+        reset_where(state, initial, begins),
+        jax.jit(reset_where)(state, initial, begins),
     ):
         np.testing.assert_array_equal(result["a"], [0, 7, 2])
         np.testing.assert_array_equal(result["b"], [[1, 1], [0, 0], [1, 1]])

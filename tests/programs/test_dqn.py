@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from acmelike import load_policy
-from acmelike.cli import flags_of
-from acmelike.experiment_config import ExperimentConfig
-from agents.dqn.config import DQNConfig
-from programs.dqn import Config
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.experiments.cli import flags_of
+from acmelike.experiments.config import ExperimentConfig
+from acmelike.programs.dqn import Config
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds after which what has not ended hangs

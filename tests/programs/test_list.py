@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs.__main__ import main
+from acmelike.programs.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 NAMES = {path.stem for path in (ROOT / "programs").glob("[!_]*.py")}

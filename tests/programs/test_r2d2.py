@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from programs.r2d2 import Config
+from acmelike.programs.r2d2 import Config
 
 ROOT = Path(__file__).parents[2]
 

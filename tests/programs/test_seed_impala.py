@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from acmelike.experiment import main
+from acmelike.experiments.run import main
 
 TINY = [
     *("--launch", "serial", "--num-eval-episodes", "2", "--max-env-steps", "200"),

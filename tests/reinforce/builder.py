@@ -8,7 +8,7 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
-from acmelike.agent import Acted
+from acmelike.agent import PolicyOutput
 from acmelike.errors import ConfigError
 from acmelike.networks import dense, flat, gumbel_noise
 from acmelike.replay import TableConfig
@@ -32,7 +32,7 @@ class ReinforcePolicy:
     def act(self, parameters, state, observation, noise):
         logits = dense(parameters, flat(observation))
         action = (logits if self.greedy else logits + noise).argmax(axis=-1)
-        return Acted(action.astype(np.int32), state)
+        return PolicyOutput(action.astype(np.int32), state)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def test_old_keys_name_nothing_any_more(make_replay, restored, make_items, tmp_p
 def test_it_is_what_was_there_when_it_began(
     monkeypatch, make_replay, restored, make_items, tmp_path
 ):
-    monkeypatch.setattr("acmelike.replay.service.PART_BYTES", 10)  # one item
+    monkeypatch.setattr("acmelike.replay.service.replay.PART_BYTES", 10)  # one item
     replay = make_replay(sampler=Fifo(), rate_limiter=MinSize(min_size=1))
     before = contents(replay)
     number = replay.begin_checkpoint(str(tmp_path))
@@ -103,7 +103,7 @@ def test_it_is_what_was_there_when_it_began(
 
 
 def test_shared_rows_come_back_once(monkeypatch, tmp_path):
-    monkeypatch.setattr("acmelike.replay.service.PART_BYTES", 1)
+    monkeypatch.setattr("acmelike.replay.service.replay.PART_BYTES", 1)
     tables = [windows_config(), windows_config("others", max_size=2)]
     replay = Replay(tables, seed=0)
     writer = Writer(replay)

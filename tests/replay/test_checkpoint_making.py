@@ -12,7 +12,7 @@ import pytest
 
 from acmelike.errors import CheckpointDamaged
 from acmelike.replay import Fifo, MinSize, Replay, Writer, save_checkpoint
-from acmelike.replay.saved import Saved
+from acmelike.replay.checkpoints.reader import CheckpointReader
 from tests.replay.test_checkpoint import contents
 from tests.replay.test_writer import frames, windows, windows_config
 
@@ -58,7 +58,7 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(
         (newest / "facts.json").unlink()
     name = "facts.json" if "facts" in damage else "table-0-leaf-1.npy"
     with pytest.raises(CheckpointDamaged, match=rf"replay-000002: {name} "):
-        Saved(newest)
+        CheckpointReader(newest)
     with caplog.at_level(logging.WARNING, "acmelike"):
         again = restored(rate_limiter=MinSize(min_size=1))
     assert contents(again) == before

@@ -29,8 +29,8 @@ from acmelike.replay import (
     Uniform,
     Writer,
 )
-from acmelike.replay.engine import make_tables
-from acmelike.replay.readers import Reader
+from acmelike.replay.service.sample_cursors import SampleCursor
+from acmelike.replay.tables.engine import make_tables
 from tests.replay.engines import HAS_REVERB, NEEDS_REVERB, deviates
 from tests.replay.test_writer import frames, windows, windows_config
 
@@ -276,7 +276,7 @@ def test_waiting_calls_have_deadlines_and_end_with_the_run(
         waiting.result()
 
 
-# --- Writers --------------------------------------------------------------------------
+# --- Writers ----------------------------------------------------------------------
 
 
 def test_items_share_rows(engine):
@@ -345,7 +345,7 @@ def test_what_a_reader_did_not_use_is_taken_back(make_replay, make_items, expect
     """Or inserts would be admitted for samples that nobody has learned from."""
     replay = make_replay()
     replay.insert("table", make_items(0, 2))
-    reader = Reader(number=1, num_used=0)
+    reader = SampleCursor(number=1, num_used=0)
     replay.sample("table", 2, reader)
     replay.close_reader(reader)
     assert replay.info("table").num_sampled == expected
@@ -446,7 +446,7 @@ def test_checkpoints_for_reverb_are_refused_before_it_starts(make_config, tmp_pa
 def test_a_sample_that_reverb_does_not_give_is_an_error(
     make_config, make_items, monkeypatch
 ):
-    monkeypatch.setattr("acmelike.replay.reverb_table.SAMPLE_TIMEOUT", 0.01)
+    monkeypatch.setattr("acmelike.replay.tables.reverb.SAMPLE_TIMEOUT", 0.01)
     config = make_config(rate_limiter=MinSize(min_size=3))
     table = make_tables("reverb", [config], {}, seed=0)["table"]
     table.insert(make_items(0, 2))

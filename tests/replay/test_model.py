@@ -25,7 +25,7 @@ from acmelike.replay import (
     TableInfo,
     Uniform,
 )
-from acmelike.replay.readers import Reader
+from acmelike.replay.service.sample_cursors import SampleCursor
 from tests.replay.model import ModelTable
 
 SIGNATURE = {
@@ -109,7 +109,10 @@ class Machine:
         self.replay = Replay([config], seed=seed)
         self.table = self.replay._tables["table"]
         self.model = ModelTable(config, ITEM_BYTES)
-        self.readers = [Reader(0, 0), Reader(1, 3)]  # one is older than replay
+        self.readers = [
+            SampleCursor(0, 0),
+            SampleCursor(1, 3),
+        ]
         self.seen: list[int] = []  # every key that there ever was
         self.num_made = 0
 

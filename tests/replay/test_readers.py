@@ -6,7 +6,7 @@ import pytest
 
 from acmelike.errors import NotReady
 from acmelike.replay import Fifo, Replay, TableConfig
-from acmelike.replay.readers import Reader
+from acmelike.replay.service.sample_cursors import SampleCursor
 from tests.replay.conftest import SIGNATURE
 
 
@@ -33,7 +33,7 @@ def counts(replay):
 def test_what_went_with_its_sample_stays_counted(queue, make_items):
     """Or room would be kept for items that nobody can sample any more."""
     queue.insert("table", make_items(0, 2))
-    reader = Reader(1, num_used=0)
+    reader = SampleCursor(1, num_used=0)
     queue.sample("table", 2, reader)
     assert counts(queue) == (2, 2, 2, 2)
     queue.close_reader(reader)
@@ -43,7 +43,7 @@ def test_what_went_with_its_sample_stays_counted(queue, make_items):
 
 def test_what_was_drawn_before_a_reset_is_not_given_back(queue, make_items):
     queue.insert("table", make_items(0, 2))
-    reader = Reader(1, num_used=0)
+    reader = SampleCursor(1, num_used=0)
     queue.sample("table", 2, reader)
     queue.reset("table")
     assert counts(queue) == (0, 0, 0, 0)
@@ -57,23 +57,23 @@ def test_what_was_drawn_before_a_reset_is_not_given_back(queue, make_items):
 
 def test_a_reset_forgets_what_was_drawn_of_its_table_only(make_config, make_items):
     replay = Replay([make_config(name="table"), make_config(name="other")], seed=0)
-    reader = Reader(1, num_used=0)
+    reader = SampleCursor(1, num_used=0)
     for name, num_items in (("table", 1), ("other", 2), ("table", 4), ("other", 8)):
         replay.insert(name, make_items(0, 1))
         replay.sample(name, num_items, reader)
     replay.reset("table")
     assert replay.info("other").num_ahead == 10
     # The first two are used: one of either table.
-    replay.sample("other", 16, Reader(1, num_used=2))
+    replay.sample("other", 16, SampleCursor(1, num_used=2))
     assert replay.info("other").num_ahead == 24
-    replay.close_reader(Reader(1, num_used=4))
+    replay.close_reader(SampleCursor(1, num_used=4))
     assert replay.info("other").num_sampled == 10
 
 
 def test_what_is_given_back_may_be_sampled_again(make_config, make_items):
     replay = Replay([make_config(sampler=Fifo(), max_times_sampled=2)], seed=0)
     replay.insert("table", make_items(0, 2))
-    reader = Reader(1, num_used=0)
+    reader = SampleCursor(1, num_used=0)
     replay.sample("table", 1, reader)
     replay.close_reader(reader)
     again = replay.sample("table", 4)
@@ -84,7 +84,7 @@ def test_what_is_given_back_may_be_sampled_again(make_config, make_items):
 def test_of_a_sample_only_the_items_still_held_are_given_back(make_config, make_items):
     replay = Replay([make_config(sampler=Fifo(), replacement=False)], seed=0)
     replay.insert("table", make_items(0, 3))
-    reader = Reader(1, num_used=0)
+    reader = SampleCursor(1, num_used=0)
     keys = replay.sample("table", 3, reader).keys
     replay.delete("table", keys[:1])
     replay.close_reader(reader)
@@ -96,13 +96,13 @@ def test_a_reader_may_be_older_than_replay(make_config, make_items):
     """Replay was restarted; its readers go on."""
     replay = Replay([make_config()], seed=0)
     replay.insert("table", make_items(0, 2))
-    replay.sample("table", 1, Reader(1, num_used=5))
+    replay.sample("table", 1, SampleCursor(1, num_used=5))
     assert replay.info("table").num_ahead == 1
     # It has used that, and two that it had from before.
-    replay.sample("table", 2, Reader(1, num_used=8))
+    replay.sample("table", 2, SampleCursor(1, num_used=8))
     assert replay.info("table").num_ahead == 2
-    replay.close_reader(Reader(1, num_used=8))
-    replay.close_reader(Reader(2, num_used=3))
+    replay.close_reader(SampleCursor(1, num_used=8))
+    replay.close_reader(SampleCursor(2, num_used=3))
     assert counts(replay) == (2, 1, 0, 0)
 
 
@@ -110,7 +110,7 @@ def test_a_late_word_of_a_reader_unsays_nothing(make_config, make_items):
     replay = Replay([make_config()], seed=0)
     replay.insert("table", make_items(0, 2))
     for num_used in (0, 0, 2, 1, 2):
-        replay.sample("table", 1, Reader(1, num_used))
+        replay.sample("table", 1, SampleCursor(1, num_used))
     assert replay.info("table").num_ahead == 3
 
 
@@ -118,11 +118,11 @@ def test_of_very_many_readers_the_silent_ones_are_forgotten(
     monkeypatch, make_config, make_items
 ):
     """As if they had used what they drew: most of them died."""
-    monkeypatch.setattr("acmelike.replay.readers._MOST_READERS", 2)
+    monkeypatch.setattr("acmelike.replay.service.sample_cursors._MAX_READERS", 2)
     replay = Replay([make_config()], seed=0)
     replay.insert("table", make_items(0, 8))
     for number, num_items in ((1, 1), (2, 2), (1, 4), (3, 8)):
-        replay.sample("table", num_items, Reader(number, num_used=0))
+        replay.sample("table", num_items, SampleCursor(number, num_used=0))
     assert replay.info("table").num_ahead == 1 + 4 + 8
-    replay.close_reader(Reader(2, num_used=0))
+    replay.close_reader(SampleCursor(2, num_used=0))
     assert replay.info("table").num_sampled == 15

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acmelike.replay.sum_tree import SumTree
+from acmelike.replay.selectors.sum_tree import SumTree
 
 # Whole numbers: their sums are exact, so the two must agree to the last bit.
 _updates = st.integers(1, 40).flatmap(

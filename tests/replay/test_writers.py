@@ -1,4 +1,4 @@
-"""Writers that replay forgets or refuses, and how long they wait."""
+"""WriterSessions that replay forgets or refuses, and how long they wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.replay.test_writer import frames, held, num_rows, windows, windows_co
 
 @pytest.fixture
 def few_writers(monkeypatch):
-    monkeypatch.setattr("acmelike.replay.writers._MOST_WRITERS", 2)
+    monkeypatch.setattr("acmelike.replay.service.writer_sessions._MAX_WRITERS", 2)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def tables(make_config):
 
 
 @pytest.fixture
-def forget(make_items):
+def decref(make_items):
     """Others write until a writer that has nothing to do is forgotten."""
 
     def write(replay):
@@ -73,7 +73,7 @@ def drained(replay):
 
 
 def test_the_oldest_of_very_many_writers_are_forgotten(monkeypatch):
-    monkeypatch.setattr("acmelike.replay.writers._MOST_WRITERS", 2)
+    monkeypatch.setattr("acmelike.replay.service.writer_sessions._MAX_WRITERS", 2)
     replay = Replay([windows_config(max_size=1)], seed=0)
     for number in range(4):
         Writer(replay).write([windows((0, 1))], steps={"frame": frames(number, 9)})

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from acmelike import Node, Program, launch, when
-from acmelike.cli import run_process
-from acmelike.telemetry.live_table import find_terminal, watch_live
-from acmelike.telemetry.live_view import Facts
+from acmelike.experiments.cli import run_process
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.snapshot import Snapshot
+from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
+from acmelike.telemetry.terminal.live_view import Facts
 
 
 class Tickets:

@@ -1,6 +1,6 @@
 """Statuses made by hand."""
 
-from acmelike.metrics import EdgeStatus, NodeStatus
+from acmelike.core.status import EdgeStatus, NodeStatus
 
 
 def status(label, **values):

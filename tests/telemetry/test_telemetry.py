@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from acmelike.coordinator import Progress
 from acmelike.errors import NodeFailed
+from acmelike.evaluation.coordinator import Progress
 from acmelike.telemetry.curve import plot_curve
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.progress_line import ProgressLine

@@ -9,15 +9,15 @@ from pathlib import Path
 import jax
 import pytest
 
-from acmelike.coordinator import Goal
+from acmelike.agents.dqn import losses
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
+from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
-from acmelike.seeds import derive_seed
 from acmelike.topologies import Layout, make_actor_learner
-from agents.dqn import losses
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
+from acmelike.topologies.seeds import derive_seed
 
 NUM_ENVS = 4
 ROOT = Path(__file__).parents[2]

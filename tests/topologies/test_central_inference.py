@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from acmelike.actors import CentralInference, EnvironmentActor, Requests
-from acmelike.coordinator import Goal
+from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
 from acmelike.core import sleep
 from acmelike.environments import CatchFactory
 from acmelike.errors import ConfigError, EnvironmentFault, NodeFailed, RunError
+from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.topologies import TOPOLOGIES, Layout, make_central_inference
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
 from tests.counting_agent import Clock, CountingBuilder, CountingPolicy, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -54,8 +54,8 @@ def run(folder, launcher, **settings):
     return records
 
 
-class Kept(Requests):
-    """Requests that a test may look at after the run."""
+class Kept(InferenceQueue):
+    """InferenceQueue that a test may look at after the run."""
 
     def __init__(self, **settings):
         super().__init__(**settings)
@@ -76,7 +76,7 @@ def run_for_statistics(folder, *, late=(), **settings):
     return KEPT.pop().statistics()
 
 
-class Late(EnvironmentActor):
+class Late(EnvironmentWorker):
     """Takes time for each step, longer than batches wait."""
 
     def step(self):
@@ -102,7 +102,7 @@ def test_actors_have_environments_and_nothing_else(tmp_path):
     }
     for i in range(3):
         entry = find(program, f"actor/{i}")
-        assert entry.node.constructor is EnvironmentActor
+        assert entry.node.constructor is EnvironmentWorker
         assert set(entry.node.kwargs) == {
             *("environment_factory", "num_envs", "index", "requests", "seed")
         }
@@ -113,7 +113,7 @@ def test_the_inference_node_and_what_it_waits_for_share_a_process(tmp_path):
     places = {entry.label: entry.process for entry in entries if entry.process}
     assert places == {"requests": "inference", "inference": "inference"}
     kinds = {entry.label: entry.node.constructor for entry in entries}
-    assert kinds["requests"] is Requests and kinds["inference"] is CentralInference
+    assert kinds["requests"] is InferenceQueue and kinds["inference"] is InferenceServer
     assert kinds["learner"] is Learner
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from acmelike.coordinator import Goal
 from acmelike.errors import ConfigError
+from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner, make_synchronous
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from acmelike import load_policy
-from acmelike.coordinator import Goal
 from acmelike.environments import CatchFactory
+from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_synchronous
 from tests.torch_learner.agent import TorchBuilder

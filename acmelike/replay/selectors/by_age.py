@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from acmelike.replay.reserve import reserve
 from acmelike.replay.selectors.base import index_dtype
+from acmelike.replay.storage.lazy_zeros import lazy_zeros
 from acmelike.types import Array
 
 _GAP = 0
@@ -71,7 +71,7 @@ class _ByAge:
         first = self._head % len(self._ring)
         stop = first + self._tail - self._head
         parts = self._ring[first:stop], self._ring[: max(0, stop - len(self._ring))]
-        slots = reserve((stop - first,), self._ring.dtype)
+        slots = lazy_zeros((stop - first,), self._ring.dtype)
         # A gap, which is 0, comes out below 0.
         np.subtract(parts[0], 1, out=slots[: len(parts[0])])
         np.subtract(parts[1], 1, out=slots[len(parts[0]) :])

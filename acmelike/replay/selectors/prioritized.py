@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from acmelike.replay.selectors.sum_tree import SumTree
 from acmelike.replay.selectors.uniform import UniformSelector
-from acmelike.replay.sum_tree import SumTree
 from acmelike.types import Array
 
 # The logarithm of the largest weight, at which they are cut: no sum of them overflows.

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
 from acmelike.environments import (
     CatchFactory,
     make_environment_spec,
 )
 from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert, Uniform
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
 
 SPEC = make_environment_spec(CatchFactory()(0))
 

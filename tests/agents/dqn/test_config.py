@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from acmelike.agents.dqn.config import DQNConfig
 from acmelike.errors import ConfigError
-from agents.dqn.config import DQNConfig
 
 
 def test_the_defaults_are_accepted():

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 import pytest
 
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn.learner import DQNCore, TrainingState
+from acmelike.agents.dqn.losses import td_errors
+from acmelike.agents.dqn.networks import QNetwork
 from acmelike.types import Transition
-from agents.dqn.config import DQNConfig
-from agents.dqn.learner import DQNCore, TrainingState
-from agents.dqn.losses import td_errors
-from agents.dqn.networks import QNetwork
 
 
 class Compiled(NamedTuple):

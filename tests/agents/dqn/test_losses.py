@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+from acmelike.agents.dqn.losses import dqn_loss, importance_weights, td_errors
 from acmelike.types import Transition
-from agents.dqn.losses import dqn_loss, importance_weights, td_errors
 
 # Rows are states, columns are actions. In state 1 the online table prefers action 1,
 # the target table action 0.

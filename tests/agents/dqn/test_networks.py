@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.dqn.networks import QNetwork
+from acmelike.agents.dqn.networks import QNetwork
 
 OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
 

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from agents.dqn.networks import QNetwork
-from agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+from acmelike.agents.dqn.networks import QNetwork
+from acmelike.agents.dqn.policy import EpsilonGreedy, epsilon_ladder
 
 NETWORK = QNetwork(num_actions=4, hidden_sizes=(8,), dueling=True)
 OBSERVATIONS = np.random.default_rng(0).normal(size=(2_000, 3)).astype(np.float32)

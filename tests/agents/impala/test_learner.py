@@ -6,16 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.actors.inference import Inference
+from acmelike.actors.policy_runner import Inference
 from acmelike.agent import ActorPlace
+from acmelike.agents.impala.builder import ImpalaBuilder
+from acmelike.agents.impala.config import ImpalaConfig
 from acmelike.environments import CatchFactory, VectorEnvironment
 from acmelike.errors import ConfigError
 from acmelike.learners import Learner
 from acmelike.networks import LSTMState, log_softmax, take_action
 from acmelike.replay import Items, Replay, Writer
 from acmelike.types import Versioned
-from agents.impala.builder import ImpalaBuilder
-from agents.impala.config import ImpalaConfig
 
 NUM_ENVS = 8
 FACTORY = CatchFactory(rows=6, columns=3)

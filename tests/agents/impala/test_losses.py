@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.impala.config import ImpalaConfig
-from agents.impala.losses import unroll_loss
-from agents.impala.networks import Heads
+from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala.losses import unroll_loss
+from acmelike.agents.impala.networks import Heads
 
 VALUE_ONLY = ImpalaConfig(value_weight=1.0, entropy_weight=0.0)
 EVEN = np.log(0.5)

@@ -8,13 +8,13 @@ import pytest
 from dm_env import specs
 
 from acmelike.adders import Unroll
+from acmelike.agents.ppo.builder import PPOBuilder
+from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.ppo.learner import shuffled
+from acmelike.agents.ppo.networks import PolicyParameters
 from acmelike.errors import ConfigError
 from acmelike.networks import log_softmax, take_action
 from acmelike.types import EnvironmentSpec
-from agents.ppo.builder import PPOBuilder
-from agents.ppo.config import PPOConfig
-from agents.ppo.learner import shuffled
-from agents.ppo.networks import PolicyParameters
 
 SPEC = EnvironmentSpec(
     observations=specs.Array((3,), np.float32),

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from agents.ppo.losses import advantages, policy_loss, standardize, value_loss
+from acmelike.agents.ppo.losses import advantages, policy_loss, standardize, value_loss
 
 compiled = jax.jit(advantages, static_argnames="gae_lambda")
 

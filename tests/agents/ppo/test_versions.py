@@ -7,12 +7,12 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from acmelike.coordinator import Goal
+from acmelike.agents.ppo.builder import PPOBuilder
+from acmelike.agents.ppo.config import PPOConfig
 from acmelike.environments import CatchFactory
+from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner, make_synchronous
-from agents.ppo.builder import PPOBuilder
-from agents.ppo.config import PPOConfig
 
 CONFIG = PPOConfig(hidden_sizes=(4,), unroll_length=6, num_epochs=1, num_minibatches=1)
 

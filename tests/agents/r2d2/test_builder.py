@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
+from acmelike.agents.r2d2.builder import R2D2Builder
+from acmelike.agents.r2d2.config import R2D2Config
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert
-from agents.r2d2.builder import R2D2Builder
-from agents.r2d2.config import R2D2Config
 
 SPEC = make_environment_spec(CatchFactory()(0))
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from acmelike.agents.r2d2.config import R2D2Config
 from acmelike.errors import ConfigError
-from agents.r2d2.config import R2D2Config
 
 
 def test_the_defaults_are_accepted():

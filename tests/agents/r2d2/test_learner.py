@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from acmelike.adders import Sequence
-from agents.dqn.learner import TrainingState
-from agents.r2d2.config import R2D2Config
-from agents.r2d2.learner import R2D2Core
-from agents.r2d2.losses import sequence_priorities, td_errors, unroll_with_burn_in
-from agents.r2d2.networks import RecurrentQNetwork
+from acmelike.agents.dqn.learner import TrainingState
+from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2.learner import R2D2Core
+from acmelike.agents.r2d2.losses import (
+    sequence_priorities,
+    td_errors,
+    unroll_with_burn_in,
+)
+from acmelike.agents.r2d2.networks import RecurrentQNetwork
 
 LENGTH, NUM_UNITS = 6, 8
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from acmelike.adders import Sequence
-from agents.r2d2.losses import (
+from acmelike.agents.r2d2.losses import (
     RESCALING,
     learned_steps,
     r2d2_loss,
@@ -16,7 +16,7 @@ from agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from agents.r2d2.networks import RecurrentQNetwork
+from acmelike.agents.r2d2.networks import RecurrentQNetwork
 
 # Of four steps; the online values prefer actions 1, 1, 1 and 0.
 ONLINE = np.float32([[1, 2], [3, 5], [0, 4], [2, 1]])[:, None]

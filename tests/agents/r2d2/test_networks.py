@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from acmelike.networks import restart
-from agents.r2d2.networks import NO_ACTION, Memory, RecurrentQNetwork
+from acmelike.agents.r2d2.networks import NO_ACTION, Memory, RecurrentQNetwork
+from acmelike.networks import reset_where
 
 NETWORK = RecurrentQNetwork(num_actions=3, torso_sizes=(5,), num_units=4, dueling=True)
 PARAMETERS = jax.device_get(NETWORK.init(jax.random.key(0), (2, 2)))
@@ -31,7 +31,7 @@ def test_an_unroll_is_step_after_step():
     observation, action, is_first = make_steps()
     memory, expected = make_memory(), []
     for o, a, begins in zip(observation, action, is_first, strict=True):
-        memory = restart(memory, NETWORK.initial(BATCH), begins)
+        memory = reset_where(memory, NETWORK.initial(BATCH), begins)
         values, state = NETWORK.step(PARAMETERS, memory, o)
         assert isinstance(values, np.ndarray) and values.dtype == np.float32
         memory = Memory(*state, a)

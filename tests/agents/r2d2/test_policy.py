@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 
-from acmelike.actors.inference import Inference
+from acmelike.actors.policy_runner import Inference
+from acmelike.agents.r2d2.networks import Memory, RecurrentQNetwork
+from acmelike.agents.r2d2.policy import RecurrentEpsilonGreedy
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.types import VectorStep
-from agents.r2d2.networks import Memory, RecurrentQNetwork
-from agents.r2d2.policy import RecurrentEpsilonGreedy
 
 SPEC = make_environment_spec(CatchFactory(rows=4, columns=3)(0))
 NETWORK = RecurrentQNetwork(num_actions=3, torso_sizes=(5,), num_units=4, dueling=True)

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from agents.r2d2.builder import R2D2Builder
-from agents.r2d2.config import R2D2Config
-from agents.r2d2.networks import Memory
+from acmelike.agents.r2d2.builder import R2D2Builder
+from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2.networks import Memory
 
 
 @pytest.fixture

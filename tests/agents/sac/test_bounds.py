@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from dm_env import specs
 
+from acmelike.agents.sac.bounds import Bounds, bounds_of
 from acmelike.errors import ConfigError
-from agents.sac.bounds import Bounds, bounds_of
 
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
+from acmelike.agents.sac.builder import SACBuilder
+from acmelike.agents.sac.config import SACConfig
 from acmelike.environments import GymnasiumFactory, VectorEnvironment
 from acmelike.errors import ConfigError
 from acmelike.replay import SamplesPerInsert, Uniform
-from agents.sac.builder import SACBuilder
-from agents.sac.config import SACConfig
 
 PENDULUM = VectorEnvironment(GymnasiumFactory(name="Pendulum-v1"), num_envs=2, seed=0)
 SPEC = PENDULUM.spec

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from acmelike.agents.sac.config import SACConfig
 from acmelike.errors import ConfigError
-from agents.sac.config import SACConfig
 
 
 def test_the_defaults_are_accepted():

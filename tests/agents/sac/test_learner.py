@@ -10,11 +10,11 @@ import jax
 import numpy as np
 import pytest
 
+from acmelike.agents.sac.bounds import Bounds
+from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac.learner import SACCore, TrainingState
+from acmelike.agents.sac.networks import PolicyNetwork, TwinCritics
 from acmelike.types import Transition
-from agents.sac.bounds import Bounds
-from agents.sac.config import SACConfig
-from agents.sac.learner import SACCore, TrainingState
-from agents.sac.networks import PolicyNetwork, TwinCritics
 
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
 # Compiling takes seconds, so tests share it: an entropy that is never reached lets the

@@ -7,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents.sac.losses import critic_loss, policy_loss, soft_targets, temperature_loss
+from acmelike.agents.sac.losses import (
+    critic_loss,
+    policy_loss,
+    soft_targets,
+    temperature_loss,
+)
 
 # Rows are critics, columns are items.
 Q = jnp.array([[1.0, 5.0], [3.0, 2.0]])

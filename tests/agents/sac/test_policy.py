@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from agents.sac.bounds import Bounds
-from agents.sac.gaussian import Gaussian
-from agents.sac.networks import PolicyNetwork
-from agents.sac.policy import SquashedGaussian
+from acmelike.agents.sac.bounds import Bounds
+from acmelike.agents.sac.gaussian import Gaussian
+from acmelike.agents.sac.networks import PolicyNetwork
+from acmelike.agents.sac.policy import SquashedGaussian
 
 ROOT = Path(__file__).parents[3]
 NETWORK = PolicyNetwork(num_actions=2, hidden_sizes=(8,))

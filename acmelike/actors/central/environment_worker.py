@@ -1,0 +1,49 @@
+"""An actor without a network: environments, and somebody else who acts in them."""
+
+from __future__ import annotations
+
+import secrets
+
+from acmelike.actors.central.inference_queue import InferenceQueue, Turn
+from acmelike.environments import EnvironmentFactory, make_vector_environment
+from acmelike.types import VectorStep
+
+
+class EnvironmentWorker:
+    """A worker; each step asks for actions and does them in its K environments.
+
+    Args:
+      environment_factory: makes the environments.
+      num_envs: K.
+      index: which of the program's actors it is.
+      requests: where it asks.
+      seed: of its environments.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment_factory: EnvironmentFactory,
+        num_envs: int,
+        index: int,
+        requests: InferenceQueue,
+        seed: int,
+    ):
+        self._environment = make_vector_environment(
+            environment_factory, num_envs=num_envs, seed=seed
+        )
+        self._requests = requests
+        self._turn = Turn(index, secrets.randbits(62), 0)
+        self._now: VectorStep | None = None
+
+    def step(self) -> None:
+        """Acts once in every environment."""
+        if self._now is None:
+            self._now = self._environment.reset()
+        action = self._requests.act(self._turn, self._now)
+        self._now = self._environment.step(action)
+        self._turn = self._turn._replace(number=self._turn.number + 1)
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._environment.close()

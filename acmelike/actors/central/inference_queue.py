@@ -1,0 +1,192 @@
+"""InferenceQueue: where actors without a network wait for actions, and form batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from acmelike.core import when
+from acmelike.errors import ContractError
+from acmelike.types import Array, VectorStep
+
+# Why a batch was taken: all actors wait, or enough environments do, or it is time.
+Formed: TypeAlias = Literal["all", "size", "time"]
+
+
+class Turn(NamedTuple):
+    """Which request it is.
+
+    Attributes:
+      actor: the index of the actor.
+      incarnation: of the actor: another number whenever it starts again.
+      number: of the request; it counts those of the incarnation.
+    """
+
+    actor: int
+    incarnation: int
+    number: int
+
+
+class Request(NamedTuple):
+    """A time step of an actor's K environments that wants actions."""
+
+    turn: Turn
+    step: VectorStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchStatistics:
+    """What batches there were.
+
+    Attributes:
+      num_by_all: batches taken because all actors waited, and nothing more could come.
+      num_by_size: because enough environments waited, though not all.
+      num_by_time: because the first of them had waited long enough.
+      num_environments: of all batches together.
+      largest: environments of the largest batch.
+    """
+
+    num_by_all: int = 0
+    num_by_size: int = 0
+    num_by_time: int = 0
+    num_environments: int = 0
+    largest: int = 0
+
+    @property
+    def num_batches(self) -> int:
+        """All of them."""
+        return self.num_by_all + self.num_by_size + self.num_by_time
+
+    @property
+    def mean_size(self) -> float:
+        """Environments of a batch."""
+        return self.num_environments / max(self.num_batches, 1)
+
+
+class InferenceQueue:
+    """A service between actors and the node that acts for them.
+
+    An actor says what it observed and asks for actions, in one call. The other side
+    takes batches and answers them.
+
+    Args:
+      num_actors: who may be waited for.
+      batch_size: environments that are enough for a batch, and the most of one, unless
+        an actor alone has more.
+    """
+
+    def __init__(self, *, num_actors: int, batch_size: int):
+        self._num_actors, self._batch_size = num_actors, batch_size
+        # By actor: the latest request, its answer, and those not taken yet, the oldest
+        # first.
+        self._turns: dict[int, Turn] = {}
+        self._actions: dict[int, Array] = {}
+        self._pending: dict[int, Request] = {}
+        self._num_pending = 0
+        self._statistics = BatchStatistics()
+
+    # --- What actors call ------------------------------------------------------------
+
+    def _observe(self, turn: Turn, step: VectorStep) -> None:
+        """Takes what an actor saw; what it asked before is forgotten."""
+        if self._turns.get(turn.actor) == turn:
+            return  # It was said before.
+        self._turns[turn.actor] = turn
+        self._actions.pop(turn.actor, None)
+        self._pending.pop(turn.actor, None)  # A new request has a new place.
+        self._pending[turn.actor] = Request(turn, step)
+        self._count()
+
+    def _unanswered(self, turn: Turn, step: VectorStep) -> str | None:
+        is_answered = turn.actor in self._actions
+        if is_answered or self._turns.get(turn.actor) != turn:
+            return None
+        return f"actor {turn.actor} waits for actions; {self._waiting()}"
+
+    @when(_unanswered, first=_observe)
+    def act(self, turn: Turn, step: VectorStep) -> Array:
+        """Actions `[K, ...]` for what an actor observed, once there are any.
+
+        Raises:
+          ContractError: the actor asked for something else meanwhile. Another
+            incarnation of it has begun, say.
+        """
+        if self._turns.get(turn.actor) != turn:
+            raise ContractError(
+                f"{turn} is not the latest request of its actor: "
+                f"{self._turns.get(turn.actor)}"
+            )
+        return self._actions[turn.actor]
+
+    # --- What the node that acts calls -----------------------------------------------
+
+    def _nothing_pending(self) -> str | None:
+        return None if self._pending else "no actor waits for actions"
+
+    @when(_nothing_pending)
+    def some(self) -> None:
+        """Returns as soon as an actor waits."""
+
+    def _not_due(self) -> str | None:
+        return None if self._due() else self._waiting()
+
+    @when(_not_due)
+    def due_batch(self) -> tuple[Request, ...]:
+        """The next batch, once enough wait or no more can come."""
+        return self._take()
+
+    @when(_nothing_pending)
+    def batch(self) -> tuple[Request, ...]:
+        """The next batch, be it ever so small."""
+        return self._take()
+
+    def answer(self, turns: Sequence[Turn], actions: Sequence[Array]) -> None:
+        """Gives each request its actions `[K, ...]`; who began anew gets none."""
+        for turn, action in zip(turns, actions, strict=True):
+            if self._turns.get(turn.actor) == turn:
+                self._actions[turn.actor] = action
+
+    def statistics(self) -> BatchStatistics:
+        """What batches there were so far."""
+        return self._statistics
+
+    # --- Under the lock --------------------------------------------------------------
+
+    def _due(self) -> Formed | None:
+        if self._num_pending > self._batch_size:
+            return "size"
+        if len(self._pending) == self._num_actors:
+            return "all"
+        return "size" if self._num_pending == self._batch_size else None
+
+    def _waiting(self) -> str:
+        return (
+            f"{self._num_pending} environments of {len(self._pending)} of "
+            f"{self._num_actors} actors wait; {self._batch_size} are enough"
+        )
+
+    def _take(self) -> tuple[Request, ...]:
+        """Those that have waited longest, up to the size; the others stay."""
+        formed, so_far, size = self._due() or "time", self._statistics, 0
+        batch = list[Request]()
+        for request in self._pending.values():
+            num_envs = request.step.step_type.size
+            if batch and size + num_envs > self._batch_size:
+                break
+            batch.append(request)
+            size += num_envs
+        for request in batch:
+            del self._pending[request.turn.actor]
+        self._count()
+        self._statistics = BatchStatistics(
+            num_by_all=so_far.num_by_all + (formed == "all"),
+            num_by_size=so_far.num_by_size + (formed == "size"),
+            num_by_time=so_far.num_by_time + (formed == "time"),
+            num_environments=so_far.num_environments + size,
+            largest=max(so_far.largest, size),
+        )
+        return tuple(batch)
+
+    def _count(self) -> None:
+        self._num_pending = sum(r.step.step_type.size for r in self._pending.values())

@@ -1,0 +1,139 @@
+"""Range checks for configuration fields; a violation is a one-line ConfigError.
+
+A field says its range in its type, and the class asks for the check once:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Settings:
+        batch_size: Annotated[int, at_least(1)] = 64
+        discount: Annotated[float, between(0, 1)] = 0.99
+
+        def __post_init__(self) -> None:
+            check_fields(self)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import numbers
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from acmelike.errors import ConfigError
+
+
+class Range(NamedTuple):
+    """Which numbers a field takes.
+
+    Attributes:
+      words: completes "the field must be ...".
+      contains: whether a number is one of them.
+    """
+
+    words: str
+    contains: Callable[[float], bool]
+
+
+def at_least(minimum: float) -> Range:
+    """Finite numbers from `minimum` on."""
+    return Range(f"at least {minimum:g}", lambda x: minimum <= x < math.inf)
+
+
+def above(minimum: float) -> Range:
+    """Finite numbers greater than `minimum`."""
+    return Range(f"finite and above {minimum:g}", lambda x: minimum < x < math.inf)
+
+
+def between(minimum: float, maximum: float) -> Range:
+    """Numbers from `minimum` to `maximum`, both included."""
+    words = f"between {minimum:g} and {maximum:g}"
+    return Range(words, lambda x: minimum <= x <= maximum)
+
+
+FINITE = Range("finite", math.isfinite)
+
+
+def check_fields(config: Any, owner: str = "") -> None:
+    """Checks every field that has a range; None passes, a tuple element by element.
+
+    A field whose type is `int` takes whole numbers only.
+
+    Args:
+      config: an instance of a dataclass.
+      owner: what the message begins with, such as "table 'x'"; "" for nothing.
+
+    Raises:
+      ConfigError: for the first field that is out of its range.
+    """
+    for name, check, is_whole in _ranges_of(type(config)):
+        value = getattr(config, name)
+        values = value if isinstance(value, tuple) else (value,)
+        for number in values:
+            if number is None:
+                continue
+            kind = numbers.Integral if is_whole else numbers.Real
+            if isinstance(number, bool) or not isinstance(number, kind):
+                what = "a whole number" if is_whole else "a number"
+                raise ConfigError(_message(owner, name, what, value))
+            if not check.contains(number):
+                raise ConfigError(_message(owner, name, check.words, value))
+
+
+def check_ranges(
+    config: Any,
+    *,
+    at_least: Mapping[str, float] = {},
+    above_zero: Iterable[str] = (),
+    fractions: Iterable[str] = (),
+) -> None:
+    """Refuses fields that are out of their ranges; None and what is not named passes.
+
+    Args:
+      config: whose fields they are.
+      at_least: the lowest values of fields.
+      above_zero: fields that are above zero and finite; of a tuple, every element.
+      fractions: fields from 0 to 1.
+
+    Raises:
+      ConfigError: for the first that is not.
+    """
+    for name, least in at_least.items():
+        value = getattr(config, name)
+        if value is not None and not least <= value < math.inf:
+            raise ConfigError(f"{name} must be at least {least}: {value}")
+    for name in above_zero:
+        value = getattr(config, name)
+        if isinstance(value, tuple):
+            if not all(0 < element < math.inf for element in value):
+                raise ConfigError(f"{name} must be above 0: {value}")
+        elif value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be finite and above 0: {value}")
+    for name in fractions:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value <= 1:
+            raise ConfigError(f"{name} must be between 0 and 1: {value}")
+
+
+def _message(owner: str, name: str, words: str, value: object) -> str:
+    prefix = f"{owner}: " if owner else ""
+    return f"{prefix}{name} must be {words}: {value}"
+
+
+@functools.cache
+def _ranges_of(kind: type) -> list[tuple[str, Range, bool]]:
+    """(name, range, whether it takes whole numbers only) of each field with a range."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        for part in (hints[field.name], *typing.get_args(hints[field.name])):
+            ranges = [
+                meta
+                for meta in getattr(part, "__metadata__", ())
+                if isinstance(meta, Range)
+            ]
+            if ranges:
+                types = {part.__origin__, *typing.get_args(part.__origin__)}
+                found.append((field.name, ranges[0], float not in types))
+    return found

@@ -1,0 +1,41 @@
+"""The contract of nodes: what their code says to the runtime."""
+
+from acmelike.core.contract import (
+    Context,
+    Future,
+    RemoteMethod,
+    Worker,
+    concurrent,
+    current_context,
+    future,
+    now,
+    prefetch_depth,
+    register_updating,
+    set_context,
+    set_status,
+    sleep,
+    stop_run,
+    updating,
+    when,
+    within,
+)
+
+__all__ = [
+    "Context",
+    "Future",
+    "RemoteMethod",
+    "Worker",
+    "concurrent",
+    "current_context",
+    "future",
+    "now",
+    "prefetch_depth",
+    "register_updating",
+    "set_context",
+    "set_status",
+    "sleep",
+    "stop_run",
+    "updating",
+    "when",
+    "within",
+]

@@ -1,0 +1,122 @@
+"""Environments of EnvPool: K of them computed at once, by threads of its own in C++."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, cast
+
+import dm_env
+from dm_env import specs
+
+from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
+from acmelike.errors import ConfigError
+from acmelike.types import VectorStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvpoolFactory:
+    """Makes environments of EnvPool; `MakesVectors`.
+
+    Attributes:
+      name: one of `envpool.list_all_envs()`.
+    """
+
+    name: str
+
+    def __call__(self, seed: int) -> OneOfVector:
+        """Makes one environment."""
+        return OneOfVector(self.make_vector(num_envs=1, seed=seed))
+
+    def make_vector(self, *, num_envs: int, seed: int) -> GymnasiumVector:
+        """Makes K environments as one.
+
+        Raises:
+          ConfigError: `num_envs` is less than one.
+        """
+        if num_envs < 1:
+            raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
+        envpool = _import_envpool()
+        with warnings.catch_warnings():
+            # Gymnasium's, that bounds lose precision as EnvPool states them.
+            warnings.simplefilter("ignore", UserWarning)
+            # EnvPool takes 31 bits of seed, when it makes environments and not later.
+            env = envpool.make(
+                self.name, env_type="gymnasium", num_envs=num_envs, seed=seed % 2**31
+            )
+            return GymnasiumVector(env, seed=None)
+
+
+class OneOfVector(dm_env.Environment):  # type: ignore[misc]  # no types
+    """The only environment of a vector, for those who want a single one.
+
+    Args:
+      vector: of one environment.
+    """
+
+    def __init__(self, vector: GymnasiumVector) -> None:
+        self._vector = vector
+
+    def reset(self) -> dm_env.TimeStep:
+        """Begins an episode."""
+        return _first_of(self._vector.reset())
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes one step; after a LAST step it begins an episode instead."""
+        return _first_of(self._vector.step([action]))
+
+    def observation_spec(self) -> specs.Array:
+        """The observation space, with its dtype and bounds."""
+        return self._vector.spec.observations
+
+    def action_spec(self) -> specs.Array:
+        """The action space, with its dtype and bounds."""
+        return self._vector.spec.actions
+
+    def reward_spec(self) -> specs.Array:
+        """A float32 scalar."""
+        return self._vector.spec.rewards
+
+    def close(self) -> None:
+        """Closes the vector."""
+        self._vector.close()
+
+
+def make_envpool_factory(name: str) -> EnvpoolFactory:
+    """A factory that is known to work: it has made one environment and closed it.
+
+    Raises:
+      ConfigError: EnvPool is not installed, has no such environment, or cannot make it;
+        or a space of it is of a kind that `GymnasiumVector` refuses.
+    """
+    if name not in _import_envpool().list_all_envs():
+        raise ConfigError(f"EnvPool has no environment '{name}'")
+    factory = EnvpoolFactory(name=name)
+    try:
+        factory(seed=0).close()
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"EnvPool's environment '{name}' cannot be made: {reason}"
+        ) from error
+    return factory
+
+
+def _import_envpool() -> ModuleType:
+    try:
+        import envpool
+    except ImportError as error:
+        raise ConfigError(
+            f"EnvPool cannot be imported: {error}; pip install 'acmelike[envpool]'"
+        ) from error
+    return cast(ModuleType, envpool)
+
+
+def _first_of(step: VectorStep) -> dm_env.TimeStep:
+    kind, reward, discount, observation = (array[0] for array in step)
+    if kind == dm_env.StepType.FIRST:
+        return dm_env.restart(observation)
+    return dm_env.TimeStep(dm_env.StepType(kind), reward, discount, observation)

@@ -1,0 +1,58 @@
+"""Environments of which a part is hidden, so that one has to remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dm_env
+import numpy as np
+from dm_env import specs
+
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.errors import ConfigError
+from acmelike.types import Array
+
+
+class MaskedObservation(EnvironmentWrapper):
+    """An environment that shows only some elements of its observations.
+
+    Args:
+      environment: the one inside, whose observations are vectors; `close` closes it.
+      indices: the indices of the elements that are left, in their order.
+
+    Raises:
+      ConfigError: the observations are no vectors, or have no such element.
+    """
+
+    def __init__(
+        self, environment: dm_env.Environment, *, indices: Sequence[int]
+    ) -> None:
+        spec = environment.observation_spec()
+        if len(spec.shape) != 1:
+            raise ConfigError(
+                f"only vectors can be shown in part, not observations of {spec.shape}"
+            )
+        if not indices or not all(0 <= index < spec.shape[0] for index in indices):
+            raise ConfigError(
+                f"indices must be some of the elements 0 to {spec.shape[0] - 1}, "
+                f"not {tuple(indices)}"
+            )
+        self._indices = np.array(indices)
+        super().__init__(environment, self._part_of(spec))
+
+    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+        """The step with the elements that are left."""
+        return step._replace(observation=np.asarray(step.observation)[self._indices])
+
+    def _part_of(self, spec: specs.Array) -> specs.Array:
+        shape = (len(self._indices),)
+        if not isinstance(spec, specs.BoundedArray):
+            return specs.Array(shape, spec.dtype, spec.name)
+
+        def part(bound: Array) -> Array:
+            left: Array = np.broadcast_to(bound, spec.shape)[self._indices]
+            return left
+
+        return specs.BoundedArray(
+            shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name
+        )

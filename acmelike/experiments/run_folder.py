@@ -1,0 +1,95 @@
+"""The folder of one run: where each file is, and how it is written."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from acmelike.errors import ConfigError
+
+
+class FolderTaken(ConfigError):
+    """The folder already holds a run."""
+
+
+class RunFolder:
+    """`config.json metrics.jsonl summary.json curve.png policy.zip logs/` of one run.
+
+    Args:
+      path: of the folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._made: list[Path] = []
+
+    config = property(lambda self: self.path / "config.json")
+    metrics = property(lambda self: self.path / "metrics.jsonl")
+    summary = property(lambda self: self.path / "summary.json")
+    curve = property(lambda self: self.path / "curve.png")
+    policy = property(lambda self: self.path / "policy.zip")
+    log = property(lambda self: self.path / "logs" / "run.log")
+
+    def create(self) -> None:
+        """Makes the folder, and in it the log, which marks it as this run's.
+
+        Raises:
+          FolderTaken: it already holds a run.
+          ConfigError: it cannot be written.
+        """
+        holders = (self.config, self.metrics, self.summary, self.policy, self.log)
+        for file in holders:
+            if os.path.lexists(file):
+                raise FolderTaken(f"{self.path} already holds a run ({file.name})")
+        folders = (self.log.parent, *self.log.parent.parents)
+        self._made = [folder for folder in folders if not os.path.lexists(folder)]
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._remove_folders()
+            raise self.refusal(error) from None
+        try:
+            self.log.open("x").close()
+        except FileExistsError:  # Another run was as quick as this one.
+            raise FolderTaken(f"{self.path} already holds a run") from None
+        except OSError as error:
+            self._remove_folders()
+            raise self.refusal(error) from None
+
+    def discard(self) -> None:
+        """Takes back what was made in a folder of this run, as it never started."""
+        for file in (self.config, self.summary, self.log):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+        self._remove_folders()
+
+    def refusal(self, error: OSError) -> ConfigError:
+        """What to tell a user whose folder cannot be written."""
+        return ConfigError(f"cannot write to {self.path}: {error.strerror}")
+
+    def _remove_folders(self) -> None:
+        for folder in self._made:
+            with suppress(OSError):  # It was never made, or others use it too.
+                folder.rmdir()
+
+
+def create_run_folder(path: str | None, name: str) -> RunFolder:
+    """Makes a run's folder; without a path, a new one that says what and when.
+
+    Raises:
+      ConfigError: it already holds a run, or cannot be written.
+    """
+    if path:
+        folder = RunFolder(path)
+        folder.create()
+        return folder
+    now = time.strftime(f"runs/{name}-%Y%m%d-%H%M%S")
+    for number in itertools.count(1):
+        folder = RunFolder(now if number == 1 else f"{now}-{number}")
+        with suppress(FolderTaken):  # By a run that began in the same second.
+            folder.create()
+            break
+    return folder

@@ -1,0 +1,139 @@
+"""A program as an SVG drawing that stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from xml.sax.saxutils import escape, quoteattr
+
+from acmelike.graph.drawing.layout import HEAD, Layout, Point, Route, lay_out
+from acmelike.graph.drawing.picture import (
+    FRAME_PADDING,
+    LINE,
+    Box,
+    Frame,
+    boxes_of,
+    make_picture,
+)
+from acmelike.graph.node import Entry
+
+# Pages are light or dark: boxes bring their own background, the rest is a middle grey.
+TEXT, FAINT_TEXT, FILL, BORDER = "#1f2933", "#52606d", "#e8eef6", "#7b93b2"
+GREY = "#7d8794"
+FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
+MAX_CALLS_TOLD = 12  # By the tooltip of one arrow.
+
+
+def to_svg(
+    name: str, entries: Sequence[Entry], edges: Sequence[tuple[str, str]]
+) -> str:
+    """Draws nodes as boxes, groups as frames around them, and calls as arrows."""
+    picture = make_picture(entries, edges)
+    layout = lay_out(picture)
+    lines = [_opening(name, layout)]
+    for unit in picture.units:
+        if isinstance(unit, Frame):
+            lines += _frame(unit)
+    for route in layout.routes:
+        lines += _arrow(route)
+    for unit in picture.units:
+        for box in boxes_of(unit):
+            lines += _box(box)
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _opening(name: str, layout: Layout) -> str:
+    width, height = round(layout.width), round(layout.height)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" style="max-width: 100%; height: auto" '
+        f'role="img" aria-label={quoteattr(_printable(f"program {name}"))} '
+        f'font-family="{FONT}" font-size="13">'
+    )
+
+
+def _frame(frame: Frame) -> Iterator[str]:
+    yield (
+        f"<rect {_place(frame.x, frame.y, frame.width, frame.height)} rx='12' "
+        f'fill="{GREY}" fill-opacity="0.12" stroke="{GREY}" stroke-opacity="0.6"/>'
+    )
+    x, y = frame.x + FRAME_PADDING, frame.y + LINE + 4
+    yield _text(frame.name, x, y, f'fill="{GREY}" font-weight="600"')
+
+
+def _box(box: Box) -> Iterator[str]:
+    yield f"<g>{_title(', '.join(box.labels))}"
+    # A group in one box looks like a pile of cards.
+    width, height = box.width - box.pile, box.height - box.pile
+    for shift in (box.pile, box.pile / 2, 0.0) if box.pile else (0.0,):
+        yield (
+            f"<rect {_place(box.x + shift, box.y + shift, width, height)} "
+            f'rx="8" fill="{FILL}" stroke="{BORDER}"/>'
+        )
+    x, y = box.x + width / 2, box.y + (height - LINE * len(box.lines)) / 2 + 13
+    for number, line in enumerate(box.lines):
+        style = f'fill="{FAINT_TEXT}" font-size="12"'
+        if number == 0:
+            style = f'fill="{TEXT}" font-weight="700"'
+        yield _text(line, x, y + LINE * number, f'text-anchor="middle" {style}')
+    yield "</g>"
+
+
+def _arrow(route: Route) -> Iterator[str]:
+    calls = [f"{caller} calls {called}" for caller, called in route.arrow.calls]
+    if len(calls) > MAX_CALLS_TOLD:
+        calls[MAX_CALLS_TOLD:] = [f"and {len(calls) - MAX_CALLS_TOLD} more"]
+    begin, *between, end = route.points
+    # An arc ends on the side where it began.
+    way = 1 if end.x > begin.x else -1
+    heads = [_head(end, way)]
+    end = end._replace(x=end.x - way * HEAD)
+    if route.arrow.both_ways:
+        back = -1 if route.bulge else -way
+        heads.append(_head(begin, back))
+        begin = begin._replace(x=begin.x - back * HEAD)
+    line = f"M{begin.x:.1f} {begin.y:.1f}"
+    if route.bulge:
+        # A curve goes three quarters of the way to its control points.
+        x = begin.x + route.bulge * 4 / 3
+        line += _curve(Point(x, begin.y), Point(x, end.y), end)
+    else:
+        for a, b in pairwise([begin, *between, end]):
+            x = (a.x + b.x) / 2
+            if a.y == b.y:
+                line += f"H{b.x:.1f}"
+            else:
+                line += _curve(a._replace(x=x), b._replace(x=x), b)
+    yield f"<g>{_title('; '.join(calls))}"
+    yield f'<path d="{line}" fill="none" stroke="{GREY}" stroke-width="1.6"/>'
+    yield from heads
+    yield "</g>"
+
+
+def _head(tip: Point, way: int) -> str:
+    base = tip.x - way * HEAD
+    corners = (
+        f"{tip.x:.1f},{tip.y:.1f} {base:.1f},{tip.y - 4:.1f} {base:.1f},{tip.y + 4:.1f}"
+    )
+    return f'<polygon points="{corners}" fill="{GREY}"/>'
+
+
+def _curve(*points: Point) -> str:
+    return "C" + " ".join(f"{point.x:.1f} {point.y:.1f}" for point in points)
+
+
+def _place(x: float, y: float, width: float, height: float) -> str:
+    return f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+
+
+def _text(text: str, x: float, y: float, style: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(_printable(text))}</text>'
+
+
+def _title(text: str) -> str:
+    return f"<title>{escape(_printable(text))}</title>"
+
+
+def _printable(text: str) -> str:
+    """The text without what XML cannot hold."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

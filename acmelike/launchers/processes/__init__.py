@@ -1,0 +1,1 @@
+"""The launcher `processes`: an interpreter for every node."""

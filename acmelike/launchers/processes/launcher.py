@@ -1,0 +1,309 @@
+"""The launcher `processes`: an interpreter for every node, on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from acmelike.core.status import NodeStatus
+from acmelike.errors import ProcessDied, RpcClosed
+from acmelike.graph import Entry, Handle, Program
+from acmelike.launchers.nodes import NodesSupervisor
+from acmelike.launchers.processes.control import (
+    Addresses,
+    AskStatus,
+    Assignment,
+    ControlConnection,
+    End,
+    Failed,
+    Listening,
+    StatusReply,
+    Stopped,
+    WorkEnded,
+)
+from acmelike.launchers.processes.output import pass_on_output
+from acmelike.rpc import Channel, Client, RemoteTarget, from_wire
+
+# How long a status may be old if a process is too busy to answer.
+_STATUS_SECONDS = 3.0
+
+
+class Process:
+    """One child process and the threads that listen to it.
+
+    Args:
+      name: of the process: its node's label, or what colocated nodes share.
+      entries: its nodes.
+      nodes: told what it says.
+      logs: the folder for its output, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entries: Mapping[Handle, Entry],
+        nodes: ProcessNodes,
+        logs: Path | None,
+    ):
+        self.name, self.entries, self._nodes = name, entries, nodes
+        self.address: str | None = None
+        self.has_work, self.has_worker = True, False
+        self.status: dict[str, NodeStatus] = {}
+        self.is_over = threading.Event()
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "acmelike.launchers.processes.child"]
+        # Linux kills a child with the thread that made it, and only the main thread
+        # lives as long as the launcher.
+        is_main = threading.current_thread() is threading.main_thread()
+        bond = "killed-with-launcher" if is_main else "leaves-with-launcher"
+        self.popen = subprocess.Popen(
+            # The name is for who runs `ps`.
+            [*command, str(theirs.fileno()), bond, name],
+            env=_environment(list(entries.values())),
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A Ctrl-C is for the launcher, which ends the run in order.
+            start_new_session=True,
+        )
+        theirs.close()
+        self.line = ControlConnection(ours)
+        self._threads = [
+            threading.Thread(target=self._listen, name=f"line to {name}", daemon=True),
+            threading.Thread(
+                target=partial(pass_on_output, self.popen.stdout, name, logs),
+                name=f"output of {name}",
+                daemon=True,
+            ),
+        ]
+
+    def start(self, labels: Mapping[Handle, str]) -> None:
+        """Sends the nodes, and begins to listen."""
+        self.line.send(list(sys.path))
+        self.line.send(Assignment(entries=self.entries, labels=labels))
+        for thread in self._threads:
+            thread.start()
+
+    def dispose(self) -> None:
+        """After its end: waits for the threads, and gives everything back."""
+        for thread in self._threads:
+            thread.join()
+        self.line.close()
+
+    def _listen(self) -> None:
+        while (message := self.line.receive()) is not None:
+            self._nodes.take(self, message)
+        self.popen.wait()
+        self.is_over.set()
+        self._nodes.process_over(self)
+
+
+class ProcessNodes:
+    """The nodes of a program in processes of their own.
+
+    Nodes are sent as data to fresh interpreters. Each process binds an address and
+    tells; when all have, everybody is told all addresses. The line to the launcher is
+    how a process hears that the run is over, and its end is how either hears that the
+    other has died.
+
+    Args:
+      program: what to run.
+      supervisor: told how nodes end.
+      ended: set when the run ends.
+      logs: the folder for what processes print, or None.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        supervisor: NodesSupervisor,
+        ended: threading.Event,
+        logs: Path | None,
+    ):
+        self._supervisor, self._ended = supervisor, ended
+        self._labels = {h: entry.label for h, entry in program.entries.items()}
+        self._lock = threading.Lock()
+        self._answered = threading.Condition(self._lock)
+        self._number = 0
+        self._answers: dict[str, int] = {}
+        self._addresses: dict[str, str] = {}
+        self._has_addresses = threading.Event()
+        self._channels: dict[str, Channel] = {}
+        self._reason: str | None = None
+        grouped: dict[str, dict[Handle, Entry]] = {}
+        for handle, entry in program.entries.items():
+            grouped.setdefault(entry.process or entry.label, {})[handle] = entry
+        self._processes = [
+            Process(name, entries, self, logs) for name, entries in grouped.items()
+        ]
+
+    def start(self) -> None:
+        for process in self._processes:
+            process.start(self._labels)
+
+    def close(self, reason: str) -> None:
+        self._reason = self._reason or reason
+        self._has_addresses.set()
+        for process in self._processes:
+            process.line.send(End(self._reason.removeprefix("the run ended: ")))
+
+    def join(self, seconds: float) -> list[str]:
+        limit = time.monotonic() + seconds
+        left = []
+        for process in self._processes:
+            if not process.is_over.wait(max(0.0, limit - time.monotonic())):
+                left.append(process.name)
+                process.popen.kill()
+        for process in self._processes:
+            process.dispose()
+        for channel in self._channels.values():
+            channel.close(self._reason or "the run ended")
+            channel.dispose()
+        return left
+
+    def status(self) -> dict[str, NodeStatus]:
+        with self._lock:
+            self._number = number = self._number + 1
+        asked = [p for p in self._processes if not p.is_over.is_set()]
+        for process in asked:
+            process.line.send(AskStatus(number))
+        with self._answered:
+            self._answered.wait_for(
+                lambda: all(
+                    self._answers.get(p.name, 0) >= number or p.is_over.is_set()
+                    for p in asked
+                ),
+                _STATUS_SECONDS,
+            )
+        return with_reasons(
+            {
+                label: status
+                for process in self._processes
+                for label, status in process.status.items()
+            }
+        )
+
+    def client(self, handle: Handle) -> Client:
+        label = self._labels[handle]
+        if label not in self._channels:
+            find = partial(self._address_of, label)
+            self._channels[label] = Channel(find, self._why_ended)
+        return Client(RemoteTarget(label, self._channels[label]))
+
+    def is_work_over(self) -> bool:
+        if any(process.has_work for process in self._processes):
+            return False
+        return any(process.has_worker for process in self._processes)
+
+    # --- What processes say
+
+    def take(self, process: Process, message: Any) -> None:
+        """One message of a process; called by the thread that listens to it."""
+        if isinstance(message, Listening):
+            self._note_address(process, message.address)
+        elif isinstance(message, StatusReply):
+            with self._answered:
+                process.status = dict(message.status)
+                if message.number is not None:
+                    self._answers[process.name] = message.number
+                self._answered.notify_all()
+        elif isinstance(message, Stopped):
+            self._supervisor.stop(message.reason)
+        elif isinstance(message, Failed):
+            error = from_wire(message.error)
+            self._supervisor.fail(message.label, message.where, error)
+        elif isinstance(message, WorkEnded):
+            process.has_work = message.has_work
+            process.has_worker = message.has_worker
+            self._supervisor.work_ended()
+
+    def process_over(self, process: Process) -> None:
+        """A process has ended: in its time, or before it."""
+        with self._answered:
+            self._answered.notify_all()
+        if not self._ended.is_set():
+            label = next(iter(process.entries.values())).label
+            error = ProcessDied(_describe_exit(process.popen.returncode))
+            self._supervisor.fail(label, "process", error)
+
+    def _note_address(self, process: Process, address: str) -> None:
+        with self._lock:
+            for entry in process.entries.values():
+                self._addresses[entry.label] = address
+            is_complete = len(self._addresses) == len(self._labels)
+        if is_complete:
+            self._has_addresses.set()
+            for other in self._processes:
+                other.line.send(Addresses(self._addresses))
+
+    def _address_of(self, label: str) -> str:
+        self._has_addresses.wait()
+        if label not in self._addresses:
+            raise RpcClosed(self._reason or f"{label} has no address")
+        return self._addresses[label]
+
+    def _why_ended(self) -> str | None:
+        self._ended.wait(_STATUS_SECONDS)
+        return self._reason
+
+
+def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
+    """Puts the reasons that callees know into what their callers wait for."""
+    reasons = {
+        (call.caller, f"{node.label}.{call.method}"): call.reason
+        for node in status.values()
+        for call in node.parked
+    }
+    for label, node in status.items():
+        target = node.waits_for.removesuffix(": ")
+        reason = reasons.get((label, target))
+        if reason is not None:
+            waits_for = f"{target}: {reason}"
+            status[label] = replace(node, waits_for=waits_for)
+    return status
+
+
+_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
+
+
+def _environment(entries: list[Entry]) -> dict[str, str]:
+    """The variables of a process: no more threads for XLA and BLAS than it declares."""
+    num_cpus = sum(entry.num_cpus for entry in entries)
+    variables = dict(os.environ)
+    # A launcher that has one thread itself may have nodes with more.
+    named = variables.setdefault if num_cpus == 1 else variables.__setitem__
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        named(name, str(num_cpus))
+    named("NPROC", str(num_cpus))  # XLA's pools
+    flags = variables.get("XLA_FLAGS", "")
+    if num_cpus > 1:
+        flags = flags.replace(_ONE_THREAD, "")
+    elif "xla_cpu_multi_thread_eigen" not in flags:
+        flags = f"{flags} {_ONE_THREAD}"
+    variables["XLA_FLAGS"] = flags.strip()
+    variables.setdefault("ACMELIKE_SOCKETS", tempfile.gettempdir())
+    variables["PYTHONUNBUFFERED"] = "1"
+    for entry in entries:
+        variables.update(entry.variables)
+    return variables
+
+
+def _describe_exit(status: int) -> str:
+    if status >= 0:
+        return f"it exited with status {status}"
+    try:
+        return f"it was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"it was killed by signal {-status}"

@@ -1,0 +1,1 @@
+"""WriterSessions and iterators: the callers' ends of replay."""

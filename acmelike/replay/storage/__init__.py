@@ -1,0 +1,1 @@
+"""Rows that tables share, and large arrays."""

@@ -1,0 +1,308 @@
+"""The way to the services of another process: one connection, shared by all callers."""
+
+from __future__ import annotations
+
+import itertools
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from acmelike.core import Future, current_context
+from acmelike.core.status import EdgeMetrics
+from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.rpc.failure import from_wire
+from acmelike.rpc.freeze import freeze
+from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, Reader, encode
+from acmelike.rpc.sockets.server import send_some
+from acmelike.rpc.sockets.shared_memory import SharedMemory
+
+# Beyond a call's deadline, which its server keeps, for the answer to arrive.
+_GRACE_SECONDS = 5.0
+
+
+class RemoteCall(Future[Any]):
+    """A call to another process.
+
+    Attributes:
+      target: "replay.insert".
+      reason: unknown here; who looks at the whole program finds it at the callee.
+      deadline: on the monotonic clock, or None.
+    """
+
+    reason = ""
+
+    def __init__(
+        self,
+        channel: Channel,
+        request: int,
+        target: str,
+        deadline: float | None,
+        edge: EdgeMetrics | None,
+    ):
+        self.request, self.target, self.deadline = request, target, deadline
+        self._edge = edge
+        self._channel = channel
+        self._done = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def done(self) -> bool:
+        if not self._done:
+            self._channel.poll()
+        return self._done
+
+    def is_known(self) -> bool:
+        """Whether the outcome has been read; looks at no socket."""
+        return self._done
+
+    def result(self) -> Any:
+        if not self._done:
+            context = current_context()
+            if context is None:
+                self._channel.wait(self)
+            else:
+                with context.metrics.waiting(self):
+                    self._channel.wait(self)
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def cancel(self) -> None:
+        if not self._done:
+            self._channel.cancel(self)
+
+    def count(self, num_bytes: int) -> None:
+        """Adds to the bytes of its edge."""
+        if self._edge is not None:
+            self._edge.num_bytes += num_bytes
+
+    def settle(self, value: Any, error: BaseException | None) -> None:
+        """Records the outcome; only the channel calls this."""
+        self._value, self._error, self._done = value, error, True
+
+
+class Channel:
+    """Calls over one connection, made when it is first needed.
+
+    There is no thread for reading: of those who wait for an outcome, one reads the
+    socket for all, and whoever only looks at a future reads what has arrived.
+
+    Args:
+      find_address: returns the address once the other process has one; raises RpcClosed
+        if the run ends first.
+      wait_for_end: returns why the run ended, or None if it does not end within a
+        while; a connection is usually lost because a process died, and the run's end
+        says better what happened.
+    """
+
+    def __init__(
+        self, find_address: Callable[[], str], wait_for_end: Callable[[], str | None]
+    ):
+        self._find_address, self._wait_for_end = find_address, wait_for_end
+        self._sock: socket.socket | None = None
+        self._reader: Reader | None = None
+        self._shared = SharedMemory()
+        self._connecting = threading.Lock()
+        self._sending = threading.Lock()
+        self._requests = itertools.count()
+        self._calls: dict[int, RemoteCall] = {}
+        # Guards who reads; others wait on it until their call is done or nobody reads.
+        self._turn = threading.Condition()
+        self._is_reading = False
+        self._closed: str | None = None
+
+    def submit(
+        self,
+        label: str,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+        caller: str,
+        edge: EdgeMetrics | None,
+    ) -> RemoteCall:
+        """Sends a call of a node's method."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        target = f"{label}.{method}"
+        call = RemoteCall(self, next(self._requests), target, deadline, edge)
+        message = (label, method, args, kwargs, timeout, caller)
+        frame = encode(CALL, call.request, message, self._shared)
+        call.count(frame.num_bytes)
+        self._calls[call.request] = call
+        try:
+            self._connect()
+            self._send(frame.pieces)
+        except (OSError, RpcClosed) as error:
+            self._calls.pop(call.request, None)
+            call.settle(None, self._lost(target, error))
+        return call
+
+    def wait(self, call: RemoteCall) -> None:
+        """Returns when the outcome of the call is known."""
+        limit = None if call.deadline is None else call.deadline + _GRACE_SECONDS
+        while not call.is_known():
+            with self._turn:
+                while self._is_reading and not call.is_known():
+                    self._turn.wait(_left(limit))
+                    if _is_over(limit):
+                        break
+                if call.is_known():
+                    return
+                if self._is_reading:
+                    break
+                self._is_reading = True
+            try:
+                self._read(call, limit)
+            finally:
+                with self._turn:
+                    self._is_reading = False
+                    self._turn.notify_all()
+            if _is_over(limit):
+                break
+        if not call.is_known():
+            self._calls.pop(call.request, None)
+            call.settle(None, RpcTimeout(f"{call.target}: its process does not answer"))
+
+    def poll(self) -> None:
+        """Reads what has arrived, unless another thread reads."""
+        with self._turn:
+            if self._is_reading or self._sock is None:
+                return
+            self._is_reading = True
+        try:
+            self._read_available()
+        finally:
+            with self._turn:
+                self._is_reading = False
+                self._turn.notify_all()
+
+    def cancel(self, call: RemoteCall) -> None:
+        """Asks for a parked call to be withdrawn; its outcome then says so."""
+        try:
+            self._send(encode(CANCEL, call.request, None, self._shared).pieces)
+        except OSError:
+            pass  # The connection is lost, and with it the call.
+
+    def close(self, reason: str) -> None:
+        """Ends every call; whoever waits is woken."""
+        self._closed = self._closed or reason
+        if self._sock is not None:
+            try:
+                self._sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # The other end was quicker.
+
+    def dispose(self) -> None:
+        """Gives the socket and the memory back, when nobody calls any more."""
+        self._shared.close()
+        if self._sock is not None:
+            self._sock.close()
+
+    # --- The socket
+
+    def _connect(self) -> None:
+        with self._connecting:
+            if self._closed is not None:
+                raise RpcClosed(self._closed)
+            if self._sock is not None:
+                return
+            address = self._find_address()
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.connect(address)
+            except OSError:
+                sock.close()
+                raise
+            sock.setblocking(False)
+            self._reader, self._sock = Reader(sock, self._shared), sock
+
+    def _send(self, pieces: list[bytes | memoryview]) -> None:
+        sock = self._sock
+        assert sock is not None
+        with self._sending:
+            left = deque(memoryview(piece).cast("B") for piece in pieces)
+            while not send_some(sock, left):
+                _ready(sock, select.POLLOUT, None)
+
+    def _read(self, call: RemoteCall, limit: float | None) -> None:
+        """Reads for everybody until the call's outcome is known or time is up."""
+        assert self._sock is not None
+        while not call.is_known():
+            if not _ready(self._sock, select.POLLIN, _left(limit)):
+                return
+            self._read_available()
+
+    def _read_available(self) -> None:
+        assert self._reader is not None
+        try:
+            while True:
+                self._dispatch(self._reader.read())
+        except BlockingIOError:
+            pass
+        except (EOFError, OSError, ValueError) as error:
+            self._shared.close()
+            for request in list(self._calls):
+                call = self._calls.pop(request, None)
+                if call is not None:
+                    call.settle(None, self._lost(call.target, error))
+
+    def _dispatch(self, frame: Frame) -> None:
+        call = self._calls.pop(frame.request, None)
+        if call is None:
+            return
+        call.count(frame.num_bytes)
+        if frame.kind == RESULT:
+            call.settle(freeze(frame.value), None)
+        else:
+            call.settle(None, from_wire(frame.value))
+        with self._turn:
+            self._turn.notify_all()
+
+    def _lost(self, target: str, error: BaseException) -> RpcClosed:
+        reason = self._closed or self._wait_for_end()
+        return RpcClosed(f"{target}: {reason or f'its process is gone: {error!r}'}")
+
+
+class RemoteTarget:
+    """A node of another process, as a client's target.
+
+    Args:
+      label: the node's.
+      channel: to its process.
+    """
+
+    def __init__(self, label: str, channel: Channel):
+        self.label, self._channel = label, channel
+
+    def submit(
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+        caller: str,
+        edge: EdgeMetrics | None = None,
+    ) -> RemoteCall:
+        """See `Channel.submit`."""
+        return self._channel.submit(
+            self.label, method, args, kwargs, timeout, caller, edge
+        )
+
+
+def _ready(sock: socket.socket, event: int, seconds: float | None) -> bool:
+    """Waits until a socket can be read or written, or has ended; False if it cannot."""
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+
+def _left(limit: float | None) -> float | None:
+    return None if limit is None else max(0.0, limit - time.monotonic())
+
+
+def _is_over(limit: float | None) -> bool:
+    return limit is not None and time.monotonic() >= limit

@@ -1,0 +1,229 @@
+"""The parts of the live table: nodes, edges, tables, returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rich.text import Text
+
+from acmelike.core.status import ParkedCall
+from acmelike.replay import TableInfo
+from acmelike.telemetry.snapshot import Evaluated
+from acmelike.telemetry.terminal.braille import curve
+from acmelike.telemetry.terminal.cells import (
+    BAD,
+    BUSY,
+    QUIET,
+    TITLE,
+    WAITING,
+    Column,
+    bar,
+    count,
+    duration,
+    ends,
+    fit,
+    rate,
+    several,
+    size,
+    table,
+)
+from acmelike.telemetry.terminal.rows import EdgeRow, NodeRow
+
+WIDE = 110  # Characters from which on there is room for longer names.
+NUMBER, BAR = 7, 12
+_SYMBOLS = {"starting": "○", "failed": "✗", "ended": "·"}
+_STYLES = {"working": BUSY, "waiting": WAITING, "failed": BAD}
+
+
+class Section(NamedTuple):
+    """A part that can be drawn in more or fewer lines.
+
+    Attributes:
+      least: lines that it needs; in fewer it is left out.
+      most: lines that it has a use for; 0 if it has nothing to show.
+      draw: makes so many lines, or fewer.
+    """
+
+    least: int
+    most: int
+    draw: Callable[[int], list[Text]]
+
+
+def nodes_section(rows: Sequence[NodeRow], width: int) -> Section:
+    """What each node does; of too many, the first."""
+
+    def draw(height: int) -> list[Text]:
+        shown = rows if len(rows) < height else rows[: height - 2]
+        lines = table(
+            [
+                Column("nodes", [_label(row) for row in shown], _first(width)),
+                Column("steps/s", [_steps(row) for row in shown], NUMBER, True),
+                Column("calls/s", [_calls(row) for row in shown], NUMBER, True),
+                Column("memory", [_memory(row) for row in shown], NUMBER, True),
+                Column(_KEY, [_time(row) for row in shown], BAR),
+                Column("waits for", [_waits(row) for row in shown]),
+            ],
+            width,
+        )
+        if hidden := len(rows) - len(shown):
+            lines.append(fit(Text(f"  and {hidden} more", QUIET), width))
+        return lines
+
+    return Section(3, 1 + len(rows) if rows else 0, draw)
+
+
+def edges_section(rows: Sequence[EdgeRow], width: int) -> Section:
+    """What goes over each edge; of too many, the busiest, in the order of the nodes."""
+    has_bytes = any(row.bytes_per_second is not None for row in rows)
+
+    def draw(height: int) -> list[Text]:
+        busiest = sorted(rows, key=lambda row: -row.num_calls)[: height - 1]
+        shown = [row for row in rows if row in busiest]
+        return table(
+            [
+                Column("edges", [_caller(row) for row in shown], _first(width)),
+                Column("calls/s", [_made(row) for row in shown], NUMBER, True),
+                Column(
+                    "bytes/s" if has_bytes else "",
+                    [_bytes(row) for row in shown],
+                    NUMBER,
+                    True,
+                ),
+                Column("p50", [_p50(row) for row in shown], NUMBER, True),
+                Column("", [_target(row) for row in shown]),
+            ],
+            width,
+        )
+
+    return Section(4, 1 + len(rows) if rows else 0, draw)
+
+
+def tables_section(
+    infos: Sequence[TableInfo], waits: Sequence[tuple[int, ParkedCall]], width: int
+) -> Section:
+    """What each table holds; below, who waits to insert or to sample, and why."""
+    inserting = [wait for wait in waits if wait[1].method in ("insert", "sample")]
+
+    def draw(height: int) -> list[Text]:
+        shown = infos[: height - 2]
+        lines = table(
+            [
+                Column("tables", [f"  {i.name}" for i in shown], _first(width)),
+                Column("size", [count(i.size) for i in shown], NUMBER, True),
+                Column("of", [count(i.max_size) for i in shown], NUMBER, True),
+                Column("memory", [size(i.num_bytes) for i in shown], NUMBER, True),
+                Column("", [_fill(i) for i in shown], BAR),
+                Column("samples/insert", [_ratio(i) for i in shown]),
+            ],
+            width,
+        )
+        # There even if it says nothing: the lines below should stay where they are.
+        return [*lines, fit(Text("; ", QUIET).join(map(_parked, inserting)), width)]
+
+    return Section(3, 2 + len(infos) if infos else 0, draw)
+
+
+def returns_section(
+    evaluations: Sequence[Evaluated], target: float | None, width: int
+) -> Section:
+    """The returns of evaluations, and if there is room their curve."""
+    made = [e for e in evaluations if math.isfinite(e.mean_return)]
+
+    def draw(height: int) -> list[Text]:
+        returns = [evaluation.mean_return for evaluation in made]
+        left = Text.assemble(("returns", TITLE), f"  latest {returns[-1]:.1f}")
+        left.append(f"  best {max(returns):.1f}")
+        if target is not None:
+            left.append(f"  target {target:g}", QUIET)
+        right = Text(f"at {made[-1].env_steps:,} steps", QUIET)
+        goal = -math.inf if target is None else target
+        low, high = min(returns), max(*returns, goal, min(returns) + 1)
+        marks = [f"{high:.4g}", *[""] * (height - 3), f"{low:.4g}"]
+        lines = curve(made, max(1, width - 9), height - 1, low=low, high=high)
+        return [
+            ends(left, right, width),
+            *(
+                fit(Text.assemble((f"{mark:>8} ", QUIET), (line, BUSY)), width)
+                for mark, line in zip(marks, lines, strict=True)
+            ),
+        ]
+
+    return Section(4, 9 if made else 0, draw)
+
+
+# --- Their cells ------------------------------------------------------------------
+
+_KEY = Text.assemble(("busy", BUSY), ("/waits", WAITING))
+
+
+def _first(width: int) -> int:
+    """The width of the first column, which is the same in every section."""
+    return 16 if width >= WIDE else 13
+
+
+def _label(row: NodeRow) -> Text:
+    symbol, style = _SYMBOLS.get(row.phase, "●"), _STYLES.get(row.phase, QUIET)
+    return Text.assemble((symbol, style), " ", several(row.label, row.num_nodes))
+
+
+def _steps(row: NodeRow) -> str:
+    return rate(row.steps_per_second) if row.is_worker else ""
+
+
+def _calls(row: NodeRow) -> str:
+    return rate(row.calls_per_second) if row.num_calls else ""
+
+
+def _memory(row: NodeRow) -> str:
+    return size(row.memory_bytes) if row.memory_bytes else ""
+
+
+def _time(row: NodeRow) -> Text:
+    if not row.is_worker:
+        return Text(row.phase, QUIET)
+    return bar(BAR, (row.busy, BUSY), (row.waiting, WAITING))
+
+
+def _waits(row: NodeRow) -> Text:
+    if row.phase == "failed":
+        return Text(row.phase, BAD)
+    if row.waiting < 0.005:
+        return Text()
+    share = (f"{row.waiting:4.0%} {row.waits_for}", WAITING)
+    return Text.assemble(share, (f"  {row.reason}", QUIET))
+
+
+def _caller(row: EdgeRow) -> str:
+    return f"  {several(row.caller, row.num_callers)}"
+
+
+def _made(row: EdgeRow) -> str:
+    return rate(row.calls_per_second)
+
+
+def _bytes(row: EdgeRow) -> str:
+    return "" if row.bytes_per_second is None else size(row.bytes_per_second)
+
+
+def _p50(row: EdgeRow) -> str:
+    return "" if row.p50_seconds is None else duration(row.p50_seconds)
+
+
+def _target(row: EdgeRow) -> Text:
+    return Text.assemble(("→ ", QUIET), row.target)
+
+
+def _fill(info: TableInfo) -> Text:
+    return bar(BAR, (info.size / info.max_size, BUSY))
+
+
+def _ratio(info: TableInfo) -> str:
+    return f"{info.samples_per_insert:.2f}" if info.num_inserted else ""
+
+
+def _parked(wait: tuple[int, ParkedCall]) -> Text:
+    number, call = wait
+    who = f"  {several(call.caller, number)} waits for {call.method}"
+    return Text.assemble((who, WAITING), (f"  {call.reason}", QUIET))

@@ -1,0 +1,73 @@
+"""What a node's counters say while it steps and waits."""
+
+from typing import NamedTuple
+
+import pytest
+
+from acmelike.core import set_context, set_status
+from acmelike.core.status import NodeMetrics
+
+
+class Awaited(NamedTuple):
+    target: str = "replay.sample"
+    reason: str = "too few"
+    deadline: float | None = None
+
+
+class Context:
+    """What a node's code sees, as far as it matters here."""
+
+    label, is_serial = "node", False
+
+    def __init__(self):
+        self.metrics = NodeMetrics(label="node")
+
+
+@pytest.fixture
+def context():
+    context = Context()
+    set_context(context)
+    yield context
+    set_context(None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The seconds that have passed, to be set."""
+    now = [100.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    return now
+
+
+def look(context):
+    status = context.metrics.status(num_calls=0, parked=(), memory_bytes=0)
+    return status.phase, status.doing, status.working_seconds
+
+
+def test_a_long_step_says_how_far_it_is_until_it_ends(context, clock):
+    assert look(context) == ("starting", "", 0.0)
+    with context.metrics.stepping():
+        clock[0] += 3
+        assert look(context) == ("working", "", 3.0)
+        set_status("has played 1 steps")
+        set_status("has played 2 steps")
+        assert look(context) == ("working", "has played 2 steps", 3.0)
+    assert look(context) == ("ready", "", 0.0)
+    with pytest.raises(ValueError), context.metrics.stepping():
+        set_status("has played 1 steps")
+        raise ValueError
+    assert look(context)[1] == ""
+
+
+def test_work_is_counted_from_the_last_wait_on(context, clock):
+    with context.metrics.stepping():
+        clock[0] += 3
+        with context.metrics.waiting(Awaited()):
+            clock[0] += 10
+            assert look(context) == ("waiting", "", 0.0)
+        clock[0] += 2
+        assert look(context) == ("working", "", 2.0)
+
+
+def test_outside_a_run_nobody_is_told():
+    set_status("has played 2 steps")

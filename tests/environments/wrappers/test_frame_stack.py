@@ -1,0 +1,88 @@
+"""What a stack shows, from the first frame of an episode on."""
+
+import pickle
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.environments import (
+    CatchFactory,
+    FrameStack,
+    FrameStackFactory,
+    make_environment_factory,
+)
+from acmelike.errors import ConfigError
+
+
+class Counting(dm_env.Environment):
+    """Shows how many steps it took, in one buffer; episodes have four steps."""
+
+    def __init__(self, shape=(1,)):
+        self.time, self.buffer = 0, np.zeros(shape, np.uint8)
+
+    def reset(self):
+        return dm_env.restart(self.look())
+
+    def step(self, action):
+        kind = dm_env.truncation if self.time % 4 == 0 else dm_env.transition
+        return kind(1.0, self.look())
+
+    def look(self):
+        self.buffer[...] = self.time = self.time + 1
+        return self.buffer
+
+    def observation_spec(self):
+        return specs.BoundedArray(self.buffer.shape, np.uint8, 0, 9, "seen")
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+
+def test_the_last_frames_oldest_first_and_the_first_for_those_missing():
+    environment = FrameStack(Counting(), num_frames=3)
+    steps = [environment.reset()]
+    steps += [environment.step(0) for _ in range(4)]
+    steps += [environment.reset(), environment.step(0)]
+    seen = [step.observation[:, 0].tolist() for step in steps]
+    assert seen[:5] == [[1, 1, 1], [1, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
+    assert seen[5:] == [[6, 6, 6], [6, 6, 7]]  # Nothing of the episode before.
+    assert steps[4].last() and steps[4].discount == 1
+
+
+def test_its_spec_is_that_of_a_frame_so_many_times():
+    spec = FrameStack(Counting((2, 3, 1)), num_frames=4).observation_spec()
+    assert (spec.shape, spec.dtype, spec.name) == ((4, 2, 3, 1), np.uint8, "seen")
+    assert spec.minimum.shape == spec.shape and (spec.maximum == 9).all()
+
+
+def test_frames_without_colours_get_an_axis_for_them():
+    environment = FrameStack(Counting((2, 3)), num_frames=4)
+    spec = environment.observation_spec()
+    assert spec.shape == (4, 2, 3, 1)
+    spec.validate(environment.reset().observation)
+
+
+def test_a_frame_that_is_not_as_said_is_a_fault():
+    inside = Counting((2, 3))
+    environment = FrameStack(inside, num_frames=4)
+    environment.reset()
+    inside.buffer = np.zeros((3, 2), np.uint8)
+    with pytest.raises(ValueError, match=r"is \(3, 2\) uint8, .* says \(2, 3\) uint8"):
+        environment.step(0)
+
+
+def test_a_factory_is_a_value_that_can_be_pickled():
+    factory = FrameStackFactory(inner=CatchFactory(), num_frames=2)
+    assert pickle.loads(pickle.dumps(factory)) == factory
+    assert factory(seed=0).reset().observation.shape == (2, 10, 5, 1)
+
+
+def test_it_takes_one_frame_at_least_and_no_vectorised_environment():
+    with pytest.raises(ConfigError, match="num_frames must be at least 1, not 0"):
+        FrameStack(Counting(), num_frames=0)
+    with pytest.raises(ConfigError, match="leave out 'vec:'"):
+        FrameStackFactory(
+            inner=make_environment_factory("vec:CartPole-v1"), num_frames=2
+        )

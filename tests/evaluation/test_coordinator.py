@@ -1,0 +1,307 @@
+"""The coordinator as a plain object: what is due, what is recorded, when it is over."""
+
+import json
+
+import numpy as np
+import pytest
+
+from acmelike import load_policy
+from acmelike.environments import make_environment_spec
+from acmelike.errors import NotReady, RunStopped
+from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.policy_file import PolicyFile
+from acmelike.learners import Learner
+from acmelike.replay import Replay
+from tests.counting_agent import Clock, CountingBuilder, make_items
+
+SPEC = make_environment_spec(Clock(1))
+
+
+class World:
+    """A coordinator between a replay and a learner, all of them plain objects.
+
+    Args:
+      folder: for the file of records.
+      **goal: of the run; an evaluation is due every 10 environment steps.
+    """
+
+    def __init__(self, folder, **goal):
+        builder = CountingBuilder(replacement=True)
+        self.replay = Replay([builder.make_table(SPEC)], seed=0)
+        self.learner = Learner(
+            builder=builder, spec=SPEC, replay=self.replay, table="items", seed=0
+        )
+        self.metrics = folder / "metrics.jsonl"
+        settings = {"max_env_steps": 100, "evaluate_every": 10, "record_every": 5}
+        self.coordinator = Coordinator(
+            goal=Goal(**(settings | goal)),
+            replay=self.replay,
+            table="items",
+            learner=self.learner,
+            metrics=str(self.metrics),
+            policy_file=PolicyFile(
+                path=str(folder / "policy.zip"),
+                builder=builder,
+                spec=SPEC,
+                environment_factory=Clock,
+            ),
+        )
+
+    def act(self, num_env_steps):
+        """Acts for so many environment steps, which the coordinator then sees."""
+        self.replay.insert("items", make_items(rewards=[1]), None, num_env_steps)
+        self.coordinator.step()
+
+    def end(self, num_env_steps=1):
+        """The same, when the coordinator will find that the run is over."""
+        with pytest.raises(NotReady, match="the final evaluation"):
+            self.act(num_env_steps)
+
+    def evaluate(self, *returns):
+        """Makes the evaluation that is due, with these returns."""
+        task = self.coordinator.next_evaluation()
+        self.coordinator.report(task.number, np.array(returns))
+        return task
+
+    def records(self):
+        return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+
+
+def test_an_evaluation_is_due_every_so_many_steps(tmp_path):
+    world = World(tmp_path)
+    reason = r"Coordinator\.next_evaluation: the next evaluation is due at 10 env"
+    for num_env_steps in (1, 8):
+        world.act(num_env_steps)
+        with pytest.raises(NotReady, match=reason):
+            world.coordinator.next_evaluation()
+    world.learner.step()
+    world.act(3)
+    task = world.coordinator.next_evaluation()
+    assert (task.number, task.env_steps, task.version) == (1, 12, 2)
+    assert task.parameters["count"] == 2
+    with pytest.raises(NotReady, match="due at 20"):
+        world.coordinator.next_evaluation()
+
+
+def test_a_new_evaluation_takes_the_place_of_one_that_nobody_began(tmp_path):
+    world = World(tmp_path)
+    world.act(10)
+    world.act(25)
+    assert world.coordinator.next_evaluation().env_steps == 35
+    with pytest.raises(NotReady, match="due at 40"):
+        world.coordinator.next_evaluation()
+
+
+def test_it_looks_again_only_after_some_steps(tmp_path):
+    world = World(tmp_path, record_every=5)
+    with pytest.raises(NotReady, match="environment steps 0 of 1"):
+        world.coordinator.step()
+    world.act(2)
+    with pytest.raises(NotReady, match="environment steps 2 of 7"):
+        world.coordinator.step()
+
+
+def test_it_looks_less_often_where_steps_go_by_fast(tmp_path, monkeypatch):
+    seconds = 7.0
+    monkeypatch.setattr("acmelike.evaluation.coordinator.now", lambda: seconds)
+    goal = {"max_env_steps": 10_000, "evaluate_every": 10_000}
+    world = World(tmp_path, record_every=5, **goal)
+    world.act(1)
+    seconds += 0.5
+    world.act(999)
+    with pytest.raises(NotReady, match="environment steps 1000 of 1005"):
+        world.coordinator.step()
+    seconds += 1.5
+    world.act(1000)
+    with pytest.raises(NotReady, match="environment steps 2000 of 2100"):
+        world.coordinator.step()  # a tenth of a second at 1000 a second
+
+
+@pytest.mark.parametrize(
+    ("goal", "next_look"),
+    [
+        ({"max_env_steps": 12, "evaluate_every": 20}, 12),
+        ({"max_env_steps": 100, "evaluate_every": 11}, 11),
+        ({"max_env_steps": 100, "evaluate_every": 20}, 14),
+    ],
+)
+def test_it_looks_when_there_is_something_to_do(tmp_path, goal, next_look):
+    world = World(tmp_path, record_every=5, **goal)
+    world.act(9)
+    with pytest.raises(NotReady, match=f"environment steps 9 of {next_look}"):
+        world.coordinator.step()
+
+
+def test_one_evaluation_that_reaches_the_goal_does_not_end_the_run(tmp_path):
+    world = World(tmp_path, stop_at_return=5)
+    world.act(10)
+    world.evaluate(5, 5)
+    world.act(10)
+    world.evaluate(5, 4)  # a mean of 4.5
+    world.act(10)
+    world.evaluate(6, 6)
+    world.act(10)
+    assert world.coordinator.next_evaluation().why_over is None
+
+
+def test_two_in_a_row_end_it_with_the_parameters_of_the_second(tmp_path):
+    world = World(tmp_path, stop_at_return=5)
+    world.act(10)
+    world.evaluate(4, 6)
+    world.learner.step()
+    world.act(10)
+    second = world.evaluate(6, 6)
+    world.learner.step()  # goes on, and may become worse
+    world.end(5)
+    final = world.coordinator.next_evaluation()
+    assert final.env_steps == 25
+    assert final.version == second.version == 2
+    assert final.parameters is second.parameters
+    with pytest.raises(RunStopped, match="the return reached 5 twice in a row"):
+        world.coordinator.report(final.number, np.array([1, 2]))
+
+
+def test_without_a_goal_returns_end_nothing(tmp_path):
+    world = World(tmp_path)
+    for _ in range(4):
+        world.act(10)
+        assert world.evaluate(1e9).why_over is None
+
+
+def test_the_budget_ends_it_with_the_newest_parameters(tmp_path):
+    world = World(tmp_path, max_env_steps=30, stop_at_return=5)
+    world.act(10)
+    world.evaluate(5)
+    world.learner.step()
+    world.end(20)
+    with pytest.raises(NotReady, match="the run is over but for its final evaluation"):
+        world.act(1)
+    world.learner.step()
+    final = world.coordinator.next_evaluation()
+    assert (final.env_steps, final.version) == (30, 2)
+    with pytest.raises(RunStopped, match="the budget of 30 environment steps is used"):
+        world.coordinator.report(final.number, np.array([7]))
+
+
+def test_an_evaluation_that_ends_late_does_not_change_why_it_is_over(tmp_path):
+    world = World(tmp_path, max_env_steps=30, stop_at_return=5)
+    world.act(10)
+    world.evaluate(5)
+    world.act(10)
+    late = world.coordinator.next_evaluation()
+    world.end(10)
+    world.coordinator.report(late.number, np.array([5]))
+    with pytest.raises(RunStopped, match="the budget of 30 environment steps is used"):
+        world.evaluate(5)
+
+
+def test_only_the_evaluation_under_way_can_be_reported(tmp_path):
+    world = World(tmp_path)
+    with pytest.raises(ValueError, match="evaluation 1 is not under way"):
+        world.coordinator.report(1, np.array([0]))
+    world.act(10)
+    with pytest.raises(ValueError, match="evaluation 1 is not under way"):
+        world.coordinator.report(1, np.array([0]))
+    world.evaluate(0)
+    with pytest.raises(ValueError, match="evaluation 1 is not under way"):
+        world.coordinator.report(1, np.array([0]))
+
+
+def test_progress_has_the_latest_and_the_best_return(tmp_path):
+    world = World(tmp_path)
+    assert world.coordinator.progress() == (0, 0, None, None)
+    for mean, best in [(-3, -3), (2, 2), (1, 2)]:
+        world.act(10)
+        world.evaluate(mean - 1, mean + 1)
+        assert world.coordinator.progress()[2:] == (mean, best)
+    world.learner.step()
+    world.act(10)
+    assert world.coordinator.progress() == (40, 2, 1, 2)
+
+
+def test_the_policy_left_is_that_of_the_latest_evaluation(tmp_path):
+    world = World(tmp_path, stop_at_return=5)
+    world.act(1)
+    world.learner.step()
+    world.act(9)
+    assert not (tmp_path / "policy.zip").exists()
+    world.evaluate(1)
+    assert load_policy(tmp_path).record == {
+        "env_steps": 10,
+        "learner_steps": 2,
+        "mean_return": 1.0,
+        "std_return": 0.0,
+        "num_episodes": 1,
+    }
+    world.act(10)
+    world.evaluate(6)
+    world.learner.step()
+    world.act(10)
+    world.evaluate(6)
+    world.learner.step()  # Goes on, and is not what was judged.
+    world.end(5)
+    with pytest.raises(RunStopped):
+        world.evaluate(3)
+    left = load_policy(tmp_path)
+    assert (left.record["learner_steps"], left.record["mean_return"]) == (4, 3)
+    assert left.act([0.0]) == 4
+
+
+def test_records(tmp_path):
+    world = World(tmp_path, max_env_steps=21)
+    world.act(1)
+    world.learner.step()  # takes the one item four times
+    world.act(10)
+    world.evaluate(1, 3)
+    world.end(10)
+    with pytest.raises(RunStopped):
+        world.evaluate(4)
+    records = world.records()
+    # What the clock says is in one place, so that two runs can be compared.
+    seconds = [record.pop("time")["seconds"] for record in records]
+    assert seconds == sorted(seconds) and seconds[0] >= 0
+    assert records == [
+        {
+            "event": "progress",
+            "env_steps": 1,
+            "learner_steps": 0,
+            "loss": None,
+            "staleness_mean": 0.0,
+            "samples_per_insert": 0.0,
+            "replay_size": 1,
+        },
+        {
+            "event": "progress",
+            "env_steps": 11,
+            "learner_steps": 2,
+            "loss": 1.0,
+            "staleness_mean": 0.5,
+            "samples_per_insert": 2.0,
+            "replay_size": 2,
+        },
+        {
+            "event": "evaluation",
+            "env_steps": 11,
+            "learner_steps": 2,
+            "mean_return": 2.0,
+            "std_return": 1.0,
+            "num_episodes": 2,
+        },
+        {
+            "event": "progress",
+            "env_steps": 21,
+            "learner_steps": 2,
+            "loss": 1.0,
+            "staleness_mean": 0.5,
+            "samples_per_insert": 4 / 3,
+            "replay_size": 3,
+        },
+        {
+            "event": "end",
+            "env_steps": 21,
+            "learner_steps": 2,
+            "mean_return": 4.0,
+            "std_return": 0.0,
+            "num_episodes": 1,
+        },
+    ]

@@ -1,0 +1,256 @@
+"""`acmelike evaluate`: what it plays, prints, films and refuses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from PIL import Image
+
+from acmelike.__main__ import main
+from acmelike.environments import (
+    CatchFactory,
+    FrameStackFactory,
+    GymnasiumFactory,
+    MaskedObservationFactory,
+    TimeLimitFactory,
+    make_environment_spec,
+)
+from acmelike.evaluation.policy_file import PolicyFile
+from tests.counting_agent import Clock, CountingBuilder
+
+ROOT = Path(__file__).parents[2]
+BROKEN = "tests.programs.broken_envs"
+
+
+def clock(seed):
+    return Clock(3)
+
+
+class Lamp(gymnasium.Env):
+    """Draws squares that are brighter at every step of three."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012
+
+    def __init__(self, render_mode=None, fault=None):
+        self.render_mode, self.fault = render_mode, fault
+
+    def reset(self, *, seed=None, options=None):
+        self._num_steps = 0
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action):
+        self._num_steps += 1
+        return np.zeros(3, np.float32), 1.0, self._num_steps == 3, False, {}
+
+    def render(self):
+        if self.fault is not None:
+            raise self.fault
+        assert self.render_mode == "rgb_array"
+        return np.full((8, 8, 3), 60 * self._num_steps, np.uint8)
+
+
+class Dark(Lamp):
+    def render(self):
+        return None
+
+
+class Glow(Lamp):
+    """Draws in floats from 0 to 1, as MinAtar does."""
+
+    def render(self):
+        return np.float64(super().render()) / 240
+
+
+gymnasium.register("Lamp-v0", Lamp)
+gymnasium.register("Glow-v0", Glow)
+LAMP_FACTORY = GymnasiumFactory(name="Lamp-v0")
+LAMP = [0, 60, 120, 180]  # Its brightness, step by step.
+BLIND = gymnasium.error.DependencyNotInstalled("no eyes installed\nbuy some")
+gymnasium.register("Blind-v0", Lamp, kwargs={"fault": BLIND})
+gymnasium.register("Dark-v0", Dark)
+
+
+def save(folder, factory, count=1):
+    PolicyFile(
+        path=str(folder / "policy.zip"),
+        builder=CountingBuilder(),
+        spec=make_environment_spec(factory(0)),
+        environment_factory=factory,
+    ).write({"count": np.int32(count)}, {})
+
+
+def evaluate(capsys, *args):
+    """The status, and the lines of stdout and stderr."""
+    status = main(["evaluate", *map(str, args)])
+    said = capsys.readouterr()
+    return status, said.out.splitlines(), said.err.splitlines()
+
+
+def test_it_plays_whole_episodes_with_the_policy(tmp_path, capsys):
+    save(tmp_path, clock, count=4)  # Three steps, each with the reward 4.
+    assert evaluate(capsys, tmp_path, "--episodes", 6) == (
+        0,
+        ["return: mean 12.00, std 0.00, min 12.00, max 12.00, 6 episodes"],
+        [],
+    )
+
+
+def test_the_line_is_decided_by_the_seed(tmp_path, capsys):
+    save(tmp_path, CatchFactory(rows=4, columns=5))
+    lines = [
+        evaluate(capsys, tmp_path, "--seed", seed)[1][0] for seed in (0, 0, *range(5))
+    ]
+    assert lines[0] == lines[1]
+    assert len(set(lines)) > 1
+    for line in lines:
+        found = re.fullmatch(
+            r"return: mean (.+), std (.+), min -1.00, max 1.00, 20 episodes", line
+        )
+        mean, std = map(float, found.groups())
+        # Of returns that are 1 or -1.
+        assert std == pytest.approx(np.sqrt(1 - mean**2), abs=0.01)
+
+
+def test_as_a_process(tmp_path):
+    save(tmp_path, CatchFactory())
+    command = [sys.executable, "-m", "acmelike"]
+    for args, words in [
+        (["evaluate", tmp_path, "--episodes", "2"], ", 2 episodes\n"),
+        (["evaluate", "--help"], "RUN_FOLDER"),
+        ([], "evaluate RUN_FOLDER"),
+    ]:
+        ended = subprocess.run(
+            [*command, *args], cwd=ROOT, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert words in ended.stdout
+    ended = subprocess.run(
+        [*command, "evaluat"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (
+        *(2, ""),
+        "error: unknown command 'evaluat'; did you mean 'evaluate'?\n",
+    )
+
+
+# --- Mistakes and failures --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--episodes", "0"], "--episodes must be at least 1: 0"),
+        (["--seed", "-1"], "--seed must be at least 0: -1"),
+        (["--video", "film.mp4"], "--video must end in .gif: film.mp4"),
+        (["--episode", "3"], "did you mean '--episodes'?"),
+        (["--episodes", "few"], "--episodes"),
+        (["another"], "another"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys, args, words):
+    save(tmp_path, clock)
+    status, out, err = evaluate(capsys, tmp_path, *args)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("error: ") and words in err[0]
+
+
+def test_a_folder_without_a_policy_is_a_mistake(tmp_path, capsys):
+    status, out, err = evaluate(capsys, tmp_path)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert f"there is no policy in {tmp_path}" in err[0]
+    assert evaluate(capsys)[0] == 2
+
+
+def test_an_environment_that_fails_is_one_line_and_status_1(tmp_path, capsys):
+    save(tmp_path, GymnasiumFactory(name=f"{BROKEN}:Raises-v0"))
+    words = "environment 0 raised ValueError in step: the wheel came off"
+    assert evaluate(capsys, tmp_path) == (1, [], [f"error: {words}"])
+
+
+# --- Films ------------------------------------------------------------------------
+
+
+def film(path):
+    """The milliseconds and the brightest pixel of each picture."""
+    with Image.open(path) as image:
+        pictures = []
+        for number in range(image.n_frames):
+            image.seek(number)
+            brightest = max(high for _, high in image.convert("RGB").getextrema())
+            pictures.append((image.info["duration"], brightest))
+    return pictures
+
+
+def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
+    save(tmp_path, LAMP_FACTORY)
+    path = tmp_path / "film.gif"
+    status, out, err = evaluate(capsys, tmp_path, "--episodes", 2, "--video", path)
+    assert (status, len(out), err) == (0, 1, [])
+    assert film(path) == [(50, light) for light in LAMP]
+
+
+@pytest.mark.parametrize(
+    ("factory", "brightest"),
+    [
+        (GymnasiumFactory(name="Glow-v0"), [0, 64, 128, 191]),
+        (MaskedObservationFactory(inner=LAMP_FACTORY, indices=(1,)), LAMP),
+        (FrameStackFactory(inner=LAMP_FACTORY, num_frames=2), LAMP),
+        (
+            TimeLimitFactory(inner=LAMP_FACTORY, num_steps=2),
+            LAMP[:3],
+        ),
+    ],
+    ids=["floats", "partial", "stacked", "limited"],
+)
+def test_a_film_of_environments_in_others_and_of_floats(
+    tmp_path, capsys, factory, brightest
+):
+    save(tmp_path, factory)
+    path = tmp_path / "film.gif"
+    assert evaluate(capsys, tmp_path, "--video", path)[0] == 0
+    assert film(path) == [(50, light) for light in brightest]
+    with Image.open(path) as image:
+        assert image.size == (96, 96)  # Of 8 by 8 pixels, too few to see.
+
+
+def test_a_film_of_catch(tmp_path, capsys):
+    save(tmp_path, CatchFactory(rows=5))
+    path = tmp_path / "film.gif"
+    assert evaluate(capsys, tmp_path, "--video", path)[0] == 0
+    assert film(path) == [(200, 255)] * 5
+    assert {entry.name for entry in tmp_path.iterdir()} == {"policy.zip", "film.gif"}
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        (clock, "this environment does not render"),
+        (GymnasiumFactory(name=f"{BROKEN}:Walk-v0"), "cannot render: Walk() takes no"),
+        (GymnasiumFactory(name="Dark-v0"), "cannot render: it draws no picture"),
+        (GymnasiumFactory(name="Blind-v0"), "cannot render: no eyes installed"),
+    ],
+)
+def test_an_environment_that_does_not_render_is_not_filmed(
+    tmp_path, capsys, factory, words
+):
+    save(tmp_path, factory)
+    path = tmp_path / "film.gif"
+    status, out, err = evaluate(capsys, tmp_path, "--video", path)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert words in err[0]
+    assert not path.exists()
+
+
+def test_a_film_that_cannot_be_written_is_a_mistake(tmp_path, capsys):
+    save(tmp_path, CatchFactory())
+    path = tmp_path / "none" / "film.gif"
+    assert evaluate(capsys, tmp_path, "--video", path) == (
+        *(2, []),
+        [f"error: cannot write to {path}: No such file or directory"],
+    )

@@ -1,0 +1,208 @@
+"""Large arrays over a socket server, from threads, and to a process that dies."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acmelike import future, when, within
+from acmelike.launchers.scheduler import FreeScheduler
+from acmelike.rpc import Channel, Client, RemoteTarget, Server, SocketServer
+from acmelike.rpc.sockets import shared_memory
+from acmelike.rpc.sockets.server import new_address
+from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, MAX_BYTES, MAX_MAPS
+
+SIZE = 2 * LARGE_BYTES
+ROOT = Path(__file__).parents[3]
+
+
+class News:
+    """Counts how often it is pickled."""
+
+    num_pickled = 0
+
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        News.num_pickled += 1
+        return News, (self.text,)
+
+
+class Store:
+    """Hands arrays out and takes them back."""
+
+    def __init__(self):
+        self.is_open, self.news = False, []
+
+    def _blocks_never(self):
+        return "it never comes"
+
+    @when(_blocks_never)
+    def never(self):
+        raise AssertionError
+
+    def _blocks_keep(self, array):
+        return None if self.is_open else "it is closed"
+
+    @when(_blocks_keep)
+    def keep(self, array):
+        self.seen = weakref.ref(array)
+
+    def open_up(self):
+        self.is_open = True
+
+    def _blocks_news(self, newer_than):
+        return None if len(self.news) > newer_than else "there is nothing new"
+
+    @when(_blocks_news)
+    def newer(self, newer_than):
+        return self.news
+
+    def tell(self, news):
+        self.news = [*self.news, News(news)]
+
+    def has_dropped(self):
+        return self.seen() is None
+
+    def make(self, number):
+        return np.full(SIZE, number, np.uint8)
+
+    def add(self, array, number):
+        return array + np.uint8(number)
+
+
+class Supervisor:
+    def stop(self, reason):
+        raise AssertionError(reason)
+
+    def fail(self, label, where, error):
+        raise error
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A server of a store, its address, and a channel there."""
+    scheduler = FreeScheduler(threading.Event())
+    server = Server("store", scheduler, Supervisor())
+    server.open(Store())
+    address = new_address(str(tmp_path))
+    failures = []
+    sockets = SocketServer({"store": server}, scheduler, address, failures.append)
+    sockets.start()
+    channel = Channel(lambda: address, lambda: None)
+    yield server, address, channel
+    sockets.close()
+    channel.close("the test is over")
+    channel.dispose()
+    assert failures == []
+    # Whatever the connections took of the process's limits is back.
+    assert shared_memory._limits.take(MAX_BYTES, MAX_MAPS)
+    shared_memory._limits.take(-MAX_BYTES, -MAX_MAPS)
+
+
+def test_threads_that_share_a_connection_get_their_own_arrays(served):
+    *_, channel = served
+    store = Client(RemoteTarget("store", channel))
+    wrong = []
+
+    def call(thread):
+        for i in range(60):
+            number = 60 * thread + i
+            array = store.make(number)
+            if (
+                not (array == number).all()
+                or not (store.add(array, 7) == number + 7).all()
+            ):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=call, args=(thread,)) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    # One way and the other: it was memory that both have.
+    assert _num_maps() >= 4
+
+
+@pytest.mark.parametrize("has_deadline", [False, True])
+def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
+    *_, channel = served
+    store = Client(RemoteTarget("store", channel))
+    gc.disable()  # It must not take that: memory would be lent for as long.
+    try:
+        keep = within(60, store.keep) if has_deadline else store.keep
+        kept = future(keep)(np.zeros(SIZE, np.uint8))
+        store.open_up()
+        assert kept.result() is None
+        assert store.has_dropped()
+    finally:
+        gc.enable()
+
+
+def test_what_several_wait_for_is_pickled_once_each_time(served):
+    server, address, channel = served
+    other = Channel(lambda: address, lambda: None)
+    stores = [Client(RemoteTarget("store", one)) for one in (channel, channel, other)]
+    try:
+        for number, text in enumerate(["first", "second"]):
+            waiting = [future(store.newer)(number) for store in stores]
+            while len(server.parked()) < len(stores):
+                pass
+            before = News.num_pickled
+            server.submit("tell", (text,), {}, None, "outside")
+            for call in waiting:
+                assert [news.text for news in call.result()][number:] == [text]
+            assert News.num_pickled - before == number + 1  # of one list
+    finally:
+        other.close("the test is over")
+        other.dispose()
+
+
+READER = """
+import sys
+from acmelike import future
+from acmelike.rpc import Channel, Client, RemoteTarget
+
+channel = Channel(lambda: bytes.fromhex(sys.argv[1]).decode(), lambda: None)
+store = Client(RemoteTarget("store", channel))
+held = [store.make(number) for number in range(10)]
+outcome = future(store.never)()
+print("holds them", flush=True)
+outcome.result()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+def test_memory_comes_back_from_a_reader_that_is_killed(served):
+    server, address, _ = served
+    before = _num_maps()
+    command = [sys.executable, "-c", READER, address.encode().hex()]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as reader:
+        assert reader.stdout.readline() == "holds them\n"
+        while not server.parked():
+            pass
+        assert _num_maps() > before
+        reader.send_signal(signal.SIGKILL)
+    # The parked call goes after the memory.
+    while server.parked():
+        pass
+    assert _num_maps() == before
+
+
+def _num_maps():
+    """How much memory this process shares, in maps."""
+    if sys.platform != "linux":
+        return 99
+    return Path("/proc/self/maps").read_text().count("/memfd:acmelike")

@@ -1,0 +1,163 @@
+"""The numbers of the live table, from statuses made by hand."""
+
+import pytest
+
+from acmelike.core.status import ParkedCall
+from acmelike.telemetry.terminal.rows import edge_rows, node_rows, waits_at
+from tests.telemetry.statuses import by_label, edge, status
+
+
+def row(before, now, seconds=2.0):
+    (only,) = node_rows(by_label(before), by_label(now), seconds, most_of_a_kind=6)
+    return only
+
+
+def test_rates_and_shares_are_of_the_time_between():
+    before = status(
+        "learner",
+        num_steps=100,
+        num_calls=7,
+        worked_seconds=50.0,
+        waited_seconds={"replay.sample": 10.0},
+    )
+    now = status(
+        "learner",
+        phase="waiting",
+        waits_for="replay.update_priorities: it is busy",
+        num_steps=110,
+        num_calls=10,
+        worked_seconds=51.0,
+        waited_seconds={"replay.sample": 10.2, "replay.update_priorities": 0.5},
+        memory_bytes=5_000,
+    )
+    found = row(before, now)
+    assert (found.steps_per_second, found.calls_per_second) == (5.0, 1.5)
+    assert found.num_calls == 10
+    assert found.busy == pytest.approx(0.5)
+    assert found.waiting == pytest.approx(0.35)
+    assert found.waits_for == "replay.update_priorities"
+    assert found.reason == "it is busy"
+    assert (found.phase, found.memory_bytes) == ("waiting", 5_000)
+
+
+def test_the_reason_is_of_what_was_waited_for_longest_or_none():
+    before = status("actor", num_steps=1)
+    waited = {"replay.insert": 1.5, "learner.next_parameters": 0.1}
+    now = status("actor", waits_for="learner.next_parameters: x", waited_seconds=waited)
+    found = row(before, now)
+    assert (found.waits_for, found.reason) == ("replay.insert", "")
+
+
+def test_shares_are_never_more_than_the_whole():
+    before = status("actor", num_steps=1)
+    now = status(
+        "actor", num_steps=2, worked_seconds=9.0, waited_seconds={"a": 1.5, "b": 1.5}
+    )
+    found = row(before, now)
+    assert (found.waiting, found.busy) == (1.0, 0.0)
+
+
+def test_one_long_step_is_work_though_it_is_not_counted_yet():
+    before = status("evaluator", num_steps=3, worked_seconds=4.0)
+    now = status(
+        "evaluator", num_steps=3, worked_seconds=4.0, waited_seconds={"a": 0.5}
+    )
+    found = row(before, now)
+    assert (found.busy, found.waiting) == (0.75, 0.25)
+
+
+def test_of_a_node_that_has_just_appeared_no_rate_is_known():
+    now = status("actor", num_steps=5, num_calls=5, waited_seconds={"a": 1.0})
+    (found,) = node_rows({}, by_label(now), 2.0, most_of_a_kind=6)
+    assert (found.steps_per_second, found.calls_per_second) == (0.0, 0.0)
+    assert (found.busy, found.waiting, found.num_calls) == (0.0, 0.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("phase", "is_worker"), [("serving", False), ("starting", False), ("waiting", True)]
+)
+def test_a_service_without_steps_is_no_worker(phase, is_worker):
+    node = status("replay", phase=phase)
+    assert row(node, node).is_worker == is_worker
+
+
+def actors(number, num_steps, waited):
+    return by_label(
+        status("replay", process=9, memory_bytes=90),
+        *(
+            status(
+                f"actor/{index}",
+                phase="waiting" if index else "working",
+                num_steps=num_steps * index,
+                waited_seconds={"replay.insert": waited},
+                waits_for="replay.insert: full" if index == 2 else "",
+                process=index // 2,
+                memory_bytes=100 + index // 2,
+            )
+            for index in range(number)
+        ),
+    )
+
+
+def test_many_of_a_kind_are_one_row():
+    rows = node_rows(actors(8, 0, 0.0), actors(8, 2, 1.0), 2.0, most_of_a_kind=6)
+    assert [(r.label, r.num_nodes) for r in rows] == [("replay", 1), ("actor", 8)]
+    found = rows[1]
+    assert found.steps_per_second == 2 * sum(range(8)) / 2.0
+    assert (found.waiting, found.waits_for) == (0.5, "replay.insert")
+    assert (found.phase, found.reason) == ("waiting", "full")
+    assert found.memory_bytes == 100 + 101 + 102 + 103
+
+
+def test_one_that_failed_is_not_hidden_among_many():
+    nodes = by_label(*(status(f"actor/{i}") for i in range(7)))
+    nodes["actor/7"] = status("actor/7", phase="failed")
+    (found,) = node_rows(nodes, nodes, 2.0, most_of_a_kind=6)
+    assert found.phase == "failed"
+
+
+def test_few_of_a_kind_are_a_row_each_and_processes_are_told_once():
+    rows = node_rows(actors(4, 0, 0.0), actors(4, 2, 1.0), 2.0, most_of_a_kind=6)
+    assert [r.label for r in rows[1:]] == [f"actor/{index}" for index in range(4)]
+    assert [r.memory_bytes for r in rows] == [90, 100, None, 101, None]
+
+
+def test_edges_are_added_up_over_actors():
+    before = by_label(
+        status("learner", edges={"replay.sample": edge(10, 0, 0.5)}),
+        status("actor/0", edges={"replay.insert": edge(1, 100, 0.1)}),
+        status("actor/1"),
+    )
+    now = by_label(
+        status("learner", edges={"replay.sample": edge(14, 0, 0.5)}),
+        status("actor/0", edges={"replay.insert": edge(5, 500, 0.1)}),
+        status(
+            "actor/1",
+            edges={"replay.insert": edge(3, 300, 0.3), "learner.parameters": edge(1)},
+        ),
+    )
+    rows = edge_rows(before, now, 2.0)
+    assert [(r.caller, r.num_callers, r.target, r.num_calls) for r in rows] == [
+        ("learner", 1, "replay.sample", 14),
+        ("actor", 2, "replay.insert", 8),
+        ("actor", 1, "learner.parameters", 1),
+    ]
+    assert [r.calls_per_second for r in rows] == [2.0, 3.5, 0.5]
+    # Nothing left a process for the first and the third.
+    assert [r.bytes_per_second for r in rows] == [None, 350.0, None]
+    assert [r.p50_seconds for r in rows] == [0.5, 0.2, None]
+
+
+def test_parked_calls_of_a_kind_are_one():
+    parked = (
+        ParkedCall("actor/0", "insert", "full"),
+        ParkedCall("learner", "sample", "empty"),
+        ParkedCall("actor/3", "insert", "full"),
+    )
+    assert waits_at(status("replay", parked=parked)) == [
+        (2, ParkedCall("actor", "insert", "full")),
+        (1, ParkedCall("learner", "sample", "empty")),
+    ]
+    assert waits_at(status("replay", parked=parked[:1])) == [
+        (1, ParkedCall("actor/0", "insert", "full"))
+    ]
