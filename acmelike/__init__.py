@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from acmelike.core import (
         Future,
         concurrent,
-        future,
+        deadline,
+        set_status,
         sleep,
+        start,
         stop_run,
         updating,
         when,
-        within,
     )
     from acmelike.evaluation.saved_policy import load_policy
     from acmelike.graph import Node, Program
@@ -30,14 +31,15 @@ _HOMES = {
     "Program": "acmelike.graph",
     "Run": "acmelike.launchers",
     "concurrent": "acmelike.core",
-    "future": "acmelike.core",
+    "deadline": "acmelike.core",
     "launch": "acmelike.launchers",
     "load_policy": "acmelike.evaluation.saved_policy",
+    "set_status": "acmelike.core",
     "sleep": "acmelike.core",
+    "start": "acmelike.core",
     "stop_run": "acmelike.core",
     "updating": "acmelike.core",
     "when": "acmelike.core",
-    "within": "acmelike.core",
 }
 
 __all__ = [
@@ -46,14 +48,15 @@ __all__ = [
     "Program",
     "Run",
     "concurrent",
-    "future",
+    "deadline",
     "launch",
     "load_policy",
+    "set_status",
     "sleep",
+    "start",
     "stop_run",
     "updating",
     "when",
-    "within",
 ]
 
 
