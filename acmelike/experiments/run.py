@@ -260,8 +260,8 @@ class _Experiment:
 
     def _watch_in_lines(self, run: Run, system: System) -> str:
         """Prints a line every few seconds; fewer while nothing moves."""
-        from acmelike.telemetry.long_evaluation import long_evaluation
         from acmelike.telemetry.progress_line import ProgressLine
+        from acmelike.telemetry.slow_steps import slow_steps
         from acmelike.telemetry.snapshot import has_started
 
         line, coordinator = ProgressLine(self._started), run.client(system.coordinator)
@@ -272,7 +272,7 @@ class _Experiment:
                 progress = None
                 if has_started(status, "coordinator"):
                     progress = coordinator.progress()
-                news = progress, bool(long_evaluation(status))
+                news = progress, bool(slow_steps(status))
                 # Somebody may sit at a breakpoint and want to read what is there.
                 if news != before or time.monotonic() - said >= QUIET_SECONDS:
                     _say(line.text(progress, status))

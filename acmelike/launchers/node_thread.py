@@ -27,6 +27,7 @@ class NodeThread(threading.Thread):
     Args:
       construct: makes the service, its handles already replaced by clients.
       server: where the service is served.
+      group: the group that the node was added in, or None.
       scheduler: how the node waits.
       supervisor: told how the node ended.
       ended: set when the run ends.
@@ -36,13 +37,14 @@ class NodeThread(threading.Thread):
         self,
         construct: Callable[[], Any],
         server: Server,
+        group: str | None,
         scheduler: Scheduler,
         supervisor: RunSupervisor,
         ended: threading.Event,
     ):
         super().__init__(name=f"node {server.label}", daemon=True)
         self.label = server.label
-        self.metrics = NodeMetrics(label=server.label)
+        self.metrics = NodeMetrics(label=server.label, group=group)
         self.is_worker, self.has_work = False, True
         self._construct, self._server = construct, server
         self._scheduler, self._supervisor = scheduler, supervisor

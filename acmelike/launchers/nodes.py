@@ -73,6 +73,7 @@ class LocalNodes:
             NodeThread(
                 self._constructor(entry),
                 self._servers[handle],
+                entry.group,
                 scheduler,
                 supervisor,
                 ended,
@@ -145,5 +146,5 @@ class _Clients(dict[Handle, Client]):
 
 def describe_standstill(statuses: Iterable[NodeStatus]) -> str:
     """Says for every node what it waits for: the words of Deadlock and its warning."""
-    waits = [f"{s.label} waits for {s.waits_for}" for s in statuses if s.waits_for]
+    waits = [f"{s.label} {s.activity}" for s in statuses if s.waits_for]
     return "; ".join(["every node waits and nothing can wake one", *waits])

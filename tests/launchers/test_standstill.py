@@ -128,7 +128,11 @@ def test_status_says_what_every_node_does_or_waits_for(launcher):
         assert status["buffer"].phase == "serving"
         assert status["buffer"].parked == (("waiter", "get", "no items"),)
         assert status["waiter"].phase == "waiting"
-        assert status["waiter"].waits_for == "buffer.get: no items"
+        assert status["waiter"].waits_for == "buffer.get"
+        assert status["waiter"].reason == "no items"
+        assert (
+            str(status["waiter"]) == "waiter: waits for buffer.get: no items (0 steps)"
+        )
         run.client(buffer).put(1)
         while run.status()["waiter"].num_steps < 1:
             pass

@@ -54,7 +54,12 @@ def test_a_line_says_what_the_start_is_about(clock):
     line = ProgressLine(100.0)
     clock[0] += 2
     nodes = by_label(
-        status("actor/0", phase="waiting", waits_for="learner.next_parameters: why"),
+        status(
+            "actor/0",
+            phase="waiting",
+            waits_for="learner.next_parameters",
+            reason="why",
+        ),
         status("learner", phase="starting"),
     )
     starting = (
@@ -63,6 +68,10 @@ def test_a_line_says_what_the_start_is_about(clock):
     )
     assert line.text(None, nodes) == starting
     assert line.text(Progress(0, 0, None, None), nodes) == starting
+    slow = by_label(status("learner", working_seconds=12.0))
+    assert line.text(None, slow).endswith(
+        "learner is in its first step, which compiles | learner working for 12 s"
+    )
 
 
 def test_a_line_says_why_there_are_no_updates(clock):
@@ -71,7 +80,9 @@ def test_a_line_says_why_there_are_no_updates(clock):
     compiling = line.text(Progress(8, 0, None, None), by_label(status("learner")))
     assert "no updates yet: learner is in its first step, which compiles" in compiling
     clock[0] += 2
-    waiting = status("learner", phase="waiting", waits_for="replay.sample: 8 of 50")
+    waiting = status(
+        "learner", phase="waiting", waits_for="replay.sample", reason="8 of 50"
+    )
     filling = line.text(Progress(8, 0, None, None), by_label(waiting))
     assert "no updates yet: learner waits for replay.sample: 8 of 50" in filling
 
@@ -86,10 +97,10 @@ def test_a_line_says_whose_evaluation_takes_long(clock):
     assert "evaluator" not in before
     clock[0] += 2
     long = status("evaluator", doing=doing, working_seconds=34.2)
-    # Others may be in long steps too, but say nothing of themselves.
     learner = status("learner", working_seconds=60.0)
     after = line.text(Progress(640, 9, None, None), by_label(actor, learner, long))
     assert after.endswith(
+        " | learner working for 60 s"
         " | evaluator has played 12,345 steps in 34 s; see --max-episode-steps"
     )
 

@@ -267,11 +267,9 @@ def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
         for call in node.parked
     }
     for label, node in status.items():
-        target = node.waits_for.removesuffix(": ")
-        reason = reasons.get((label, target))
+        reason = reasons.get((label, node.waits_for))
         if reason is not None:
-            waits_for = f"{target}: {reason}"
-            status[label] = replace(node, waits_for=waits_for)
+            status[label] = replace(node, reason=reason)
     return status
 
 

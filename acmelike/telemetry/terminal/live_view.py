@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from acmelike.telemetry.long_evaluation import long_evaluation
+from acmelike.telemetry.slow_steps import slow_steps
 from acmelike.telemetry.snapshot import Snapshot
 from acmelike.telemetry.terminal.cells import (
     BUSY,
@@ -19,7 +19,7 @@ from acmelike.telemetry.terminal.cells import (
     ends,
     fit,
 )
-from acmelike.telemetry.terminal.rows import edge_rows, node_rows, waits_at
+from acmelike.telemetry.terminal.rows import edge_rows, node_rows, parked_calls
 from acmelike.telemetry.terminal.sections import (
     WIDE,
     Section,
@@ -71,13 +71,12 @@ def live_view(
     """
     before, now = history[-2:] if len(history) > 1 else (Snapshot(seconds=0), *history)
     seconds, most = now.seconds - before.seconds, 6 if height >= TALL else 2
-    nodes = node_rows(before.nodes, now.nodes, seconds, most_of_a_kind=most)
+    nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=most)
     edges = edge_rows(before.nodes, now.nodes, seconds)
-    replay = now.nodes.get(facts.replay)
-    waits = waits_at(replay) if replay else []
+    waits = parked_calls(now.nodes, facts.replay)
     head = [_title(facts, now, width), _progress(facts, history, width)]
-    if long := long_evaluation(now.nodes):
-        head.append(fit(Text(long, WAITING), width))
+    if slow := slow_steps(now.nodes):
+        head.append(fit(Text("; ".join(slow), WAITING), width))
     given = allot(
         {
             "nodes": nodes_section(nodes, width),

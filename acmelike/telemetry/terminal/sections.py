@@ -189,6 +189,8 @@ def _time(row: NodeRow) -> Text:
 def _waits(row: NodeRow) -> Text:
     if row.phase == "failed":
         return Text(row.phase, BAD)
+    if row.slow_step:
+        return Text(row.slow_step, WAITING)
     if row.waiting < 0.005:
         return Text()
     share = (f"{row.waiting:4.0%} {row.waits_for}", WAITING)

@@ -62,7 +62,7 @@ def test_status_and_table_agree_with_what_the_nodes_count(launcher):
         assert parked == ("worker", "take", "sold out")
 
         seconds = 10.0
-        service, worker = node_rows(before, now, seconds, most_of_a_kind=6)
+        service, worker = node_rows(before, now, seconds, max_per_role=6)
         assert (service.num_calls, service.calls_per_second) == (34, 2.2)
         assert (worker.steps_per_second, worker.phase) == (2.0, "waiting")
         assert (worker.waits_for, worker.reason) == ("tickets.take", "sold out")

@@ -51,7 +51,8 @@ def snapshot(at, num_actors=2, num_evaluations=4):
         status(
             f"actor/{index}",
             phase="waiting",
-            waits_for=f"replay.insert: {FULL}",
+            waits_for="replay.insert",
+            reason=FULL,
             num_steps=100 * at,
             worked_seconds=0.25 * at,
             waited_seconds={"replay.insert": 0.75 * at},
