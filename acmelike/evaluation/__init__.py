@@ -1,6 +1,7 @@
-"""Evaluation: when it is due, whole episodes, and the policy that a run leaves."""
+"""Evaluation: when a run evaluates, how it evaluates, and the policy that it saves."""
 
-from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.schedule import Goal
 
 __all__ = ["Coordinator", "Evaluator", "Goal"]

@@ -133,7 +133,7 @@ def test_observations_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(TypeError, match="same_kind"):
         policy.act(np.zeros(3, complex))
     policy.act_batch(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="3 observations after 2: `reset` begins"):
+    with pytest.raises(ValueError, match="3 observations after 2: call `reset` before"):
         policy.act_batch(np.zeros((3, 3)))
     policy.reset()
     assert policy.act_batch(np.zeros((3, 3))).tolist() == [3, 3, 3]
@@ -202,7 +202,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tests.counting_agent import CountingBuilder
-from tests.test_saved_policy import save
+from tests.evaluation.test_saved_policy import save
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(CountingBuilder):
