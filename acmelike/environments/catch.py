@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import dm_env
 import numpy as np
 from dm_env import specs
@@ -84,3 +86,20 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         board[self._ball_row, self._ball_column] = 1
         board[-1, self._paddle] = 1
         return board
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatchFactory:
+    """Makes `Catch`; an `EnvironmentFactory`.
+
+    Attributes:
+      rows: the height of the board.
+      columns: the width of the board.
+    """
+
+    rows: int = 10
+    columns: int = 5
+
+    def __call__(self, seed: int) -> Catch:
+        """Makes one environment."""
+        return Catch(rows=self.rows, columns=self.columns, seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import dm_env
 import numpy as np
@@ -44,11 +44,34 @@ class Vector(Protocol):
 
 
 @runtime_checkable
-class MakesVectors(Protocol):
+class VectorFactory(Protocol):
     """An `EnvironmentFactory` that makes K environments as one by itself."""
 
     def make_vector(self, *, num_envs: int, seed: int) -> Vector:
         """Makes K environments; see `make_vector_environment`."""
+
+
+@runtime_checkable
+class Renderable(Protocol):
+    """An environment that draws itself."""
+
+    def render(self) -> Any:
+        """A picture of its state, `[H, W, 3]` uint8."""
+
+
+@runtime_checkable
+class RenderingFactory(Protocol):
+    """A factory whose environments draw themselves only if they are made for it."""
+
+    def make_rendering(self, seed: int) -> dm_env.Environment:
+        """Makes one environment that renders."""
+
+
+def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment:
+    """Makes one environment, which renders if it can."""
+    if isinstance(factory, RenderingFactory):
+        return factory.make_rendering(seed)
+    return factory(seed)
 
 
 def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:

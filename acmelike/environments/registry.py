@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
@@ -12,51 +10,11 @@ from acmelike.environments.adapters.gymnasium import (
 from acmelike.environments.adapters.gymnasium_vector import (
     make_gymnasium_vector_factory,
 )
-from acmelike.environments.catch import Catch
+from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
-from acmelike.environments.wrappers.filmed import make_rendering
-from acmelike.environments.wrappers.masked import MaskedObservation
-
-
-@dataclass(frozen=True, kw_only=True)
-class CatchFactory:
-    """Makes `Catch`; an `EnvironmentFactory`.
-
-    Attributes:
-      rows: the height of the board.
-      columns: the width of the board.
-    """
-
-    rows: int = 10
-    columns: int = 5
-
-    def __call__(self, seed: int) -> Catch:
-        """Makes one environment."""
-        return Catch(rows=self.rows, columns=self.columns, seed=seed)
-
+from acmelike.environments.wrappers.masked import MaskedObservationFactory
 
 _VECTORISED, _ENVPOOL = "vec:", "envpool:"
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskedObservationFactory:
-    """Makes environments that are shown in part; an `EnvironmentFactory`.
-
-    Attributes:
-      inner: makes the environments inside.
-      indices: the indices of the elements of an observation that are left.
-    """
-
-    inner: EnvironmentFactory
-    indices: tuple[int, ...]
-
-    def __call__(self, seed: int) -> MaskedObservation:
-        """Makes one environment."""
-        return MaskedObservation(self.inner(seed), indices=self.indices)
-
-    def make_rendering(self, seed: int) -> MaskedObservation:
-        """Makes one environment that renders, if those inside do."""
-        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)
 
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    MakesVectors,
     Vector,
+    VectorFactory,
     check_actions,
     make_environment_spec,
 )
@@ -145,14 +145,14 @@ def make_vector_environment(
     """K environments as one: as the factory makes them, or stepped one by one.
 
     Args:
-      factory: makes one environment from a seed, or is one that `MakesVectors`.
+      factory: makes one environment from a seed, or is one that `VectorFactory`.
       num_envs: K.
       seed: decides everything that is random in them.
 
     Raises:
       ConfigError: as from `VectorEnvironment`.
     """
-    if isinstance(factory, MakesVectors):
+    if isinstance(factory, VectorFactory):
         return factory.make_vector(num_envs=num_envs, seed=seed)
     return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
 

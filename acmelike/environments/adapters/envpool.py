@@ -17,7 +17,7 @@ from acmelike.types import VectorStep
 
 @dataclass(frozen=True, kw_only=True)
 class EnvpoolFactory:
-    """Makes environments of EnvPool; `MakesVectors`.
+    """Makes environments of EnvPool; `VectorFactory`.
 
     Attributes:
       name: one of `envpool.list_all_envs()`.
@@ -25,9 +25,9 @@ class EnvpoolFactory:
 
     name: str
 
-    def __call__(self, seed: int) -> OneOfVector:
+    def __call__(self, seed: int) -> SingleEnvironment:
         """Makes one environment."""
-        return OneOfVector(self.make_vector(num_envs=1, seed=seed))
+        return SingleEnvironment(self.make_vector(num_envs=1, seed=seed))
 
     def make_vector(self, *, num_envs: int, seed: int) -> GymnasiumVector:
         """Makes K environments as one.
@@ -48,7 +48,7 @@ class EnvpoolFactory:
             return GymnasiumVector(env, seed=None)
 
 
-class OneOfVector(dm_env.Environment):  # type: ignore[misc]  # no types
+class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     """The only environment of a vector, for those who want a single one.
 
     Args:

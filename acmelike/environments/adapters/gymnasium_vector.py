@@ -140,7 +140,7 @@ class GymnasiumVector:
 
 @dataclass(frozen=True, kw_only=True)
 class GymnasiumVectorFactory(GymnasiumFactory):
-    """Makes a registered environment that has a vectorised version; `MakesVectors`."""
+    """Makes a registered environment that has a vectorised version; `VectorFactory`."""
 
     def make_vector(self, *, num_envs: int, seed: int) -> GymnasiumVector:
         """Makes K environments as one.

@@ -9,8 +9,11 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
-from acmelike.environments.interface import EnvironmentFactory, MakesVectors
-from acmelike.environments.wrappers.filmed import make_rendering
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
@@ -89,7 +92,7 @@ class FrameStackFactory:
     num_frames: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.inner, MakesVectors):
+        if isinstance(self.inner, VectorFactory):
             raise ConfigError(
                 "frames of a vectorised environment cannot be stacked: "
                 "leave out 'vec:' or 'envpool:'"

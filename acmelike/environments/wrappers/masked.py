@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.environments.interface import EnvironmentFactory, make_rendering
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
@@ -56,3 +58,24 @@ class MaskedObservation(EnvironmentWrapper):
         return specs.BoundedArray(
             shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedObservationFactory:
+    """Makes environments that are shown in part; an `EnvironmentFactory`.
+
+    Attributes:
+      inner: makes the environments inside.
+      indices: the indices of the elements of an observation that are left.
+    """
+
+    inner: EnvironmentFactory
+    indices: tuple[int, ...]
+
+    def __call__(self, seed: int) -> MaskedObservation:
+        """Makes one environment."""
+        return MaskedObservation(self.inner(seed), indices=self.indices)
+
+    def make_rendering(self, seed: int) -> MaskedObservation:
+        """Makes one environment that renders, if those inside do."""
+        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)

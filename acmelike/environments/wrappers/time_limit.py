@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import dm_env
 
-from acmelike.environments.interface import EnvironmentFactory, MakesVectors
-from acmelike.environments.wrappers.filmed import make_rendering
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 
@@ -61,7 +64,7 @@ class TimeLimitFactory:
     num_steps: int
 
     def __post_init__(self) -> None:
-        if isinstance(self.inner, MakesVectors):
+        if isinstance(self.inner, VectorFactory):
             raise ConfigError(
                 "episodes of a vectorised environment have the limit of their own: "
                 "leave out 'vec:' or 'envpool:'"

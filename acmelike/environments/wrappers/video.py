@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import warnings
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
-from acmelike.environments.interface import EnvironmentFactory
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    Renderable,
+    make_rendering,
+)
 from acmelike.errors import ConfigError
 from acmelike.files import write_whole
 from acmelike.types import Array
@@ -21,30 +25,7 @@ _MIN_SIDE = 100  # Pixels of the longer side, or more.
 _SHORTEST = 20  # Milliseconds; what shows GIFs takes less for a tenth of a second.
 
 
-@runtime_checkable
-class Renders(Protocol):
-    """An environment that draws itself."""
-
-    def render(self) -> Any:
-        """A picture of its state, `[H, W, 3]` uint8."""
-
-
-@runtime_checkable
-class RendersIfAsked(Protocol):
-    """A factory whose environments draw themselves only if they are made for it."""
-
-    def make_rendering(self, seed: int) -> dm_env.Environment:
-        """Makes one environment that renders."""
-
-
-def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment:
-    """Makes one environment, which renders if it can."""
-    if isinstance(factory, RendersIfAsked):
-        return factory.make_rendering(seed)
-    return factory(seed)
-
-
-class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
     """An environment that keeps a picture of every step.
 
     Args:
@@ -115,7 +96,7 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     def _keep(self) -> None:
         from PIL import Image
 
-        if not isinstance(self._environment, Renders):
+        if not isinstance(self._environment, Renderable):
             raise ConfigError("this environment does not render")
         try:
             picture = self._environment.render()
