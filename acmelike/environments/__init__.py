@@ -1,4 +1,4 @@
-"""Environments: dm_env everywhere inside, adapters and vectors at the border."""
+"""Environments: the dm_env interface, vectors of environments, wrappers, adapters."""
 
 from acmelike.environments.actions import num_discrete_actions
 from acmelike.environments.adapters.gymnasium import (

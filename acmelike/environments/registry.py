@@ -1,4 +1,4 @@
-"""Environments by name."""
+"""Finds environments by name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {
     "Catch": CatchFactory(),
-    # Where the cart and the pole are, without how fast they move.
+    # The positions of cart and pole, without their velocities: an agent needs memory.
     "CartPole-v1-positions": MaskedObservationFactory(
         inner=GymnasiumFactory(name="CartPole-v1"), indices=(0, 2)
     ),
@@ -27,20 +27,25 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 
 
 def make_environment_factory(name: str) -> EnvironmentFactory:
-    """The factory of a named environment.
+    """Returns the factory of the environment with this name.
+
+    Names that are known:
+
+      "Catch"                   the environment of this package
+      "CartPole-v1-positions"   CartPole without the velocities of cart and pole
+      "CartPole-v1"             an id in Gymnasium's registry
+      "MinAtar/Breakout-v1"     the same, of MinAtar; needs the extra `minatar`
+      "module:id"               an id that the module registers when it is imported
+      "vec:CartPole-v1"         Gymnasium's vectorised version, which computes all
+                                environments of an actor at once
+      "envpool:CartPole-v1"     EnvPool; needs the extra `envpool`
 
     Args:
-      name: "Catch", "CartPole-v1-positions" (CartPole without its two velocities), or
-        an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
-        the module registers when it is imported; or any of gymnasium's after "vec:",
-        such as "vec:CartPole-v1", for its vectorised version, which computes all
-        environments of an actor at once. Those of MinAtar, such as
-        "MinAtar/Breakout-v1", need the extra `minatar`; those of EnvPool, such as
-        "envpool:CartPole-v1", the extra `envpool`.
+      name: of the environment.
 
     Raises:
-      ConfigError: no environment has the name, or the one that has it cannot be made
-        here. A gymnasium environment is made once to find out.
+      ConfigError: no environment has this name, or it cannot be made. To find out, an
+        environment of Gymnasium or EnvPool is made once and closed.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
