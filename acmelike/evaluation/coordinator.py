@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from acmelike.core import now, sleep, stop_run, updating, when
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.records import (
     RecordWriter,
     make_evaluation_record,
     make_progress_record,
 )
-from acmelike.evaluation.schedule import Goal, Schedule
+from acmelike.evaluation.schedule import Schedule
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from acmelike.types import Array, Nested

@@ -6,10 +6,7 @@ decisions can be read and tested without a program.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
-from acmelike.checks import FINITE, at_least, check_fields
+from acmelike.evaluation.goal import Goal
 
 # Each look calls replay and the learner and takes some of their time. Where environment
 # steps go by fast, looks are therefore limited by time instead.
@@ -17,28 +14,6 @@ MAX_LOOKS_PER_SECOND = 10
 
 # One evaluation over a few episodes can reach the target by luck.
 NUM_EVALUATIONS_AT_TARGET = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """When a run ends, and how often it is evaluated and recorded.
-
-    Attributes:
-      max_env_steps: the budget of environment steps; the run ends when it is used.
-      stop_at_return: two evaluations in a row with a mean return of at least this end
-        the run early; None to use the whole budget.
-      evaluate_every: environment steps between two evaluations.
-      record_every: environment steps between two records of the counters. Where
-        environment steps go by fast there are fewer records, ten a second at most.
-    """
-
-    max_env_steps: Annotated[int, at_least(1)]
-    stop_at_return: Annotated[float | None, FINITE] = None
-    evaluate_every: Annotated[int, at_least(1)] = 1_000
-    record_every: Annotated[int, at_least(1)] = 250
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 class Schedule:

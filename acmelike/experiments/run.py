@@ -116,7 +116,7 @@ def _make_system(
             inner=environment_factory, num_frames=config.frame_stack
         )
     builder = make_builder(config)
-    from acmelike.evaluation.schedule import Goal
+    from acmelike.evaluation.goal import Goal
     from acmelike.topologies import TOPOLOGIES, Layout
 
     return TOPOLOGIES[config.topology](

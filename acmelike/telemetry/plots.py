@@ -153,6 +153,28 @@ def metric_series(
     }
 
 
+def running_mean(values: np.ndarray[Any, Any], reach: int) -> np.ndarray[Any, Any]:
+    """The mean of the values around each of `[T]` values.
+
+    Args:
+      values: `[T]`; those that are not finite do not count.
+      reach: the number of neighbours on each side.
+
+    Returns:
+      `[T]`; NaN where no value around is finite.
+    """
+    is_finite = np.isfinite(values)
+    # Each is the sum of everything before a value, so a window is a difference of two.
+    sums = np.cumsum(np.concatenate([[0.0], np.where(is_finite, values, 0.0)]))
+    counts = np.cumsum(np.concatenate([[0], is_finite]))
+    index = np.arange(len(values))
+    begin = np.maximum(index - reach, 0)
+    end = np.minimum(index + reach + 1, len(values))
+    num = counts[end] - counts[begin]
+    mean = (sums[end] - sums[begin]) / np.maximum(num, 1)
+    return np.where(num > 0, mean, np.nan)
+
+
 def _plot_metric(
     axes: Axes, steps: np.ndarray[Any, Any], values: np.ndarray[Any, Any]
 ) -> None:
@@ -161,30 +183,14 @@ def _plot_metric(
         axes.plot(steps, values, color=COLOR, linewidth=1.2, marker=".", markersize=3)
         return
     axes.plot(steps, values, color=COLOR, alpha=0.25, linewidth=0.6)
-    axes.plot(steps, _running_mean(values), color=COLOR, linewidth=1.4)
+    reach = max(1, len(values) // NUM_WINDOWS // 2)
+    axes.plot(steps, running_mean(values, reach), color=COLOR, linewidth=1.4)
     # A few outliers, such as the first losses, would flatten everything else.
     edge = 100 * (1 - SHOWN_SHARE) / 2
     low, high = np.nanpercentile(values, [edge, 100 - edge])
     if low < high:
         margin = 0.15 * (high - low)
         axes.set_ylim(low - margin, high + margin)
-
-
-def _running_mean(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The mean of the finite values in a window around each of `[T]` values."""
-    half = max(1, len(values) // NUM_WINDOWS // 2)
-    is_finite = np.isfinite(values)
-    # Sums of all values before each one: their differences are sums of windows.
-    sums = np.cumsum(np.concatenate([[0.0], np.where(is_finite, values, 0.0)]))
-    counts = np.cumsum(np.concatenate([[0], is_finite]))
-    places = np.arange(len(values))
-    first, last = (
-        np.maximum(places - half, 0),
-        np.minimum(places + half + 1, len(values)),
-    )
-    num = counts[last] - counts[first]
-    total = sums[last] - sums[first]
-    return np.where(num > 0, total / np.maximum(num, 1), np.nan)
 
 
 def _style(axes: Axes, last_step: float) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from acmelike import load_policy
-from acmelike.evaluation import Evaluator
+from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import read_policy
-from acmelike.evaluation.schedule import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.learners.functions import make_functions

@@ -9,8 +9,9 @@ from acmelike import load_policy
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady, RunStopped
 from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
-from acmelike.evaluation.schedule import Goal, Schedule
+from acmelike.evaluation.schedule import Schedule
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from tests.counting_agent import Clock, CountingBuilder, make_items

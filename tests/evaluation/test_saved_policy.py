@@ -51,7 +51,9 @@ def make_spec(shape):
 def make_parameters(builder, spec):
     """Random ones; where observations are normalised, as if far from zero."""
     core = builder.make_learner_core(spec)
-    parameters = jax.device_get(core.parameters(core.init(jax.random.key(1))))
+    # Compiled, as JAX would otherwise compile each of many operations by itself.
+    init = jax.jit(lambda key: core.parameters(core.init(key)))
+    parameters = jax.device_get(init(jax.random.key(1)))
     # Logits are alike at first, so that rounding would decide.
     parameters = jax.tree.map(lambda x: 30 * x if x.ndim == 2 else x, parameters)
     if getattr(parameters, "moments", None) is not None:

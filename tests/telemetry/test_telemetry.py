@@ -4,12 +4,18 @@ import logging
 import math
 import struct
 
+import numpy as np
 import pytest
 
 from acmelike.errors import NodeFailed
 from acmelike.evaluation.coordinator import Progress
 from acmelike.telemetry.logs import logging_to
-from acmelike.telemetry.plots import metric_series, plot_curve, plot_metrics
+from acmelike.telemetry.plots import (
+    metric_series,
+    plot_curve,
+    plot_metrics,
+    running_mean,
+)
 from acmelike.telemetry.progress_line import ProgressLine
 from acmelike.telemetry.summary import summarize
 from tests.telemetry.statuses import by_label, status
@@ -217,22 +223,30 @@ def test_each_metric_has_its_steps_and_values():
     }
 
 
+def test_a_running_mean_is_of_the_finite_values_around():
+    values = np.array([1.0, 3.0, math.nan, math.inf, math.nan, 8.0])
+    means = [2.0, 2.0, 3.0, math.nan, 8.0, 8.0]
+    np.testing.assert_allclose(running_mean(values, 1), means)
+    np.testing.assert_allclose(running_mean(values, 9), [4.0] * 6)
+
+
 def png_size(path):
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG")
     return struct.unpack(">II", content[16:24])
 
 
-@pytest.mark.parametrize("num_records", [3, 300])  # As they are, and smoothed.
-def test_each_metric_has_a_plot(tmp_path, num_records):
+def test_each_metric_has_a_plot(tmp_path):
     path, sizes = tmp_path / "metrics.png", []
-    for names in (["loss"], ["loss", "entropy"], [f"metric {i}" for i in range(7)]):
+    # A few values are drawn as they are, many are smoothed.
+    for num_records, num_metrics in ((3, 1), (3, 2), (300, 5)):
+        names = [f"metric {number}" for number in range(num_metrics)]
         records = metric_records(num_records, *names)
         records[-2]["metrics"] = {name: math.nan for name in names[1:]}
         plot_metrics(records, path, title="ppo", subtitle="seed 0")
         sizes.append(png_size(path))
-    one, two, seven = sizes
-    assert one[0] < two[0] < seven[0] and one[1] == two[1] < seven[1]
+    one, two, five = sizes
+    assert one[0] < two[0] < five[0] and one[1] == two[1] < five[1]
     assert list(tmp_path.iterdir()) == [path]
 
 
