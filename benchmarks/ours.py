@@ -20,7 +20,7 @@ from acmelike import Run, launch
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import Builder
 from acmelike.environments import make_environment_factory
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.topologies import TOPOLOGIES, Layout, System
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 from benchmarks.alone import actors_alone, learner_alone, spec_of

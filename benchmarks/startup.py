@@ -74,7 +74,7 @@ def program(*, started: float) -> dict[str, float]:
     from acmelike.agents.dqn.builder import DQNBuilder
     from acmelike.agents.dqn.config import DQNConfig
     from acmelike.environments import make_environment_factory
-    from acmelike.evaluation.coordinator import Goal
+    from acmelike.evaluation.goal import Goal
     from acmelike.topologies import Layout, make_actor_learner
 
     never = 10**9

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 
 from acmelike.environments import VectorEnvironment, make_vector_environment
-from acmelike.environments.wrappers.filmed import FilmedEnvironment
+from acmelike.environments.wrappers.video import VideoRecorder
 from acmelike.errors import ConfigError
 from acmelike.evaluation.evaluator import play_episodes
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
@@ -92,7 +92,7 @@ def _evaluate(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
 
 
 def _film(policy: SavedPolicy, path: Path, seed: int) -> None:
-    filmed = FilmedEnvironment(policy.environment_factory, seed=seed)
+    filmed = VideoRecorder(policy.environment_factory, seed=seed)
     environment = VectorEnvironment(lambda seed: filmed, num_envs=1, seed=seed)
     try:
         play_episodes(environment, policy.make_inference(1))

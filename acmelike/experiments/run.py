@@ -19,8 +19,8 @@ from acmelike.experiments.cli import INTERRUPTED, complain, one_line, parse, run
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.run_folder import RunFolder, create_run_folder
 from acmelike.files import overwrite_json, read_json_lines, write_json, write_whole
-from acmelike.telemetry.curve import plot_curve
 from acmelike.telemetry.logs import logging_to
+from acmelike.telemetry.plots import plot_curve, plot_metrics
 from acmelike.telemetry.summary import summarize
 
 # JAX and what needs it is imported only when a run begins: `--help` and mistakes are
@@ -116,7 +116,7 @@ def _make_system(
             inner=environment_factory, num_frames=config.frame_stack
         )
     builder = make_builder(config)
-    from acmelike.evaluation.coordinator import Goal
+    from acmelike.evaluation.goal import Goal
     from acmelike.topologies import TOPOLOGIES, Layout
 
     return TOPOLOGIES[config.topology](
@@ -319,16 +319,21 @@ class _Experiment:
 
     def _plot(self, summary: Mapping[str, Any]) -> None:
         config = self._config
+        records = read_json_lines(self._folder.metrics)
+        title = f"{self._agent} on {config.environment}"
+        subtitle = (
+            f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "
+            f"(budget {config.max_env_steps:,}) in {summary['wall_seconds']:.0f} s"
+        )
         plot_curve(
-            read_json_lines(self._folder.metrics),
+            records,
             self._folder.curve,
-            title=f"{self._agent} on {config.environment}",
-            subtitle=(
-                f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "
-                f"(budget {config.max_env_steps:,}) in {summary['wall_seconds']:.0f} s"
-            ),
+            title=title,
+            subtitle=subtitle,
             target=config.stop_at_return,
         )
+        metrics = self._folder.curve.with_name("metrics.png")
+        plot_metrics(records, metrics, title=title, subtitle=subtitle)
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""A run in one line."""
+"""The progress of a run in one line, where there is no terminal for a table."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from acmelike.core.status import NodeStatus, group_by_role
 from acmelike.evaluation.coordinator import Progress
 from acmelike.telemetry.slow_steps import slow_steps
 
-# Nodes whose waiting costs something; the others are there to wait.
+# The roles whose waiting costs speed. Other nodes spend their time waiting by design.
 HARD_WORKERS = ("actor", "learner")
 
 
 class ProgressLine:
-    """Says what happened since it was last asked.
+    """Describes what happened since the last line.
 
     Args:
-      started: when the run began, by `time.perf_counter`.
+      started: the start of the run, as `time.perf_counter` tells it.
     """
 
     def __init__(self, started: float) -> None:
@@ -27,7 +27,7 @@ class ProgressLine:
         self._before_status: Mapping[str, NodeStatus] = {}
 
     def text(self, progress: Progress | None, status: Mapping[str, NodeStatus]) -> str:
-        """Time, counts, rates, returns, who waits for what, and who takes long."""
+        """Returns the next line: time, counts, rates, returns, waits and slow steps."""
         now = time.perf_counter()
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
@@ -55,7 +55,7 @@ class ProgressLine:
             yield f"return {progress.mean_return:.1f}, best {progress.best_return:.1f}"
 
     def _waits(self, status: Mapping[str, NodeStatus], seconds: float) -> Iterator[str]:
-        """Who of those that do the work waited for a tenth of the time or more."""
+        """Waits of the hard workers that took a tenth of the time or more."""
         roles = group_by_role(status.values())
         for role in HARD_WORKERS:
             nodes = roles.get(role, [])

@@ -1,4 +1,4 @@
-"""What `summary.json` says."""
+"""The figures in `summary.json`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from acmelike.core.status import NodeStatus, group_by_role
 def summarize(
     lines: Sequence[dict[str, Any]], status: Mapping[str, NodeStatus]
 ) -> dict[str, Any]:
-    """The figures of a run, from its records and its nodes' last status.
+    """Computes the figures of a run.
 
-    Rates are over the time since the first environment step. A node's waiting fraction
-    is the share of its time, working or waiting, in which it waited for an edge.
+    Rates are of the time since the first environment step. Idle and blocked fractions
+    are the share of the time, working or waiting, that nodes spent waiting.
+
+    Args:
+      lines: the records of `metrics.jsonl`.
+      status: the last status of each node, by label.
     """
     progress: dict[str, Any] = {}
     seconds, final_return, returns = 0.0, None, []

@@ -14,7 +14,7 @@ from acmelike.actors import Actor
 from acmelike.agent import ActorPlace, Builder, OnPolicy
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.graph import Node
 from acmelike.topologies.seeds import derive_seed
 from acmelike.topologies.system import (

@@ -19,7 +19,7 @@ from acmelike.actors.central import EnvironmentWorker, InferenceQueue, Inference
 from acmelike.agent import ActorPlace, Builder
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.graph import Node
 from acmelike.topologies.seeds import derive_seed
 from acmelike.topologies.system import (

@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 from acmelike.agent import Builder
 from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
-from acmelike.evaluation import Evaluator
-from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner

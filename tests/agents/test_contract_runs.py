@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from acmelike import load_policy
-from acmelike.evaluation import Evaluator
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import read_policy
 from acmelike.launchers import launch
 from acmelike.learners import Learner

@@ -84,8 +84,8 @@ def test_without_the_package_it_says_which_extra_to_install(tmp_path):
     # As where it is not installed: importing it fails.
     code = (
         "import sys; sys.modules['minatar'] = None; "
-        "from programs import ppo; from acmelike import experiment; "
-        "sys.exit(experiment.main(ppo.Config, ppo.make_builder, name='ppo', "
+        "from acmelike.programs import ppo; from acmelike.experiments import run; "
+        "sys.exit(run.main(ppo.Config, ppo.make_builder, name='ppo', "
         f"description='', args=['--environment', '{NAME}', '--out', '{out}']))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

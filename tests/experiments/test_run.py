@@ -116,7 +116,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
         assert line.strip() in (tmp_path / "logs" / "run.log").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "metrics.jsonl", "summary.json", "curve.png", "logs"),
-        "policy.zip",
+        *("policy.zip", "metrics.png"),
     }
 
 

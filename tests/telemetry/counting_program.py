@@ -68,7 +68,7 @@ class Probe:
     def __init__(self, run):
         self._run, self._looks = run, 0
 
-    def look(self):
+    def take(self):
         self._looks += 1
         if self._looks == 2:
             warn = logging.getLogger("acmelike").warning

@@ -14,7 +14,7 @@ from acmelike.agents.dqn.builder import DQNBuilder
 from acmelike.agents.dqn.config import DQNConfig
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner
 from acmelike.topologies.seeds import derive_seed

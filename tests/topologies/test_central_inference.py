@@ -13,7 +13,7 @@ from acmelike.agents.dqn.config import DQNConfig
 from acmelike.core import sleep
 from acmelike.environments import CatchFactory
 from acmelike.errors import ConfigError, EnvironmentFault, NodeFailed, RunError
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.topologies import TOPOLOGIES, Layout, make_central_inference

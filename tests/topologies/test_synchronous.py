@@ -5,7 +5,7 @@ import json
 import pytest
 
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner, make_synchronous
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder

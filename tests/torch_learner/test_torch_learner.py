@@ -10,7 +10,7 @@ import pytest
 
 from acmelike import load_policy
 from acmelike.environments import CatchFactory
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_synchronous
 from tests.torch_learner.agent import TorchBuilder

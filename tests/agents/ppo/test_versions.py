@@ -10,7 +10,7 @@ import pytest
 from acmelike.agents.ppo.builder import PPOBuilder
 from acmelike.agents.ppo.config import PPOConfig
 from acmelike.environments import CatchFactory
-from acmelike.evaluation.coordinator import Goal
+from acmelike.evaluation.goal import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner, make_synchronous
 

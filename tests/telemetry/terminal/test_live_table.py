@@ -19,7 +19,7 @@ from rich.console import Console
 from acmelike import launch
 from acmelike.experiments.run import main
 from acmelike.programs.dqn import Config, make_builder
-from acmelike.telemetry.snapshot import Records, Snapshot
+from acmelike.telemetry.snapshot import RecordReader, Snapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
 from acmelike.telemetry.terminal.rows import edge_rows, node_rows
@@ -85,7 +85,7 @@ def test_status_and_table_agree_with_what_the_nodes_count(launcher):
 
 def test_records_are_read_once_and_whole(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    records = Records(path)
+    records = RecordReader(path)
     assert records.read() == []
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     assert records.read() == [{"a": 1}, {"a": 2}]
