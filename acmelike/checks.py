@@ -67,7 +67,7 @@ def check_fields(config: Any, owner: str = "") -> None:
     Raises:
       ConfigError: for the first field that is out of its range.
     """
-    for name, check, is_whole in _ranges_of(type(config)):
+    for name, check, is_whole in _ranges_of(type(config)):  # type: ignore[arg-type]
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
         for number in values:
@@ -77,7 +77,7 @@ def check_fields(config: Any, owner: str = "") -> None:
             if isinstance(number, bool) or not isinstance(number, kind):
                 what = "a whole number" if is_whole else "a number"
                 raise ConfigError(_message(owner, name, what, value))
-            if not check.contains(number):
+            if not check.contains(float(number)):
                 raise ConfigError(_message(owner, name, check.words, value))
 
 

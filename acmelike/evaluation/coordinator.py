@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from acmelike.core import now, sleep, stop_run, updating, when
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.files import append_json_line
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from acmelike.types import Array, Nested
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """When a run is over, and how often it is looked at. All in environment steps.
-
-    Attributes:
-      max_env_steps: the budget.
-      stop_at_return: two evaluations in a row whose mean return reaches it end the run;
-        None to use the budget up.
-      evaluate_every: between evaluations.
-      record_every: between looks at the counters; more where they go by fast.
-    """
-
-    max_env_steps: int
-    stop_at_return: float | None = None
-    evaluate_every: int = 1_000
-    record_every: int = 250
-
 
 # Each look costs replay, the learner and whoever waits for them some of their time.
 MAX_LOOKS_PER_SECOND = 10

@@ -8,7 +8,8 @@ import pytest
 from acmelike import load_policy
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady, RunStopped
-from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.learners import Learner
 from acmelike.replay import Replay

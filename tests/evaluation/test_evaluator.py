@@ -7,8 +7,8 @@ import pytest
 
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import NotReady
-from acmelike.evaluation import Evaluator
 from acmelike.evaluation.coordinator import Evaluation
+from acmelike.evaluation.evaluator import Evaluator
 from tests.counting_agent import Clock, CountingBuilder
 
 
