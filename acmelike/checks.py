@@ -77,7 +77,7 @@ def check_fields(config: Any, owner: str = "") -> None:
             if isinstance(number, bool) or not isinstance(number, kind):
                 what = "a whole number" if is_whole else "a number"
                 raise ConfigError(_message(owner, name, what, value))
-            if not check.contains(number):
+            if not check.contains(float(number)):
                 raise ConfigError(_message(owner, name, check.words, value))
 
 

@@ -17,8 +17,9 @@ import pytest
 from rich.console import Console
 
 from acmelike import launch
-from acmelike.experiments.run import main
-from acmelike.programs.dqn import Config, make_builder
+from acmelike.experiments import watch
+from acmelike.experiments.run import train
+from acmelike.programs.dqn import PROGRAM
 from acmelike.telemetry.snapshot import RecordReader, Snapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
@@ -106,13 +107,7 @@ SMALL = [
 
 
 def dqn(out, *args):
-    return main(
-        Config,
-        make_builder,
-        name="dqn",
-        description="DQN.",
-        args=[*SMALL, "--out", str(out), *args],
-    )
+    return train(PROGRAM, [*SMALL, "--out", str(out), *args])
 
 
 def terminal(file):
@@ -121,7 +116,7 @@ def terminal(file):
 
 def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     screen = io.StringIO()
-    monkeypatch.setattr(live_table, "find_terminal", lambda: terminal(screen))
+    monkeypatch.setattr(watch, "find_terminal", lambda: terminal(screen))
     assert dqn(tmp_path) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert "is recorded in" in first and "the budget of 120" in last
@@ -136,7 +131,7 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_live_table_there_are_lines(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(live_table, "find_terminal", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(watch, "find_terminal", lambda: pytest.fail("looked"))
     assert dqn(tmp_path, "--no-live") == 0
     assert "\x1b" not in capsys.readouterr().out
 
