@@ -10,6 +10,9 @@ import optree
 
 from acmelike.types import Array, Nested
 
+# The number of no step: the row of zeros.
+PADDING = -1
+
 
 class Steps(NamedTuple):
     """Steps of one column, in order.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acmelike.replay.storage.row_subset import RowSubset
+from acmelike.replay.storage.snapshot import RowSubset
 
 
 @pytest.mark.parametrize("num_rows", [0, 1, 255, 256, 257, 5000])

@@ -21,8 +21,8 @@ from acmelike.replay import (
     Uniform,
     check_sample_size,
 )
-from acmelike.replay.limiters.rate_limiter import RateLimiter
-from acmelike.replay.limiters.sample_size import impossible_sample
+from acmelike.replay.limiters import RateLimiter
+from acmelike.replay.config import impossible_sample
 
 FRAME = specs.Array((3,), np.uint8)
 

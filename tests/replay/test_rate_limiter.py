@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acmelike.replay import MinSize, SamplesPerInsert
-from acmelike.replay.limiters.rate_limiter import RateLimiter
+from acmelike.replay.limiters import RateLimiter
 
 
 def test_min_size_counts_what_is_held():

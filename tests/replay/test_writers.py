@@ -29,7 +29,7 @@ def tables(make_config):
 
 
 @pytest.fixture
-def decref(make_items):
+def forget(make_items):
     """Others write until a writer that has nothing to do is forgotten."""
 
     def write(replay):

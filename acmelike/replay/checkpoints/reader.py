@@ -11,8 +11,7 @@ import numpy as np
 
 from acmelike.errors import CheckpointDamaged, ConfigError
 from acmelike.replay.checkpoints.folder import checkpoint_paths, read_facts
-from acmelike.replay.checkpoints.table_state import with_limits
-from acmelike.replay.config import TableConfig
+from acmelike.replay.config import TableConfig, with_limits
 from acmelike.replay.storage.rows import SharedColumn
 from acmelike.replay.tables.table import Table
 from acmelike.types import Array

@@ -10,9 +10,8 @@ from acmelike.core import concurrent, when
 from acmelike.errors import ConfigError
 from acmelike.replay.checkpoints.reader import newest_checkpoint
 from acmelike.replay.checkpoints.writer import CheckpointManager, check_num_keep
-from acmelike.replay.config import TableConfig
-from acmelike.replay.limiters.limits import RateLimiterConfig
-from acmelike.replay.limiters.sample_size import impossible_sample
+from acmelike.replay.config import TableConfig, impossible_sample
+from acmelike.replay.limiters import RateLimiterConfig
 from acmelike.replay.message import Message
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.service.sample_cursors import Drawn, SampleCursor, SampleCursors

@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from acmelike.replay.message import Message
-from acmelike.replay.service.writer_history import WriterHistory
-from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.tables.contents import Prepared
+from acmelike.replay.storage.rows import SharedColumn, WriterHistory
+from acmelike.replay.tables.columns import Prepared
 from acmelike.replay.tables.engine import AnyTable
 
 # Of writers that say nothing any more, such as those of actors that died, the steps of

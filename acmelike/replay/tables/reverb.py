@@ -23,12 +23,11 @@ from acmelike.replay.config import (
     SelectorConfig,
     TableConfig,
 )
-from acmelike.replay.limiters.limits import RateLimiterConfig
+from acmelike.replay.limiters import RateLimiterConfig
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.tables.checks import checked_keys, checked_priorities
-from acmelike.replay.tables.columns import Windows, checked_leaf
-from acmelike.replay.tables.contents import Prepared
+from acmelike.replay.tables.columns import Prepared, Windows, checked_leaf
+from acmelike.replay.tables.table import checked_keys, checked_priorities
 from acmelike.types import Array, Nested
 
 # How long Reverb may take for a sample that it can give, in seconds.

@@ -9,25 +9,15 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from acmelike.replay.checkpoints.table_state import (
-    begin_save_order,
-    limits_to_json,
-    places_to_keep,
-    slots_in_order,
-)
-from acmelike.replay.config import Fifo, TableConfig
-from acmelike.replay.limiters.limits import RateLimiterConfig
-from acmelike.replay.limiters.rate_limiter import RateLimiter
+from acmelike.replay.config import Fifo, TableConfig, limits_to_json
+from acmelike.replay.limiters import RateLimiter, RateLimiterConfig
 from acmelike.replay.results import Sample, TableInfo
-from acmelike.replay.selectors import is_ordered, make_selector
-from acmelike.replay.selectors.draw import draw
+from acmelike.replay.selectors import Selector, is_ordered, make_selector
+from acmelike.replay.selectors.base import draw
 from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.storage.snapshot import Arrays, Snapshot
-from acmelike.replay.tables.checks import checked_keys, checked_priorities
-from acmelike.replay.tables.columns import Ids, OwnColumn, Windows
-from acmelike.replay.tables.contents import Contents, Prepared
-from acmelike.replay.tables.quotas import Quotas
-from acmelike.replay.tables.slots import Slots
+from acmelike.replay.storage.snapshot import Arrays, RowSubset, Snapshot
+from acmelike.replay.tables.columns import Contents, Ids, OwnColumn, Prepared, Windows
+from acmelike.replay.tables.slots import Quotas, Slots
 from acmelike.types import Array, Nested
 
 _PRIORITY = specs.Array((), np.float64)
@@ -397,3 +387,109 @@ class Table:
 
     def _see_priorities(self, priorities: Array) -> None:
         self._max_priority = max(self._max_priority, priorities.max(initial=0.0))
+
+
+def checked_keys(table: str, keys: Array) -> Array:
+    """Keys as `[n]` int64.
+
+    Raises:
+      ValueError: they are something else.
+    """
+    keys = np.asarray(keys)
+    if keys.ndim != 1 or keys.dtype.kind not in "iu":
+        raise ValueError(
+            f"table '{table}': expected keys of integers with shape [n], "
+            f"got {keys.dtype} {list(keys.shape)}"
+        )
+    return keys.astype(np.int64, copy=False)
+
+
+def checked_priorities(table: str, priorities: Array, num_items: int) -> Array:
+    """Priorities as `[num_items]` float64.
+
+    Raises:
+      ValueError: they have another shape, or one is negative or not finite.
+    """
+    priorities = np.asarray(priorities, np.float64)
+    if priorities.shape != (num_items,):
+        raise ValueError(
+            f"table '{table}': expected priorities of shape ({num_items},), "
+            f"got {priorities.shape}"
+        )
+    # Either place is that of a NaN if there is one.
+    for place in (priorities.argmin(), priorities.argmax()) if num_items else ():
+        if not 0 <= priorities[place] < np.inf:
+            raise ValueError(
+                f"table '{table}': expected finite priorities >= 0, "
+                f"got {priorities[place]}"
+            )
+    return priorities
+
+
+def begin_save_order(
+    selector: Selector, slots: RowSubset, copies: Snapshot, name: str
+) -> None:
+    """Saves the order in which a selector got slots: their places among these.
+
+    Of a selector that knows none, it is the order of the slots.
+    """
+    if is_ordered(selector):
+        order = selector.insertion_order()
+        copies.later(name, lambda: _places(order, slots))
+    else:
+        copies.later(name, lambda: np.arange(slots.num_rows))
+
+
+def _places(order: Array, slots: RowSubset) -> Array:
+    place_of = np.empty(slots.stop, np.int64)
+    place_of[slots.rows()] = np.arange(slots.num_rows)
+    return place_of[order[order >= 0]]
+
+
+def places_to_keep(
+    config: TableConfig,
+    order: Array,
+    priorities: Array,
+    times_sampled: Array,
+    rng: np.random.Generator,
+) -> Array:
+    """Which of the saved items a table keeps; the others go as usual.
+
+    Those go that were sampled often enough, and then those that it has no room for.
+
+    Args:
+      config: of the table.
+      order: `[n]`, in which its remover got them.
+      priorities: `[n]`.
+      times_sampled: `[n]`.
+      rng: for a remover that picks by chance.
+
+    Returns:
+      Their places, ascending.
+    """
+    num_items = len(priorities)
+    remover = make_selector(config.remover, num_items + 1)
+    remover.insert(order, priorities[order])
+    is_kept = np.ones(num_items, bool)
+    if config.max_times_sampled is not None:
+        is_kept = times_sampled < config.max_times_sampled
+        remover.delete(np.flatnonzero(~is_kept))
+    for _ in range(np.count_nonzero(is_kept) - config.max_size):
+        gone, _ = remover.sample(1, rng)
+        remover.delete(gone)
+        is_kept[gone] = False
+    return np.flatnonzero(is_kept)
+
+
+def slots_in_order(order: Array, kept: Array, slots: Array) -> Array:
+    """The slots in which items now are, in the order of their insertion.
+
+    Args:
+      order: of all items that were saved, their places.
+      kept: `[n]`, places of those that are still there.
+      slots: `[n]` in which these are.
+    """
+    slot_of = np.full(len(order), -1)
+    slot_of[kept] = slots
+    found: Array = slot_of[order]
+    return found[found >= 0]
