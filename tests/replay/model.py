@@ -188,7 +188,7 @@ class ModelTable:
     def rows(self) -> set[Hashable]:
         return {row for item in self.items for row in item.rows}
 
-    def num_ahead(self) -> int:
+    def num_prefetched(self) -> int:
         return sum(len(k) for reader in self.drawn for k in self._not_used(reader))
 
     def num_bytes(self) -> int:

@@ -20,7 +20,7 @@ from acmelike.replay import (
     TableInfo,
     Uniform,
 )
-from acmelike.replay.selectors import FifoSelector
+from acmelike.replay.selectors.by_age import FifoSelector
 
 ITEM_BYTES = 2 * 3 + 4
 SAMPLERS = [Uniform(), Prioritized(), Fifo(), Lifo(), MinHeap(), MaxHeap()]
@@ -80,7 +80,7 @@ def test_info_counts(make_table, make_items):
         max_size=8,
         num_inserted=10,
         num_sampled=5,
-        num_ahead=0,
+        num_prefetched=0,
         num_deleted=2,
         samples_per_insert=0.5,
         num_bytes=8 * ITEM_BYTES,

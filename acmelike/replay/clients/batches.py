@@ -19,7 +19,7 @@ class Batches(Iterator[Sample]):
     A caller that has work to do for a while asks for the next few with `prefetch`, and
     they come meanwhile. Under `serial` and outside a run nothing happens ahead of need.
     A batch counts as sampled when replay draws it. When this is closed, those that were
-    drawn and not used count no more; see `Replay.close_reader`.
+    drawn and not used count no more; see `Replay.close_cursor`.
 
     Args:
       replay: the replay service, or a client of it.
@@ -57,7 +57,7 @@ class Batches(Iterator[Sample]):
         self._num_prefetch, self._timeout, self._stage = num_prefetch, timeout, stage
         self._outstanding: deque[Future[Sample]] = deque()
         self._staged: deque[Sample] = deque()
-        self._reader = SampleCursor(secrets.randbits(62), num_used=0)
+        self._cursor = SampleCursor(secrets.randbits(62), num_used=0)
         self._is_closed = False
 
     def __next__(self) -> Sample:
@@ -69,7 +69,7 @@ class Batches(Iterator[Sample]):
         if self._is_closed:
             raise StopIteration
         sample = self._staged.popleft() if self._staged else self._receive()
-        self._reader = self._reader._replace(num_used=self._reader.num_used + 1)
+        self._cursor = self._cursor._replace(num_used=self._cursor.num_used + 1)
         return sample
 
     def prefetch(self) -> None:
@@ -83,7 +83,7 @@ class Batches(Iterator[Sample]):
         wanted = prefetch_depth(self._num_prefetch) - len(self._staged)
         while len(self._outstanding) < wanted:
             call = future(self._method(self._timeout))
-            self._outstanding.append(call(self._table, self.batch_size, self._reader))
+            self._outstanding.append(call(self._table, self.batch_size, self._cursor))
 
     def is_ready(self) -> bool:
         """Whether the next sample is here, so that nobody would wait for it."""
@@ -103,7 +103,7 @@ class Batches(Iterator[Sample]):
         self._staged.clear()
         while self._outstanding:
             self._outstanding.popleft().cancel()
-        self._replay.close_reader(self._reader)
+        self._replay.close_cursor(self._cursor)
 
     def _receive(self) -> Sample:
         deadline = None if self._timeout is None else now() + self._timeout
@@ -120,7 +120,7 @@ class Batches(Iterator[Sample]):
     def _ask(self, deadline: float | None) -> Sample:
         seconds = None if deadline is None else max(0.0, deadline - now())
         try:
-            return self._method(seconds)(self._table, self.batch_size, self._reader)
+            return self._method(seconds)(self._table, self.batch_size, self._cursor)
         except RpcTimeout as error:
             raise StopIteration from error
 

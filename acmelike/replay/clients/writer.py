@@ -148,7 +148,7 @@ class Writer:
                 num_admitted = self._send(message, deadline).result()
             while num_admitted < num_items:
                 # Replay has it all; what is left is to be admitted.
-                rest = message._replace(steps={}, items=(), is_rest=True)
+                rest = message._replace(steps={}, items=(), is_continuation=True)
                 num_admitted = self._send(rest, deadline).result()
         except _NOT_REFUSED:
             raise
