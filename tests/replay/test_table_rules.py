@@ -173,12 +173,14 @@ def test_without_replacement_each_pick_is_among_those_left(make_table, make_item
     table = make_table(max_size=4, sampler=Prioritized(exponent=1.0), replacement=False)
     table.insert(make_items(0, 4), priorities)
     num_draws = 20_000
-    for _ in range(num_draws):
-        sample = table.sample(2)
-        first, second = sample.data["reward"].astype(int)
-        expected = priorities[first] / 10, priorities[second] / (10 - priorities[first])
-        np.testing.assert_allclose(sample.probabilities, expected)
-        counts[first, second] += 1
+    samples = [table.sample(2) for _ in range(num_draws)]
+    first, second = np.stack([s.data["reward"] for s in samples], axis=1).astype(int)
+    p_first, p_second = priorities[first] / 10, priorities[second]
+    np.testing.assert_allclose(
+        np.stack([sample.probabilities for sample in samples], axis=1),
+        [p_first, p_second / (10 - priorities[first])],
+    )
+    np.add.at(counts, (first, second), 1)
     means = num_draws * np.array(
         [[p * q / (10 - p) / 10 for q in priorities] for p in priorities]
     )
