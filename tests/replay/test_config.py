@@ -120,9 +120,18 @@ def test_a_bad_table_is_refused(make_config, changes, message):
 
 
 def test_bytes_for_one_item_are_enough_for_one(make_config):
-    make_config(max_bytes=10)
-    make_config(max_bytes=19, signature=rows(2))
-    make_config(max_size=np.int64(3))
+    assert make_config(max_bytes=10).max_items == 1
+    assert make_config(max_bytes=19, signature=rows(2)).max_items == 1
+
+
+def test_a_whole_number_of_numpy_is_one():
+    assert MinSize(min_size=np.int64(3)).limits.min_size == 3
+
+
+def test_a_refusal_is_a_value_error_too():
+    """Callers of a library expect that of a bad argument."""
+    with pytest.raises(ValueError, match="min_size must be at least 1: 0"):
+        MinSize(min_size=0)
 
 
 def test_samples_of_more_than_there_are_bytes_for_are_refused(make_config):

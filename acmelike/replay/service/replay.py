@@ -51,8 +51,8 @@ class Replay:
         some ten milliseconds, in which all other calls wait.
 
     Raises:
-      ConfigError: there is no table, or two have the same name, or the checkpoint has
-        other tables or other signatures.
+      ConfigError: there is no table, or two have the same name; or a number is out of
+        its range; or the checkpoint has other tables or other signatures.
       CheckpointDamaged: there are checkpoints, but none is complete.
     """
 
@@ -71,6 +71,13 @@ class Replay:
         names = [table.name for table in tables]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"expected tables of different names, got {names}")
+        for name, value in (
+            ("max_writers", max_writers),
+            ("max_cursors", max_cursors),
+            ("part_bytes", part_bytes),
+        ):
+            if value < 1:
+                raise ConfigError(f"replay: {name} must be at least 1: {value}")
         check_engine(engine, tables, restore)
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
