@@ -32,7 +32,7 @@ class AcmelikeError(Exception):
     """The root of acmelike's errors."""
 
 
-class ConfigError(AcmelikeError):
+class ConfigError(AcmelikeError, ValueError):
     """A mistake in what the user asked for, told in one line before anything starts."""
 
 

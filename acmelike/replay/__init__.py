@@ -1,4 +1,7 @@
-"""Replay: tables of items, who waits for whom, and both ends of the way through it."""
+"""Replay: tables, rate limiters, and the writers and iterators around them.
+
+README.md beside this file has the way of the data, and why replay is made as it is.
+"""
 
 from acmelike.replay.clients.batches import Batches
 from acmelike.replay.clients.trajectory_writer import TrajectoryWriter
@@ -13,8 +16,9 @@ from acmelike.replay.config import (
     SelectorConfig,
     TableConfig,
     Uniform,
+    check_sample_size,
 )
-from acmelike.replay.limiters.limits import (
+from acmelike.replay.limiters import (
     MinSize,
     Queue,
     RateLimiterConfig,
@@ -22,12 +26,10 @@ from acmelike.replay.limiters.limits import (
     SamplesPerInsert,
     Stack,
 )
-from acmelike.replay.limiters.sample_size import check_sample_size
-from acmelike.replay.message import Items, Message, Steps
+from acmelike.replay.message import PADDING, Items, Message, Steps
 from acmelike.replay.results import Sample, TableInfo
-from acmelike.replay.selectors import OrderedSelector, Selector
+from acmelike.replay.selectors.base import OrderedSelector, Selector
 from acmelike.replay.service.replay import Replay, save_checkpoint
-from acmelike.replay.service.writer_history import PADDING
 from acmelike.replay.tables.engine import Engine, check_engine
 from acmelike.replay.tables.table import Table
 

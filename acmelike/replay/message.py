@@ -1,4 +1,4 @@
-"""What a writer sends to replay."""
+"""What a writer sends to replay: new steps, and items that refer to them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import optree
 
 from acmelike.types import Array, Nested
 
+# In the place of a step's number in an item: the row of zeros.
+PADDING = -1
+
 
 class Steps(NamedTuple):
-    """Steps of one column, in order.
+    """Consecutive steps of one column.
 
     Attributes:
-      first: the number of the first.
-      rows: `[m, ...]`, the first and those after it.
+      first: the number of the first step.
+      rows: `[m, ...]`, one row for each step.
     """
 
     first: int
@@ -27,10 +30,10 @@ class Items(NamedTuple):
     """Items for one table.
 
     Attributes:
-      table: its name.
-      data: nest of `[n, ...]` as its signature has it; in the place of rows, the
-        numbers of steps, or `PADDING`.
-      priorities: `[n]`, or None for the largest so far.
+      table: the table's name.
+      data: nest of `[n, ...]`, as the table's signature has it. Where the signature has
+        `Rows`, the leaf has the numbers of steps, or `PADDING`.
+      priorities: `[n]`; None for the largest priority that the table has seen so far.
     """
 
     table: str
@@ -39,10 +42,10 @@ class Items(NamedTuple):
 
     @property
     def num_items(self) -> int:
-        """N.
+        """The length n of the leading axis.
 
         Raises:
-          ValueError: there is no leaf, or the first has no leading axis.
+          ValueError: `data` has no leaf, or its first leaf has no leading axis.
         """
         leaves = optree.tree_leaves(self.data)
         try:
@@ -61,15 +64,16 @@ class Message(NamedTuple):
     """Everything that one writer has written since its last message.
 
     Attributes:
-      writer: who it is; a number that nobody else has.
-      number: of the message, above those of all before it; the first is 1.
-      steps: by column.
-      items: they may refer to these steps and to earlier ones that were kept.
-      keep_from: by column, the first step that later items may refer to; a column that
-        is not named keeps what it has.
-      num_env_steps: taken for them.
-      is_rest: whether it only asks to go on with the items of this number, which
-        replay has and did not admit yet.
+      writer: a random number that identifies the writer.
+      number: of the message. A writer's numbers begin at 1 and grow.
+      steps: new steps, by column.
+      items: may refer to these steps, and to earlier ones that replay still keeps.
+      keep_from: by column, the first step that later items may refer to. A column that
+        is not named keeps all its steps.
+      num_env_steps: environment steps taken for these items.
+      is_continuation: True if replay already has the message with this number, and the
+        writer only waits until the remaining items are inserted. Steps and items are
+        then empty.
     """
 
     writer: int
@@ -78,4 +82,4 @@ class Message(NamedTuple):
     items: Sequence[Items]
     keep_from: Mapping[str, int]
     num_env_steps: int
-    is_rest: bool = False
+    is_continuation: bool = False

@@ -1,4 +1,4 @@
-"""What a table gives: samples of its items, and facts about itself."""
+"""What replay returns: samples, and statistics of a table."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Sample(NamedTuple):
 
     Attributes:
       data: nest of `[n, ...]`, the items.
-      keys: `[n]` int64, what `update_priorities` and `delete` know each item by.
-      probabilities: `[n]` float64, how likely each draw was.
+      keys: `[n]` int64; `update_priorities` and `delete` take them.
+      probabilities: `[n]` float64, the probability of each draw when it was made.
       priorities: `[n]` float64.
-      times_sampled: `[n]` int32, how often each item was drawn, these included.
+      times_sampled: `[n]` int32, how often each item was drawn, this sample included.
     """
 
     data: Nested
@@ -28,26 +28,27 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TableInfo:
-    """What a table holds and has done.
+    """Statistics of a table.
 
     Attributes:
       name: the table's name.
-      size: items held.
-      max_size: items that it can hold.
+      size: number of items held.
+      max_size: number of items that it can hold.
       num_inserted: items inserted so far.
       num_sampled: items sampled so far.
-      num_ahead: of those sampled, items that a reader has asked for ahead of need and,
-        as far as is known, not used yet. One that died without closing keeps its share
-        until so many others have asked that it is forgotten.
-      num_deleted: items that are no longer held: evicted, deleted, or sampled as often
-        as they may be.
-      samples_per_insert: items sampled per item inserted; 0 before the first insert.
-      num_bytes: of the items held; rows that several of them share count once.
-      num_row_bytes: of these, those of rows, which other tables and writers may hold
-        too; `Replay.row_bytes` has what all rows take.
-      num_index_bytes: what finding and drawing these items takes beside them: keys,
-        priorities, counts, selectors, and what is kept about shared rows. A selector
-        of your own counts with its `slot_bytes`, if it has any.
+      num_prefetched: those of `num_sampled` that an iterator has drawn ahead of need
+        and, as far as replay knows, not used yet. If an iterator's process dies, its
+        share stays here until replay forgets the iterator; see `Replay`.
+      num_deleted: items that are no longer held, because they were evicted, deleted,
+        or sampled `max_times_sampled` times.
+      samples_per_insert: `num_sampled / num_inserted`; 0 before the first insert.
+      num_bytes: size of the items held, in bytes. Rows that several items share count
+        once.
+      num_row_bytes: the part of `num_bytes` that is shared rows. Other tables and
+        writers may hold the same rows; `Replay.row_bytes` has the size of all rows.
+      num_index_bytes: size of the bookkeeping for these items, in bytes: keys,
+        priorities, counts, selectors and reference counts of rows. A selector of your
+        own counts with its attribute `slot_bytes`, if it has one.
     """
 
     name: str
@@ -55,7 +56,7 @@ class TableInfo:
     max_size: int
     num_inserted: int
     num_sampled: int
-    num_ahead: int
+    num_prefetched: int
     num_deleted: int
     samples_per_insert: float
     num_bytes: int

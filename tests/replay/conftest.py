@@ -14,11 +14,27 @@ from acmelike.replay import (
     MinSize,
     Replay,
     SamplesPerInsert,
+    Table,
     TableConfig,
     Uniform,
 )
 from acmelike.types import Array
 from tests.replay.engines import ENGINES
+
+
+class OpenReplay(Replay):
+    """Replay whose tables a test can call without the guards of the service."""
+
+    def table(self, name: str) -> Table:
+        return self._tables[name]
+
+
+def contents(replay: Replay, table: str = "table") -> list[tuple[float, float, int]]:
+    """Number, priority and times sampled of each item held; it counts as no sample."""
+    held = replay.dump(table)
+    columns = held["data"]["reward"].tolist(), held["priorities"], held["times_sampled"]
+    return sorted(zip(*columns, strict=True))
+
 
 SIGNATURE = {
     "pixels": specs.Array((2, 3), np.uint8, "pixels"),
@@ -71,9 +87,9 @@ def make_replay(
 ) -> Callable[..., Replay]:
     """Eight items, of which two have to go; two samples, and 20 environment steps."""
 
-    def make(**changes: object) -> Replay:
+    def make(part_bytes: int = 1 << 22, **changes: object) -> Replay:
         settings: dict[str, object] = {"rate_limiter": LIMITER, "max_size": 6} | changes
-        replay = Replay([make_config(**settings)], seed=0)
+        replay = Replay([make_config(**settings)], seed=0, part_bytes=part_bytes)
         for start in (0, 4):
             replay.insert(
                 "table",

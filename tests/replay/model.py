@@ -6,7 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 
 from acmelike.replay import (
     Fifo,
@@ -188,7 +190,7 @@ class ModelTable:
     def rows(self) -> set[Hashable]:
         return {row for item in self.items for row in item.rows}
 
-    def num_ahead(self) -> int:
+    def num_prefetched(self) -> int:
         return sum(len(k) for reader in self.drawn for k in self._not_used(reader))
 
     def num_bytes(self) -> int:
@@ -230,26 +232,25 @@ class ModelTable:
         self.largest_priority = max(self.largest_priority, *priorities, 0)
 
 
-def _limits(
-    limiter: RateLimiterConfig,
-) -> tuple[int, Fraction, Fraction | float, Fraction | float]:
-    """Minimum size, ratio, and the least and the most that the difference may be."""
+@cache
+def _limits(limiter: RateLimiterConfig) -> tuple[int, Decimal, Decimal, Decimal]:
+    """Minimum size, ratio, and the bounds of the difference, as they were written."""
     match limiter:
         case MinSize(min_size=size):
-            return size, Fraction(1), -math.inf, math.inf
+            return size, Decimal(1), Decimal("-inf"), Decimal("inf")
         case SamplesPerInsert(ratio=ratio, min_size=size, error_buffer=buffer):
             middle = _decimal(ratio) * size
             buffer = _decimal(buffer)
             return size, _decimal(ratio), middle - buffer, middle + buffer
         case Queue(size=size):
-            return 1, Fraction(1), Fraction(0), Fraction(size)
+            return 1, Decimal(1), Decimal(0), Decimal(size)
         case Raw(samples_per_insert=ratio, min_size=size, min_diff=a, max_diff=b):
             return size, _decimal(ratio), _decimal(a), _decimal(b)
     raise AssertionError(limiter)
 
 
-def _decimal(value: float) -> Fraction | float:
-    return value if math.isinf(value) else Fraction(str(value))
+def _decimal(value: float) -> Decimal:
+    return Decimal(str(value))
 
 
 def _chances(selector: SelectorConfig, items: Sequence[Item]) -> dict[int, Fraction]:

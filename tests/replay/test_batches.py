@@ -45,7 +45,7 @@ class Client:
     def __init__(self):
         self.sample, self.closed = Method(), []
 
-    def close_reader(self, reader):
+    def close_cursor(self, reader):
         self.closed.append(reader.num_used)
 
 
@@ -157,10 +157,10 @@ class Ahead:
         while self.replay.info("table").num_sampled < 6:
             sleep(0.001, "the third sample")
         # The second is used, but replay has not heard of it.
-        assert self.replay.info("table").num_ahead == 6
+        assert self.replay.info("table").num_prefetched == 6
         self.batches.close()
         info = self.replay.info("table")
-        assert (info.num_sampled, info.num_ahead) == (4, 0)
+        assert (info.num_sampled, info.num_prefetched) == (4, 0)
         stop_run("seen")
 
 
@@ -218,7 +218,8 @@ class Never(core.Future):
         return self.deadline is not None and self.context.time >= self.deadline
 
     def result(self):
-        self.context.time = runtime.current_deadline()
+        if not self.done():
+            self.context.time = runtime.current_deadline()
         raise RpcTimeout("no sample in time")
 
     def cancel(self):

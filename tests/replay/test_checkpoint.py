@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acmelike.errors import NotReady
 from acmelike.replay import (
     Fifo,
     Lifo,
@@ -18,23 +19,10 @@ from acmelike.replay import (
     save_checkpoint,
 )
 from acmelike.replay.message import Message, Steps
-from tests.replay.conftest import LIMITER
-from tests.replay.test_writer import frames, windows, windows_config
+from tests.replay.conftest import LIMITER, contents
+from tests.replay.test_writer import frames, num_rows, windows, windows_config
 
 SELECTORS = [Uniform(), Prioritized(exponent=1.0), Fifo(), Lifo(), MinHeap(), MaxHeap()]
-
-
-def contents(replay, table="table"):
-    """Everything that a table holds: numbers with priorities and counts."""
-    inner = replay._tables[table]
-    slots = inner._slots.held()
-    rows = zip(
-        inner._contents.take(slots)["reward"].tolist(),
-        inner._priorities.take(slots).tolist(),
-        inner._quotas.times(slots).tolist(),
-        strict=True,
-    )
-    return sorted(rows)
 
 
 @pytest.mark.parametrize("sampler", SELECTORS, ids=str)
@@ -49,11 +37,8 @@ def test_everything_comes_back(
     assert contents(again) == contents(replay)
     assert again.infos() == replay.infos()
     assert again.num_env_steps() == replay.num_env_steps() == 20
-    for num_items in range(1, 20):
-        tables = replay._tables["table"], again._tables["table"]
-        for ask in ("blocks_insert", "blocks_sample"):
-            verdicts = [getattr(table.limiter, ask)(num_items) for table in tables]
-            assert verdicts[0] == verdicts[1]
+    for what in ("counters", "limits", "max_priority", "random_state"):
+        assert again.dump("table")[what] == replay.dump("table")[what]
     # What is not left to chance goes on as it would have gone.
     for side in (replay, again):
         side.insert("table", make_items(20, 23), np.array([1.0, 9.0, 1.0]))
@@ -79,12 +64,13 @@ def test_old_keys_name_nothing_any_more(make_replay, restored, make_items, tmp_p
 
 
 def test_it_is_what_was_there_when_it_began(
-    monkeypatch, make_replay, restored, make_items, tmp_path
+    make_replay, restored, make_items, tmp_path
 ):
-    monkeypatch.setattr("acmelike.replay.service.replay.PART_BYTES", 10)  # one item
-    replay = make_replay(sampler=Fifo(), rate_limiter=MinSize(min_size=1))
+    replay = make_replay(
+        sampler=Fifo(), rate_limiter=MinSize(min_size=1), part_bytes=10
+    )  # A part is one item.
     before = contents(replay)
-    number = replay.begin_checkpoint(str(tmp_path))
+    number = replay.start_checkpoint(str(tmp_path))
     for n in range(40, 55):
         keys = replay.sample("table", 3).keys
         replay.update_priorities("table", np.repeat(keys, 2), np.full(6, n))
@@ -97,20 +83,19 @@ def test_it_is_what_was_there_when_it_began(
     again = restored(sampler=Fifo(), rate_limiter=MinSize(min_size=1))
     assert contents(again) == before
     assert again.num_env_steps() == 20
-    order = again._tables["table"]._sampler.first(6)
-    found = again._tables["table"]._contents.take(order)["reward"].tolist()
-    assert found == [2, 3, 4, 5, 6, 7]
+    held = again.dump("table")
+    number_of = dict(zip(held["keys"], held["data"]["reward"].tolist(), strict=True))
+    assert [number_of[key] for key in held["sampler_order"]] == [2, 3, 4, 5, 6, 7]
 
 
-def test_shared_rows_come_back_once(monkeypatch, tmp_path):
-    monkeypatch.setattr("acmelike.replay.service.replay.PART_BYTES", 1)
+def test_shared_rows_come_back_once(tmp_path):
     tables = [windows_config(), windows_config("others", max_size=2)]
-    replay = Replay(tables, seed=0)
+    replay = Replay(tables, seed=0, part_bytes=1)
     writer = Writer(replay)
     pairs = [(-1, 0), (0, 1), (1, 2), (1, 1)]
     steps = {"frame": frames(10, 11, 12, 13)}
     writer.write([windows(*pairs), windows((1, 2), table="others")], steps=steps)
-    number = replay.begin_checkpoint(str(tmp_path))
+    number = replay.start_checkpoint(str(tmp_path))
     for n in range(4, 30):  # The rows of before are given up, and used again.
         keep = {"frame": n}
         writer.write([windows((n, n))], steps={"frame": frames(n)}, keep_from=keep)
@@ -123,10 +108,10 @@ def test_shared_rows_come_back_once(monkeypatch, tmp_path):
     assert found == [[0, 10], [10, 11], [11, 12], [11, 11]]
     assert again.sample("others", 1).data["frames"][:, :, 0].tolist() == [[11, 12]]
     # 10, 11 and 12; not 13, which only the writer could have referred to.
-    assert again._shared["frame"].num_rows == 3
+    assert num_rows(again) == 3
     Writer(again).write([windows((0, 0))], steps={"frame": frames(99)})
     again.reset("windows")
-    assert again._shared["frame"].num_rows == 3  # two of the others, one kept
+    assert num_rows(again) == 3  # two of the others, one kept
 
 
 def test_an_empty_table_comes_back_empty(make_config, restored, tmp_path):
@@ -143,10 +128,13 @@ def test_what_was_drawn_ahead_of_need_counts_as_before(make_replay, restored, tm
     replay = make_replay(max_times_sampled=3, sampler=Fifo())
     save_checkpoint(replay, str(tmp_path))
     again = restored(max_times_sampled=3, sampler=Fifo())
-    assert again._tables["table"].blocks_sample(17) == (
-        replay._tables["table"].blocks_sample(17)
-    )
-    assert again._tables["table"]._quotas.num_left() == 6 * 3 - 2
+    reasons = []
+    for side in (replay, again):
+        with pytest.raises(NotReady) as caught:
+            side.sample("table", 17)
+        reasons.append(str(caught.value))
+    assert reasons[0] == reasons[1]
+    assert again.dump("table")["num_remaining"] == 6 * 3 - 2
 
 
 def test_the_order_of_equal_priorities_comes_back(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, NotReady
 from acmelike.replay import (
     Fifo,
     Lifo,
@@ -25,8 +25,7 @@ from acmelike.replay import (
     Uniform,
     save_checkpoint,
 )
-from tests.replay.conftest import SIGNATURE
-from tests.replay.test_checkpoint import contents
+from tests.replay.conftest import SIGNATURE, contents
 from tests.replay.test_writer import windows_config
 
 FREE = MinSize(min_size=1)
@@ -50,7 +49,7 @@ def test_the_limits_of_the_code_hold_or_those_of_the_checkpoint(
     same = restored("checkpoint", max_size=2, rate_limiter=MinSize(min_size=1))
     assert same.info("table").max_size == 6
     assert contents(same) == contents(replay)
-    assert same._tables["table"].limiter.blocks_insert(100) is not None
+    assert same.dump("table")["limits"] == replay.dump("table")["limits"]
 
 
 def test_other_tables_than_were_saved_are_refused(make_replay, restored, tmp_path):
@@ -97,13 +96,14 @@ def test_all_limits_of_the_checkpoint_hold(make_replay, restored, make_items, tm
     again = restored("checkpoint", sampler=Fifo(), rate_limiter=FREE)
     assert again.info("table").max_size == 5
     again.sample("table", 1)  # 4, for the second time
-    assert again._tables["table"].blocks_sample(4) == "3 items left to sample, of 4"
+    with pytest.raises(NotReady, match="3 items left to sample, of 4"):
+        again.sample("table", 4)
     again.sample("table", 3)
     assert [row[0] for row in contents(again)] == [6, 7]
     again.insert("table", make_items(8, 11))
     assert [row[0] for row in contents(again)] == [7, 8, 9, 10]
-    config = again._tables["table"]._config
-    assert {name: getattr(config, name) for name in limits} == limits
+    found = again.dump("table")["limits"]
+    assert {name: found[name] for name in limits} == limits
 
 
 @pytest.mark.parametrize(
@@ -118,16 +118,31 @@ def test_all_limits_of_the_checkpoint_hold(make_replay, restored, make_items, tm
     ids=str,
 )
 def test_the_limiter_that_is_saved_is_the_one_that_held(
-    make_replay, restored, tmp_path, limiter
+    make_replay, restored, make_items, tmp_path, limiter
 ):
     replay = make_replay()
     replay.set_rate_limiter("table", limiter)
     save_checkpoint(replay, str(tmp_path))
     again = restored("checkpoint", rate_limiter=FREE)
-    found = again._tables["table"]._config.rate_limiter
-    assert (type(found), asdict(found)) == (type(limiter), asdict(limiter))
-    inner, other = replay._tables["table"].limiter, again._tables["table"].limiter
-    assert vars(inner) == vars(other)
+    found = again.dump("table")["limits"]
+    assert (found["limiter"], found["settings"]) == (
+        type(limiter).__name__,
+        asdict(limiter),
+    )
+    for side in (replay, again):
+        side.delete("table", np.array(side.dump("table")["keys"]))
+    reasons = []
+    for side in (replay, again):
+        with pytest.raises(NotReady) as caught:
+            side.sample("table", 1)
+        num_inserted = 0
+        try:
+            for n in range(100):
+                num_inserted += side.insert("table", make_items(n, n + 1))
+        except NotReady as error:
+            reasons.append(str(error))
+        reasons += [str(caught.value), num_inserted]
+    assert reasons[: len(reasons) // 2] == reasons[len(reasons) // 2 :]
 
 
 def test_a_limiter_of_your_own_is_not_in_the_checkpoint(
@@ -148,8 +163,8 @@ def test_chance_and_first_priorities_go_on_as_they_would_have(
     replay = make_replay(rate_limiter=FREE)
     save_checkpoint(replay, str(tmp_path))
     again = restored(rate_limiter=FREE)  # It was made with another seed.
-    tables = replay._tables["table"], again._tables["table"]
-    assert tables[0]._rng.random() == tables[1]._rng.random()
+    states = [side.dump("table")["random_state"] for side in (replay, again)]
+    assert states[0] == states[1]
     for side in (replay, again):
         side.insert("table", make_items(8, 9))  # the largest so far: 3
     assert contents(again)[-1][1] == 3.0

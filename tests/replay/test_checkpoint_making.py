@@ -13,7 +13,7 @@ import pytest
 from acmelike.errors import CheckpointDamaged
 from acmelike.replay import Fifo, MinSize, Replay, Writer, save_checkpoint
 from acmelike.replay.checkpoints.reader import CheckpointReader
-from tests.replay.test_checkpoint import contents
+from tests.replay.conftest import contents
 from tests.replay.test_writer import frames, windows, windows_config
 
 FREE = MinSize(min_size=1)
@@ -30,7 +30,9 @@ def test_only_the_newest_are_kept_and_nothing_else_is_touched(make_replay, tmp_p
     assert made[-1] == str(tmp_path / "replay-000004")
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "facts", "no facts"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "changed", "missing", "metadata", "no metadata"]
+)
 def test_a_damaged_one_is_named_and_the_one_before_it_used(
     make_replay, restored, make_items, tmp_path, caplog, damage
 ):
@@ -47,16 +49,16 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(
         file.write_bytes(file.read_bytes()[:-1] + b"!")
     elif damage == "missing":
         file.unlink()
-    elif damage == "facts":
-        facts = newest / "facts.json"
-        outer = json.loads(facts.read_text())
-        outer["facts"] = outer["facts"].replace(
+    elif damage == "metadata":
+        metadata = newest / "metadata.json"
+        outer = json.loads(metadata.read_text())
+        outer["metadata"] = outer["metadata"].replace(
             '"num_env_steps": 20', '"num_env_steps": 9'
         )
-        facts.write_text(json.dumps(outer))
+        metadata.write_text(json.dumps(outer))
     else:
-        (newest / "facts.json").unlink()
-    name = "facts.json" if "facts" in damage else "table-0-leaf-1.npy"
+        (newest / "metadata.json").unlink()
+    name = "metadata.json" if "metadata" in damage else "table-0-leaf-1.npy"
     with pytest.raises(CheckpointDamaged, match=rf"replay-000002: {name} "):
         CheckpointReader(newest)
     with caplog.at_level(logging.WARNING, "acmelike"):
@@ -69,11 +71,11 @@ def test_a_damaged_one_is_named_and_the_one_before_it_used(
 def test_where_none_is_whole_it_does_not_begin_empty(make_replay, restored, tmp_path):
     for _ in range(2):
         path = save_checkpoint(make_replay(), str(tmp_path))
-    (tmp_path / "replay-000001" / "facts.json").unlink()
+    (tmp_path / "replay-000001" / "metadata.json").unlink()
     (tmp_path / path / "table-0-leaf-0.npy").unlink()
     with pytest.raises(CheckpointDamaged) as caught:
         restored()
-    assert "replay-000001: facts.json cannot be read" in str(caught.value)
+    assert "replay-000001: metadata.json cannot be read" in str(caught.value)
     assert "replay-000002: table-0-leaf-0.npy is missing" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -123,7 +125,7 @@ def test_a_table_may_have_any_name(tmp_path, name):
 def test_all_space_is_taken_when_it_begins(make_config, make_items, tmp_path):
     replay = Replay([make_config(max_size=20_000)], seed=0)
     replay.insert("table", make_items(0, 20_000))
-    replay.begin_checkpoint(str(tmp_path))
+    replay.start_checkpoint(str(tmp_path))
     files = list((tmp_path / "replay-000001.tmp").iterdir())
     assert len(files) >= 4
     for file in files:
@@ -144,7 +146,9 @@ def test_a_full_disk_ends_the_checkpoint_and_nothing_else(
         left.pop()
 
     monkeypatch.setattr(os, "posix_fallocate", take_space, raising=False)
-    with pytest.raises(OSError, match="replay-000002 was given up: No space") as caught:
+    with pytest.raises(
+        OSError, match="replay-000002 was discarded: No space"
+    ) as caught:
         save_checkpoint(replay, str(tmp_path))
     assert caught.value.errno == errno.ENOSPC
     assert [path.name for path in tmp_path.iterdir()] == ["replay-000001"]
@@ -161,7 +165,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing_either(
     monkeypatch, make_replay, tmp_path
 ):
     replay = make_replay()
-    number = replay.begin_checkpoint(str(tmp_path))
+    number = replay.start_checkpoint(str(tmp_path))
     while replay.copy_part(number):
         pass
 
@@ -169,7 +173,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_nothing_either(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", sync)
-    with pytest.raises(OSError, match="replay-000001 was given up: No space"):
+    with pytest.raises(OSError, match="replay-000001 was discarded: No space"):
         replay.finish_checkpoint(number, 1)
     assert not list(tmp_path.iterdir())
 
@@ -188,8 +192,8 @@ def test_space_is_taken_where_there_is_no_call_for_it(
 
 def test_what_is_not_copied_is_not_finished(make_replay, restored, tmp_path):
     replay = make_replay()
-    number = replay.begin_checkpoint(str(tmp_path))
-    with pytest.raises(ValueError, match="parts are left"):
+    number = replay.start_checkpoint(str(tmp_path))
+    with pytest.raises(ValueError, match="parts remain"):
         replay.finish_checkpoint(number, 1)
     while replay.copy_part(number):
         pass
@@ -200,14 +204,16 @@ def test_what_is_not_copied_is_not_finished(make_replay, restored, tmp_path):
 
 def test_a_second_one_ends_the_first(make_replay, restored, make_items, tmp_path):
     replay = make_replay(rate_limiter=FREE)
-    first = replay.begin_checkpoint(str(tmp_path))
+    first = replay.start_checkpoint(str(tmp_path))
     replay.copy_part(first)
     replay.insert("table", make_items(20, 22))
     saved = contents(replay)
-    second = replay.begin_checkpoint(str(tmp_path))
+    second = replay.start_checkpoint(str(tmp_path))
     replay.insert("table", make_items(22, 26))
     for call in (replay.copy_part, lambda n: replay.finish_checkpoint(n, 1)):
-        with pytest.raises(ValueError, match=f"checkpoint {first} is not under way"):
+        with pytest.raises(
+            ValueError, match=f"checkpoint {first} is not being written"
+        ):
             call(first)
     while replay.copy_part(second):
         pass
@@ -219,7 +225,7 @@ def test_a_second_one_ends_the_first(make_replay, restored, make_items, tmp_path
 
 def test_one_that_is_copied_and_never_finished_leaves_nothing(make_replay, tmp_path):
     replay = make_replay()
-    number = replay.begin_checkpoint(str(tmp_path))
+    number = replay.start_checkpoint(str(tmp_path))
     while replay.copy_part(number):
         pass
     path = save_checkpoint(replay, str(tmp_path))
@@ -228,8 +234,8 @@ def test_one_that_is_copied_and_never_finished_leaves_nothing(make_replay, tmp_p
 
 def test_what_was_never_begun_or_is_finished_is_refused(make_replay, tmp_path):
     replay = make_replay()
-    with pytest.raises(ValueError, match="checkpoint 1 is not under way"):
+    with pytest.raises(ValueError, match="checkpoint 1 is not being written"):
         replay.copy_part(1)
     save_checkpoint(replay, str(tmp_path))
-    with pytest.raises(ValueError, match="checkpoint 1 is not under way"):
+    with pytest.raises(ValueError, match="checkpoint 1 is not being written"):
         replay.finish_checkpoint(1, 1)

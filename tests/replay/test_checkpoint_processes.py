@@ -73,7 +73,7 @@ def test_after_a_kill_the_next_run_goes_on_from_the_checkpoint(
             save_checkpoint(replay, str(tmp_path))
             expected = go_on(replay, make_items)
             if when == "during the next one":
-                number = replay.begin_checkpoint(str(tmp_path))
+                number = replay.start_checkpoint(str(tmp_path))
                 replay.copy_part(number)
             os.kill(run.status()["replay"].process, signal.SIGKILL)
             run.wait(LIMIT)

@@ -21,8 +21,8 @@ from acmelike.replay import (
     Uniform,
     check_sample_size,
 )
-from acmelike.replay.limiters.rate_limiter import RateLimiter
-from acmelike.replay.limiters.sample_size import impossible_sample
+from acmelike.replay.config import impossible_sample
+from acmelike.replay.limiters import RateLimiter
 
 FRAME = specs.Array((3,), np.uint8)
 
@@ -38,37 +38,37 @@ def rows(length):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Prioritized(exponent=-0.1), "exponent >= 0, got -0.1"),
-        (lambda: Prioritized(exponent=math.nan), "exponent >= 0, got nan"),
-        (lambda: MinSize(min_size=0), "MinSize: expected min_size >= 1, got 0"),
+        (lambda: Prioritized(exponent=-0.1), "exponent must be at least 0: -0.1"),
+        (lambda: Prioritized(exponent=math.nan), "exponent must be at least 0: nan"),
+        (lambda: MinSize(min_size=0), "MinSize: min_size must be at least 1: 0"),
         (
             lambda: SamplesPerInsert(ratio=1, min_size=0, error_buffer=1),
-            "SamplesPerInsert: expected min_size >= 1, got 0",
+            "SamplesPerInsert: min_size must be at least 1: 0",
         ),
         (
             lambda: SamplesPerInsert(ratio=0, min_size=1, error_buffer=1),
-            "ratio > 0, got 0",
+            "ratio must be finite and above 0: 0",
         ),
         (
             lambda: SamplesPerInsert(ratio=0.5, min_size=1, error_buffer=0.9),
-            r"error_buffer >= max\(1, ratio\) = 1, got 0.9",
+            "error_buffer must be at least 1: 0.9",
         ),
         (
             lambda: SamplesPerInsert(ratio=8, min_size=1, error_buffer=7),
-            r"error_buffer >= max\(1, ratio\) = 8, got 7",
+            "error_buffer must be at least the ratio, 8: 7",
         ),
         (
             lambda: SamplesPerInsert(ratio=1, min_size=1, error_buffer=math.inf),
-            "finite error_buffer",
+            "error_buffer must be at least 1: inf",
         ),
-        (lambda: MinSize(min_size=1.5), "min_size >= 1, got 1.5, no whole number"),
-        (lambda: Queue(size=True), "size >= 1, got True, no whole number"),
-        (lambda: raw(math.inf, math.inf), "min_diff < inf .* got inf and inf"),
-        (lambda: raw(-math.inf, -math.inf), "max_diff > -inf, .* got -inf and -inf"),
-        (lambda: rows(-1), "Rows of column 'f': expected length >= 1, got -1"),
-        (lambda: rows(0), "length >= 1, got 0"),
-        (lambda: rows((2, 0)), "got 0"),
-        (lambda: rows(2.0), "got 2.0, no whole number"),
+        (lambda: MinSize(min_size=1.5), "min_size must be a whole number: 1.5"),
+        (lambda: Queue(size=True), "Queue: size must be a whole number: True"),
+        (lambda: raw(math.inf, math.inf), "min_diff must be below inf .*: inf and inf"),
+        (lambda: raw(-math.inf, -math.inf), "max_diff above -inf, .*: -inf and -inf"),
+        (lambda: rows(-1), "Rows of column 'f': length must be at least 1: -1"),
+        (lambda: rows(0), "length must be at least 1: 0"),
+        (lambda: rows((2, 0)), r"length must be at least 1: \(2, 0\)"),
+        (lambda: rows(2.0), "length must be a whole number: 2.0"),
         (lambda: Rows(column="f", row=np.zeros(2)), "row to be a specs.Array, got"),
     ],
 )
@@ -81,30 +81,34 @@ def test_a_bad_value_is_refused_in_one_line(make, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "expected a name"),
-        ({"max_size": 4, "rate_limiter": MinSize(min_size=5)}, "max_size >= min_size"),
+        ({"name": ""}, "table: name must not be empty"),
+        (
+            {"max_size": 4, "rate_limiter": MinSize(min_size=5)},
+            "max_size must be at least min_size = 5: 4",
+        ),
         ({"signature": {}}, "no arrays"),
         ({"signature": np.zeros(3)}, "expected a signature of specs.Array"),
         ({"signature": specs.StringArray(())}, "plain dtypes"),
-        ({"max_size": 2.5}, "max_size >= 1, got 2.5, no whole number"),
-        ({"max_size": 0}, "max_size >= 1, got 0$"),
-        ({"max_times_sampled": 1.5}, "max_times_sampled >= 1, got 1.5"),
-        ({"max_bytes": "1G"}, "max_bytes >= 1, got '1G'"),
+        ({"max_size": 2.5}, "max_size must be a whole number: 2.5"),
+        ({"max_size": 0}, "max_size must be at least 1: 0$"),
+        ({"max_times_sampled": 1.5}, "max_times_sampled must be a whole number: 1.5"),
+        ({"max_times_sampled": 0}, "max_times_sampled must be at least 1: 0"),
+        ({"max_bytes": "1G"}, "max_bytes must be a whole number: 1G"),
         ({"sampler": "uniform"}, r"sampler such as Uniform\(\) .* got 'uniform'"),
         ({"sampler": Uniform}, r"sampler such as Uniform\(\) .* got <class"),
         ({"remover": None}, "expected a remover such as .* got None"),
         ({"rate_limiter": None}, "expected a rate_limiter such as .* got None"),
         ({"rate_limiter": MinSize}, "expected a rate_limiter such as .* got <class"),
         # An item is 6 bytes of pixels and 4 of reward.
-        ({"max_bytes": 9}, "max_bytes >= 10, the bytes of one item, got 9"),
+        ({"max_bytes": 9}, "max_bytes must be at least 10, the bytes of one item: 9"),
         (
             {"max_bytes": 29, "rate_limiter": MinSize(min_size=3)},
-            "for at least min_size = 3 items, got 29, which holds 2",
+            "be enough for min_size = 3 items: 29, which is enough for 2",
         ),
         # Two rows are two numbers of 8 bytes, and may be the same 3 bytes.
         (
             {"signature": rows(2), "max_bytes": 18},
-            ">= 19, the bytes of one",
+            "must be at least 19, the bytes of one item: 18",
         ),
     ],
 )
@@ -116,9 +120,18 @@ def test_a_bad_table_is_refused(make_config, changes, message):
 
 
 def test_bytes_for_one_item_are_enough_for_one(make_config):
-    make_config(max_bytes=10)
-    make_config(max_bytes=19, signature=rows(2))
-    make_config(max_size=np.int64(3))
+    assert make_config(max_bytes=10).max_items == 1
+    assert make_config(max_bytes=19, signature=rows(2)).max_items == 1
+
+
+def test_a_whole_number_of_numpy_is_one():
+    assert MinSize(min_size=np.int64(3)).limits.min_size == 3
+
+
+def test_a_refusal_is_a_value_error_too():
+    """Callers of a library expect that of a bad argument."""
+    with pytest.raises(ValueError, match="min_size must be at least 1: 0"):
+        MinSize(min_size=0)
 
 
 def test_samples_of_more_than_there_are_bytes_for_are_refused(make_config):
@@ -163,11 +176,11 @@ def _deadlocks(table, num_items: int, num_moves: int, prefer_insert: float) -> b
         if once and limiter.size < num_items:
             can_sample = False
         if can_insert and (not can_sample or rng.random() < prefer_insert):
-            limiter.commit_inserts(1)
-            limiter.commit_deletes(max(0, limiter.size - table.max_size))
+            limiter.count_inserts(1)
+            limiter.count_deletes(max(0, limiter.size - table.max_size))
         elif can_sample:
-            limiter.commit_samples(num_items)
-            limiter.commit_deletes(num_items if once else 0)
+            limiter.count_samples(num_items)
+            limiter.count_deletes(num_items if once else 0)
         else:
             return True
     return False

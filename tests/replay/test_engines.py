@@ -341,13 +341,13 @@ def test_an_update_says_how_many_items_it_found(make_replay, make_items, expecte
 
 
 @deviates("it counts a sample for good", ours=0, reverbs=2)
-def test_what_a_reader_did_not_use_is_taken_back(make_replay, make_items, expected):
+def test_unused_samples_are_returned(make_replay, make_items, expected):
     """Or inserts would be admitted for samples that nobody has learned from."""
     replay = make_replay()
     replay.insert("table", make_items(0, 2))
-    reader = SampleCursor(number=1, num_used=0)
-    replay.sample("table", 2, reader)
-    replay.close_reader(reader)
+    cursor = SampleCursor(1, num_used=0)
+    replay.sample("table", 2, cursor)
+    replay.close_cursor(cursor)
     assert replay.info("table").num_sampled == expected
 
 
@@ -362,7 +362,7 @@ def test_an_item_that_is_there_is_changed_and_not_inserted(
         replay.assign("table", np.array([0]), make_items(7, 8), np.ones(1))
     keys = replay.sample("table", 1).keys
     if expected is not None:
-        with pytest.raises(expected, match="cannot change the contents"):
+        with pytest.raises(expected, match="cannot change items"):
             replay.assign("table", keys, make_items(7, 8), np.ones(1))
         return
     assert replay.assign("table", keys, make_items(7, 8), np.ones(1)) == 1
@@ -433,7 +433,7 @@ def test_what_reverb_cannot_while_it_runs(make_config, tmp_path):
     with pytest.raises(ConfigError, match="rate limiter while it runs"):
         replay.set_rate_limiter("table", MinSize(min_size=1))
     with pytest.raises(ConfigError, match="only the replay engine 'own'"):
-        replay.begin_checkpoint(str(tmp_path))
+        replay.start_checkpoint(str(tmp_path))
 
 
 @NEEDS_REVERB
@@ -443,15 +443,15 @@ def test_checkpoints_for_reverb_are_refused_before_it_starts(make_config, tmp_pa
 
 
 @NEEDS_REVERB
-def test_a_sample_that_reverb_does_not_give_is_an_error(
-    make_config, make_items, monkeypatch
-):
-    monkeypatch.setattr("acmelike.replay.tables.reverb.SAMPLE_TIMEOUT", 0.01)
+def test_a_sample_that_reverb_does_not_give_is_an_error(make_config, make_items):
     config = make_config(rate_limiter=MinSize(min_size=3))
-    table = make_tables("reverb", [config], {}, seed=0)["table"]
+    tables = make_tables("reverb", [config], {}, seed=0, reverb_timeout=0.01)
+    table = tables["table"]
     table.insert(make_items(0, 2))
     # Whoever asks first does not come here.
-    with pytest.raises(RuntimeError, match="'table': Reverb gave no sample of 1 items"):
+    with pytest.raises(
+        RuntimeError, match="'table': Reverb returned no sample of 1 items"
+    ):
         table.sample(1)
     table.insert(make_items(2, 3))
     for thread in threading.enumerate():

@@ -18,7 +18,6 @@ from acmelike.replay import (
     Prioritized,
     Queue,
     Raw,
-    Replay,
     SamplesPerInsert,
     Stack,
     TableConfig,
@@ -26,6 +25,7 @@ from acmelike.replay import (
     Uniform,
 )
 from acmelike.replay.service.sample_cursors import SampleCursor
+from tests.replay.conftest import OpenReplay
 from tests.replay.model import ModelTable
 
 SIGNATURE = {
@@ -106,8 +106,8 @@ class Machine:
     """A table of a replay service and its model, which do the same."""
 
     def __init__(self, config: TableConfig, seed: int):
-        self.replay = Replay([config], seed=seed)
-        self.table = self.replay._tables["table"]
+        self.replay = OpenReplay([config], seed=seed)
+        self.table = self.replay.table("table")
         self.model = ModelTable(config, ITEM_BYTES)
         self.readers = [
             SampleCursor(0, 0),
@@ -148,7 +148,7 @@ class Machine:
         assert sample.times_sampled.tolist() == times
 
     def close(self, number, num_more):
-        self.replay.close_reader(self.reader(number, num_more))
+        self.replay.close_cursor(self.reader(number, num_more))
         self.model.close(number)
 
     def reader(self, number, num_more):
@@ -219,7 +219,7 @@ class Machine:
             max_size=model.config.max_size,
             num_inserted=model.num_inserted,
             num_sampled=model.num_sampled,
-            num_ahead=model.num_ahead(),
+            num_prefetched=model.num_prefetched(),
             num_deleted=model.num_deleted,
             samples_per_insert=model.num_sampled / max(1, model.num_inserted),
             num_bytes=model.num_bytes(),
@@ -227,25 +227,15 @@ class Machine:
             num_index_bytes=table.info().num_index_bytes,  # not of the model
         )
         for n in range(1, 20):
-            assert (table.limiter.blocks_insert(n) is None) == model.can_insert(n), n
+            assert (table.blocks_insert(n) is None) == model.can_insert(n), n
             assert (table.blocks_sample(n) is None) == model.can_sample(n), n
 
 
 def contents(table):
     """Value, priority and times sampled by key, without a trace in the counters."""
-    slots = table._slots.held()
-    return dict(
-        zip(
-            table._slots.keys(slots).tolist(),
-            zip(
-                table._contents.take(slots)["number"].tolist(),
-                table._priorities.take(slots).tolist(),
-                table._quotas.times(slots).tolist(),
-                strict=True,
-            ),
-            strict=True,
-        )
-    )
+    held = table.dump()
+    columns = held["data"]["number"].tolist(), held["priorities"], held["times_sampled"]
+    return dict(zip(held["keys"], zip(*columns, strict=True), strict=True))
 
 
 def columns(updates):

@@ -295,11 +295,10 @@ class Machine:
 
     def held(self, table):
         """Keys, ids and the rest of what a table holds; it counts as no sample."""
-        table = self.replay._tables[table]
-        slots = table._slots.held()
-        data = table._contents.take(slots)
-        rest = (values(data), table._priorities.take(slots), table._quotas.times(slots))
-        return table._slots.keys(slots), data["id"], zip(*rest, strict=True)
+        held = self.replay.dump(table)
+        rest = values(held["data"]), held["priorities"], held["times_sampled"]
+        keys = np.array(held["keys"], np.int64)
+        return keys, held["data"]["id"], zip(*rest, strict=True)
 
     def check(self):
         rows = set()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from acmelike.replay import Fifo, Lifo, MaxHeap, MinHeap, Prioritized, Uniform
-from acmelike.replay.selectors import OrderedSelector, make_selector
+from acmelike.replay.selectors.base import OrderedSelector
+from acmelike.replay.selectors.make import make_selector
 
 BY_CHANCE = [Uniform(), Prioritized(exponent=0.6), Prioritized(exponent=0.0)]
 IN_ORDER = [Fifo(), Lifo(), MinHeap(), MaxHeap()]

@@ -8,7 +8,7 @@ import pytest
 from acmelike import Node, Program, launch
 from acmelike.core import start
 from acmelike.errors import ConfigError, NotReady
-from acmelike.replay import Fifo, MinSize, Queue, Replay, SamplesPerInsert
+from acmelike.replay import Fifo, MinSize, Queue, Replay, SamplesPerInsert, Uniform
 
 
 @pytest.fixture
@@ -144,6 +144,45 @@ def test_priorities_reach_their_table(replay, make_items):
     replay.insert("wide", make_items(0, 4))
     assert replay.update_priorities("wide", np.array([1, 2, 50]), np.ones(3)) == 2
     assert replay.update_priorities("narrow", np.array([1, 2]), np.ones(2)) == 0
+
+
+def test_a_dump_shows_what_a_table_holds_and_changes_nothing(make_config, make_items):
+    config = make_config(
+        sampler=Fifo(), max_times_sampled=3, rate_limiter=Queue(size=4), max_size=4
+    )
+    replay = Replay([config], seed=0)
+    replay.insert("table", make_items(0, 4), np.array([4.0, 1.0, 2.0, 3.0]))
+    keys = replay.sample("table", 2).keys
+    replay.delete("table", keys[:0])
+    before = replay.info("table")
+    held = replay.dump("table")
+    assert held["data"]["reward"].tolist() == [0, 1, 2, 3]
+    assert held["priorities"] == [4, 1, 2, 3]
+    assert held["times_sampled"] == [2, 0, 0, 0]
+    assert held["sampler_order"] == held["remover_order"] == held["keys"]
+    assert held["num_remaining"] == 4 * 3 - 2
+    assert held["max_priority"] == 4
+    assert held["counters"] == [4, 2, 0]
+    assert held["limits"]["limiter"] == "Queue"
+    assert held["limits"]["max_size"] == 4
+    again = replay.dump("table")
+    for name in held.keys() - {"data"}:
+        assert held[name] == again[name]
+    assert replay.info("table") == before
+    with pytest.raises(ValueError, match=r"expected a table of \['table'\]"):
+        replay.dump("tabel")
+
+
+def test_a_dump_of_a_table_without_order_or_quota_says_so(make_config):
+    held = Replay([make_config(remover=Uniform())], seed=0).dump("table")
+    assert (held["sampler_order"], held["remover_order"]) == (None, None)
+    assert held["num_remaining"] is None
+
+
+@pytest.mark.parametrize("name", ["max_writers", "max_cursors", "part_bytes"])
+def test_numbers_of_a_service_are_at_least_one(make_config, name):
+    with pytest.raises(ConfigError, match=f"replay: {name} must be at least 1: 0"):
+        Replay([make_config()], seed=0, **{name: 0})
 
 
 def test_tables_need_different_names(make_config):

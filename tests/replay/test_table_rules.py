@@ -31,8 +31,7 @@ def make_table(make_config):
 
 def contents(table):
     """The numbers of all items, without a trace in the table's own counters."""
-    slots = table._slots.held()
-    return sorted(table._contents.take(slots)["reward"].astype(int).tolist())
+    return sorted(table.dump()["data"]["reward"].astype(int).tolist())
 
 
 # --- Who goes when there is one too many ----------------------------------------------
@@ -140,7 +139,7 @@ def test_queues_and_stacks(make_items, kind):
     table = Table(make("table", SIGNATURE, 3), seed=0)
     check_sample_size(make("table", SIGNATURE, 3), 3)
     assert table.insert(make_items(0, 5)).tolist() == [0, 1, 2]
-    assert table.limiter.blocks_insert(1) is not None
+    assert table.blocks_insert(1) is not None
     order = [0, 1, 2] if kind == "queue" else [2, 1, 0]
     assert table.sample(2).data["reward"].tolist() == order[:2]
     assert len(table.insert(make_items(3, 6))) == 2
@@ -174,12 +173,14 @@ def test_without_replacement_each_pick_is_among_those_left(make_table, make_item
     table = make_table(max_size=4, sampler=Prioritized(exponent=1.0), replacement=False)
     table.insert(make_items(0, 4), priorities)
     num_draws = 20_000
-    for _ in range(num_draws):
-        sample = table.sample(2)
-        first, second = sample.data["reward"].astype(int)
-        expected = priorities[first] / 10, priorities[second] / (10 - priorities[first])
-        np.testing.assert_allclose(sample.probabilities, expected)
-        counts[first, second] += 1
+    samples = [table.sample(2) for _ in range(num_draws)]
+    first, second = np.stack([s.data["reward"] for s in samples], axis=1).astype(int)
+    p_first, p_second = priorities[first] / 10, priorities[second]
+    np.testing.assert_allclose(
+        np.stack([sample.probabilities for sample in samples], axis=1),
+        [p_first, p_second / (10 - priorities[first])],
+    )
+    np.add.at(counts, (first, second), 1)
     means = num_draws * np.array(
         [[p * q / (10 - p) / 10 for q in priorities] for p in priorities]
     )
@@ -283,7 +284,7 @@ def test_a_limiter_can_be_changed_and_the_counters_stay(make_table, make_items):
     table.sample(6)
     table.set_rate_limiter(SamplesPerInsert(ratio=1, min_size=1, error_buffer=1))
     assert table.blocks_sample(1).startswith("samples per insert: 6 items sampled")
-    with pytest.raises(ConfigError, match="max_size >= min_size = 9, got 8"):
+    with pytest.raises(ConfigError, match="max_size must be at least min_size = 9: 8"):
         table.set_rate_limiter(MinSize(min_size=9))
 
 
@@ -293,18 +294,18 @@ def test_a_limiter_can_be_changed_and_the_counters_stay(make_table, make_items):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Queue(size=0), "Queue: expected size >= 1, got 0"),
+        (lambda: Queue(size=0), "Queue: size must be at least 1: 0"),
         (
             lambda: Raw(samples_per_insert=0, min_size=1, min_diff=0, max_diff=1),
-            "Raw: expected a finite ratio > 0, got 0",
+            "Raw: samples_per_insert must be finite and above 0: 0",
         ),
         (
             lambda: Raw(samples_per_insert=1, min_size=1, min_diff=2, max_diff=1),
-            "min_diff <= max_diff",
+            "min_diff must be at most max_diff: 2 and 1",
         ),
         (
             lambda: Raw(samples_per_insert=2, min_size=1, min_diff=0, max_diff=1),
-            "from min_diff 0 to max_diff 1 is 2 too little",
+            "from min_diff 0 to max_diff 1 is 2 too narrow",
         ),
     ],
 )
@@ -321,15 +322,3 @@ def test_raw_limits_are_taken_as_they_are(make_table, make_items):
     # 2 * 2 - 5 is -1, the least there may be.
     assert table.blocks_sample(5) is None
     assert table.blocks_sample(6) is not None
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"max_size": 0}, "max_size >= 1, got 0"),
-        ({"max_times_sampled": 0}, "max_times_sampled >= 1, got 0"),
-    ],
-)
-def test_a_bad_table_is_refused(make_config, changes, message):
-    with pytest.raises(ConfigError, match=message):
-        make_config(**changes)

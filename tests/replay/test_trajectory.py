@@ -10,6 +10,7 @@ from acmelike.errors import ConfigError, NotReady
 from acmelike.replay import (
     Fifo,
     MinSize,
+    Queue,
     Replay,
     Rows,
     TableConfig,
@@ -56,6 +57,11 @@ def replay():
     )
 
 
+def num_observations(replay):
+    """How many rows replay holds, each of two float32."""
+    return replay.row_bytes()["observation"] // 8
+
+
 def observation(n):
     return np.array([n, -n], np.float32)
 
@@ -92,7 +98,7 @@ def test_steps_in_parts_and_items_over_different_columns(replay):
     assert stacks["observations"][:, :, 0].tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
     assert stacks["action"].tolist() == [20, 30, 40]
     # Five observations, each of them once, for both tables.
-    assert replay._shared["observation"].num_rows == 5
+    assert num_observations(replay) == 5
 
 
 def test_only_the_latest_steps_are_kept(replay):
@@ -107,7 +113,7 @@ def test_only_the_latest_steps_are_kept(replay):
     writer.create_item("transitions", transition(writer))
     writer.flush()
     assert replay.sample("transitions", 1).data["o_tm1"].tolist() == [[4, -4]]
-    assert replay._shared["observation"].num_rows == 2
+    assert num_observations(replay) == 2
 
 
 def test_after_the_end_of_an_episode_nothing_before_it_is_there(replay):
@@ -129,18 +135,19 @@ def test_after_the_end_of_an_episode_nothing_before_it_is_there(replay):
 
 def test_a_flush_that_waits_loses_nothing(replay):
     writer = TrajectoryWriter(replay, num_keep=2)
-    replay.stop_inserts("closed for a while")
-    for n in range(2):
+    replay.set_rate_limiter("transitions", Queue(size=1))
+    for n in range(3):
         writer.append({"observation": observation(n), "action": np.int32(n)})
-    writer.create_item("transitions", transition(writer))
-    with pytest.raises(NotReady, match="closed for a while"):
+        if n > 0:
+            writer.create_item("transitions", transition(writer))
+    with pytest.raises(NotReady, match="1 items inserted and 1 waiting"):
         writer.flush()
-    replay._stopped = None
-    writer.append({"observation": observation(2), "action": np.int32(2)})
+    replay.set_rate_limiter("transitions", MinSize(min_size=1))
+    writer.append({"observation": observation(3), "action": np.int32(3)})
     writer.create_item("transitions", transition(writer))
     writer.flush()
-    found = replay.sample("transitions", 2).data
-    assert found["o_t"][:, 0].tolist() == [1, 2]
+    found = replay.sample("transitions", 3).data
+    assert found["o_t"][:, 0].tolist() == [1, 2, 3]
 
 
 def test_a_writer_that_keeps_nothing_is_refused(replay):

@@ -1,4 +1,4 @@
-"""A folder of checkpoints: their names, and what makes one whole."""
+"""A folder of checkpoints: their names, and how a complete one is recognised."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 
 from acmelike.errors import CheckpointDamaged
 
-_FACTS = "facts.json"
+_METADATA = "metadata.json"
 _PREFIX = "replay-"
 _NAME = re.compile(_PREFIX + r"\d{6}")
-_VERSION = 2
+_FORMAT = 3
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the oldest first; what else is there is not ours."""
+    """The checkpoints in a folder, the oldest first; other files are ignored."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
 def checkpoint_path(folder: Path, number: int) -> Path:
-    """Where the checkpoint of a number is."""
+    """The path of the checkpoint with this number."""
     return folder / f"{_PREFIX}{number:06}"
 
 
@@ -36,72 +36,74 @@ def last_number(folder: Path) -> int:
     return int(paths[-1].name.removeprefix(_PREFIX)) if paths else 0
 
 
-def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Completes a folder, of which all other files are written, and syncs it."""
+def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Completes a checkpoint whose other files are written, and syncs all of them."""
     files = {
-        path.name: [path.stat().st_size, _checksum(path)]
-        for path in sorted(folder.iterdir())
+        file.name: [file.stat().st_size, _file_checksum(file)]
+        for file in sorted(path.iterdir())
     }
-    text = json.dumps({**facts, "version": _VERSION, "files": files})
-    (folder / _FACTS).write_text(json.dumps({"checksum": _crc(text), "facts": text}))
-    for path in (*folder.iterdir(), folder):
-        sync(path)
+    text = json.dumps({**metadata, "format": _FORMAT, "files": files})
+    outer = {"checksum": _checksum(text), "metadata": text}
+    (path / _METADATA).write_text(json.dumps(outer))
+    for file in (*path.iterdir(), path):
+        sync(file)
 
 
-def read_facts(path: Path, *, with_checksums: bool = True) -> dict[str, Any]:
-    """The facts of a checkpoint that is whole.
+def read_metadata(path: Path, *, with_checksums: bool = True) -> dict[str, Any]:
+    """The metadata of a complete checkpoint.
 
     Args:
-      path: of its folder.
-      with_checksums: whether to read all files; otherwise only their sizes are seen.
+      path: of the checkpoint.
+      with_checksums: whether to read all files and compare their checksums. If not,
+        only their sizes are compared.
 
     Raises:
-      CheckpointDamaged: a file is missing, cut off or changed.
+      CheckpointDamaged: a file is missing, truncated or changed.
     """
     try:
-        outer = json.loads((path / _FACTS).read_text())
-        if _crc(outer["facts"]) != outer["checksum"]:
-            raise CheckpointDamaged(f"{path}: {_FACTS} is damaged")
-        facts: dict[str, Any] = json.loads(outer["facts"])
+        outer = json.loads((path / _METADATA).read_text())
+        if _checksum(outer["metadata"]) != outer["checksum"]:
+            raise CheckpointDamaged(f"{path}: {_METADATA} is damaged")
+        metadata: dict[str, Any] = json.loads(outer["metadata"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointDamaged(f"{path}: {_FACTS} cannot be read") from error
-    if facts["version"] != _VERSION:
+        raise CheckpointDamaged(f"{path}: {_METADATA} cannot be read") from error
+    if metadata["format"] != _FORMAT:
         raise CheckpointDamaged(
-            f"{path}: it is of version {facts['version']}, not {_VERSION}"
+            f"{path}: expected format {_FORMAT}, got {metadata['format']}"
         )
-    for name, (size, checksum) in facts["files"].items():
+    for name, (size, checksum) in metadata["files"].items():
         file = path / name
-        is_whole = file.is_file() and file.stat().st_size == size
-        if not is_whole or (with_checksums and _checksum(file) != checksum):
+        is_complete = file.is_file() and file.stat().st_size == size
+        if not is_complete or (with_checksums and _file_checksum(file) != checksum):
             raise CheckpointDamaged(f"{path}: {name} is missing or damaged")
-    return facts
+    return metadata
 
 
-def superseded(folder: Path, num_keep: int) -> list[Path]:
-    """The checkpoints that are older than so many that look whole."""
-    num_whole = 0
+def outdated_checkpoints(folder: Path, num_keep: int) -> list[Path]:
+    """The checkpoints older than the `num_keep` newest that look complete."""
+    num_complete = 0
     paths = checkpoint_paths(folder)
     for index in reversed(range(len(paths))):
         try:
-            read_facts(paths[index], with_checksums=False)
+            read_metadata(paths[index], with_checksums=False)
         except CheckpointDamaged:
             continue
-        num_whole += 1
-        if num_whole == num_keep:
+        num_complete += 1
+        if num_complete == num_keep:
             return paths[:index]
     return []
 
 
 def sync(path: Path) -> None:
-    """Waits until a file or a folder is on the disk."""
-    number = os.open(path, os.O_RDONLY)
+    """Waits until a file or a folder is written to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(number)
+        os.fsync(descriptor)
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
-def _checksum(path: Path) -> int:
+def _file_checksum(path: Path) -> int:
     checksum = 0
     with path.open("rb") as file:
         while part := file.read(1 << 22):
@@ -109,5 +111,5 @@ def _checksum(path: Path) -> int:
     return checksum
 
 
-def _crc(text: str) -> int:
+def _checksum(text: str) -> int:
     return zlib.crc32(text.encode())

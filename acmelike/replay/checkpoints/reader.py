@@ -1,4 +1,4 @@
-"""Checkpoints that were found, and what is restored of them."""
+"""Finds the newest complete checkpoint, and restores tables and columns from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from acmelike.errors import CheckpointDamaged, ConfigError
-from acmelike.replay.checkpoints.folder import checkpoint_paths, read_facts
-from acmelike.replay.checkpoints.table_state import with_limits
-from acmelike.replay.config import TableConfig
-from acmelike.replay.storage.rows import SharedColumn
+from acmelike.replay.checkpoints.folder import checkpoint_paths, read_metadata
+from acmelike.replay.config import TableConfig, with_limits
+from acmelike.replay.storage.rows import ZEROS, SharedColumn
 from acmelike.replay.tables.table import Table
 from acmelike.types import Array
 
@@ -21,25 +20,30 @@ logger = logging.getLogger("acmelike")
 
 
 class CheckpointReader:
-    """A checkpoint that was found whole.
+    """A complete checkpoint.
 
     Args:
       path: of its folder.
 
     Attributes:
-      facts: what was saved besides tables and columns.
+      path: of its folder.
+      metadata: what was saved besides arrays.
 
     Raises:
-      CheckpointDamaged: a file is missing, cut off or changed.
+      CheckpointDamaged: a file is missing, truncated or changed.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self.facts = read_facts(path)
+        self.metadata = read_metadata(path)
 
     def with_limits(self, tables: Sequence[TableConfig]) -> list[TableConfig]:
-        """The tables with the limits that were saved, where they were."""
-        saved = self.facts["tables"]
+        """The tables with the limits that were saved; a new table keeps its own.
+
+        Raises:
+          ConfigError: a saved limiter was not a built-in one.
+        """
+        saved = self.metadata["tables"]
         return [
             with_limits(table, saved[table.name]["limits"])
             if table.name in saved
@@ -47,26 +51,29 @@ class CheckpointReader:
             for table in tables
         ]
 
-    def load(
+    def restore(
         self, tables: Mapping[str, Table], columns: Mapping[str, SharedColumn]
     ) -> None:
-        """Fills tables and columns that are new.
+        """Fills new tables and columns.
 
         Raises:
-          ConfigError: other tables or columns than these were saved, or of others.
+          ConfigError: other tables or columns were saved, or other signatures.
         """
         self._check(tables, columns)
-        ids: dict[str, Callable[[Array], Array]] = {}
-        appended: list[tuple[SharedColumn, Array]] = []
-        for number, name in enumerate(self.facts["columns"]):
+        new_ids: dict[str, Callable[[Array], Array]] = {}
+        restored: list[tuple[SharedColumn, Array]] = []
+        for number, name in enumerate(self.metadata["columns"]):
             saved = partial(self._array, f"column-{number}")
-            new = columns[name].append(saved("rows"))
-            ids[name] = _translation(saved("ids"), new)
-            appended.append((columns[name], new))
-        for number, (name, facts) in enumerate(self.facts["tables"].items()):
-            tables[name].load(facts, partial(self._array, f"table-{number}"), ids)
-        for column, new in appended:
-            column.release(new)  # Tables hold theirs; nobody needs the others.
+            ids = columns[name].append(saved("rows"))
+            new_ids[name] = _id_map(saved("ids"), ids)
+            restored.append((columns[name], ids))
+        for number, (name, metadata) in enumerate(self.metadata["tables"].items()):
+            tables[name].restore(
+                metadata, partial(self._array, f"table-{number}"), new_ids
+            )
+        # Tables hold the rows that they need by now. The others are freed.
+        for column, ids in restored:
+            column.release(ids)
 
     def _array(self, prefix: str, name: str) -> Array:
         return np.asarray(np.load(self.path / f"{prefix}-{name}.npy", mmap_mode="r"))
@@ -74,14 +81,15 @@ class CheckpointReader:
     def _check(
         self, tables: Mapping[str, Table], columns: Mapping[str, SharedColumn]
     ) -> None:
-        saved_tables, saved_columns = self.facts["tables"], self.facts["columns"]
+        saved_tables = self.metadata["tables"]
+        saved_columns = self.metadata["columns"]
         self._check_equal("", "tables", sorted(tables), sorted(saved_tables))
         for name, table in tables.items():
-            leaves, saved = table.leaves, saved_tables[name]["leaves"]
+            kinds, saved_kinds = table.leaf_kinds, saved_tables[name]["leaves"]
             where = f"table '{name}': "
-            self._check_equal(where, "leaves", list(leaves), list(saved))
-            for path, leaf in leaves.items():
-                self._check_equal(where, f"{path} to be", leaf, saved[path])
+            self._check_equal(where, "leaves", list(kinds), list(saved_kinds))
+            for path, kind in kinds.items():
+                self._check_equal(where, f"{path} to be", kind, saved_kinds[path])
         self._check_equal("", "columns", sorted(columns), sorted(saved_columns))
         for name, column in columns.items():
             where, saved = f"column '{name}': ", saved_columns[name]
@@ -97,33 +105,35 @@ class CheckpointReader:
 
 
 def newest_checkpoint(folder: Path) -> CheckpointReader | None:
-    """The newest that is whole; one that is damaged is named in the log.
+    """The newest complete checkpoint; logs a warning for each damaged one.
 
     Returns:
       None if there is no checkpoint at all.
 
     Raises:
-      CheckpointDamaged: there are some, but none is whole.
+      CheckpointDamaged: there are checkpoints, but none is complete.
     """
     damages: list[str] = []
     for path in reversed(checkpoint_paths(folder)):
         try:
             return CheckpointReader(path)
         except CheckpointDamaged as error:
-            logger.warning("%s; the one before it is used, if there is one", error)
+            logger.warning("%s; trying the checkpoint before it", error)
             damages.append(str(error))
     if damages:
         raise CheckpointDamaged(
-            f"{folder}: none of its checkpoints is whole: {'; '.join(damages)}"
+            f"{folder}: none of its checkpoints is complete: {'; '.join(damages)}"
         )
     return None
 
 
-def _translation(old: Array, new: Array) -> Callable[[Array], Array]:
-    def translate(ids: Array) -> Array:
-        # Zeros are the same everywhere.
+def _id_map(old: Array, new: Array) -> Callable[[Array], Array]:
+    """A function from ids `old` `[n]`, in ascending order, to ids `new` `[n]`."""
+
+    def new_ids(ids: Array) -> Array:
         places = np.searchsorted(old, ids).clip(max=max(len(old) - 1, 0))
-        found: Array = np.where(ids == 0, 0, new[places] if len(new) else 0)
+        # The row of zeros has the same id everywhere.
+        found: Array = np.where(ids == ZEROS, ZEROS, new[places] if len(new) else ZEROS)
         return found
 
-    return translate
+    return new_ids

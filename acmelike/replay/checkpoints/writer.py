@@ -1,4 +1,8 @@
-"""Checkpoints of replay: consistent, made while traffic goes on, and whole or none."""
+"""Writes checkpoints while replay is used; a checkpoint is complete or does not exist.
+
+A checkpoint is started, copied in parts, and finished. Its files are made in a folder
+beside its path, synced, and renamed into place.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,9 @@ from typing import Any
 from acmelike.replay.checkpoints.folder import (
     checkpoint_path,
     last_number,
-    superseded,
+    outdated_checkpoints,
     sync,
-    write_facts,
+    write_metadata,
 )
 from acmelike.replay.storage.rows import SharedColumn
 from acmelike.replay.storage.snapshot import Snapshot
@@ -21,17 +25,17 @@ from acmelike.replay.tables.table import Table
 
 
 class CheckpointWriter:
-    """A checkpoint under way, of everything as it was when this was made.
+    """Writes one checkpoint, of everything as it is when this is made.
 
     Args:
-      path: of the folder that it gets when it is complete.
+      path: of the complete checkpoint.
       tables: by name.
-      columns: those that tables share, by name.
-      facts: what else is to be saved, as JSON has it.
+      columns: shared columns, by name.
+      metadata: what else to save, as JSON.
 
     Raises:
-      OSError: it cannot be written, for example as the disk is full; nothing of it is
-        left there.
+      OSError: it cannot be written, for example because the disk is full. Its files
+        were removed.
     """
 
     def __init__(
@@ -39,140 +43,143 @@ class CheckpointWriter:
         path: Path,
         tables: Mapping[str, Table],
         columns: Mapping[str, SharedColumn],
-        facts: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ):
-        self._path, self._aside = path, path.with_name(f"{path.name}.tmp")
-        self._copies = Snapshot(self._aside)
-        with self._whole_or_none():
-            shutil.rmtree(self._aside, ignore_errors=True)
-            self._aside.mkdir(parents=True)
-            # Names are for people and may be anything; files have numbers.
-            self._facts = {
-                **facts,
+        self._path, self._temporary = path, path.with_name(f"{path.name}.tmp")
+        self._snapshot = Snapshot(self._temporary)
+        with self._discard_on_error():
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary.mkdir(parents=True)
+            # The name of a table may have any characters, so files have numbers.
+            self._metadata = {
+                **metadata,
                 "tables": {
-                    name: table.begin_save(self._copies, f"table-{number}")
+                    name: table.add_to_snapshot(self._snapshot, f"table-{number}")
                     for number, (name, table) in enumerate(tables.items())
                 },
                 "columns": {
-                    name: column.begin_save(self._copies, f"column-{number}")
+                    name: column.add_to_snapshot(self._snapshot, f"column-{number}")
                     for number, (name, column) in enumerate(columns.items())
                 },
             }
 
-    def part(self, num_bytes: int) -> bool:
-        """Snapshot some more; returns whether anything is left."""
-        return self._copies.part(num_bytes)
+    def copy_part(self, num_bytes: int) -> bool:
+        """Copies up to `num_bytes` more; returns whether anything remains."""
+        return self._snapshot.copy_part(num_bytes)
 
     def finish(self, num_keep: int) -> Path:
-        """Writes it to the disk, gives it its name, and removes the oldest."""
-        with self._whole_or_none():
-            self._copies.finish()
-            write_facts(self._aside, self._facts)
-            self._aside.rename(self._path)
+        """Writes everything to the disk, and removes outdated checkpoints."""
+        with self._discard_on_error():
+            self._snapshot.finish()
+            write_metadata(self._temporary, self._metadata)
+            self._temporary.rename(self._path)
         sync(self._path.parent)
-        for path in superseded(self._path.parent, num_keep):
+        for path in outdated_checkpoints(self._path.parent, num_keep):
             shutil.rmtree(path)
         return self._path
 
-    def give_up(self) -> None:
-        """Leaves nothing of it."""
-        self._copies.close()
-        shutil.rmtree(self._aside, ignore_errors=True)
+    def discard(self) -> None:
+        """Stops copying, and removes the files."""
+        self._snapshot.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
     @contextmanager
-    def _whole_or_none(self) -> Iterator[None]:
+    def _discard_on_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.give_up()
+            self.discard()
             raise OSError(
-                error.errno, f"{self._path} was given up: {error.strerror}"
+                error.errno, f"{self._path} was discarded: {error.strerror}"
             ) from error
         except BaseException:
-            self.give_up()
+            self.discard()
             raise
 
 
 class CheckpointManager:
-    """The checkpoints that are made of one service; one begun ends the one before.
+    """The checkpoints of one replay service; starting one discards the one before.
 
-    What is called while traffic goes on is `finish` alone.
+    Only `finish` is called while other calls proceed.
     """
 
     def __init__(self) -> None:
-        self._last = 0
-        self._under_way: dict[int, CheckpointWriter] = {}
+        self._last_number = 0
+        # By number: writers with parts to copy, and those that wait for `finish`.
+        self._copying: dict[int, CheckpointWriter] = {}
         self._copied: dict[int, CheckpointWriter] = {}
 
-    def begin(
+    def start(
         self,
         folder: Path,
         tables: Mapping[str, Table],
         columns: Mapping[str, SharedColumn],
-        facts: Mapping[str, Any],
+        metadata: Mapping[str, Any],
     ) -> int:
-        """Begins one, and gives up any that its caller has not begun to finish.
+        """Starts a checkpoint, and discards any that is not being finished.
 
         Returns:
           Its number.
         """
-        for savings in (self._under_way, self._copied):
-            for number in list(savings):
-                saving = savings.pop(number, None)
-                if saving is not None:  # Nobody has begun to finish it meanwhile.
-                    saving.give_up()
-        # The one before may not have its name yet.
-        self._last = max(self._last, last_number(folder)) + 1
-        path = checkpoint_path(folder, self._last)
-        self._under_way[self._last] = CheckpointWriter(path, tables, columns, facts)
-        return self._last
+        for writers in (self._copying, self._copied):
+            for number in list(writers):
+                writer = writers.pop(number, None)
+                if writer is not None:  # `finish` was not called meanwhile.
+                    writer.discard()
+        # The checkpoint before may not have been renamed yet.
+        self._last_number = max(self._last_number, last_number(folder)) + 1
+        path = checkpoint_path(folder, self._last_number)
+        self._copying[self._last_number] = CheckpointWriter(
+            path, tables, columns, metadata
+        )
+        return self._last_number
 
-    def part(self, number: int, num_bytes: int) -> bool:
-        """Snapshot some more; returns whether anything is left.
+    def copy_part(self, number: int, num_bytes: int) -> bool:
+        """Copies up to `num_bytes` more; returns whether anything remains.
 
         Raises:
-          ValueError: no such checkpoint is under way.
+          ValueError: this checkpoint was not started, or was finished or discarded.
         """
         if number in self._copied:
             return False
-        if number not in self._under_way:
-            raise _not_under_way(number)
-        is_left = self._under_way[number].part(num_bytes)
-        if not is_left:
-            self._copied[number] = self._under_way.pop(number)
-        return is_left
+        if number not in self._copying:
+            raise _unknown_checkpoint(number)
+        remains = self._copying[number].copy_part(num_bytes)
+        if not remains:
+            self._copied[number] = self._copying.pop(number)
+        return remains
 
     def finish(self, number: int, num_keep: int) -> Path:
-        """Completes one of which all parts are copied.
+        """Completes a checkpoint of which all parts are copied.
 
         Raises:
-          ValueError: it is not so, or no such checkpoint is under way, or `num_keep` is
-            below 1.
+          ValueError: parts remain, or this checkpoint was not started, or was finished
+            or discarded, or `num_keep` is below 1.
         """
         check_num_keep(num_keep)
-        if number in self._under_way:
+        if number in self._copying:
             raise ValueError(
-                f"checkpoint {number}: expected all of it to be copied, but parts are "
-                "left"
+                f"checkpoint {number}: expected all of it to be copied, but parts "
+                "remain"
             )
-        saving = self._copied.pop(number, None)
-        if saving is None:
-            raise _not_under_way(number)
-        return saving.finish(num_keep)
+        writer = self._copied.pop(number, None)
+        if writer is None:
+            raise _unknown_checkpoint(number)
+        return writer.finish(num_keep)
 
 
 def check_num_keep(num_keep: int) -> None:
-    """Refuses to keep none.
+    """Refuses to keep no checkpoint.
 
     Raises:
-      ValueError: in one line.
+      ValueError: `num_keep` is below 1.
     """
     if num_keep < 1:
         raise ValueError(f"checkpoints: expected num_keep >= 1, got {num_keep}")
 
 
-def _not_under_way(number: int) -> ValueError:
+def _unknown_checkpoint(number: int) -> ValueError:
     return ValueError(
-        f"checkpoint {number} is not under way: it was never begun, or is finished, or "
-        "was given up as another was begun"
+        f"checkpoint {number} is not being written: it was never started, or was "
+        "finished, or was discarded because another was started"
     )

@@ -19,7 +19,7 @@ class Batches(Iterator[Sample]):
     A caller that has other work to do asks for the next few samples with `prefetch`,
     and they arrive meanwhile. Under `serial` and outside a run nothing happens ahead of
     need. A batch counts as sampled when replay draws it. When this is closed, the
-    samples that were drawn and not used no longer count; see `Replay.close_reader`.
+    samples that were drawn and not used no longer count; see `Replay.close_cursor`.
 
     Args:
       replay: the replay service, or a client of it.
@@ -104,7 +104,7 @@ class Batches(Iterator[Sample]):
         self._staged.clear()
         while self._outstanding:
             self._outstanding.popleft().cancel()
-        self._replay.close_reader(self._cursor)
+        self._replay.close_cursor(self._cursor)
 
     def _receive(self) -> Sample:
         try:

@@ -143,7 +143,7 @@ class Writer:
             num_admitted = self._send(message)
             while num_admitted < num_items:
                 # Replay has it all; what is left is to be admitted.
-                rest = message._replace(steps={}, items=(), is_rest=True)
+                rest = message._replace(steps={}, items=(), is_continuation=True)
                 num_admitted = self._send(rest)
         except _NOT_REFUSED:
             raise
@@ -179,10 +179,13 @@ class Writer:
                 call = self._under_way = start(self._replay.write, message)
             try:
                 return call.result()
+            except NotReady:
+                self._under_way = None  # Outside a run: it is tried again as a new call.
+                raise
             except RpcTimeout:
                 # A call that was sent ahead may have had an earlier deadline than this.
                 if is_new or not call.done():
                     raise
             finally:
-                if call.done():
+                if self._under_way is not None and call.done():
                     self._under_way = None

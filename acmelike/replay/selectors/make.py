@@ -1,4 +1,4 @@
-"""From a configuration to a live selector."""
+"""Makes the selector that a configuration describes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from acmelike.replay.selectors.uniform import UniformSelector
 
 
 def make_selector(config: SelectorConfig, max_size: int) -> Selector:
-    """The live selector of a table of `max_size` slots."""
+    """The selector of a table with `max_size` slots."""
     match config:
         case Uniform():
             return UniformSelector(max_size)

@@ -1,4 +1,4 @@
-"""In proportion to a power of the priority."""
+"""Draws items in proportion to a power of their priority."""
 
 from __future__ import annotations
 
@@ -8,44 +8,43 @@ from acmelike.replay.selectors.sum_tree import SumTree
 from acmelike.replay.selectors.uniform import UniformSelector
 from acmelike.types import Array
 
-# The logarithm of the largest weight, at which they are cut: no sum of them overflows.
+# Decimal logarithm of the largest weight. Weights are cut off there, so that no sum of
+# them overflows.
 _LOG_MAX_WEIGHT = 200.0
 
 
 class PrioritizedSelector:
-    """Draws slot i with probability p_i^e / sum_k p_k^e.
+    """Draws slot i with probability p_i^e / sum_k p_k^e; a `Selector`.
 
-    A priority of zero is never drawn, whatever the exponent e, unless all are zero:
-    then every slot is drawn alike.
+    A slot of priority zero is never drawn, whatever the exponent e, unless all
+    priorities are zero: then all slots have the same probability.
 
     Attributes:
-      slot_bytes: what a slot takes in here.
+      slot_bytes: memory that a slot takes here.
     """
 
     def __init__(self, max_size: int, exponent: float):
         self._exponent = exponent
-        # The priority whose weight is the largest.
-        self._most = 10 ** min(_LOG_MAX_WEIGHT / exponent, 308.0) if exponent else 1.0
+        # The priority that has the largest weight.
+        self._max_priority = (
+            10 ** min(_LOG_MAX_WEIGHT / exponent, 308.0) if exponent else 1.0
+        )
         self._tree = SumTree(max_size)
         self._uniform = UniformSelector(max_size)
         self.slot_bytes = self._tree.weight_bytes + self._uniform.slot_bytes
 
     def insert(self, slots: Array, priorities: Array) -> None:
-        """See `Selector.insert`."""
         self._uniform.insert(slots, priorities)
         self._tree.set(slots, self._weights(priorities))
 
     def delete(self, slots: Array) -> None:
-        """See `Selector.delete`."""
         self._uniform.delete(slots)
         self._tree.set(slots, np.zeros(len(slots)))
 
     def update(self, slots: Array, priorities: Array) -> None:
-        """See `Selector.update`."""
         self._tree.set(slots, self._weights(priorities))
 
     def sample(self, num_items: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """See `Selector.sample`."""
         total = self._tree.total
         if total == 0:
             return self._uniform.sample(num_items, rng)
@@ -55,5 +54,5 @@ class PrioritizedSelector:
     def _weights(self, priorities: Array) -> Array:
         if self._exponent == 0:
             return (priorities > 0).astype(np.float64)
-        weights: Array = np.minimum(priorities, self._most) ** self._exponent
+        weights: Array = np.minimum(priorities, self._max_priority) ** self._exponent
         return weights

@@ -1,4 +1,4 @@
-"""A tree of sums, to draw from millions of weights in logarithmic time."""
+"""A sum tree: draws from millions of weights in logarithmic time."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import numpy as np
 
 from acmelike.types import Array
 
-# Children of a node. A call into NumPy costs about as much for the 16 children of 256
-# nodes as for one of each, so a flat tree is a fast one; a wider row would be slower.
+# Children of a node. One call of NumPy costs about as much for the 16 children of 256
+# nodes as for one child of each, so a flat tree is fast; a wider row would be slower.
 _FANOUT = 16
 _ONES = np.ones(_FANOUT)
-# Up to so many rows, all are summed about as fast as a few are found, summed and put in
-# place. (OpenBLAS would sum more than 576 by threads.)
+# Up to this many rows, summing all is about as fast as finding, summing and replacing a
+# few. (With more than 576 rows, OpenBLAS would start threads.)
 _FEW_ROWS = 512
-# A row of weights times this is where the share of each begins.
-_BEFORE = np.triu(np.ones((_FANOUT, _FANOUT)), k=1)
+# A row of weights times this gives the prefix sum before each weight.
+_PREFIX = np.triu(np.ones((_FANOUT, _FANOUT)), k=1)
 
 
 class SumTree:
     """Weights `[size]`, float64 and initially zero, whose prefix sums can be searched.
 
-    The weights stand in rows of 16; the sums of these rows are the weights of the level
-    above, and so on up to a level of one row. Every operation goes through the levels,
-    for all of its arguments at once. A sum is always computed from its row, never
-    adjusted by a difference, so rounding errors do not add up over time.
+    The weights are in rows of 16. The sums of these rows are the weights of the level
+    above, and so on up to a level of one row. Every operation is vectorised over its
+    arguments and passes the levels once. A sum is always computed from its row, never
+    adjusted by a difference, so rounding errors do not accumulate.
 
     Attributes:
-      weight_bytes: what a weight takes, with its part of the sums, rounded up.
+      weight_bytes: memory that a weight takes, its share of the sums included, rounded
+        up.
     """
 
     weight_bytes = 9
 
     def __init__(self, size: int):
-        # The first has the weights, the last is one row.
+        # The first level has the weights; the last is one row.
         self._levels: list[Array] = []
         num_rows = size
         while num_rows > 1 or not self._levels:
@@ -56,7 +57,7 @@ class SumTree:
 
         Where an index is given more than once, its last weight wins.
         """
-        self._weights[indices] = weights  # One after the other: the last one stays.
+        self._weights[indices] = weights  # NumPy assigns in order: the last one wins.
         rows = indices
         for level, above in pairwise(self._levels):
             sums = above.reshape(-1)
@@ -67,27 +68,31 @@ class SumTree:
                 sums[rows] = level.take(rows, axis=0).dot(_ONES)
 
     def find(self, targets: Array) -> Array:
-        """For each target `[n]` in [0, total), the index whose share of it that is.
+        """For each target `[n]` in [0, total), the index whose interval contains it.
 
-        This is index i where `sum(weights[:i]) <= target < sum(weights[:i + 1])`, up to
-        rounding. If the total is positive, so is the weight of every index found,
-        however the rounding falls. Returns `[n]` int64.
+        The interval of index i is `sum(weights[:i]) <= target < sum(weights[:i + 1])`,
+        up to rounding. If the total is positive, so is the weight of every index found,
+        whatever the rounding errors are.
+
+        Returns:
+          `[n]` int64.
         """
         found = np.zeros(len(targets), np.int64)
         first_of_row = np.arange(len(targets)) * _FANOUT
         for level in reversed(self._levels):
-            starts = level.take(found, axis=0, mode="clip") @ _BEFORE
-            # The last that begins at or before the target is the one before the first
-            # that does not; where all do, `argmin` is 0, and the one before that is -1.
-            begins = starts <= targets[:, None]
-            child = (begins.argmin(axis=1) - 1) % _FANOUT
+            starts = level.take(found, axis=0, mode="clip") @ _PREFIX
+            # The child sought is the last that begins at or before the target, that is
+            # the one before the first that does not. Where all begin before it,
+            # `argmin` is 0, and the child before that is -1, the last one.
+            begins_before = starts <= targets[:, None]
+            child = (begins_before.argmin(axis=1) - 1) % _FANOUT
             targets = targets - starts.take(first_of_row + child)
             found = found * _FANOUT + child
-        # A target within a rounding error of a row's end can come out beyond its last
-        # positive weight, and beyond the last row. That is too rare for the substitute
-        # to bias anything.
+        # A target within a rounding error of a row's end can be found beyond the last
+        # positive weight, or beyond the last row. It gets the largest weight instead,
+        # which is too rare to bias samples.
         found = np.minimum(found, len(self._weights) - 1)
-        lost = self._weights.take(found) == 0
-        if lost.any():
-            found[lost] = self._weights.argmax()
+        has_no_weight = self._weights.take(found) == 0
+        if has_no_weight.any():
+            found[has_no_weight] = self._weights.argmax()
         return found

@@ -1,4 +1,4 @@
-"""What readers have asked for ahead of need: drawn, and not used yet."""
+"""Samples that iterators have drawn ahead of need and not used yet."""
 
 from __future__ import annotations
 
@@ -8,95 +8,99 @@ from typing import NamedTuple
 
 from acmelike.types import Array
 
-# Of readers that say nothing any more, such as those of learners that died, only so
-# many are remembered.
-_MAX_READERS = 100
 
-
-class Drawn(NamedTuple):
-    """A sample that a reader has not used yet, as far as is known.
+class SampleCursor(NamedTuple):
+    """Position of an iterator that draws samples ahead of need.
 
     Attributes:
-      table: its name.
-      keys: `[n]` of its items.
+      iterator: a random number that identifies the iterator.
+      num_used: number of samples that it has used so far.
+    """
+
+    iterator: int
+    num_used: int
+
+
+class PendingSample(NamedTuple):
+    """A sample that was drawn and, as far as is known, not used yet.
+
+    Attributes:
+      table: the table's name.
+      keys: `[n]`, of its items.
     """
 
     table: str
     keys: Array
 
 
-class SampleCursor(NamedTuple):
-    """Who asks for samples ahead of need.
-
-    Attributes:
-      number: one that nobody else has.
-      num_used: samples that it has used so far.
-    """
-
-    number: int
-    num_used: int
-
-
 @dataclass
-class _Reader:
-    """One reader.
+class _IteratorState:
+    """What is known of one iterator.
 
     Attributes:
-      num_used: samples that it has used, as far as is known.
-      drawn: those that it has not, the oldest first.
+      num_used: number of samples that it has used, as far as is known.
+      pending: samples that it has not used, the oldest first.
     """
 
     num_used: int = 0
-    drawn: deque[Drawn] = field(default_factory=deque)
+    pending: deque[PendingSample] = field(default_factory=deque)
 
-    def use(self, num_used: int) -> None:
-        """So many samples are used by now."""
-        # Some may be of a replay before this one, which knows nothing of them.
-        for _ in range(min(num_used - self.num_used, len(self.drawn))):
-            self.drawn.popleft()
+    def advance(self, num_used: int) -> None:
+        """Drops the samples that were used by now."""
+        # If replay was restarted, some were drawn from the replay before it.
+        for _ in range(min(num_used - self.num_used, len(self.pending))):
+            self.pending.popleft()
         self.num_used = max(self.num_used, num_used)
 
 
 class SampleCursors:
-    """Keeps the samples of each reader until it says that it has used them.
+    """Keeps the pending samples of each iterator.
 
-    Whoever has not asked for longest is forgotten when there are too many, as one that
-    died cannot be told from one that is slow; its samples count as used.
+    An iterator whose process died cannot be told from a slow one. When there are too
+    many, the one that has not drawn for the longest time is forgotten, and its samples
+    count as used.
+
+    Args:
+      max_cursors: how many iterators are remembered.
     """
 
-    def __init__(self) -> None:
-        self._readers: OrderedDict[int, _Reader] = OrderedDict()
+    def __init__(self, max_cursors: int):
+        self._max_cursors = max_cursors
+        # The iterator that drew last is at the end.
+        self._iterators: OrderedDict[int, _IteratorState] = OrderedDict()
 
-    def draw(self, reader: SampleCursor, drawn: Drawn) -> None:
-        """Notes a new sample, and which of the earlier ones are used."""
-        known = self._readers.setdefault(reader.number, _Reader())
-        self._readers.move_to_end(reader.number)
-        known.use(reader.num_used)
-        known.drawn.append(drawn)
-        if len(self._readers) > _MAX_READERS:
-            self._readers.popitem(last=False)
+    def add(self, cursor: SampleCursor, sample: PendingSample) -> None:
+        """Adds a sample, and drops those that the cursor says were used."""
+        state = self._iterators.setdefault(cursor.iterator, _IteratorState())
+        self._iterators.move_to_end(cursor.iterator)
+        state.advance(cursor.num_used)
+        state.pending.append(sample)
+        if len(self._iterators) > self._max_cursors:
+            self._iterators.popitem(last=False)
 
-    def num_ahead(self, table: str) -> int:
-        """Items of a table that were drawn and not used yet."""
+    def num_prefetched(self, table: str) -> int:
+        """Number of items in the pending samples of a table."""
         return sum(
-            len(drawn.keys)
-            for known in self._readers.values()
-            for drawn in known.drawn
-            if drawn.table == table
+            len(sample.keys)
+            for state in self._iterators.values()
+            for sample in state.pending
+            if sample.table == table
         )
 
     def reset(self, table: str) -> None:
-        """Forgets the items of a table; their samples are still to be used in turn."""
-        for known in self._readers.values():
-            known.drawn = deque(
-                drawn._replace(keys=drawn.keys[:0]) if drawn.table == table else drawn
-                for drawn in known.drawn
+        """Drops the items of a table; their samples keep their place in the order."""
+        for state in self._iterators.values():
+            state.pending = deque(
+                sample._replace(keys=sample.keys[:0])
+                if sample.table == table
+                else sample
+                for sample in state.pending
             )
 
-    def close(self, reader: SampleCursor) -> list[Drawn]:
-        """Forgets a reader; returns what it will not use."""
-        known = self._readers.pop(reader.number, None)
-        if known is None:
+    def close(self, cursor: SampleCursor) -> list[PendingSample]:
+        """Forgets an iterator; returns the samples that it will not use."""
+        state = self._iterators.pop(cursor.iterator, None)
+        if state is None:
             return []
-        known.use(reader.num_used)
-        return list(known.drawn)
+        state.advance(cursor.num_used)
+        return list(state.pending)

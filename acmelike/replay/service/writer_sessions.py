@@ -1,4 +1,4 @@
-"""What replay knows of each writer: its latest steps, and how far its message is."""
+"""One session for each writer: its latest steps, and the progress of its message."""
 
 from __future__ import annotations
 
@@ -8,181 +8,193 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from acmelike.replay.message import Message
-from acmelike.replay.service.writer_history import WriterHistory
-from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.tables.contents import Prepared
+from acmelike.replay.storage.rows import SharedColumn, WriterHistory
+from acmelike.replay.tables.columns import ItemBatch
 from acmelike.replay.tables.engine import AnyTable
-
-# Of writers that say nothing any more, such as those of actors that died, the steps of
-# so many are kept, and of those with items left, which may only be waiting.
-_MAX_WRITERS = 1000
-# Of so many more the number of the last message, so that it is not taken twice.
-_MAX_FORGOTTEN = 10_000
 
 
 @dataclass(slots=True)
-class _Writer:
-    """One writer.
+class _Session:
+    """The state of one writer.
 
     Attributes:
-      windows: its latest steps, by column.
+      histories: its latest steps, by column.
       number: of its last message.
-      num_done: items of that message that were inserted.
-      left: those that were not, by table, in order.
+      num_inserted: items of that message that were inserted.
+      remaining: items of that message that were not, by table, in order.
     """
 
-    windows: dict[str, WriterHistory] = field(default_factory=dict)
+    histories: dict[str, WriterHistory] = field(default_factory=dict)
     number: int = 0
-    num_done: int = 0
-    left: list[tuple[AnyTable, Prepared]] = field(default_factory=list)
+    num_inserted: int = 0
+    remaining: list[tuple[AnyTable, ItemBatch]] = field(default_factory=list)
 
 
 class WriterSessions:
-    """Takes messages, once each, and inserts their items as limiters allow.
+    """Receives each message once, and inserts its items as the rate limiters allow.
 
-    Of very many writers, those that were not heard of for longest are forgotten, but
-    none of which items are left to insert. (Of a message that waits before any of its
-    items is inserted nothing is known here.) Forgotten are its steps: later items that
-    refer to them are refused. It may go on, and what it repeats is still taken once,
-    until very many more are forgotten. Whoever is not known at all, because replay
-    began anew say, is taken as new with whatever number its message has.
+    A writer that died does not say so. When there are too many sessions, the writer
+    that was heard of longest ago is forgotten, unless it has items that remain to be
+    inserted. (A message that waits before any of its items is inserted is not known
+    here.) Replay then releases its steps and refuses later items that refer to them.
+    The writer may continue, and a message that it repeats is still received only once.
+
+    Of a forgotten writer the number of its last message is kept, until there are too
+    many of these as well. A writer that is not known at all, for example after a
+    restart of replay, is accepted as new, whatever the number of its message.
 
     Args:
       tables: where items go, by name.
       columns: where steps go, by name.
+      max_writers: how many sessions are kept.
+      max_forgotten: of how many more writers the last number is kept.
     """
 
     def __init__(
-        self, tables: Mapping[str, AnyTable], columns: Mapping[str, SharedColumn]
+        self,
+        tables: Mapping[str, AnyTable],
+        columns: Mapping[str, SharedColumn],
+        *,
+        max_writers: int,
+        max_forgotten: int = 10_000,
     ):
         self._tables, self._columns = tables, columns
-        # Those that were heard of last are at the end.
-        self._writers: OrderedDict[int, _Writer] = OrderedDict()
-        self._forgotten: OrderedDict[int, _Writer] = OrderedDict()
+        self._max_writers, self._max_forgotten = max_writers, max_forgotten
+        # The writer that was heard of last is at the end.
+        self._sessions: OrderedDict[int, _Session] = OrderedDict()
+        self._forgotten: OrderedDict[int, _Session] = OrderedDict()
 
     def blocks(self, message: Message) -> str | None:
         """Why no item of a message can be inserted now, or None."""
-        writer = self._find(message)
-        if writer is not None and writer.number >= message.number:
-            table = writer.left[0][0] if writer.left else None
+        session = self._find(message)
+        if session is not None and session.number >= message.number:
+            table = session.remaining[0][0] if session.remaining else None
         else:
             name = message.items[0].table if message.items else None
             table = None if name is None else self._tables.get(name)
         return None if table is None else table.blocks_insert(1)
 
     def receive(self, message: Message) -> bool:
-        """Takes the steps of a new message, and checks its items; False if it is old.
+        """Stores the steps of a new message and checks its items.
 
-        What is left of the message before is given up: so does its writer, after an
-        error.
+        Items that remain of the message before are dropped. The writer, which had an
+        error, has dropped them too.
+
+        Returns:
+          False if the message was received before.
 
         Raises:
-          ValueError: something is not what it should be; nothing was changed.
+          ValueError: something does not fit a column or a table. Nothing was changed.
         """
-        writer = self._find(message) or _Writer()
-        if message.is_rest and message.writer not in self._writers:
+        session = self._find(message) or _Session()
+        if message.is_continuation and message.writer not in self._sessions:
             raise ValueError(
-                "expected to go on with a message whose items are left to insert, got "
-                f"message {message.number} of a writer that was closed, or that wrote "
-                "before replay began anew; its items are lost"
+                f"message {message.number}: its writer waits for items that remain to "
+                "be inserted, but replay does not know the writer: it was closed, or "
+                "replay was restarted; the items are lost"
             )
-        if message.number <= writer.number:
+        if message.number <= session.number:
             return False
         with ExitStack() as undo:
             for name, steps in message.steps.items():
-                window = self._window(writer, name)
-                window.check(*steps)
-                window.append(*steps)
-                undo.callback(window.undo, len(steps.rows))
-            left = [
-                (
-                    self._table(items.table),
-                    self._table(items.table).prepared(
-                        items.data, items.priorities, writer.windows
-                    ),
+                history = self._history(session, name)
+                history.check(*steps)
+                history.append(*steps)
+                undo.callback(history.undo, len(steps.rows))
+            remaining = []
+            for items in message.items:
+                table = self._table(items.table)
+                batch = table.make_batch(
+                    items.data, items.priorities, session.histories
                 )
-                for items in message.items
-            ]
+                remaining.append((table, batch))
             undo.pop_all()
-        writer.number, writer.num_done, writer.left = message.number, 0, left
-        if message.writer not in self._writers:
+        session.number, session.num_inserted = message.number, 0
+        session.remaining = remaining
+        if message.writer not in self._sessions:
             self._make_room()
             self._forgotten.pop(message.writer, None)
-            self._writers[message.writer] = writer
+            self._sessions[message.writer] = session
         return True
 
     def admit(self, message: Message) -> int:
-        """Inserts what the limiters allow; returns how many items are inserted so far.
+        """Inserts as many remaining items as the rate limiters allow.
 
-        When all are, the steps that nobody may refer to later are given up.
+        When all are inserted, the steps before `keep_from` are released.
+
+        Returns:
+          How many items of the message are inserted so far.
         """
-        if message.writer in self._writers:
-            self._writers.move_to_end(message.writer)
-            writer = self._writers[message.writer]
+        if message.writer in self._sessions:
+            self._sessions.move_to_end(message.writer)
+            session = self._sessions[message.writer]
         else:
-            writer = self._forgotten[message.writer]
-        if message.number < writer.number:
+            session = self._forgotten[message.writer]
+        if message.number < session.number:
             return sum(items.num_items for items in message.items)
-        while writer.left:
-            table, items = writer.left[0]
-            num_admitted = len(table.admit(items))
-            writer.num_done += num_admitted
-            if num_admitted < items.num_items:
-                writer.left[0] = table, items.part(num_admitted, None)
+        while session.remaining:
+            table, batch = session.remaining[0]
+            num_admitted = len(table.admit(batch))
+            session.num_inserted += num_admitted
+            if num_admitted < batch.num_items:
+                session.remaining[0] = table, batch.part(num_admitted, None)
                 break
-            writer.left.pop(0)
-        if not writer.left:
+            session.remaining.pop(0)
+        if not session.remaining:
             for name, first in message.keep_from.items():
-                if name in writer.windows:
-                    writer.windows[name].trim(first)
-        return writer.num_done
+                if name in session.histories:
+                    session.histories[name].trim(first)
+        return session.num_inserted
 
-    def close(self, number: int) -> None:
-        """Forgets a writer, and gives up the steps that only it referred to."""
-        writer = self._writers.pop(number, None)
-        if writer is None:
+    def close(self, writer: int) -> None:
+        """Forgets a writer, and releases the steps that only it referred to."""
+        session = self._sessions.pop(writer, None)
+        if session is None:
             return
-        for window in writer.windows.values():
-            window.close()
-        self._forgotten[number] = _Writer({}, writer.number, writer.num_done)
-        if len(self._forgotten) > _MAX_FORGOTTEN:
+        for history in session.histories.values():
+            history.close()
+        self._forgotten[writer] = _Session({}, session.number, session.num_inserted)
+        if len(self._forgotten) > self._max_forgotten:
             self._forgotten.popitem(last=False)
 
-    def _find(self, message: Message) -> _Writer | None:
-        number = message.writer
-        return self._writers.get(number) or self._forgotten.get(number)
-
-    def _make_room(self) -> None:
-        """Forgets a writer if there are too many, and none of which items are left."""
-        if len(self._writers) >= _MAX_WRITERS:
-            idle = (number for number, one in self._writers.items() if not one.left)
-            if (oldest := next(idle, None)) is not None:
-                self.close(oldest)
-
     def state(self) -> list[tuple[int, int, int]]:
-        """What `load` takes: of each writer, how far its messages were taken.
+        """(writer, number of its last message, items inserted) of each session.
 
-        Items that wait for a limiter are not held yet. So a message with such is as one
-        that has not come, although some of its items may be held.
+        Items that wait for a rate limiter are not stored in a table yet, so a
+        checkpoint does not have them. A message with such items therefore counts as not
+        received, although some of its items may be stored.
         """
         return [
-            (number, writer.number - bool(writer.left), writer.num_done)
-            for number, writer in self._writers.items()
+            (writer, session.number - bool(session.remaining), session.num_inserted)
+            for writer, session in self._sessions.items()
         ]
 
-    def load(self, state: Iterable[tuple[int, int, int]]) -> None:
-        """Takes no message again that was taken before; the writers' steps are gone."""
-        for writer, number, num_done in state:
-            self._writers[writer] = _Writer(number=number, num_done=num_done)
+    def restore(self, state: Iterable[tuple[int, int, int]]) -> None:
+        """Restores what `state` returned; the writers' steps are not in it."""
+        for writer, number, num_inserted in state:
+            self._sessions[writer] = _Session(number=number, num_inserted=num_inserted)
 
-    def _window(self, writer: _Writer, name: str) -> WriterHistory:
-        if name not in writer.windows:
+    def _find(self, message: Message) -> _Session | None:
+        writer = message.writer
+        return self._sessions.get(writer) or self._forgotten.get(writer)
+
+    def _make_room(self) -> None:
+        """Forgets a writer without remaining items, if there are too many."""
+        if len(self._sessions) < self._max_writers:
+            return
+        for writer, session in self._sessions.items():
+            if not session.remaining:
+                self.close(writer)
+                return
+
+    def _history(self, session: _Session, name: str) -> WriterHistory:
+        if name not in session.histories:
             if name not in self._columns:
                 raise ValueError(
                     f"expected a column of {sorted(self._columns)}, got '{name}'"
                 )
-            writer.windows[name] = WriterHistory(self._columns[name])
-        return writer.windows[name]
+            session.histories[name] = WriterHistory(self._columns[name])
+        return session.histories[name]
 
     def _table(self, name: str) -> AnyTable:
         if name not in self._tables:

@@ -1,1 +1,1 @@
-"""Rows that tables share, and large arrays."""
+"""Storage of replay: rows that items share, large arrays, and snapshots of both."""

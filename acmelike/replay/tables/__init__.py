@@ -1,1 +1,1 @@
-"""Tables."""
+"""Tables of replay."""

@@ -1,4 +1,4 @@
-"""Which tables a replay node has: our own, or those of Reverb."""
+"""The engine of a replay node: our own tables, or those of Reverb."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def check_engine(
       restore: a folder of checkpoints to restore, or None.
 
     Raises:
-      ConfigError: there is no such engine here, or it cannot do what a table asks for.
+      ConfigError: the engine does not exist or is not installed, or it lacks something
+        that a table or `restore` asks for.
     """
     if engine not in ENGINES:
         raise ConfigError(f"replay engine: expected one of {ENGINES}, got '{engine}'")
@@ -67,15 +68,19 @@ def make_tables(
     configs: Sequence[TableConfig],
     shared: Mapping[str, SharedColumn],
     seed: int,
+    *,
+    reverb_timeout: float = 60.0,
 ) -> Mapping[str, AnyTable]:
     """The tables of a replay node, by name.
 
     Args:
-      engine: "own", or "reverb" for a real `reverb.Server` in this process, which
-        draws from random streams of its own.
+      engine: "own", or "reverb" for a real `reverb.Server` in this process, which has
+        its own random streams.
       configs: of the tables.
-      shared: columns of rows, by name.
+      shared: the shared columns, by name.
       seed: of the random streams.
+      reverb_timeout: seconds that Reverb may take for a sample that its rate limiter
+        allows.
 
     Raises:
       ConfigError: as from `check_engine`.
@@ -84,7 +89,7 @@ def make_tables(
     if engine == "reverb":
         from acmelike.replay.tables.reverb import make_reverb_tables
 
-        return make_reverb_tables(configs, shared)
+        return make_reverb_tables(configs, shared, reverb_timeout)
     seeds = np.random.SeedSequence(seed).spawn(len(configs))
     return {
         config.name: Table(config, table_seed, shared)

@@ -1,6 +1,6 @@
-"""The engine `reverb`: tables of a real `reverb.Server` behind the interface of ours.
+"""The engine `reverb`: a `reverb.Server` in this process, with the methods of `Table`.
 
-The only file that imports reverb, when a replay node with this engine starts.
+This is the only file that imports reverb, and only when such a replay node starts.
 """
 
 from __future__ import annotations
@@ -17,51 +17,56 @@ import numpy as np
 import optree
 
 from acmelike.errors import ConfigError
-from acmelike.replay.config import (
-    Prioritized,
-    Rows,
-    SelectorConfig,
-    TableConfig,
-)
-from acmelike.replay.limiters.limits import RateLimiterConfig
+from acmelike.replay.config import Prioritized, Rows, SelectorConfig, TableConfig
+from acmelike.replay.limiters import RateLimiterConfig
 from acmelike.replay.results import Sample, TableInfo
-from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.tables.checks import checked_keys, checked_priorities
-from acmelike.replay.tables.columns import Windows, checked_leaf
-from acmelike.replay.tables.contents import Prepared
+from acmelike.replay.storage.rows import Histories, SharedColumn
+from acmelike.replay.tables.columns import (
+    ItemBatch,
+    check_not_empty,
+    check_structure,
+    checked_leaf,
+    find_rows,
+    leaf_error,
+)
+from acmelike.replay.tables.table import (
+    check_num_sampled,
+    checked_keys,
+    checked_priorities,
+)
 from acmelike.types import Array, Nested
-
-# How long Reverb may take for a sample that it can give, in seconds.
-SAMPLE_TIMEOUT = 60.0
 
 
 def make_reverb_tables(
-    configs: Sequence[TableConfig], shared: Mapping[str, SharedColumn]
+    configs: Sequence[TableConfig],
+    shared: Mapping[str, SharedColumn],
+    sample_timeout: float,
 ) -> dict[str, ReverbTable]:
-    """Starts a server in this process; its tables, by name."""
+    """Starts a server in this process; returns its tables, by name."""
     with warnings.catch_warnings():
-        # What packages of its time do is no longer done, and nobody can help it.
+        # TensorFlow and others of that time use deprecated functions.
         warnings.simplefilter("ignore")
         import reverb
     tables = [_make_table(reverb, config) for config in configs]
     server = reverb.Server(tables)
     return {
-        config.name: ReverbTable(config, server, table, shared)
+        config.name: ReverbTable(config, server, table, shared, sample_timeout)
         for config, table in zip(configs, tables, strict=True)
     }
 
 
 class ReverbTable:
-    """One table of a server; see `Table`, whose methods these are.
+    """One table of a Reverb server, with the methods of `Table`.
 
-    Rows that items share are known to this node alone: Reverb gets items as they are
-    sampled.
+    Only this node knows shared rows: Reverb gets each item with its rows in it.
 
     Args:
       config: of the table.
-      server: kept, as its tables live as long as it does.
-      table: the server's.
-      shared: columns of rows, by name.
+      server: kept here, since its tables live as long as it does.
+      table: the server's table.
+      shared: the shared columns, by name.
+      sample_timeout: seconds that Reverb may take for a sample that its rate limiter
+        allows.
     """
 
     def __init__(
@@ -70,15 +75,17 @@ class ReverbTable:
         server: Any,
         table: Any,
         shared: Mapping[str, SharedColumn],
+        sample_timeout: float,
     ):
         self._config, self._name, self._server = config, config.name, server
         self._table, self._shared = table, shared
+        self._sample_timeout = sample_timeout
         self._client = server.localhost_client()
         self._writer = self._client.trajectory_writer(num_keep_alive_refs=1)
         self._specs, self._structure = optree.tree_flatten(config.signature)
         self._max_priority = 1.0
-        # Of items that were sampled and may be again: how often, by key.
-        self._left: dict[int, int] = {}
+        # By key, how often an item that was sampled may still be sampled.
+        self._remaining: dict[int, int] = {}
 
     def blocks_insert(self, num_items: int) -> str | None:
         """Why `num_items` cannot be inserted now, or None."""
@@ -90,68 +97,55 @@ class ReverbTable:
         """Why `num_items` cannot be sampled now, or None."""
         if not self._table.can_sample(num_items):
             return f"Reverb's rate limiter: {self._counts()}"
-        # Reverb does not look at how often its items may still be sampled.
-        if num_items > (left := self._num_left(num_items)):
-            return f"{left} items left to sample, of {num_items}"
+        # Reverb's `can_sample` ignores how often items may still be sampled.
+        if num_items > (num_remaining := self._num_remaining(num_items)):
+            return f"{num_remaining} items left to sample, of {num_items}"
         return None
 
     def insert(
         self,
         items: Nested,
         priorities: Array | None = None,
-        windows: Windows | None = None,
+        histories: Histories | None = None,
     ) -> Array:
-        """See `Table.insert`; the keys are not known."""
-        return self.admit(self.prepared(items, priorities, windows))
+        """As `Table.insert`, but the keys are not known: all are -1."""
+        return self.admit(self.make_batch(items, priorities, histories))
 
-    def prepared(
-        self, items: Nested, priorities: Array | None, windows: Windows | None
-    ) -> Prepared:
-        """What `admit` takes."""
+    def make_batch(
+        self, items: Nested, priorities: Array | None, histories: Histories | None
+    ) -> ItemBatch:
+        """As `Table.make_batch`."""
         leaves, structure = optree.tree_flatten(items)
-        if structure != self._structure:
-            raise ValueError(
-                f"table '{self._name}': expected items of structure {self._structure}, "
-                f"got {structure}"
-            )
+        check_structure(self._name, structure, self._structure)
         num_items = len(leaves[0]) if np.ndim(leaves[0]) else 0
-        if num_items == 0:
-            raise ValueError(
-                f"table '{self._name}': expected at least 1 item to insert, got 0"
-            )
-        made = []
+        check_not_empty(self._name, num_items)
+        whole = []
         for index, (leaf, spec) in enumerate(zip(leaves, self._specs, strict=True)):
             try:
-                made.append(self._whole(np.asarray(leaf), spec, num_items, windows))
+                leaf = self._with_rows(np.asarray(leaf), spec, num_items, histories)
             except ValueError as error:
-                path = structure.accessors()[index].codify("items")
-                raise ValueError(
-                    f"table '{self._name}': expected {path} {error}"
-                ) from None
+                raise leaf_error(self._name, structure, index, error) from None
+            whole.append(leaf)
         if priorities is not None:
             priorities = checked_priorities(self._name, priorities, num_items)
-        return Prepared(made, priorities)
+        return ItemBatch(whole, priorities)
 
-    def admit(self, items: Prepared) -> Array:
+    def admit(self, batch: ItemBatch) -> Array:
         """Stores as many of the leading items as the rate limiter allows."""
         num_admitted = 0
-        while num_admitted < items.num_items and self._table.can_insert(1):
-            # One after the other: the limiter is to see each before the next.
-            self._insert_one(items.part(num_admitted, num_admitted + 1))
+        while num_admitted < batch.num_items and self._table.can_insert(1):
+            # One by one, as each changes what the limiter allows.
+            self._insert_one(batch.part(num_admitted, num_admitted + 1))
             num_admitted += 1
         return np.full(num_admitted, -1)
 
     def sample(self, num_items: int) -> Sample:
-        """Draws items; the caller has asked `blocks_sample`.
+        """Draws items; only if `blocks_sample` returned None.
 
         Raises:
-          RuntimeError: Reverb did not give them in time.
+          RuntimeError: Reverb did not return them in time.
         """
-        if num_items < 1:
-            raise ValueError(
-                f"table '{self._name}': expected to sample at least 1 item, "
-                f"got {num_items}"
-            )
+        check_num_sampled(self._name, num_items)
         drawn = self._draw(num_items)
         columns = zip(*(item.data for item in drawn), strict=True)
         leaves = [np.stack(column) for column in columns]
@@ -166,7 +160,7 @@ class ReverbTable:
         )
 
     def update_priorities(self, keys: Array, priorities: Array) -> int:
-        """Changes priorities; Reverb does not say how many keys are of items held."""
+        """Changes priorities; returns n, since Reverb does not say what it found."""
         keys = checked_keys(self._name, keys)
         priorities = checked_priorities(self._name, priorities, len(keys))
         updates = dict(
@@ -177,26 +171,26 @@ class ReverbTable:
         return len(keys)
 
     def delete(self, keys: Array) -> int:
-        """Removes items; returns how many."""
+        """Removes the items that are still held; returns how many."""
         before = self._table.info.current_size
         keys = checked_keys(self._name, keys)
         self._client.mutate_priorities(
             self._name, deletes=keys.view(np.uint64).tolist()
         )
         for key in keys.view(np.uint64).tolist():
-            self._left.pop(key, None)
+            self._remaining.pop(key, None)
         removed: int = before - self._table.info.current_size
         return removed
 
     def reset(self) -> None:
-        """Removes everything and begins to count again."""
+        """Removes all items and sets the counters to zero."""
         self._client.reset(self._name)
         self._max_priority = 1.0
-        self._left.clear()
+        self._remaining.clear()
 
-    def info(self, num_ahead: int = 0) -> TableInfo:
-        """What the table holds and has done."""
-        size, num_inserted, num_sampled = self._counted()
+    def info(self, num_prefetched: int = 0) -> TableInfo:
+        """Statistics; the caller knows how many items were prefetched."""
+        size, num_inserted, num_sampled = self._counters()
         item_bytes = sum(
             spec.dtype.itemsize * int(np.prod(spec.shape)) for spec in self._specs
         )
@@ -206,53 +200,56 @@ class ReverbTable:
             max_size=self._config.max_size,
             num_inserted=num_inserted,
             num_sampled=num_sampled,
-            num_ahead=num_ahead,
+            num_prefetched=num_prefetched,
             num_deleted=num_inserted - size,
             samples_per_insert=num_sampled / max(1, num_inserted),
             num_bytes=size * item_bytes,
-            num_row_bytes=0,  # Reverb's items are whole.
+            num_row_bytes=0,  # Reverb's items do not share rows.
             num_index_bytes=0,  # Reverb does not say.
         )
 
     def return_samples(self, keys: Array) -> None:
-        """Reverb counts a sample for good."""
+        """Does nothing: Reverb cannot uncount a sample."""
 
     def assign(self, *args: Any, **kwargs: Any) -> int:
-        """Not possible."""
-        raise ConfigError("Reverb cannot change the contents of items")
+        """Not supported by Reverb."""
+        raise ConfigError(
+            "the replay engine 'reverb' cannot change the contents of items"
+        )
 
     def set_rate_limiter(self, config: RateLimiterConfig) -> None:
-        """Not possible."""
-        raise ConfigError("Reverb cannot change a rate limiter while it runs")
+        """Not supported by Reverb."""
+        raise ConfigError("the replay engine 'reverb' cannot change a rate limiter")
 
-    # --- Inside ----------------------------------------------------------------------
+    # --- Private ---------------------------------------------------------------------
 
-    def _num_left(self, num_items: int) -> int:
-        """How many samples the items held still allow, at least.
+    def _num_remaining(self, num_items: int) -> int:
+        """A lower bound of the draws that the items held still allow.
 
         Reverb does not say which items it evicts. If it evicted some that were sampled
-        before, there may be more left than this, but never less than what is held.
+        before, the others allow more draws than this, but never fewer than one each.
         """
-        most, size = self._config.max_times_sampled, self._table.info.current_size
-        if most is None or num_items <= size:
+        max_times, size = self._config.max_times_sampled, self._table.info.current_size
+        if max_times is None or num_items <= size:
             return num_items
-        least = heapq.nsmallest(size, self._left.values())
-        return int(sum(least) + most * (size - len(least)))
+        fewest = heapq.nsmallest(size, self._remaining.values())
+        return int(sum(fewest) + max_times * (size - len(fewest)))
 
     def _count(self, infos: Sequence[Any]) -> None:
-        if (most := self._config.max_times_sampled) is None:
+        if (max_times := self._config.max_times_sampled) is None:
             return
         for info in infos:
-            self._left[info.key] = most - info.times_sampled
-            if info.times_sampled == most:
-                del self._left[info.key]
-        if len(self._left) > 2 * self._config.max_size:
-            # Some are gone. Without those of the most, as little is left as before.
-            by_left = sorted(self._left.items(), key=lambda item: item[1])
-            self._left = dict(by_left[: self._config.max_size])
+            self._remaining[info.key] = max_times - info.times_sampled
+            if info.times_sampled == max_times:
+                del self._remaining[info.key]
+        if len(self._remaining) > 2 * self._config.max_size:
+            # Some items were evicted. Without the entries that allow the most draws,
+            # the lower bound stays the same.
+            by_remaining = sorted(self._remaining.items(), key=lambda item: item[1])
+            self._remaining = dict(by_remaining[: self._config.max_size])
 
     def _draw(self, num_items: int) -> list[Any]:
-        """Reverb's samples have no deadline, so a thread waits for them."""
+        """Draws in a thread of its own, since Reverb's samples have no deadline."""
         done: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
         def draw() -> None:
@@ -264,17 +261,17 @@ class ReverbTable:
 
         threading.Thread(target=draw, name="Reverb's sample", daemon=True).start()
         try:
-            drawn = done.get(timeout=SAMPLE_TIMEOUT)
+            drawn = done.get(timeout=self._sample_timeout)
         except queue.Empty:
             raise RuntimeError(
-                f"table '{self._name}': Reverb gave no sample of {num_items} items "
-                f"within {SAMPLE_TIMEOUT:g} s; {self._counts()}"
+                f"table '{self._name}': Reverb returned no sample of {num_items} items "
+                f"within {self._sample_timeout:g} s; {self._counts()}"
             ) from None
         if isinstance(drawn, Exception):
             raise drawn
         return drawn
 
-    def _insert_one(self, item: Prepared) -> None:
+    def _insert_one(self, item: ItemBatch) -> None:
         priority = self._max_priority
         if item.priorities is not None:
             priority = float(item.priorities[0])
@@ -284,25 +281,17 @@ class ReverbTable:
         self._writer.create_item(self._name, priority, whole)
         self._writer.flush()
 
-    def _whole(
-        self,
-        leaf: Array,
-        spec: Any,
-        num_items: int,
-        windows: Windows | None,
+    def _with_rows(
+        self, leaf: Array, spec: Any, num_items: int, histories: Histories | None
     ) -> Array:
-        """A leaf with the rows that it refers to."""
+        """A leaf `[n, ...]`, with rows in the place of the numbers of steps."""
         if not isinstance(spec, Rows):
             return checked_leaf(leaf, (num_items, *spec.shape), spec.dtype)
         numbers = checked_leaf(leaf, (num_items, *spec.lengths), np.int64)
-        if not windows or spec.column not in windows:
-            raise ValueError(
-                f"to be of steps that were written, got none of '{spec.column}'"
-            )
-        ids = windows[spec.column].find(numbers)
+        ids = find_rows(numbers, spec.column, histories or {})
         return self._shared[spec.column].take(ids)
 
-    def _counted(self) -> tuple[int, int, int]:
+    def _counters(self) -> tuple[int, int, int]:
         info = self._table.info
         limiter = info.rate_limiter_info
         return (
@@ -312,7 +301,7 @@ class ReverbTable:
         )
 
     def _counts(self) -> str:
-        size, num_inserted, num_sampled = self._counted()
+        size, num_inserted, num_sampled = self._counters()
         return f"{num_inserted} items inserted, {num_sampled} sampled, {size} held"
 
 
@@ -330,8 +319,8 @@ def _make_table(reverb: Any, config: TableConfig) -> Any:
         rate_limiter=reverb.rate_limiters.RateLimiter(
             samples_per_insert=float(limits.ratio),
             min_size_to_sample=limits.min_size,
-            min_diff=-largest if limits.least is None else float(limits.least),
-            max_diff=largest if limits.most is None else float(limits.most),
+            min_diff=-largest if limits.min_diff is None else float(limits.min_diff),
+            max_diff=largest if limits.max_diff is None else float(limits.max_diff),
         ),
         signature=[
             tf.TensorSpec(spec.shape, tf.as_dtype(np.dtype(spec.dtype)))

@@ -1,56 +1,57 @@
-"""Which places of a table hold an item, and the keys of those that do."""
+"""The slots of a table: which hold an item, its key, and how often it was sampled."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from acmelike.replay.selectors.base import index_dtype
-from acmelike.replay.storage.row_subset import RowSubset
+from acmelike.replay.storage.lazy_zeros import lazy_zeros
+from acmelike.replay.storage.snapshot import ArraySnapshot, RowSubset, Snapshot
 from acmelike.types import Array
 
 
 class Slots:
-    """Hands out slots, and a key for every item that ever has one.
+    """Allocates slots, and gives every item a key.
 
-    The key of an item is `turn * num_slots + slot`, where the turn counts the items
-    that the slot held before. So nothing has to be looked up, and where the oldest
-    always makes way for the newest, keys count the items inserted.
+    The key of an item is `turn * num_slots + slot`. The turn counts the items that the
+    slot held before. So finding an item by its key needs no index. Where the oldest
+    item is always the one evicted, keys count the items inserted.
 
     Args:
-      num_slots: how many there are.
-      first_turn: of every slot; that of a restored table begins after all that were.
+      num_slots: number of slots.
+      first_turn: the first turn of every slot. A restored table begins after all turns
+        before, so that old keys find nothing.
 
     Attributes:
-      slot_bytes: what a slot takes in here.
+      slot_bytes: memory that a slot takes here.
     """
 
     def __init__(self, num_slots: int, first_turn: int = 0):
         self._num_slots, self._first_key = num_slots, first_turn * num_slots
-        # A slot's key is that of the item that it holds, or will hold next. Memory that
-        # was never touched takes no space, so a slot gets one when it is first taken.
+        # The key of the item that a slot holds, or will hold next. A slot's key is set
+        # when it is first allocated: pages that were never written take no memory.
         self._keys = np.zeros(num_slots, np.int64)
         self._is_held = np.zeros(num_slots, bool)
-        # A stack of slots that were given back; those from `_num_used` on never were
-        # taken.
+        # A stack of freed slots. Slots from `_num_used` on were never allocated.
         self._free = np.empty(num_slots, index_dtype(num_slots))
         self._num_free = self._num_used = 0
         parts = (self._keys, self._is_held, self._free)
         self.slot_bytes: int = sum(part.itemsize for part in parts)
 
-    def take(self, num_items: int) -> Array:
+    def allocate(self, num_items: int) -> Array:
         """Slots `[n]` int64 that hold an item from now on."""
-        num_again = min(num_items, self._num_free)
-        self._num_free -= num_again
-        again = self._free[self._num_free : self._num_free + num_again]
-        fresh = np.arange(self._num_used, self._num_used + num_items - num_again)
+        num_reused = min(num_items, self._num_free)
+        self._num_free -= num_reused
+        reused = self._free[self._num_free : self._num_free + num_reused]
+        fresh = np.arange(self._num_used, self._num_used + num_items - num_reused)
         self._num_used += len(fresh)
         self._keys[fresh] = self._first_key + fresh
-        slots = np.concatenate([again.astype(np.int64), fresh])
+        slots = np.concatenate([reused.astype(np.int64), fresh])
         self._is_held[slots] = True
         return slots
 
-    def give_back(self, slots: Array) -> None:
-        """These hold nothing any more; they are taken again in this order."""
+    def free(self, slots: Array) -> None:
+        """These hold nothing any more; they are allocated again in this order."""
         self._is_held[slots] = False
         self._keys[slots] += self._num_slots
         self._free[self._num_free : self._num_free + len(slots)] = slots
@@ -68,19 +69,79 @@ class Slots:
         return slots, is_latest & self._is_held.take(slots)
 
     def find_held(self, keys: Array) -> Array:
-        """Slots of those of the keys `[n]` whose items are still held."""
+        """The slots of those keys `[n]` whose items are still held."""
         slots, is_held = self.find(keys)
         held: Array = slots[is_held]
         return held
 
     def next_key(self) -> int:
-        """Larger than every key so far."""
+        """A number larger than every key so far."""
         return int(self._keys[: self._num_used].max(initial=self._first_key)) + 1
-
-    def chosen(self) -> RowSubset:
-        """Those that hold an item, as they are now."""
-        return RowSubset(self._is_held[: self._num_used])
 
     def held(self) -> Array:
         """All slots that hold an item, `[size]` int64."""
         return np.flatnonzero(self._is_held[: self._num_used])
+
+    def held_subset(self) -> RowSubset:
+        """All slots that hold an item, as a subset that does not change."""
+        return RowSubset(self._is_held[: self._num_used])
+
+
+class SampleCounts:
+    """How often the item of each slot was sampled, and how often it still may be.
+
+    Args:
+      num_slots: number of slots.
+      max_times_sampled: how often an item may be sampled; None for no limit.
+
+    Attributes:
+      max_times_sampled: the same.
+      slot_bytes: memory that a slot takes here.
+    """
+
+    def __init__(self, num_slots: int, max_times_sampled: int | None):
+        self.max_times_sampled = max_times_sampled
+        self._times = lazy_zeros((num_slots,), np.int32)
+        self.slot_bytes = self._times.itemsize
+        self._total_remaining = 0
+        self._snapshot: ArraySnapshot | None = None
+
+    def insert(self, slots: Array, times: Array | int = 0) -> None:
+        """Slots `[n]` get items that were sampled `times` before."""
+        self._before_overwriting(slots)
+        self._times[slots] = times
+        if self.max_times_sampled is not None:
+            self._total_remaining += int(self.remaining(slots).sum())
+
+    def delete(self, slots: Array) -> None:
+        """The items of slots `[n]` are removed."""
+        if self.max_times_sampled is not None:
+            self._total_remaining -= int(self.remaining(slots).sum())
+
+    def count(self, slots: Array, by: int = 1) -> None:
+        """Adds to the counts of slots `[n]`, to one that repeats as often."""
+        self._before_overwriting(slots)
+        np.add.at(self._times, slots, by)
+        self._total_remaining -= by * len(slots)
+
+    def times_sampled(self, slots: Array) -> Array:
+        """How often the items of slots `[n]` were sampled, `[n]` int32."""
+        times: Array = self._times.take(slots)
+        return times
+
+    def remaining(self, slots: Array) -> Array:
+        """How often each may still be sampled, `[n]`; only if there is a limit."""
+        assert self.max_times_sampled is not None
+        return self.max_times_sampled - self.times_sampled(slots)
+
+    def total_remaining(self) -> int:
+        """How many draws all items together still allow; only if there is a limit."""
+        return self._total_remaining
+
+    def add_to_snapshot(self, snapshot: Snapshot, subset: RowSubset, name: str) -> None:
+        """Adds the counts of a subset of the slots, as they are now."""
+        self._snapshot = snapshot.add(name, self._times, subset)
+
+    def _before_overwriting(self, slots: Array) -> None:
+        if self._snapshot is not None:
+            self._snapshot.before_overwriting(slots)

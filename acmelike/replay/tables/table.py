@@ -9,39 +9,32 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from acmelike.replay.checkpoints.table_state import (
-    begin_save_order,
-    limits_to_json,
-    places_to_keep,
-    slots_in_order,
-)
-from acmelike.replay.config import Fifo, TableConfig
-from acmelike.replay.limiters.limits import RateLimiterConfig
-from acmelike.replay.limiters.rate_limiter import RateLimiter
+from acmelike.replay.config import Fifo, TableConfig, limits_to_json
+from acmelike.replay.limiters import RateLimiter, RateLimiterConfig
 from acmelike.replay.results import Sample, TableInfo
-from acmelike.replay.selectors import is_ordered, make_selector
-from acmelike.replay.selectors.draw import draw
-from acmelike.replay.storage.rows import SharedColumn
-from acmelike.replay.storage.snapshot import Arrays, Snapshot
-from acmelike.replay.tables.checks import checked_keys, checked_priorities
-from acmelike.replay.tables.columns import Ids, OwnColumn, Windows
-from acmelike.replay.tables.contents import Contents, Prepared
-from acmelike.replay.tables.quotas import Quotas
-from acmelike.replay.tables.slots import Slots
+from acmelike.replay.selectors.base import Selector, draw, is_ordered
+from acmelike.replay.selectors.make import make_selector
+from acmelike.replay.storage.rows import Histories, SharedColumn
+from acmelike.replay.storage.snapshot import Arrays, RowSubset, Snapshot
+from acmelike.replay.tables.columns import ArrayColumn, Columns, ItemBatch, NewIds
+from acmelike.replay.tables.slots import SampleCounts, Slots
 from acmelike.types import Array, Nested
 
 _PRIORITY = specs.Array((), np.float64)
 
 
 class Table:
-    """Items in columns, one for each leaf of the signature.
+    """Items in slots, with a column for each leaf of the signature.
 
-    The table copies what it is given, and gives out copies.
+    The table copies what it is given, and returns copies.
 
     Args:
-      config: what it is.
+      config: of the table.
       seed: of its random stream.
-      shared: the columns that its signature shares with others, by name.
+      shared: the shared columns that its signature names, by name.
+
+    Attributes:
+      leaf_kinds: what an item has in each leaf, as text, by the leaf's path.
     """
 
     def __init__(
@@ -50,65 +43,65 @@ class Table:
         seed: int | np.random.SeedSequence,
         shared: Mapping[str, SharedColumn] | None = None,
     ):
-        self.limiter = RateLimiter(config.rate_limiter)
+        self._limiter = RateLimiter(config.rate_limiter)
         self._config, self._name = config, config.name
         self._rng = np.random.default_rng(seed)
-        # The oldest may make way before a newer one comes; another only after it, as it
-        # may be the newer one itself, which needs a slot meanwhile.
+        # Fifo evicts before the new item is stored. Any other remover may choose the
+        # new item itself, which therefore needs a slot first.
         self._is_fifo = isinstance(config.remover, Fifo)
         self._num_slots = config.max_size + (not self._is_fifo)
-        self._contents = Contents(config, self._num_slots, shared or {})
-        self.leaves = self._contents.leaves()
-        self._priorities = OwnColumn(_PRIORITY, self._num_slots)
-        self._quotas = Quotas(self._num_slots, config.max_times_sampled)
+        self._columns = Columns(config, self._num_slots, shared or {})
+        self.leaf_kinds = self._columns.leaf_kinds()
+        self._priorities = ArrayColumn(_PRIORITY, self._num_slots)
+        self._counts = SampleCounts(self._num_slots, config.max_times_sampled)
         self._slots = Slots(self._num_slots)
-        self._begin()
+        self._make_selectors()
 
-    # --- Items come and go -----------------------------------------------------------
+    # --- Inserting, changing and removing items --------------------------------------
 
     def insert(
         self,
         items: Nested,
         priorities: Array | None = None,
-        windows: Windows | None = None,
+        histories: Histories | None = None,
     ) -> Array:
         """Stores as many of the leading items as the rate limiter allows.
 
         Args:
-          items: nest of `[n, ...]` as the signature has it, n at least 1; in the place
-            of rows, the numbers of steps.
+          items: nest of `[n, ...]` as the signature has it, n at least 1. Leaves of
+            `Rows` have the numbers of steps.
           priorities: `[n]`; None for the largest priority so far, 1 at first.
-          windows: the steps that the numbers are of, by column.
+          histories: the steps of the writer, by column.
 
         Returns:
-          The keys of the items stored, `[m]` int64, m from 0 to n. Some may be gone
-          again already.
+          The keys of the items stored, `[m]` int64, m from 0 to n. Some may have been
+          evicted already.
 
         Raises:
-          ValueError: items or priorities, stored or not, are not what they should be;
-            nothing was changed.
+          ValueError: items or priorities, stored or not, do not fit the table. Nothing
+            was changed.
         """
-        return self.admit(self.prepared(items, priorities, windows))
+        return self.admit(self.make_batch(items, priorities, histories))
 
-    def prepared(
-        self, items: Nested, priorities: Array | None, windows: Windows | None
-    ) -> Prepared:
-        """What `admit` takes; arguments and errors as of `insert`."""
-        leaves, num_items = self._contents.prepared(items, windows)
+    def make_batch(
+        self, items: Nested, priorities: Array | None, histories: Histories | None
+    ) -> ItemBatch:
+        """Checks items for `admit`; arguments and errors are those of `insert`."""
+        leaves, num_items = self._columns.encode(items, histories)
         if priorities is not None:
             priorities = checked_priorities(self._name, priorities, num_items)
-        return Prepared(leaves, priorities)
+        return ItemBatch(leaves, priorities)
 
-    def admit(self, items: Prepared) -> Array:
+    def admit(self, batch: ItemBatch) -> Array:
         """Stores as many of the leading items as the rate limiter allows."""
-        num_admitted = self.limiter.num_admissible(items.num_items)
+        num_admitted = self._limiter.num_admissible(batch.num_items)
         keys, start = [np.empty(0, np.int64)], 0
         while start < num_admitted:
             stop = min(start + self._num_at_once(), num_admitted)
-            keys.append(self._store(items.part(start, stop)))
+            keys.append(self._store(batch.part(start, stop)))
             start = stop
-        if items.priorities is not None:
-            self._see_priorities(items.priorities[:num_admitted])
+        if batch.priorities is not None:
+            self._update_max_priority(batch.priorities[:num_admitted])
         return np.concatenate(keys)
 
     def assign(
@@ -116,25 +109,25 @@ class Table:
         keys: Array,
         items: Nested,
         priorities: Array,
-        windows: Windows | None = None,
+        histories: Histories | None = None,
     ) -> int:
-        """Puts other contents and priorities into items that are still held.
+        """Replaces contents and priorities of items that are still held.
 
-        It counts as no insert, but needs the limiter's leave for one.
+        It is not counted as an insert.
 
         Args:
-          keys: `[n]` integers, none of them twice.
+          keys: `[n]` integers without repetition.
           items: nest of `[n, ...]` as for `insert`.
           priorities: `[n]`.
-          windows: as for `insert`.
+          histories: as for `insert`.
 
         Returns:
-          How many of the keys are of items still held.
+          How many of the keys belong to items still held.
 
         Raises:
-          ValueError: as from `insert`.
+          ValueError: as from `insert`, or keys repeat.
         """
-        leaves, num_items = self._contents.prepared(items, windows)
+        leaves, num_items = self._columns.encode(items, histories)
         keys = checked_keys(self._name, keys)
         if keys.shape != (num_items,) or len(np.unique(keys)) < num_items:
             raise ValueError(
@@ -143,106 +136,25 @@ class Table:
             )
         priorities = checked_priorities(self._name, priorities, num_items)
         slots, is_held = self._slots.find(keys)
-        self._contents.drop(slots[is_held])
-        self._contents.put(slots[is_held], [leaf[is_held] for leaf in leaves])
+        self._columns.drop(slots[is_held])
+        self._columns.put(slots[is_held], [leaf[is_held] for leaf in leaves])
         self._update(slots[is_held], priorities[is_held])
         return int(is_held.sum())
 
-    def delete(self, keys: Array) -> int:
-        """Removes the items with `keys` `[n]` that are still held; returns how many.
-
-        Raises:
-          ValueError: keys that are no integers; nothing was changed.
-        """
-        slots = np.unique(self._slots.find_held(checked_keys(self._name, keys)))
-        self._remove(slots)
-        return len(slots)
-
-    def reset(self) -> None:
-        """Removes everything and begins to count again."""
-        self._remove(self._slots.held())
-        self._begin()
-        self.limiter.reset()
-
-    def set_rate_limiter(self, config: RateLimiterConfig) -> None:
-        """Puts another limiter in the place of its own; the counters stay.
-
-        Raises:
-          ConfigError: it waits for more items than the table holds.
-        """
-        self._config = replace(self._config, rate_limiter=config)
-        self.limiter.set_limits(config)
-
-    # --- Items are drawn -------------------------------------------------------------
-
-    def blocks_insert(self, num_items: int) -> str | None:
-        """Why `num_items` cannot be inserted now, or None."""
-        return self.limiter.blocks_insert(num_items)
-
-    def blocks_sample(self, num_items: int) -> str | None:
-        """Why `num_items` cannot be sampled now, or None."""
-        blocked = self.limiter.blocks_sample(num_items)
-        if blocked is not None:
-            return blocked
-        left = num_items if self._quotas.most is None else self._quotas.num_left()
-        if not self._config.replacement:
-            left = self.limiter.size
-        if num_items > left:
-            return f"{left} items left to sample, of {num_items}"
-        return None
-
-    def sample(self, num_items: int) -> Sample:
-        """Draws items and counts them; the caller has asked `blocks_sample`.
-
-        Args:
-          num_items: n, at least 1.
-
-        Returns:
-          n items in arrays of their own.
-
-        Raises:
-          ValueError: `num_items` is below 1.
-        """
-        if num_items < 1:
-            raise ValueError(
-                f"table '{self._name}': expected to sample at least 1 item, "
-                f"got {num_items}"
-            )
-        has_quota = self._quotas.most is not None or not self._config.replacement
-        slots, probabilities = draw(
-            self._sampler,
-            num_items,
-            self._quota_at_once if has_quota else None,
-            self._priorities.values,
-            self._rng,
-        )
-        self._quotas.count(slots)
-        sample = Sample(
-            data=self._contents.take(slots),
-            keys=self._slots.keys(slots),
-            probabilities=probabilities,
-            priorities=self._priorities.take(slots),
-            times_sampled=self._quotas.times(slots),
-        )
-        self.limiter.commit_samples(num_items)
-        if self._quotas.most is not None:
-            self._remove(np.unique(slots[sample.times_sampled == self._quotas.most]))
-        return sample
-
     def update_priorities(self, keys: Array, priorities: Array) -> int:
-        """Changes the priorities of the items that are still held, one after the other.
+        """Changes the priorities of the items that are still held, in order.
 
         Args:
-          keys: `[n]` integers from `insert` or `sample`; where one is repeated, its
+          keys: `[n]` integers from `insert` or `sample`; of a key that repeats, the
             last priority wins.
           priorities: `[n]`.
 
         Returns:
-          How many of the keys are of items still held.
+          How many of the keys belong to items still held.
 
         Raises:
-          ValueError: a priority is negative or not finite, or the shapes differ;
-            nothing was changed.
+          ValueError: a priority is negative or not finite, or the shapes differ.
+            Nothing was changed.
         """
         keys = checked_keys(self._name, keys)
         priorities = checked_priorities(self._name, priorities, len(keys))
@@ -252,123 +164,249 @@ class Table:
         self._update(slots, priorities)
         return len(slots)
 
-    def return_samples(self, keys: Array) -> None:
-        """The items `[n]` of a sample that are still held count as not sampled."""
-        # For samples of those that are gone, inserts would wait for ever.
-        slots = self._slots.find_held(keys)
-        self._quotas.count(slots, by=-1)
-        self.limiter.commit_samples(-len(slots))
+    def delete(self, keys: Array) -> int:
+        """Removes the items with `keys` `[n]` that are still held; returns how many.
 
-    def info(self, num_ahead: int = 0) -> TableInfo:
-        """What the table holds and has done; how much of it ahead, its caller knows."""
-        limiter = self.limiter
+        Raises:
+          ValueError: keys are not integers. Nothing was changed.
+        """
+        slots = np.unique(self._slots.find_held(checked_keys(self._name, keys)))
+        self._remove(slots)
+        return len(slots)
+
+    def reset(self) -> None:
+        """Removes all items and sets the counters to zero."""
+        self._remove(self._slots.held())
+        self._make_selectors()
+        self._limiter.reset()
+
+    def set_rate_limiter(self, config: RateLimiterConfig) -> None:
+        """Replaces the rate limiter; the counters stay.
+
+        Raises:
+          ConfigError: it waits for more items than the table can hold.
+        """
+        self._config = replace(self._config, rate_limiter=config)
+        self._limiter.set_limits(config)
+
+    # --- Sampling --------------------------------------------------------------------
+
+    def blocks_insert(self, num_items: int) -> str | None:
+        """Why `num_items` cannot be inserted now, or None."""
+        return self._limiter.blocks_insert(num_items)
+
+    def blocks_sample(self, num_items: int) -> str | None:
+        """Why `num_items` cannot be sampled now, or None."""
+        reason = self._limiter.blocks_sample(num_items)
+        if reason is not None:
+            return reason
+        num_remaining = num_items
+        if not self._config.replacement:
+            num_remaining = self._limiter.size
+        elif self._counts.max_times_sampled is not None:
+            num_remaining = self._counts.total_remaining()
+        if num_items > num_remaining:
+            return f"{num_remaining} items left to sample, of {num_items}"
+        return None
+
+    def sample(self, num_items: int) -> Sample:
+        """Draws items and counts them; only if `blocks_sample` returned None.
+
+        Args:
+          num_items: n, at least 1.
+
+        Returns:
+          n items in new arrays.
+
+        Raises:
+          ValueError: `num_items` is below 1.
+        """
+        check_num_sampled(self._name, num_items)
+        max_times = self._counts.max_times_sampled
+        has_quota = max_times is not None or not self._config.replacement
+        slots, probabilities = draw(
+            self._sampler,
+            num_items,
+            self._max_per_sample if has_quota else None,
+            self._priorities.values,
+            self._rng,
+        )
+        self._counts.count(slots)
+        sample = Sample(
+            data=self._columns.take(slots),
+            keys=self._slots.keys(slots),
+            probabilities=probabilities,
+            priorities=self._priorities.take(slots),
+            times_sampled=self._counts.times_sampled(slots),
+        )
+        self._limiter.count_samples(num_items)
+        if max_times is not None:
+            self._remove(np.unique(slots[sample.times_sampled == max_times]))
+        return sample
+
+    def return_samples(self, keys: Array) -> None:
+        """Counts the items `[n]` of a sample as not sampled, if they are still held.
+
+        An item that is gone cannot be sampled again. If the limiter did not count its
+        sample, inserts would wait for ever for the sample of an item that is gone.
+        """
+        slots = self._slots.find_held(keys)
+        self._counts.count(slots, by=-1)
+        self._limiter.count_samples(-len(slots))
+
+    # --- Looking at it ---------------------------------------------------------------
+
+    def info(self, num_prefetched: int = 0) -> TableInfo:
+        """Statistics; the caller knows how many items were prefetched."""
+        limiter = self._limiter
         return TableInfo(
             name=self._name,
             size=limiter.size,
             max_size=self._config.max_size,
             num_inserted=limiter.num_inserted,
             num_sampled=limiter.num_sampled,
-            num_ahead=num_ahead,
+            num_prefetched=num_prefetched,
             num_deleted=limiter.num_deleted,
             samples_per_insert=limiter.num_sampled / max(1, limiter.num_inserted),
-            num_bytes=self._contents.num_bytes(limiter.size),
-            num_row_bytes=self._contents.num_row_bytes(),
+            num_bytes=self._columns.num_bytes(limiter.size),
+            num_row_bytes=self._columns.num_row_bytes(),
             num_index_bytes=self._num_index_bytes(),
         )
 
-    # --- It is saved -----------------------------------------------------------------
-
-    def begin_save(self, copies: Snapshot, prefix: str) -> dict[str, Any]:
-        """Begins to copy all arrays as they are now, into files of a prefix.
+    def dump(self) -> dict[str, Any]:
+        """Everything that the table holds, as plain data, for tests and debuggers.
 
         Returns:
-          Facts for `load`.
+          `keys`, `priorities` and `times_sampled` of the items, lists `[size]`; `data`,
+          a nest of `[size, ...]` in the same order; `sampler_order` and
+          `remover_order`, the keys in the order in which an ordered selector chooses
+          them, None for others; `num_remaining`, how many draws `max_times_sampled`
+          still allows, or None; `max_priority`, which an insert without priorities
+          gets; `counters` of items inserted, sampled and deleted; `random_state`; and
+          `limits`, as a checkpoint has them.
         """
-        slots = self._slots.chosen()
-        begin_save_order(self._sampler, slots, copies, f"{prefix}-sampler")
-        begin_save_order(self._remover, slots, copies, f"{prefix}-remover")
-        self._priorities.begin_save(slots, copies, f"{prefix}-priorities")
-        self._quotas.begin_save(slots, copies, f"{prefix}-times_sampled")
-        self._contents.begin_save(slots, copies, prefix)
+        slots = self._slots.held()
+        has_limit = self._counts.max_times_sampled is not None
         return {
-            "leaves": self.leaves,
+            "keys": self._slots.keys(slots).tolist(),
+            "data": self._columns.take(slots),
+            "priorities": self._priorities.take(slots).tolist(),
+            "times_sampled": self._counts.times_sampled(slots).tolist(),
+            "sampler_order": self._keys_in_order(self._sampler),
+            "remover_order": self._keys_in_order(self._remover),
+            "num_remaining": self._counts.total_remaining() if has_limit else None,
+            "max_priority": self._max_priority,
+            "counters": self._limiter.counters(),
+            "random_state": self._rng.bit_generator.state,
+            "limits": limits_to_json(self._config),
+        }
+
+    # --- Checkpoints -----------------------------------------------------------------
+
+    def add_to_snapshot(self, snapshot: Snapshot, prefix: str) -> dict[str, Any]:
+        """Adds all arrays as they are now, in files whose names begin with `prefix`.
+
+        Returns:
+          Metadata for `restore`.
+        """
+        held = self._slots.held_subset()
+        _add_order(self._sampler, held, snapshot, f"{prefix}-sampler")
+        _add_order(self._remover, held, snapshot, f"{prefix}-remover")
+        self._priorities.add_to_snapshot(snapshot, held, f"{prefix}-priorities")
+        self._counts.add_to_snapshot(snapshot, held, f"{prefix}-times_sampled")
+        self._columns.add_to_snapshot(snapshot, held, prefix)
+        return {
+            "leaves": self.leaf_kinds,
             "next_key": self._slots.next_key(),
-            "counters": self.limiter.counters(),
+            "counters": self._limiter.counters(),
             "max_priority": self._max_priority,
             "random": self._rng.bit_generator.state,
             "limits": limits_to_json(self._config),
         }
 
-    def load(self, facts: Mapping[str, Any], saved: Arrays, ids: Ids) -> None:
-        """Fills a new table with what was saved; its own limits hold.
+    def restore(
+        self, metadata: Mapping[str, Any], saved: Arrays, new_ids: NewIds
+    ) -> None:
+        """Fills a new table from a snapshot; the limits of its own configuration hold.
 
-        Items have other keys than before. If they are too many, some go as usual.
+        Items get new keys. If there are more than the table can hold, the remover
+        chooses which are dropped.
         """
-        priorities, times = saved("priorities"), saved("times_sampled")
-        self._rng.bit_generator.state = facts["random"]
-        order = saved("remover")
-        kept = places_to_keep(self._config, order, priorities, times, self._rng)
-        first_turn = -(-facts["next_key"] // self._num_slots)
+        priorities, times_sampled = saved("priorities"), saved("times_sampled")
+        self._rng.bit_generator.state = metadata["random"]
+        remover_order = saved("remover")
+        kept = _choose_kept(
+            self._config, remover_order, priorities, times_sampled, self._rng
+        )
+        first_turn = -(-metadata["next_key"] // self._num_slots)
         self._slots = Slots(self._num_slots, first_turn)
-        slots = self._slots.take(len(kept))
-        self._contents.load(slots, kept, saved, ids)
+        slots = self._slots.allocate(len(kept))
+        self._columns.restore(slots, kept, saved, new_ids)
         self._priorities.put(slots, priorities[kept])
-        self._quotas.begin(slots, times[kept])
-        for selector, name in ((self._sampler, "sampler"), (self._remover, "remover")):
-            in_order = slots_in_order(saved(name), kept, slots)
+        self._counts.insert(slots, times_sampled[kept])
+        orders = ((self._sampler, saved("sampler")), (self._remover, remover_order))
+        for selector, order in orders:
+            in_order = _slots_in_order(order, kept, slots)
             selector.insert(in_order, self._priorities.take(in_order))
-        self.limiter.restore(*facts["counters"])
-        self.limiter.commit_deletes(len(priorities) - len(kept))
-        self._remove_too_many_bytes()
-        self._max_priority = facts["max_priority"]
+        self._limiter.restore(*metadata["counters"])
+        self._limiter.count_deletes(len(priorities) - len(kept))
+        self._evict_bytes()
+        self._max_priority = metadata["max_priority"]
 
-    # --- Inside ----------------------------------------------------------------------
+    # --- Private ---------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Everything that a reset forgets, but the limiter's counters and keys."""
+    def _make_selectors(self) -> None:
         self._sampler = make_selector(self._config.sampler, self._num_slots)
         self._remover = make_selector(self._config.remover, self._num_slots)
         self._max_priority = 1.0
 
     def _num_index_bytes(self) -> int:
-        parts = (self._slots, self._quotas, self._sampler, self._remover)
+        parts = (self._slots, self._counts, self._sampler, self._remover)
         slot_bytes = sum(getattr(part, "slot_bytes", 0) for part in parts)
         slot_bytes += self._priorities.item_bytes
-        return self.limiter.size * slot_bytes + self._contents.num_index_bytes()
+        return self._limiter.size * slot_bytes + self._columns.num_index_bytes()
 
-    def _num_at_once(self) -> int:
-        """How many items can be stored before any has to make way, or while they do."""
-        room = self._config.max_size - self.limiter.size
-        if self._is_fifo:
-            return room or self._config.max_size
-        # What takes too many bytes is known only after each.
-        return room if room and self._config.max_bytes is None else 1
-
-    def _store(self, items: Prepared) -> Array:
-        """Stores admitted items and evicts as many as are then too many."""
-        num_items, priorities = items.num_items, items.priorities
-        if priorities is None:
-            priorities = np.full(num_items, self._max_priority)
-        num_too_many = self.limiter.size + num_items - self._config.max_size
-        if self._is_fifo and num_too_many > 0:
-            assert is_ordered(self._remover)
-            self._remove(self._remover.first(num_too_many))
-        slots = self._slots.take(num_items)
-        keys = self._slots.keys(slots)
-        self._contents.put(slots, items.leaves)
-        self._priorities.put(slots, priorities)
-        self._quotas.begin(slots)
-        self._sampler.insert(slots, priorities)
-        self._remover.insert(slots, priorities)
-        self.limiter.commit_inserts(num_items)
-        if not self._is_fifo and num_too_many > 0:
-            self._remove(self._remover.sample(num_too_many, self._rng)[0])
-        self._remove_too_many_bytes()
+    def _keys_in_order(self, selector: Selector) -> list[int] | None:
+        if not is_ordered(selector):
+            return None
+        keys: list[int] = self._slots.keys(selector.first(self._limiter.size)).tolist()
         return keys
 
-    def _remove_too_many_bytes(self) -> None:
-        most = self._config.max_bytes
-        while most is not None and self._contents.num_bytes(self.limiter.size) > most:
+    def _num_at_once(self) -> int:
+        """How many items `_store` can take at once."""
+        room = self._config.max_size - self._limiter.size
+        if self._is_fifo:
+            return room or self._config.max_size
+        # With `max_bytes`, only after each item is known whether one must be evicted.
+        return room if room and self._config.max_bytes is None else 1
+
+    def _store(self, batch: ItemBatch) -> Array:
+        """Stores admitted items, and evicts as many as are then too many."""
+        num_items, priorities = batch.num_items, batch.priorities
+        if priorities is None:
+            priorities = np.full(num_items, self._max_priority)
+        num_excess = self._limiter.size + num_items - self._config.max_size
+        if self._is_fifo and num_excess > 0:
+            assert is_ordered(self._remover)
+            self._remove(self._remover.first(num_excess))
+        slots = self._slots.allocate(num_items)
+        keys = self._slots.keys(slots)
+        self._columns.put(slots, batch.leaves)
+        self._priorities.put(slots, priorities)
+        self._counts.insert(slots)
+        self._sampler.insert(slots, priorities)
+        self._remover.insert(slots, priorities)
+        self._limiter.count_inserts(num_items)
+        if not self._is_fifo and num_excess > 0:
+            self._remove(self._remover.sample(num_excess, self._rng)[0])
+        self._evict_bytes()
+        return keys
+
+    def _evict_bytes(self) -> None:
+        """Evicts items while they take more than `max_bytes`."""
+        if (max_bytes := self._config.max_bytes) is None:
+            return
+        while self._columns.num_bytes(self._limiter.size) > max_bytes:
             self._remove(self._remover.sample(1, self._rng)[0])
 
     def _remove(self, slots: Array) -> None:
@@ -376,24 +414,147 @@ class Table:
             return
         self._sampler.delete(slots)
         self._remover.delete(slots)
-        self._contents.drop(slots)
-        self._quotas.end(slots)
-        self._slots.give_back(slots)
-        self.limiter.commit_deletes(len(slots))
+        self._columns.drop(slots)
+        self._counts.delete(slots)
+        self._slots.free(slots)
+        self._limiter.count_deletes(len(slots))
 
     def _update(self, slots: Array, priorities: Array) -> None:
-        # Of a slot that is given twice, the last priority stays and is given twice.
+        # Where a slot repeats, its last priority is stored. Selectors then get that
+        # priority each time.
         self._priorities.put(slots, priorities)
         priorities = self._priorities.take(slots)
         self._sampler.update(slots, priorities)
         self._remover.update(slots, priorities)
-        self._see_priorities(priorities)
+        self._update_max_priority(priorities)
 
-    def _quota_at_once(self, slots: Array) -> Array:
-        """How often each may be in one sample."""
+    def _max_per_sample(self, slots: Array) -> Array:
+        """How often one sample may contain each of slots `[n]`."""
         if self._config.replacement:
-            return self._quotas.left(slots)
+            return self._counts.remaining(slots)
         return np.ones(len(slots), np.int64)
 
-    def _see_priorities(self, priorities: Array) -> None:
+    def _update_max_priority(self, priorities: Array) -> None:
         self._max_priority = max(self._max_priority, priorities.max(initial=0.0))
+
+
+# --- The order of selectors, saved and restored --------------------------------------
+
+
+def _add_order(
+    selector: Selector, held: RowSubset, snapshot: Snapshot, name: str
+) -> None:
+    """Adds the order in which a selector got its slots, as positions among those held.
+
+    For a selector without an order, it is the order of the slots.
+    """
+    if is_ordered(selector):
+        order = selector.insertion_order()
+        snapshot.add_deferred(name, lambda: _positions(order, held))
+    else:
+        snapshot.add_deferred(name, lambda: np.arange(held.num_rows))
+
+
+def _positions(order: Array, held: RowSubset) -> Array:
+    position_of = np.empty(held.stop, np.int64)
+    position_of[held.rows()] = np.arange(held.num_rows)
+    return position_of[order[order >= 0]]
+
+
+def _choose_kept(
+    config: TableConfig,
+    remover_order: Array,
+    priorities: Array,
+    times_sampled: Array,
+    rng: np.random.Generator,
+) -> Array:
+    """Positions of the saved items that a table keeps, `[m]` in ascending order.
+
+    Dropped are items that were sampled `max_times_sampled` times, and then as many as
+    are more than `max_size`, chosen by the remover.
+
+    Args:
+      config: of the table.
+      remover_order: `[n]` positions, in the order in which the remover got them.
+      priorities: `[n]`.
+      times_sampled: `[n]`.
+      rng: for a remover that draws.
+    """
+    num_items = len(priorities)
+    remover = make_selector(config.remover, num_items + 1)
+    remover.insert(remover_order, priorities[remover_order])
+    is_kept = np.ones(num_items, bool)
+    if config.max_times_sampled is not None:
+        is_kept = times_sampled < config.max_times_sampled
+        remover.delete(np.flatnonzero(~is_kept))
+    for _ in range(np.count_nonzero(is_kept) - config.max_size):
+        evicted, _ = remover.sample(1, rng)
+        remover.delete(evicted)
+        is_kept[evicted] = False
+    return np.flatnonzero(is_kept)
+
+
+def _slots_in_order(order: Array, kept: Array, slots: Array) -> Array:
+    """The slots `[m]` of restored items, in the order of their insertion.
+
+    Args:
+      order: `[n]` positions of all saved items, in the order of their insertion.
+      kept: `[m]` positions of the items that were restored.
+      slots: `[m]` where these are.
+    """
+    slot_of = np.full(len(order), -1)
+    slot_of[kept] = slots
+    found: Array = slot_of[order]
+    return found[found >= 0]
+
+
+# --- Checks of what callers give -----------------------------------------------------
+
+
+def checked_keys(table: str, keys: Array) -> Array:
+    """Keys as `[n]` int64.
+
+    Raises:
+      ValueError: they are not integers, or have another rank.
+    """
+    keys = np.asarray(keys)
+    if keys.ndim != 1 or keys.dtype.kind not in "iu":
+        raise ValueError(
+            f"table '{table}': expected keys of integers with shape [n], "
+            f"got {keys.dtype} {list(keys.shape)}"
+        )
+    return keys.astype(np.int64, copy=False)
+
+
+def checked_priorities(table: str, priorities: Array, num_items: int) -> Array:
+    """Priorities as `[num_items]` float64.
+
+    Raises:
+      ValueError: they have another shape, or one is negative or not finite.
+    """
+    priorities = np.asarray(priorities, np.float64)
+    if priorities.shape != (num_items,):
+        raise ValueError(
+            f"table '{table}': expected priorities of shape ({num_items},), "
+            f"got {priorities.shape}"
+        )
+    # If there is a NaN, argmin and argmax both find it.
+    for place in (priorities.argmin(), priorities.argmax()) if num_items else ():
+        if not 0 <= priorities[place] < np.inf:
+            raise ValueError(
+                f"table '{table}': expected finite priorities >= 0, "
+                f"got {priorities[place]}"
+            )
+    return priorities
+
+
+def check_num_sampled(table: str, num_items: int) -> None:
+    """Refuses a sample of no items.
+
+    Raises:
+      ValueError: names the table.
+    """
+    if num_items < 1:
+        raise ValueError(
+            f"table '{table}': expected to sample at least 1 item, got {num_items}"
+        )

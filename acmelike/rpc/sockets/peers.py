@@ -48,7 +48,7 @@ class Peers:
         """A client of a node, for the thread of the node `owner`, or for any thread."""
         channel = self._channels.get(peer.label)
         if channel is None:
-            channel = Channel(lambda: self._address_of(peer.label), self._wait_for_end)
+            channel = Channel(lambda: self.address_of(peer.label), self._wait_for_end)
             self._channels[peer.label] = channel
         return Client(RemoteTarget(peer.label, channel), peer.interface, owner)
 
@@ -72,7 +72,8 @@ class Peers:
         for channel in self._channels.values():
             channel.dispose()
 
-    def _address_of(self, label: str) -> str:
+    def address_of(self, label: str) -> str:
+        """Where a node's process listens; waits until that is known."""
         if not self._is_known.wait(seconds_left()):
             raise RpcTimeout(f"{label}: the processes of the run are still starting")
         if label not in self._addresses:

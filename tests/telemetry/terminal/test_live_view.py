@@ -35,7 +35,7 @@ def table_info(**values):
         max_size=100_000,
         num_inserted=25_000,
         num_sampled=50_000,
-        num_ahead=0,
+        num_prefetched=0,
         num_deleted=0,
         samples_per_insert=2.0,
         num_bytes=1_400_000,

@@ -1,4 +1,4 @@
-"""WriterSessions that replay forgets or refuses, and how long they wait."""
+"""Writers that replay forgets or refuses, and how long they wait."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from acmelike.core.future import RemoteMethod
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
 from acmelike.replay import Fifo, Items, Queue, Replay, Writer
 from tests.replay.test_writer import frames, held, num_rows, windows, windows_config
-
-
-@pytest.fixture
-def few_writers(monkeypatch):
-    monkeypatch.setattr("acmelike.replay.service.writer_sessions._MAX_WRITERS", 2)
 
 
 @pytest.fixture
@@ -74,17 +69,16 @@ def drained(replay):
 # --- Forgotten ------------------------------------------------------------------------
 
 
-def test_the_oldest_of_very_many_writers_are_forgotten(monkeypatch):
-    monkeypatch.setattr("acmelike.replay.service.writer_sessions._MAX_WRITERS", 2)
-    replay = Replay([windows_config(max_size=1)], seed=0)
+def test_the_oldest_of_very_many_writers_are_forgotten():
+    replay = Replay([windows_config(max_size=1)], seed=0, max_writers=2)
     for number in range(4):
         Writer(replay).write([windows((0, 1))], steps={"frame": frames(number, 9)})
     # Two steps for each of two writers; the item's are among them.
     assert num_rows(replay) == 4
 
 
-def test_the_writer_that_was_heard_of_last_is_remembered(few_writers):
-    replay = Replay([windows_config()], seed=0)
+def test_the_writer_that_was_heard_of_last_is_remembered():
+    replay = Replay([windows_config()], seed=0, max_writers=2)
     writers = [Writer(replay) for _ in range(3)]
     for writer in (writers[0], writers[1], writers[0], writers[2]):
         writer.write([windows((0, 0))], steps={"frame": frames(1)})
@@ -93,10 +87,8 @@ def test_the_writer_that_was_heard_of_last_is_remembered(few_writers):
         writers[1].write([windows((0, 0))])
 
 
-def test_a_writer_with_items_left_is_not_forgotten(
-    few_writers, tables, forget, make_items
-):
-    replay = Replay(tables, seed=0)
+def test_a_writer_with_items_left_is_not_forgotten(tables, forget, make_items):
+    replay = Replay(tables, seed=0, max_writers=2)
     writer = Writer(replay)
     with pytest.raises(NotReady):
         writer.write([Items("queue", make_items(0, 5))])
@@ -110,8 +102,8 @@ def test_a_writer_with_items_left_is_not_forgotten(
     assert found + drained(replay) == [0, 1, 2, 3, 4]
 
 
-def test_what_a_forgotten_writer_repeats_is_taken_once(few_writers, tables, forget):
-    replay = Replay([*tables, windows_config()], seed=0)
+def test_what_a_forgotten_writer_repeats_is_taken_once(tables, forget):
+    replay = Replay([*tables, windows_config()], seed=0, max_writers=2)
     line = Line(replay)
     writer = Writer(line)
     writer.write([windows((0, 1))], steps={"frame": frames(0, 1)})
@@ -122,8 +114,8 @@ def test_what_a_forgotten_writer_repeats_is_taken_once(few_writers, tables, forg
     assert held(replay) == [[0, 1], [1, 1]]
 
 
-def test_a_forgotten_writer_goes_on_without_its_steps(few_writers, tables, forget):
-    replay = Replay([*tables, windows_config()], seed=0)
+def test_a_forgotten_writer_goes_on_without_its_steps(tables, forget):
+    replay = Replay([*tables, windows_config()], seed=0, max_writers=2)
     writer = Writer(replay)
     writer.write([windows((0, 1))], steps={"frame": frames(0, 1)})
     forget(replay)
@@ -152,7 +144,7 @@ def test_when_replay_began_anew_half_a_message_is_lost_with_a_word(tables, make_
 
     line.after = begin_anew  # when it has two items of five
     writer = Writer(line)
-    with pytest.raises(ValueError, match="its items are lost"):
+    with pytest.raises(ValueError, match="the items are lost"):
         writer.write([Items("queue", make_items(0, 5))])
     writer.write([Items("queue", make_items(5, 6))])
     assert drained(line.replay) == [5]
@@ -164,7 +156,7 @@ def test_when_a_writer_is_closed_what_is_left_is_lost_with_a_word(tables, make_i
     with pytest.raises(NotReady):
         writer.write([Items("queue", make_items(0, 5))])
     writer.close()
-    with pytest.raises(ValueError, match="its items are lost"):
+    with pytest.raises(ValueError, match="the items are lost"):
         writer.flush()
     assert drained(replay) == [0, 1]
     writer.write([Items("queue", make_items(5, 6))])
