@@ -80,8 +80,8 @@ class NodeStatus:
         otherwise "".
       working_seconds: how long the present step has worked since it began or last
         waited; 0 outside a step and while waiting.
-      spinning_seconds: time spent in completed steps since the last one that waited or
-        called another node; 0 while waiting and outside steps.
+      spinning_seconds: time spent in completed steps since one waited or called another
+        node, to about a second; 0 while waiting.
       num_steps: completed steps.
       num_calls: answered calls.
       worked_seconds: time spent in completed steps, without the waits in them.
@@ -183,9 +183,11 @@ class NodeMetrics:
     waits_for: Wait | None = None
     waits_since: float = 0.0
     total_waited: float = 0.0
-    # A contact is a wait or a call over an edge; both are as the last step left them.
+    # A contact is a wait or a call over an edge. They are counted once a second, as
+    # steps may be short.
     num_waits: int = 0
     num_contacts: int = 0
+    next_check: float = 0.0
     worked_until_contact: float = 0.0
     edges: defaultdict[str, EdgeMetrics] = field(
         default_factory=lambda: defaultdict(EdgeMetrics)
@@ -200,14 +202,10 @@ class NodeMetrics:
             yield
             self.num_steps += 1
         finally:
-            spent = time.perf_counter() - started
-            self.worked_seconds += spent - (self.total_waited - waited)
-            num_contacts = self.num_waits
-            for edge in self.edges.values():
-                num_contacts += edge.num_calls
-            if num_contacts != self.num_contacts:
-                self.num_contacts = num_contacts
-                self.worked_until_contact = self.worked_seconds
+            ended = time.perf_counter()
+            self.worked_seconds += ended - started - (self.total_waited - waited)
+            if ended >= self.next_check:
+                self._check_contacts(ended)
             self.phase, self.doing = "ready", ""
 
     @contextmanager
@@ -225,6 +223,16 @@ class NodeMetrics:
             self.num_waits += 1
             before = self.waited_seconds.get(wait.target, 0.0)
             self.waited_seconds[wait.target] = before + spent
+
+    def _check_contacts(self, now: float) -> None:
+        """Notes whether the node has waited or called since the last check."""
+        num_contacts = self.num_waits
+        for edge in self.edges.values():
+            num_contacts += edge.num_calls
+        if num_contacts != self.num_contacts:
+            self.num_contacts = num_contacts
+            self.worked_until_contact = self.worked_seconds
+        self.next_check = now + 1.0
 
     def status(
         self, *, num_calls: int, parked: tuple[ParkedCall, ...], memory_bytes: int

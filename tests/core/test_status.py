@@ -122,5 +122,5 @@ def test_a_wait_or_a_call_in_a_step_is_not_spinning(context, clock):
         )
 
 
-def test_outside_a_run_nobody_is_told():
+def test_outside_a_run_set_status_does_nothing():
     set_status("has played 2 steps")

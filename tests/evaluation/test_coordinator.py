@@ -85,7 +85,7 @@ def test_an_evaluation_is_due_every_so_many_steps(tmp_path):
         world.coordinator.next_evaluation()
 
 
-def test_a_new_evaluation_takes_the_place_of_one_that_nobody_began(tmp_path):
+def test_a_new_evaluation_replaces_one_that_was_not_begun(tmp_path):
     world = World(tmp_path)
     world.act(10)
     world.act(25)
@@ -148,7 +148,7 @@ def test_two_in_a_row_end_it_with_the_parameters_of_the_second(tmp_path):
     world.learner.step()
     world.act(10)
     second = world.evaluate(6, 6)
-    world.learner.step()  # goes on, and may become worse
+    world.learner.step()  # It continues, and may become worse.
     world.end(5)
     final = world.coordinator.next_evaluation()
     assert final.env_steps == 25

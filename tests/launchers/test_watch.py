@@ -111,6 +111,18 @@ def test_serial_time_is_logical_and_the_earliest_wakes_first():
 # --- Status -------------------------------------------------------------------------
 
 
+def test_status_has_the_group_of_each_node(launcher):
+    program = Program("groups")
+    program.add_node(Node(Buffer, 1), label="buffer")
+    with program.group("shard"):
+        program.add_node(Node(Buffer, 1))
+    with launch(program, launcher) as run:
+        while len(status := run.status()) < 2:
+            pass
+        roles = {label: (node.group, node.role) for label, node in status.items()}
+    assert roles == {"buffer": (None, "buffer"), "shard/0": ("shard", "shard")}
+
+
 def test_status_says_what_every_node_does_or_waits_for(launcher):
     def wait(buffer):
         buffer.get("me")

@@ -17,7 +17,7 @@ def service(*handles):
 
 
 def make_program(seed):
-    """A program with cycles, loops, groups and nodes that nobody calls."""
+    """A program with cycles, loops, groups and nodes without callers."""
     rng = random.Random(seed)
     program = Program("random")
     labels = [rng.choice(["", "", "a", "b"]) for _ in range(rng.randint(1, 12))]

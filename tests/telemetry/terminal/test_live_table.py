@@ -33,10 +33,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def quiet_status(run):
-    """What is so when the worker waits for a ticket."""
+    """The status while the worker waits for a ticket."""
     while not run.status()["tickets"].parked:
         pass
-    # Asked anew: each process says how it is at a moment of its own.
+    # Asked again: each process reports its state of a moment of its own.
     return run.status()
 
 
@@ -195,7 +195,7 @@ class Terminal:
             self._read()
 
     def read_all(self):
-        """To the end; nobody else has it open then."""
+        """Reads to the end; no other process has it open then."""
         os.close(self.theirs)
         while self._read():
             pass
