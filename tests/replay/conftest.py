@@ -1,4 +1,4 @@
-"""Small tables, for every test of replay."""
+"""Small tables and items that all tests of replay use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class OpenReplay(Replay):
 
 
 def contents(replay: Replay, table: str = "table") -> list[tuple[float, float, int]]:
-    """Number, priority and times sampled of each item held; it counts as no sample."""
+    """(number, priority, times sampled) of each item held; draws no sample."""
     held = replay.dump(table)
     columns = held["data"]["reward"].tolist(), held["priorities"], held["times_sampled"]
     return sorted(zip(*columns, strict=True))
@@ -67,7 +67,7 @@ def make_config() -> Callable[..., TableConfig]:
 
 @pytest.fixture
 def make_items() -> Callable[..., dict[str, Array]]:
-    """Items whose contents say which they are: `make_items(3, 5)` is items 3 and 4."""
+    """Items whose contents are their number: `make_items(3, 5)` is items 3 and 4."""
 
     def make(start: int, stop: int) -> dict[str, Array]:
         numbers = np.arange(start, stop)
@@ -85,7 +85,7 @@ def make_replay(
     make_config: Callable[..., TableConfig],
     make_items: Callable[..., dict[str, Array]],
 ) -> Callable[..., Replay]:
-    """Eight items, of which two have to go; two samples, and 20 environment steps."""
+    """A table of six that got eight items, with 2 samples and 20 environment steps."""
 
     def make(part_bytes: int = 1 << 22, **changes: object) -> Replay:
         settings: dict[str, object] = {"rate_limiter": LIMITER, "max_size": 6} | changes
@@ -107,7 +107,7 @@ def make_replay(
 def restored(
     make_config: Callable[..., TableConfig], tmp_path: Path
 ) -> Callable[..., Replay]:
-    """What a new service has of the newest checkpoint."""
+    """A new service that restores the newest checkpoint."""
 
     def restore(
         limits: Literal["code", "checkpoint"] = "code",

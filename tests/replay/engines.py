@@ -1,4 +1,4 @@
-"""Both engines for a test, and how it says that they differ."""
+"""Runs a test with both engines, and states where they differ."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ENGINES = ["own", pytest.param("reverb", marks=NEEDS_REVERB)]
 
 
 def deviates(because, *, ours, reverbs):
-    """Runs a test with each engine and what it is `expected` to do.
+    """Runs a test with each engine and the outcome `expected` of it.
 
-    So what Reverb does instead is asserted too; the names of the tests say why it does.
+    So the test also asserts what Reverb does instead. `because` is in the test's name.
     """
     return pytest.mark.parametrize(
         ("engine", "expected"),

@@ -1,4 +1,4 @@
-"""A table as its docs describe it, in plain Python: what the real one is held to."""
+"""The specification of a table: a list of items in plain Python, as the docs say."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Item:
     """One item.
 
     Attributes:
-      key: its key.
-      value: what says which it is.
+      key: the key that the real table gave it.
+      value: identifies its contents.
       priority: a whole number, and a square.
-      touched: when it was last inserted or updated.
+      touched: the time of its last insert or update.
       rows: the shared rows that it refers to.
       times_sampled: how often it was drawn.
     """
@@ -49,10 +49,10 @@ class Item:
 
 
 class ModelTable:
-    """Items in a list, the oldest first; every operation does one after the other.
+    """Items in a list, the oldest first; operations handle them one by one.
 
     Args:
-      config: what it is.
+      config: of the table.
       item_bytes: what an item takes, without shared rows.
       row_bytes: what a shared row takes.
     """
@@ -61,7 +61,7 @@ class ModelTable:
         self.config, self._item_bytes, self._row_bytes = config, item_bytes, row_bytes
         self.limiter = config.rate_limiter
         self._now = 0
-        # The keys of every sample of every reader, as long as it is not closed.
+        # By iterator that is not closed, the keys of every sample.
         self.drawn: dict[Hashable, list[list[int]]] = defaultdict(list)
         self.num_used: Counter[Hashable] = Counter()
         self.reset()
@@ -73,7 +73,7 @@ class ModelTable:
         self.num_inserted = self.num_sampled = self.num_deleted = 0
         self.largest_priority = 1
 
-    # --- What may be done -------------------------------------------------------------
+    # --- What waits -----------------------------------------------------------------
 
     def can_insert(self, num_items: int) -> bool:
         min_size, ratio, _, most = _limits(self.limiter)
@@ -96,10 +96,10 @@ class ModelTable:
         return size >= min_size and diff >= least and num_items <= left
 
     def num_admissible(self, num_items: int) -> int:
-        """How many of the leading items an insert takes now."""
+        """How many of the leading items an insert admits now."""
         return max(n for n in range(num_items + 1) if n == 0 or self.can_insert(n))
 
-    # --- What is done -----------------------------------------------------------------
+    # --- Operations -----------------------------------------------------------------
 
     def insert(
         self,
@@ -109,7 +109,7 @@ class ModelTable:
         held: Collection[int],
         rows: Sequence[Collection[Hashable]] | None = None,
     ) -> None:
-        """Items that were admitted, and are held afterwards if their keys are."""
+        """Inserts admitted items; `held` are the keys in the real table after it."""
         if priorities is None:
             priorities = [self.largest_priority] * len(keys)
         for k, key in enumerate(keys):
@@ -126,11 +126,11 @@ class ModelTable:
         self._see(priorities[: len(keys)])
 
     def sample(
-        self, keys: Sequence[int], reader: Hashable | None = None
+        self, keys: Sequence[int], iterator: Hashable | None = None
     ) -> list[Fraction]:
-        """A sample that gave a reader these; returns how likely each draw was."""
-        if reader is not None:
-            self.drawn[reader].append(list(keys))
+        """Applies a sample of these keys; returns the probability of each draw."""
+        if iterator is not None:
+            self.drawn[iterator].append(list(keys))
         drawn: Counter[int] = Counter()
         probabilities = []
         for key in keys:
@@ -146,14 +146,14 @@ class ModelTable:
                 self._remove(item)
         return probabilities
 
-    def close(self, reader: Hashable) -> None:
-        """Of what a reader did not use, the items still held were not sampled."""
-        for keys in self._not_used(reader):
+    def close(self, iterator: Hashable) -> None:
+        """Items still held of samples not used count as not sampled."""
+        for keys in self._not_used(iterator):
             for key in keys:
                 for item in self._find([key]).values():
                     item.times_sampled -= 1
                     self.num_sampled -= 1
-        self.drawn[reader], self.num_used[reader] = [], 0
+        self.drawn[iterator], self.num_used[iterator] = [], 0
 
     def update(self, updates: Sequence[tuple[int, int]]) -> int:
         """Changes priorities, given with keys, in order."""
@@ -179,7 +179,7 @@ class ModelTable:
             self._remove(item)
         return len(found)
 
-    # --- What is there ----------------------------------------------------------------
+    # --- What the table holds -------------------------------------------------------
 
     def contents(self) -> dict[int, tuple[Hashable, int, int]]:
         return {
@@ -191,16 +191,16 @@ class ModelTable:
         return {row for item in self.items for row in item.rows}
 
     def num_prefetched(self) -> int:
-        return sum(len(k) for reader in self.drawn for k in self._not_used(reader))
+        return sum(len(k) for one in self.drawn for k in self._not_used(one))
 
     def num_bytes(self) -> int:
         rows = len(self.rows()) * self._row_bytes
         return len(self.items) * self._item_bytes + rows
 
-    # --- Inside -----------------------------------------------------------------------
+    # --- Private --------------------------------------------------------------------
 
     def _evict(self, held: Collection[int]) -> None:
-        """One goes; where it is by chance, one that is not held afterwards."""
+        """Evicts one item; of several possible ones, one that is not in `held`."""
         chances = _chances(self.config.remover, self.items)
         legal = [item for item in self.items if chances[item.key] > 0]
         if len(legal) > 1:
@@ -214,8 +214,8 @@ class ModelTable:
         most = self.config.max_times_sampled
         return most is None or item.times_sampled + drawn[item.key] < most
 
-    def _not_used(self, reader: Hashable) -> list[list[int]]:
-        return self.drawn[reader][self.num_used[reader] :]
+    def _not_used(self, iterator: Hashable) -> list[list[int]]:
+        return self.drawn[iterator][self.num_used[iterator] :]
 
     def _find(self, keys: Sequence[int]) -> dict[int, Item]:
         return {item.key: item for item in self.items if item.key in keys}
@@ -234,7 +234,7 @@ class ModelTable:
 
 @cache
 def _limits(limiter: RateLimiterConfig) -> tuple[int, Decimal, Decimal, Decimal]:
-    """Minimum size, ratio, and the bounds of the difference, as they were written."""
+    """Minimum size, ratio, and the bounds of the difference, as exact decimals."""
     match limiter:
         case MinSize(min_size=size):
             return size, Decimal(1), Decimal("-inf"), Decimal("inf")
@@ -254,7 +254,7 @@ def _decimal(value: float) -> Decimal:
 
 
 def _chances(selector: SelectorConfig, items: Sequence[Item]) -> dict[int, Fraction]:
-    """How likely each key is to be the one."""
+    """The probability that each key is chosen."""
     match selector:
         case Fifo():
             return _certain(items, items[0])

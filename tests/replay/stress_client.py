@@ -1,8 +1,8 @@
-"""A process that writes to replay or samples from it, and notes what it was told.
+"""A process that writes to replay or samples from it, and notes each reply.
 
     python stress_client.py ROLE ADDRESS NUMBER NUM_MESSAGES NOTES
 
-What is noted is in the file as soon as it happened, even if the process is killed.
+A note is in the file at once, so it is there even if the process is killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from acmelike.replay import (
 )
 from acmelike.rpc import Channel, Client, RemoteTarget
 
-# Of 64 KiB each, so that a message is more than a socket takes at once.
+# Rows of 64 KiB, so that a message does not fit into the buffer of a socket.
 ROW = specs.Array((8192,), np.int64)
 SIGNATURE = {
     "writer": specs.Array((), np.int64),
@@ -37,7 +37,7 @@ SIGNATURE = {
     "rows": Rows(column="row", row=ROW, length=3),
 }
 QUEUE_SIZE, BATCH, MESSAGE = 24, 4, 6
-END = 0  # the number of no writer: who samples it stops
+END = 0  # Not a writer: a sampler stops when it gets this number.
 TABLES = [
     TableConfig(
         name="once",
@@ -59,7 +59,7 @@ TABLES = [
 
 
 def items(table, writer, numbers):
-    """Each refers to its own step and the two before it."""
+    """Items, each of which refers to its own step and the two before it."""
     pairs = np.asarray(numbers)[:, None] + np.arange(-2, 1)
     data = {
         "writer": np.full(len(numbers), writer),
@@ -71,7 +71,7 @@ def items(table, writer, numbers):
 
 
 def stamp(writer, numbers):
-    """What a row holds throughout, and an item in its copies."""
+    """The number that fills a row, and an item's `copies`."""
     return writer * 10**9 + np.asarray(numbers) + 1
 
 
@@ -80,7 +80,7 @@ def rows(writer, numbers):
 
 
 def check(data):
-    """Every item is whole, and of one piece."""
+    """Checks that each item is complete, and that its parts belong together."""
     own = stamp(data["writer"], data["number"])
     assert (data["copies"] == own[:, None]).all()
     numbers = data["number"][:, None] + np.arange(-2, 1)
@@ -89,7 +89,7 @@ def check(data):
 
 
 def write(replay, number, num_messages, note):
-    """Writes for so many messages, or for ever; notes what was acknowledged."""
+    """Writes `num_messages`, or with 0 until it is killed; notes each written item."""
     writer = Writer(replay)
     turns = range(num_messages) if num_messages else itertools.count()
     for turn in turns:
@@ -105,7 +105,7 @@ def write(replay, number, num_messages, note):
 
 
 def sample_once(replay, note):
-    """Takes from the queue until the end is in it; notes what was there."""
+    """Samples from the queue until it gets END; notes each item."""
     is_over = False
     while not is_over:
         data = replay.sample("once", BATCH).data
@@ -115,7 +115,7 @@ def sample_once(replay, note):
 
 
 def sample_often(replay, note):
-    """Samples until the run is over; notes that it does."""
+    """Samples until the run ends; notes each item."""
     while True:
         try:
             sample = replay.sample("often", BATCH)

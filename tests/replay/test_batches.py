@@ -1,4 +1,4 @@
-"""Batches: what is asked for ahead of need, and what becomes of it."""
+"""`Batches`: samples that are requested ahead of need, used or returned."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Client:
     def __init__(self):
         self.sample, self.closed = Method(), []
 
-    def close_cursor(self, reader):
-        self.closed.append(reader.num_used)
+    def close_cursor(self, cursor):
+        self.closed.append(cursor.num_used)
 
 
 class Context:

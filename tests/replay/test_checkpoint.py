@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back, although traffic went on, and what is refused."""
+"""Checkpoints: what is restored, although calls changed replay meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whose limits hold for what is restored, and what fits no table."""
+"""Checkpoints: which limits a restored table has, and which signatures fit."""
 
 from __future__ import annotations
 

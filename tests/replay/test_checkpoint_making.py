@@ -1,4 +1,4 @@
-"""Checkpoints as they are made and found: whole or none, and how many there are."""
+"""Writing and finding checkpoints: complete or not there, and how many are kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FREE = MinSize(min_size=1)
 def test_only_the_newest_are_kept_and_nothing_else_is_touched(make_replay, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "replay-mine").mkdir()
-    (tmp_path / "replay-000001.tmp").mkdir()  # of somebody who was killed
+    (tmp_path / "replay-000001.tmp").mkdir()  # of a process that was killed
     replay = make_replay()
     made = [save_checkpoint(replay, str(tmp_path), num_keep=2) for _ in range(4)]
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -152,7 +152,7 @@ def test_a_full_disk_ends_the_checkpoint_and_nothing_else(
         save_checkpoint(replay, str(tmp_path))
     assert caught.value.errno == errno.ENOSPC
     assert [path.name for path in tmp_path.iterdir()] == ["replay-000001"]
-    # What overwrites goes on, and so does the next checkpoint.
+    # Other calls work, and so does the next checkpoint.
     replay.insert("table", make_items(10, 13))
     keys = replay.sample("table", 2).keys
     assert replay.update_priorities("table", keys, np.full(2, 5.0)) == 2

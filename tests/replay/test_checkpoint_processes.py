@@ -1,4 +1,4 @@
-"""Checkpoints of a replay node whose process is killed: where the next run goes on."""
+"""Checkpoints of a replay node whose process is killed: what the next run restores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT = 30.0
 
 @pytest.fixture
 def make_program(make_config):
-    """A replay node that restores what is in a folder, if anything is."""
+    """A program whose replay node restores the newest checkpoint of a folder."""
 
     def make(folder):
         table = make_config(
@@ -36,7 +36,7 @@ def make_program(make_config):
 
 
 def fill(replay, make_items):
-    """Eight items, of which two have to go, two samples, and items that share rows."""
+    """Inserts eight items into a table of six, samples two, and writes shared rows."""
     priorities = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0])
     replay.insert("table", make_items(0, 8), priorities, num_env_steps=20)
     replay.sample("table", 2)
@@ -45,7 +45,7 @@ def fill(replay, make_items):
 
 
 def go_on(replay, make_items):
-    """All that is held, and what the limiter then lets in, as plain values."""
+    """All items, how many the limiter then admits, and the reason it gives."""
     table, shared = replay.sample("table", 6), replay.sample("windows", 2)
     num_admitted = replay.insert("table", make_items(20, 60))
     with pytest.raises(RpcTimeout) as caught, deadline(0.01):

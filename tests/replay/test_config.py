@@ -1,4 +1,4 @@
-"""Configurations: what is refused, and that exactly the deadlocks are."""
+"""Configurations: which values are refused, and that exactly the deadlocks are."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_whole_number_of_numpy_is_one():
 
 
 def test_a_refusal_is_a_value_error_too():
-    """Callers of a library expect that of a bad argument."""
+    """Callers of a library expect a ValueError for a bad argument."""
     with pytest.raises(ValueError, match="min_size must be at least 1: 0"):
         MinSize(min_size=0)
 
@@ -162,10 +162,10 @@ def test_the_refusal_names_window_batch_and_remedy(make_config):
 
 
 def _deadlocks(table, num_items: int, num_moves: int, prefer_insert: float) -> bool:
-    """Inserts one by one and samples until nothing can move, or `num_moves` passed.
+    """Whether inserts and samples block each other within `num_moves` moves.
 
-    Items go when they were sampled once, or never. Where both can move, an insert does
-    with the probability `prefer_insert`.
+    Items are inserted one by one, and removed when they were sampled once, or never.
+    Where both can proceed, an insert does with the probability `prefer_insert`.
     """
     rng = np.random.default_rng(0)
     limiter = RateLimiter(table.rate_limiter)
@@ -194,7 +194,7 @@ def _is_refused(table, num_items: int) -> bool:
     return False
 
 
-# No batch is a whole multiple of a step of these, so that no deadlock is stepped over.
+# No sample size is a whole multiple of these ratios, so no deadlock is skipped.
 @pytest.mark.parametrize("ratio", [0.3719, 1.0271, 2.7183])
 @pytest.mark.parametrize(("min_size", "max_size"), [(1, 1), (3, 3), (3, 7)])
 def test_of_items_sampled_for_ever_exactly_the_deadlocks_are_refused(
@@ -263,7 +263,7 @@ def test_of_items_sampled_once_exactly_the_deadlocks_are_refused(
 def test_of_items_sampled_some_times_no_deadlock_is_accepted(
     make_config, make_items, changes, ratio, max_size
 ):
-    """Which ones deadlock is a matter of chance; some that do not are refused."""
+    """Whether one deadlocks is random; some that do not are refused too."""
     num_accepted = 0
     for num_items, extra in itertools.product(range(2, 7), np.arange(0, 10, 2.5)):
         limiter = SamplesPerInsert(

@@ -1,4 +1,4 @@
-"""Who waits at a table, who goes first, and what wakes them; with both engines.
+"""Which calls wait at a table, in which order they proceed; with both engines.
 
 Reverb's own queues let a sample that cannot proceed hold up those behind it. Here no
 call waits inside of Reverb: guards ask its limiter, so the order is that of our server.

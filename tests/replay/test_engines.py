@@ -1,4 +1,4 @@
-"""What both engines keep, ours and a real Reverb; where it deviates, and cannot.
+"""Behaviour of both engines, our own and Reverb; where Reverb deviates, and cannot.
 
 Reverb's side runs where it is installed: `make test-reverb`.
 """
@@ -321,7 +321,7 @@ def test_limits_are_met_with_nothing_to_spare(make_replay, make_items, expected)
     "it samples one item after the other", ours=[3, 3, 3, 1], reverbs=[1, 2, 3, 1]
 )
 def test_a_sample_is_one_event(make_replay, make_items, expected):
-    """So of an item that is in it three times, nobody can see a count in between."""
+    """An item that is in a sample three times has the count after the sample."""
     replay = make_replay(sampler=Fifo(), max_times_sampled=3)
     replay.insert("table", make_items(0, 2))
     sample = replay.sample("table", 4)
@@ -331,7 +331,7 @@ def test_a_sample_is_one_event(make_replay, make_items, expected):
 
 @deviates("its mutations do not say what they found", ours=1, reverbs=2)
 def test_an_update_says_how_many_items_it_found(make_replay, make_items, expected):
-    """A learner can see that its priorities come too late for most of a batch."""
+    """A learner can see that most items of a batch were evicted meanwhile."""
     replay = make_replay(sampler=Fifo())
     replay.insert("table", make_items(0, 2))
     first = replay.sample("table", 1).keys
@@ -342,7 +342,7 @@ def test_an_update_says_how_many_items_it_found(make_replay, make_items, expecte
 
 @deviates("it counts a sample for good", ours=0, reverbs=2)
 def test_unused_samples_are_returned(make_replay, make_items, expected):
-    """Or inserts would be admitted for samples that nobody has learned from."""
+    """Otherwise inserts would be admitted for samples that no learner has used."""
     replay = make_replay()
     replay.insert("table", make_items(0, 2))
     cursor = SampleCursor(1, num_used=0)
@@ -355,7 +355,7 @@ def test_unused_samples_are_returned(make_replay, make_items, expected):
 def test_an_item_that_is_there_is_changed_and_not_inserted(
     make_replay, make_items, expected
 ):
-    """It waits as an insert does, counts as none, and changes nothing that is gone."""
+    """It waits as an insert does, is not counted, and ignores items that are gone."""
     replay = make_replay(sampler=Fifo(), rate_limiter=Queue(size=1))
     replay.insert("table", make_items(0, 1))
     with pytest.raises(NotReady):
@@ -375,7 +375,7 @@ def test_an_item_that_is_there_is_changed_and_not_inserted(
 
 @NEEDS_REVERB
 def test_reverbs_writers_have_one_count_of_steps_for_all_columns():
-    """Ours have one for each, so that no column has steps without a value."""
+    """In our engine each column counts its own steps, so none lacks a value."""
     reverb = pytest.importorskip("reverb")
     server = reverb.Server([reverb.Table.queue("table", 3)])
     theirs = server.localhost_client().trajectory_writer(num_keep_alive_refs=2)
@@ -402,7 +402,7 @@ def test_reverbs_items_need_a_priority(make_config, make_items):
 
 @NEEDS_REVERB
 def test_reverb_takes_a_limiter_that_can_only_deadlock():
-    """Neither an insert nor a sample ever fits into a window of nothing."""
+    """A window of width zero admits neither an insert nor a sample."""
     reverb = pytest.importorskip("reverb")
     limits = {"samples_per_insert": 1.0, "min_diff": 0.0, "max_diff": 0.0}
     reverb.rate_limiters.RateLimiter(min_size_to_sample=1, **limits)
@@ -448,7 +448,7 @@ def test_a_sample_that_reverb_does_not_give_is_an_error(make_config, make_items)
     tables = make_tables("reverb", [config], {}, seed=0, reverb_timeout=0.01)
     table = tables["table"]
     table.insert(make_items(0, 2))
-    # Whoever asks first does not come here.
+    # A caller that asks `blocks_sample` first does not get here.
     with pytest.raises(
         RuntimeError, match="'table': Reverb returned no sample of 1 items"
     ):

@@ -1,4 +1,4 @@
-"""Random programs of a table and its readers, followed step by step by a model."""
+"""Random programs of a table and its iterators, compared step by step with a model."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ configs = st.builds(
     max_size=st.integers(1, MAX_SIZE),
     sampler=selectors,
     remover=selectors,
-    # Whatever it is, the limiter follows when the program begins, if it fits.
+    # The program begins with `limit`, if the limiter fits the table.
     rate_limiter=st.just(MinSize(min_size=1)),
     max_times_sampled=st.sampled_from([None, 1, 2, 3]),
     replacement=st.booleans(),
@@ -76,17 +76,17 @@ configs = st.builds(
 )
 # Squares: their powers in the model are exact.
 priorities = st.sampled_from([0, 1, 1, 1, 4, 10**6])
-# A number stands for the key that came so many keys ago.
+# Means the key of the item inserted so many items ago.
 recent = st.integers(0, 12)
 inserts = st.tuples(
     st.just("insert"), st.lists(priorities, min_size=1, max_size=8), st.booleans()
 )
 samples = st.tuples(st.just("sample"), st.integers(1, 10))
-# A reader, and how many of its samples it has used since it last said so.
-reader = st.integers(0, 1), st.integers(0, 2)
-readings = st.one_of(
-    st.tuples(st.just("sample"), st.integers(1, 6), *reader),
-    st.tuples(st.just("close"), *reader),
+# An iterator, and how many more of its samples it has used.
+cursor = st.integers(0, 1), st.integers(0, 2)
+cursor_steps = st.one_of(
+    st.tuples(st.just("sample"), st.integers(1, 6), *cursor),
+    st.tuples(st.just("close"), *cursor),
 )
 updates = st.tuples(st.just("update"), st.lists(st.tuples(recent, priorities)))
 others = st.one_of(
@@ -98,22 +98,22 @@ others = st.one_of(
     st.tuples(st.just("limit"), limiters),
     st.tuples(st.just("reset")),
 )
-steps = st.one_of(inserts, inserts, samples, samples, readings, updates, others)
+steps = st.one_of(inserts, inserts, samples, samples, cursor_steps, updates, others)
 programs = st.lists(steps, min_size=10, max_size=40)
 
 
 class Machine:
-    """A table of a replay service and its model, which do the same."""
+    """A table of a replay service and its model; applies each step to both."""
 
     def __init__(self, config: TableConfig, seed: int):
         self.replay = OpenReplay([config], seed=seed)
         self.table = self.replay.table("table")
         self.model = ModelTable(config, ITEM_BYTES)
-        self.readers = [
+        self.cursors = [
             SampleCursor(0, 0),
             SampleCursor(1, 3),
         ]
-        self.seen: list[int] = []  # every key that there ever was
+        self.seen: list[int] = []  # every key so far
         self.num_made = 0
 
     def insert(self, priorities, is_given):
@@ -134,8 +134,8 @@ class Machine:
         if num_items == 0:
             return
         before = self.model.contents()
-        reader = None if number is None else self.reader(number, num_more)
-        sample = self.replay.sample("table", num_items, reader)
+        cursor = None if number is None else self.cursor(number, num_more)
+        sample = self.replay.sample("table", num_items, cursor)
         keys = sample.keys.tolist()
         expected = self.model.sample(keys, number)
         np.testing.assert_allclose(
@@ -148,17 +148,17 @@ class Machine:
         assert sample.times_sampled.tolist() == times
 
     def close(self, number, num_more):
-        self.replay.close_cursor(self.reader(number, num_more))
+        self.replay.close_cursor(self.cursor(number, num_more))
         self.model.close(number)
 
-    def reader(self, number, num_more):
-        """One that has used so many more of its samples, or all."""
+    def cursor(self, number, num_more):
+        """The cursor of an iterator that has used `num_more` samples, or all it has."""
         num_used, num_drawn = self.model.num_used[number], len(self.model.drawn[number])
         num_more = min(num_more, num_drawn - num_used)
         self.model.num_used[number] += num_more
-        reader = self.readers[number]
-        self.readers[number] = reader._replace(num_used=reader.num_used + num_more)
-        return self.readers[number]
+        cursor = self.cursors[number]
+        self.cursors[number] = cursor._replace(num_used=cursor.num_used + num_more)
+        return self.cursors[number]
 
     def update(self, updates):
         updates = [(self.key(k), priority) for k, priority in updates]
@@ -190,7 +190,7 @@ class Machine:
         self.model.reset()
 
     def drain(self):
-        """Takes the items one by one, so that all of their order is seen."""
+        """Samples and deletes the items one by one, which shows their order."""
         self.limit(MinSize(min_size=1))
         while self.model.items:
             keys = self.table.sample(1).keys
@@ -198,14 +198,14 @@ class Machine:
             assert self.table.delete(keys) == self.model.delete(keys)
 
     def make(self, num_items):
-        """So many items that there never were; their numbers, and the nest."""
+        """New items: their numbers, and the nest."""
         numbers = np.arange(self.num_made, self.num_made + num_items)
         self.num_made += num_items
         again = np.repeat(numbers[:, None], 3, axis=1).astype(np.int16)
         return numbers.tolist(), {"number": numbers, "again": again}
 
     def key(self, age):
-        """A key, mostly of an item that is or was there."""
+        """A key, mostly of an item that is or was held."""
         if age < len(self.seen):
             return self.seen[-1 - age]
         return 10**9 + age if age % 2 else -age - 1
@@ -232,7 +232,7 @@ class Machine:
 
 
 def contents(table):
-    """Value, priority and times sampled by key, without a trace in the counters."""
+    """(value, priority, times sampled) by key; draws no sample."""
     held = table.dump()
     columns = held["data"]["number"].tolist(), held["priorities"], held["times_sampled"]
     return dict(zip(held["keys"], zip(*columns, strict=True), strict=True))

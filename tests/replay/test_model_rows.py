@@ -1,4 +1,4 @@
-"""Random programs of writers whose items share rows, followed by a naive model."""
+"""Random programs of writers whose items share rows, compared with a naive model."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Pen:
 
 
 class Machine:
-    """Replay and its models, which do the same."""
+    """Replay and a model of each table; applies each step to both."""
 
     def __init__(self, configs, seed):
         self.replay = Replay(configs, seed=seed)
@@ -194,7 +194,7 @@ class Machine:
         assert raised is self.follow(pen, pen.letters)
 
     def repeat(self, number):
-        """The last message that was taken comes again."""
+        """The last message that replay received is sent again."""
         pen = self.pens[number]
         letters = [letter for letter in pen.letters if letter.is_taken]
         if pen.last is None:
@@ -235,7 +235,7 @@ class Machine:
     # --- What the docs say of messages ------------------------------------------------
 
     def follow(self, pen, letters, once=False):
-        """What replay does with letters; returns the error that it raises, if any.
+        """Applies letters to the models; returns the error that replay raises, or None.
 
         A writer repeats its message until all of it is inserted, or with `once` not.
         """
@@ -268,9 +268,9 @@ class Machine:
         return None
 
     def take(self, pen, letter):
-        """Whether replay takes a message: its items refer only to what it may.
+        """Whether replay accepts a message: its items refer to steps that are kept.
 
-        If not, it takes the steps alone.
+        If not, it stores the steps alone.
         """
         kept = {*pen.kept, *letter.steps}
         for _, pairs, _ in letter.parts:
@@ -294,7 +294,7 @@ class Machine:
     # --- What is compared -------------------------------------------------------------
 
     def held(self, table):
-        """Keys, ids and the rest of what a table holds; it counts as no sample."""
+        """Keys, ids and the rest of the items of a table; draws no sample."""
         held = self.replay.dump(table)
         rest = values(held["data"]), held["priorities"], held["times_sampled"]
         keys = np.array(held["keys"], np.int64)
@@ -326,7 +326,7 @@ class Machine:
 
 
 def items(table, pairs, priority):
-    """What a writer is given."""
+    """The arguments of a writer."""
     numbers = np.array(list(pairs.values()), np.int64)
     data = {"id": np.array(list(pairs), np.int64)}
     if table == "pairs":
@@ -350,7 +350,7 @@ def values(data):
 
 
 def named(pen, numbers):
-    """Steps of a writer, so that no other has the same."""
+    """Steps of a writer, different from those of other writers."""
     return {(pen.name, n) for n in numbers}
 
 

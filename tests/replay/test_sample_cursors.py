@@ -1,4 +1,4 @@
-"""Samples that cursors drew ahead of need: seen, given back, and forgotten."""
+"""Samples that iterators drew ahead of need: shown, returned, and forgotten."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.replay.conftest import SIGNATURE
 
 @pytest.fixture(params=[TableConfig.queue, TableConfig.stack])
 def queue(request):
-    """Replay with a queue or a stack of two items, each of which goes when sampled."""
+    """Replay with a queue or a stack of two items."""
     return Replay([request.param("table", SIGNATURE, max_size=2)], seed=0)
 
 
 def goes_round(replay, make_items):
-    """Whether two items go in, a third waits, and two come out, again and again."""
+    """Inserts two items, a third waits, and samples two, again and again."""
     for _ in range(5):
         assert replay.insert("table", make_items(0, 3)) == 2
         with pytest.raises(NotReady):
@@ -31,7 +31,7 @@ def counts(replay):
 
 
 def test_what_went_with_its_sample_stays_counted(queue, make_items):
-    """Or room would be kept for items that nobody can sample any more."""
+    """Otherwise inserts would wait for samples of items that are gone."""
     queue.insert("table", make_items(0, 2))
     cursor = SampleCursor(1, num_used=0)
     queue.sample("table", 2, cursor)
@@ -93,7 +93,7 @@ def test_of_a_sample_only_the_items_still_held_are_given_back(make_config, make_
 
 
 def test_a_cursor_may_be_older_than_replay(make_config, make_items):
-    """Replay was restarted; its cursors go on."""
+    """Replay was restarted, and its iterators continue."""
     replay = Replay([make_config()], seed=0)
     replay.insert("table", make_items(0, 2))
     replay.sample("table", 1, SampleCursor(1, num_used=5))
@@ -115,7 +115,7 @@ def test_a_late_word_of_a_cursor_unsays_nothing(make_config, make_items):
 
 
 def test_of_very_many_cursors_the_silent_ones_are_forgotten(make_config, make_items):
-    """As if they had used what they drew: most of them died."""
+    """Their samples count as used."""
     replay = Replay([make_config()], seed=0, max_cursors=2)
     replay.insert("table", make_items(0, 8))
     for number, num_items in ((1, 1), (2, 2), (1, 4), (3, 8)):

@@ -1,4 +1,4 @@
-"""What every sampler promises, and what each promises beyond."""
+"""What all selectors promise, and what each of them promises besides."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_samples_are_slots_and_probabilities(selector):
 
 
 def _all_held(selector, num_held, rng):
-    """Every slot that is ever picked."""
+    """Every slot that is ever drawn."""
     if isinstance(selector, OrderedSelector):
         return set(selector.first(num_held + 5).tolist())
     return set(selector.sample(150, rng)[0].tolist())
@@ -194,7 +194,7 @@ def test_of_equal_priorities_the_one_longest_untouched_comes_first(config, expec
     ("config", "expected"), [(MinHeap(), [3, 2, 1]), (MaxHeap(), [1, 2, 3])], ids=str
 )
 def test_heaps_forget_what_is_no_longer_so(config, expected):
-    """However often priorities change and slots are taken again."""
+    """However often priorities change and slots are used again."""
     slots = _slots(1, 2, 3)
     selector = make_selector(config, max_size=10)
     selector.insert(slots, np.ones(3))

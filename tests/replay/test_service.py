@@ -1,4 +1,4 @@
-"""The replay service: who waits, and with which reason."""
+"""The replay service: which calls wait or raise, and the reasons that they give."""
 
 from __future__ import annotations
 

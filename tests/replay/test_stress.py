@@ -1,4 +1,4 @@
-"""Many processes at one replay node, of which some are killed in the middle."""
+"""Many processes use one replay node, and some of them are killed meanwhile."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ LIMIT = 60.0
 
 @contextmanager
 def launched():
-    """Replay as a node in a process of its own: a client of it, and its address."""
+    """Replay in a process of its own; yields a client and its address."""
     program = Program("stress")
     handle = program.add_node(Node(Replay, TABLES, seed=0), label="replay")
     with launch(program, "processes") as run:
-        # A killed node ends its run, so who is to be killed must not be one.
+        # A killed node ends its run, so the processes to be killed are not nodes.
         yield run.client(handle), run._nodes._peers.address_of("replay")
 
 
@@ -42,7 +42,7 @@ class Crew:
         self._num = 0
 
     def add(self, role, number=0, num_messages=0):
-        """One more; returns it and the file of its notes."""
+        """Starts a process; returns it and the file of its notes."""
         self._num += 1
         notes = self._folder / f"{self._num}-{role}"
         root = str(Path(acmelike.__file__).parents[1])
@@ -56,7 +56,7 @@ class Crew:
 
 
 def end(process):
-    """The run is over, so it ends by itself, or at last like this."""
+    """Waits for the end of a process, and kills it if it does not end."""
     try:
         process.wait(LIMIT)
     finally:
@@ -65,13 +65,13 @@ def end(process):
 
 
 def read(files):
-    """The notes of some processes: pairs of writer and number."""
+    """The notes of some processes: (writer, number) pairs."""
     lines = [line for file in files for line in file.read_text().splitlines()]
     return [tuple(map(int, line.split())) for line in lines]
 
 
 def check_limits(replay):
-    """At any moment the counters are where the limiters let them be."""
+    """Checks that the counters are within the limits, as at any moment."""
     once, often = replay.infos()
     assert 0 <= once.num_inserted - once.num_sampled <= QUEUE_SIZE
     assert once.num_deleted == once.num_sampled
@@ -81,7 +81,7 @@ def check_limits(replay):
 
 
 def run_and_kill(folder, num_writers, num_samplers, num_messages, *, samplers_die):
-    """Checks that what was acknowledged arrives, whole and once, though some die."""
+    """Checks that written items arrive complete and once, although some are killed."""
     num_killed = num_writers // 3
     num_robbers = num_samplers // 3 if samplers_die else 0
     with ExitStack() as stack, launched() as (replay, address):
@@ -134,7 +134,7 @@ def run_and_kill(folder, num_writers, num_samplers, num_messages, *, samplers_di
 
 
 def finish(replay, num_samplers):
-    """Writes what ends the samplers: for each of them a batch, after the last items."""
+    """Ends the samplers: writes a batch of END for each, after the last items."""
     num_left = -replay.info("once").num_inserted % BATCH
     numbers = np.arange(num_left + BATCH * num_samplers)
     Writer(replay).write(

@@ -1,4 +1,4 @@
-"""The sum tree against a plain array."""
+"""The sum tree, compared with a plain array."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_it_behaves_like_an_array_of_weights(case):
 
 @pytest.mark.parametrize("num_changed", [1, 700, 20_000])
 def test_a_large_tree_behaves_like_an_array_of_weights_too(num_changed):
-    """Of its levels, some are summed whole and some in part."""
+    """Some of its levels are summed as a whole, and some in part."""
     rng, size = np.random.default_rng(0), 200_000
     tree, weights = SumTree(size), np.zeros(size)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""One table: storage, eviction, keys, priorities, and refusals that change nothing."""
+"""One table: storage, eviction, keys, priorities, and errors that change nothing."""
 
 from __future__ import annotations
 
@@ -312,7 +312,7 @@ def test_who_makes_way_by_chance_does_so_as_often_as_it_should(
 
 
 def _chi_square(found, shares):
-    """Of numbers that were drawn; one whose share is zero must not be among them."""
+    """The statistic of drawn numbers; none of share zero may be among them."""
     counts, possible = np.bincount(found, minlength=len(shares)), shares > 0
     assert counts[~possible].sum() == 0
     means = len(found) * shares[possible]

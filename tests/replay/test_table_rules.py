@@ -1,4 +1,4 @@
-"""What a table does besides sampling: who goes, how often, by key, from the start."""
+"""Rules of a table: eviction, sampling quotas, keys, reset, and rate limiters."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def make_table(make_config):
 
 
 def contents(table):
-    """The numbers of all items, without a trace in the table's own counters."""
+    """The numbers of all items; draws no sample."""
     return sorted(table.dump()["data"]["reward"].astype(int).tolist())
 
 
-# --- Who goes when there is one too many ----------------------------------------------
+# --- Which item is evicted ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_an_item_is_inserted_first_and_then_one_goes(
 
 def test_a_selector_of_ones_own(make_config, make_items):
     class Third:
-        """Always picks the third of those held, in the order of their slots."""
+        """Always chooses the third of those held, in the order of their slots."""
 
         def __init__(self, max_size):
             self.max_size, self.held = max_size, set()

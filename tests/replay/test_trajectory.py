@@ -1,4 +1,4 @@
-"""Trajectories: what a person writes step by step."""
+"""`TrajectoryWriter`: items over steps that were appended one by one."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_writer_that_keeps_nothing_is_refused(replay):
 
 def test_steps_out_of_reach_of_every_item_are_not_sent(replay):
     class Line:
-        """Replay, that notes how many steps it gets."""
+        """Replay that notes how many steps it gets."""
 
         num_steps = 0
 

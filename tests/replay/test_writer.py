@@ -1,4 +1,4 @@
-"""The writer: everything arrives, once and in order."""
+"""The writer: all items arrive, once and in order."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_message_that_comes_twice_is_taken_once(make_replay, make_items):
     messages = []
 
     class Twice:
-        """Replay, where every call is repeated, as if its reply had been lost."""
+        """Replay where every call is repeated, as if its reply had been lost."""
 
         def __init__(self, replay):
             self.replay = replay
@@ -317,7 +317,7 @@ def test_without_a_priority_it_is_the_largest_when_the_item_is_inserted():
 
 
 class Ahead:
-    """A worker that writes numbers, and says how many calls have returned.
+    """A worker that writes numbers, and counts the calls that have returned.
 
     Args:
       replay: where to.

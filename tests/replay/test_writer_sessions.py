@@ -15,7 +15,7 @@ from tests.replay.test_writer import frames, held, num_rows, windows, windows_co
 
 @pytest.fixture
 def tables(make_config):
-    """A queue of two, and a table that takes everything."""
+    """A queue of two, and a table whose inserts never wait."""
     queue = make_config(
         name="queue",
         sampler=Fifo(),
@@ -27,7 +27,7 @@ def tables(make_config):
 
 @pytest.fixture
 def forget(make_items):
-    """Others write until a writer that has nothing to do is forgotten."""
+    """Other writers write until an idle writer is forgotten."""
 
     def write(replay):
         for _ in range(2):
@@ -36,11 +36,11 @@ def forget(make_items):
     return write
 
 
-class Line:
-    """A way to replay, on which its messages are noted, and which may be changed.
+class Connection:
+    """A connection to replay that notes messages, and that a test can redirect.
 
     Args:
-      replay: where it leads.
+      replay: the service.
     """
 
     def __init__(self, replay):
@@ -62,7 +62,7 @@ def rewards(sample):
 
 
 def drained(replay):
-    """All there is in the queue."""
+    """All items of the queue."""
     return rewards(replay.sample("queue", replay.info("queue").size))
 
 
@@ -104,13 +104,13 @@ def test_a_writer_with_items_left_is_not_forgotten(tables, forget, make_items):
 
 def test_what_a_forgotten_writer_repeats_is_taken_once(tables, forget):
     replay = Replay([*tables, windows_config()], seed=0, max_writers=2)
-    line = Line(replay)
-    writer = Writer(line)
+    connection = Connection(replay)
+    writer = Writer(connection)
     writer.write([windows((0, 1))], steps={"frame": frames(0, 1)})
     writer.write([windows((1, 1))])
     forget(replay)
     assert num_rows(replay) == 2  # those of the items
-    assert [replay.write(message) for message in line.messages] == [1, 1]
+    assert [replay.write(message) for message in connection.messages] == [1, 1]
     assert held(replay) == [[0, 1], [1, 1]]
 
 
@@ -125,29 +125,29 @@ def test_a_forgotten_writer_goes_on_without_its_steps(tables, forget):
     assert held(replay) == [[0, 1], [2, 3]]
 
 
-def test_a_writer_goes_on_when_replay_began_anew(tables, make_items):
-    line = Line(Replay(tables, seed=0))
-    writer = Writer(line)
+def test_a_writer_continues_when_replay_restarted(tables, make_items):
+    connection = Connection(Replay(tables, seed=0))
+    writer = Writer(connection)
     for k in range(3):
         writer.write([Items("other", make_items(k, k + 1))])
-    line.replay = Replay(tables, seed=0)
+    connection.replay = Replay(tables, seed=0)
     for k in range(2):
         writer.write([Items("queue", make_items(k, k + 1))])
-    assert drained(line.replay) == [0, 1]
+    assert drained(connection.replay) == [0, 1]
 
 
-def test_when_replay_began_anew_half_a_message_is_lost_with_a_word(tables, make_items):
-    line = Line(Replay(tables, seed=0))
+def test_when_replay_restarted_half_a_message_is_lost_with_a_word(tables, make_items):
+    connection = Connection(Replay(tables, seed=0))
 
-    def begin_anew():
-        line.replay, line.after = Replay(tables, seed=0), lambda: None
+    def restart():
+        connection.replay, connection.after = Replay(tables, seed=0), lambda: None
 
-    line.after = begin_anew  # when it has two items of five
-    writer = Writer(line)
+    connection.after = restart  # when it has two items of five
+    writer = Writer(connection)
     with pytest.raises(ValueError, match="the items are lost"):
         writer.write([Items("queue", make_items(0, 5))])
     writer.write([Items("queue", make_items(5, 6))])
-    assert drained(line.replay) == [5]
+    assert drained(connection.replay) == [5]
 
 
 def test_when_a_writer_is_closed_what_is_left_is_lost_with_a_word(tables, make_items):
@@ -210,26 +210,26 @@ def test_steps_unlike_those_that_wait_are_refused_at_once(rows, got):
 
 @pytest.mark.parametrize("is_taken", [False, True])
 def test_after_an_error_of_any_kind_a_writer_goes_on(tables, make_items, is_taken):
-    line = Line(Replay(tables, seed=0))
+    connection = Connection(Replay(tables, seed=0))
 
     class Broken:
         def write(self, message):
             raise RuntimeError("out of order")
 
     def fail():
-        line.after = lambda: None
+        connection.after = lambda: None
         raise RuntimeError("out of order")
 
-    writer = Writer(line)
+    writer = Writer(connection)
     writer.write([Items("other", make_items(0, 1))])
-    replay = line.replay
+    replay = connection.replay
     if is_taken:
-        line.after = fail
+        connection.after = fail
     else:
-        line.replay = Broken()
+        connection.replay = Broken()
     with pytest.raises(RuntimeError, match="out of order"):
         writer.write([Items("other", make_items(1, 2))])
-    line.replay = replay
+    connection.replay = replay
     writer.write([Items("other", make_items(2, 3))])
     assert replay.info("other").num_inserted == 2 + is_taken
 
@@ -252,7 +252,7 @@ def test_steps_are_skipped_only_if_none_wait():
 
 
 class Clock:
-    """The context of a node whose time is what this says."""
+    """The context of a node, with a time that a test sets."""
 
     is_serial = False
 
@@ -288,7 +288,7 @@ class Call(core.Future):
 
 
 class Slow(RemoteMethod):
-    """Replay's `write`, that admits one item in each quarter of a second.
+    """Replay's `write`, which admits one item in a quarter of a second.
 
     Attributes:
       timeouts: the seconds that were left when it was called.
@@ -348,7 +348,7 @@ def test_a_message_sent_ahead_under_a_deadline_is_sent_again_when_it_has_passed(
 
 
 class Impatient:
-    """Writes more than it has time for, and says when it gave up."""
+    """Writes more than fits into its timeout, and ends the run at that time."""
 
     def __init__(self, replay, items):
         self.writer, self.items = Writer(replay), items
