@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from types import MethodType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from acmelike.core.contract import Guarded
 from acmelike.core.leaf import leaf
@@ -53,7 +54,7 @@ class Server:
         self._lock = threading.Lock()
         self._service: Any = None
         self._interface: Interface | None = None
-        self._methods: dict[str, Callable[..., Any]] | None = None
+        self._methods: dict[str, _Served] | None = None
         self._parked: list[Call] = []
         self._closed: str | None = None
         self._num_calls = 0
@@ -66,7 +67,9 @@ class Server:
         None stands for a node that is a function and serves nothing.
         """
         interface = interface_of(type(service))
-        methods = {name: getattr(service, name) for name in interface.methods}
+        methods = {
+            name: _served(getattr(service, name), service) for name in interface.methods
+        }
         if service is not None:
             register_service(service, self.label)
         with self._changing():
@@ -118,7 +121,7 @@ class Server:
             call.deadline = self.scheduler.now() + request.timeout
         methods = self._methods
         if methods and self._closed is None and self.is_concurrent(request.method):
-            self._run(call, methods[request.method])
+            self._run(call, methods[request.method].body)
             self._follow_up(call, wakeup)
             return call
         after: Reports = []
@@ -166,7 +169,8 @@ class Server:
 
     def is_concurrent(self, method: str) -> bool:
         """Whether calls of a method run without the lock, and as long as they like."""
-        return getattr((self._methods or {}).get(method), "is_concurrent", False)
+        served = (self._methods or {}).get(method)
+        return served is not None and served.is_concurrent
 
     def expire(self, call: Call) -> None:
         """Ends a parked call whose deadline has passed."""
@@ -246,28 +250,29 @@ class Server:
             assert self._interface is not None
             call.fail(no_such_method(self.label, self._interface, name))
             return True
-        guarded = getattr(method, "__func__", None)
-        if type(guarded) is not Guarded:
-            self._run(call, method)
-            return True
-        request = call.request
-        with leaf("guard", f"the guard of {call.target}"):
-            try:
-                reason = guarded.reason(self._service, request.args, request.kwargs)
-            except Exception as error:
-                where = f"guard of '{name}'"
-                after.append(partial(self._supervisor.fail, self.label, where, error))
-                call.fail(error)
-                return True
-        if reason is not None:
-            call.reason = reason
-            return False
-        self._run(call, partial(guarded.body, self._service))
+        if method.guarded is not None:
+            request = call.request
+            with leaf("guard", call):
+                try:
+                    reason = method.guarded.reason(
+                        self._service, request.args, request.kwargs
+                    )
+                except Exception as error:
+                    where = f"guard of '{name}'"
+                    after.append(
+                        partial(self._supervisor.fail, self.label, where, error)
+                    )
+                    call.fail(error)
+                    return True
+            if reason is not None:
+                call.reason = reason
+                return False
+        self._run(call, method.body)
         return True
 
     def _run(self, call: Call, method: Callable[..., Any]) -> None:
         request = call.request
-        with leaf("method", call.target):
+        with leaf("method", call):
             try:
                 call.succeed(freeze(method(*request.args, **request.kwargs)))
             except RunStopped as stopped:
@@ -298,6 +303,27 @@ class Server:
         after.append(call.wakeup.set)
         if call.follow_up is not None:
             after.append(call.follow_up)
+
+
+class _Served(NamedTuple):
+    """A method as it is served.
+
+    Attributes:
+      guarded: what has its guard; None for a method without one.
+      body: the method without its guard, bound to the service.
+      is_concurrent: whether it runs without the lock.
+    """
+
+    guarded: Guarded | None
+    body: Callable[..., Any]
+    is_concurrent: bool
+
+
+def _served(method: Any, service: object) -> _Served:
+    guarded = getattr(method, "__func__", None)
+    if isinstance(guarded, Guarded):
+        return _Served(guarded, MethodType(guarded.body, service), False)
+    return _Served(None, method, getattr(method, "is_concurrent", False))
 
 
 def _report(after: Reports) -> None:
