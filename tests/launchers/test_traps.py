@@ -230,6 +230,7 @@ def test_stop_run_in_a_method_lets_the_call_succeed(launcher, tmp_path):
 
     def ask(judge, file):
         file.write_text(repr(judge.judge()))
+        sleep(None, "the end of the run")
 
     program = Program("judge")
     judge = program.add_node(Node(Judge), label="judge")
