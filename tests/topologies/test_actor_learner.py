@@ -286,6 +286,8 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
     # And it computes the same.
     assert len(plain) == len(compiled)
     for record, other in zip(plain, compiled, strict=True):
+        metrics = pytest.approx(other.pop("metrics", {}), rel=1e-4)
+        assert record.pop("metrics", {}) == metrics
         assert record == {
             name: pytest.approx(value, rel=1e-4) if type(value) is float else value
             for name, value in other.items()
@@ -295,8 +297,11 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
 def test_a_program_is_made_without_jax():
     code = """
 import sys
-import acmelike as al
-from acmelike.agents import dqn
+from acmelike.agents.dqn.builder import DQNBuilder
+from acmelike.agents.dqn.config import DQNConfig
+from acmelike.environments import make_environment_factory
+from acmelike.evaluation.goal import Goal
+from acmelike.topologies import Layout, make_actor_learner
 
 experiment = al.Experiment(
     builder=dqn.DQNBuilder(config=dqn.DQNConfig()),
