@@ -1,65 +1,268 @@
 """acmelike: reinforcement-learning systems as graphs of nodes.
 
-Names are imported when they are first used, so that a node that needs only some of the
-framework (a replay table, say) starts without the rest.
+    import acmelike as al
+
+has every public name, and `from acmelike.agents import dqn` every public name of an
+agent. Names are imported when they are first used, so that a node that needs only some
+of the framework (a replay table, say) starts without the rest.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from acmelike.lazy import lazy_names
+
+# A test compares this list with the next two.
 if TYPE_CHECKING:
+    from acmelike.adders import (
+        EpisodeAdder,
+        NStepAdder,
+        SequenceAdder,
+        UnrollAdder,
+        sequence_signature,
+        transition_signature,
+        unroll_signature,
+    )
+    from acmelike.agent import (
+        ActorPlace,
+        Builder,
+        LearnerCore,
+        Policy,
+        PolicyOutput,
+        UpdateOutputs,
+    )
     from acmelike.core import (
         Future,
         concurrent,
-        future,
+        deadline,
+        set_status,
         sleep,
+        start,
         stop_run,
         updating,
         when,
-        within,
     )
-    from acmelike.evaluation.saved_policy import load_policy
+    from acmelike.environments import (
+        EnvironmentFactory,
+        make_environment_factory,
+        make_environment_spec,
+        make_vector_environment,
+    )
+    from acmelike.errors import (
+        AcmelikeError,
+        ConfigError,
+        Deadlock,
+        NodeFailed,
+        NotReady,
+        RpcError,
+        RpcTimeout,
+        RunStopped,
+    )
+    from acmelike.evaluation.goal import Goal
+    from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
+    from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
+    from acmelike.files import read_json_lines
     from acmelike.graph import Node, Program
     from acmelike.launchers import Run, launch
+    from acmelike.replay import (
+        Batches,
+        Fifo,
+        Lifo,
+        MaxHeap,
+        MinHeap,
+        MinSize,
+        Prioritized,
+        Queue,
+        Raw,
+        Replay,
+        Rows,
+        SamplesPerInsert,
+        Stack,
+        TableConfig,
+        TrajectoryWriter,
+        Uniform,
+        Writer,
+    )
+    from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
+    from acmelike.topologies.central_inference import make_central_inference
+    from acmelike.topologies.layout import Layout
+    from acmelike.topologies.system import Experiment, System, Topology
+    from acmelike.types import EnvironmentSpec
+    from acmelike.version import __version__
 
-_HOMES = {
-    "Future": "acmelike.core",
-    "Node": "acmelike.graph",
-    "Program": "acmelike.graph",
-    "Run": "acmelike.launchers",
-    "concurrent": "acmelike.core",
-    "future": "acmelike.core",
-    "launch": "acmelike.launchers",
-    "load_policy": "acmelike.evaluation.saved_policy",
-    "sleep": "acmelike.core",
-    "stop_run": "acmelike.core",
-    "updating": "acmelike.core",
-    "when": "acmelike.core",
-    "within": "acmelike.core",
+_NAMES = {
+    "acmelike.adders": (
+        "EpisodeAdder",
+        "NStepAdder",
+        "SequenceAdder",
+        "UnrollAdder",
+        "sequence_signature",
+        "transition_signature",
+        "unroll_signature",
+    ),
+    "acmelike.agent": (
+        "ActorPlace",
+        "Builder",
+        "LearnerCore",
+        "Policy",
+        "PolicyOutput",
+        "UpdateOutputs",
+    ),
+    "acmelike.core": (
+        "Future",
+        "concurrent",
+        "deadline",
+        "set_status",
+        "sleep",
+        "start",
+        "stop_run",
+        "updating",
+        "when",
+    ),
+    "acmelike.environments": (
+        "EnvironmentFactory",
+        "make_environment_factory",
+        "make_environment_spec",
+        "make_vector_environment",
+    ),
+    "acmelike.errors": (
+        "AcmelikeError",
+        "ConfigError",
+        "Deadlock",
+        "NodeFailed",
+        "NotReady",
+        "RpcError",
+        "RpcTimeout",
+        "RunStopped",
+    ),
+    "acmelike.evaluation.goal": ("Goal",),
+    "acmelike.evaluation.saved_policy": (
+        "SavedPolicy",
+        "load_policy",
+    ),
+    "acmelike.experiments": (
+        "ExperimentConfig",
+        "TrainingProgram",
+        "run_program",
+    ),
+    "acmelike.files": ("read_json_lines",),
+    "acmelike.graph": (
+        "Node",
+        "Program",
+    ),
+    "acmelike.launchers": (
+        "Run",
+        "launch",
+    ),
+    "acmelike.replay": (
+        "Batches",
+        "Fifo",
+        "Lifo",
+        "MaxHeap",
+        "MinHeap",
+        "MinSize",
+        "Prioritized",
+        "Queue",
+        "Raw",
+        "Replay",
+        "Rows",
+        "SamplesPerInsert",
+        "Stack",
+        "TableConfig",
+        "TrajectoryWriter",
+        "Uniform",
+        "Writer",
+    ),
+    "acmelike.topologies.actor_learner": (
+        "make_actor_learner",
+        "make_synchronous",
+    ),
+    "acmelike.topologies.central_inference": ("make_central_inference",),
+    "acmelike.topologies.layout": ("Layout",),
+    "acmelike.topologies.system": (
+        "Experiment",
+        "System",
+        "Topology",
+    ),
+    "acmelike.types": ("EnvironmentSpec",),
+    "acmelike.version": ("__version__",),
 }
 
 __all__ = [
+    "AcmelikeError",
+    "ActorPlace",
+    "Batches",
+    "Builder",
+    "ConfigError",
+    "Deadlock",
+    "EnvironmentFactory",
+    "EnvironmentSpec",
+    "EpisodeAdder",
+    "Experiment",
+    "ExperimentConfig",
+    "Fifo",
     "Future",
+    "Goal",
+    "Layout",
+    "LearnerCore",
+    "Lifo",
+    "MaxHeap",
+    "MinHeap",
+    "MinSize",
+    "NStepAdder",
     "Node",
+    "NodeFailed",
+    "NotReady",
+    "Policy",
+    "PolicyOutput",
+    "Prioritized",
     "Program",
+    "Queue",
+    "Raw",
+    "Replay",
+    "Rows",
+    "RpcError",
+    "RpcTimeout",
     "Run",
+    "RunStopped",
+    "SamplesPerInsert",
+    "SavedPolicy",
+    "SequenceAdder",
+    "Stack",
+    "System",
+    "TableConfig",
+    "Topology",
+    "TrainingProgram",
+    "TrajectoryWriter",
+    "Uniform",
+    "UnrollAdder",
+    "UpdateOutputs",
+    "Writer",
+    "__version__",
     "concurrent",
-    "future",
+    "deadline",
     "launch",
     "load_policy",
+    "make_actor_learner",
+    "make_central_inference",
+    "make_environment_factory",
+    "make_environment_spec",
+    "make_synchronous",
+    "make_vector_environment",
+    "read_json_lines",
+    "run_program",
+    "sequence_signature",
+    "set_status",
     "sleep",
+    "start",
     "stop_run",
+    "transition_signature",
+    "unroll_signature",
     "updating",
     "when",
-    "within",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'acmelike' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: module for module, names in _NAMES.items() for name in names}
+)

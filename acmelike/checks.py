@@ -18,8 +18,8 @@ import functools
 import math
 import numbers
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
 
 from acmelike.errors import ConfigError
 
@@ -67,17 +67,17 @@ def check_fields(config: Any, owner: str = "") -> None:
     Raises:
       ConfigError: for the first field that is out of its range.
     """
-    for name, check, is_whole in _ranges_of(type(config)):
+    for name, check, is_whole in _ranges_of(cast(Any, type(config))):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
         for number in values:
             if number is None:
                 continue
-            kind = numbers.Integral if is_whole else numbers.Real
+            kind: Any = numbers.Integral if is_whole else numbers.Real
             if isinstance(number, bool) or not isinstance(number, kind):
                 what = "a whole number" if is_whole else "a number"
                 raise ConfigError(_message(owner, name, what, value))
-            if not check.contains(number):
+            if not check.contains(float(number)):
                 raise ConfigError(_message(owner, name, check.words, value))
 
 
@@ -122,11 +122,11 @@ def _message(owner: str, name: str, words: str, value: object) -> str:
 
 
 @functools.cache
-def _ranges_of(kind: type) -> list[tuple[str, Range, bool]]:
+def _ranges_of(kind: Hashable) -> list[tuple[str, Range, bool]]:
     """(name, range, whether it takes whole numbers only) of each field with a range."""
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = typing.get_type_hints(cast(type, kind), include_extras=True)
     found = []
-    for field in dataclasses.fields(kind):
+    for field in dataclasses.fields(cast(Any, kind)):
         for part in (hints[field.name], *typing.get_args(hints[field.name])):
             ranges = [
                 meta

@@ -92,7 +92,7 @@ class NodeFailed(RunError):
     def __str__(self) -> str:
         cause = self.__cause__
         notes = "".join(f" ({note})" for note in getattr(cause, "__notes__", ()))
-        text = f"{type(cause).__name__}: {cause}".rstrip(": ")
+        text = "" if cause is None else describe(cause)
         return f"node '{self.label}' failed in its {self.where}: {text}{notes}"
 
 
@@ -118,6 +118,15 @@ class EnvironmentFault(AcmelikeError):
 
 class NonFinite(AcmelikeError):
     """A loss or a parameter that became infinite or NaN."""
+
+
+def describe(error: BaseException) -> str:
+    """The type and message of an exception, even if its `__str__` raises."""
+    try:
+        message = str(error)
+    except Exception as failure:
+        message = f"its message cannot be shown: {type(failure).__name__}"
+    return f"{type(error).__name__}: {message}".rstrip(": ")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -6,7 +6,6 @@ are given too.
 
 from __future__ import annotations
 
-import importlib
 import os
 from typing import Any
 
@@ -14,7 +13,8 @@ from typing import Any
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from acmelike.topologies import Layout
+from acmelike.experiments.program import find_program
+from acmelike.topologies.layout import Layout
 from benchmarks import ours
 from benchmarks.agents_settings import make_config
 
@@ -64,9 +64,8 @@ def learning(
 
 def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setup:
     config = make_config(program, **flags)
-    module = importlib.import_module(f"programs.{program}")
     return ours.Setup(
-        builder=module.make_builder(config),
+        builder=find_program(program).make_builder(config),
         environment=config.environment,
         topology=config.topology,
         layout=Layout(

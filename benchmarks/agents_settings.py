@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from typing import Any
 
+from acmelike.experiments.program import find_program
+
 
 def make_config(program: str, **flags: Any) -> Any:
-    """The `Config` of a program.
+    """The flags of a program.
 
     Args:
       program: its name.
       flags: other than their defaults, as JSON has them; under "agent" those of it.
     """
-    config = importlib.import_module(f"programs.{program}").Config()
+    config = find_program(program).config
     # JSON has no tuples.
     settings = {
         name: tuple(value) if isinstance(value, list) else value
@@ -31,7 +32,7 @@ def decay_of_learning_rate(program: str, **flags: Any) -> dict[str, float]:
       line, "env_steps": peers count these, not updates.
     """
     config = make_config(program, **flags)
-    builder = importlib.import_module(f"programs.{program}").make_builder(config)
+    builder = find_program(program).make_builder(config)
     steps_of_batch = builder.batch_size * builder.unroll_length
     num_batches = config.agent.learning_rate_decay_updates / (
         builder.num_updates_per_batch

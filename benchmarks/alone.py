@@ -19,7 +19,7 @@ from acmelike.environments import (
     make_environment_spec,
     make_vector_environment,
 )
-from acmelike.topologies import Layout
+from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec, Nested
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from acmelike.launchers import LAUNCHERS
-from acmelike.programs.dqn import Config
+from acmelike.programs.dqn import PROGRAM
 from benchmarks.command import run_benchmark
 from benchmarks.curves import IN_A_ROW, reached
 from benchmarks.machine import describe_machine
@@ -84,7 +84,7 @@ def measure(quick: bool, command: str) -> Report:
 
 
 def _notes(size: Size) -> list[str]:
-    config = Config()
+    config = PROGRAM.config
     return [
         "Throughput: both at the zoo's settings for SBX (network 256x256, batches of "
         "64, an update for every two environment steps, 128 updates in a burst, "

@@ -14,8 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from acmelike.agents.dqn.builder import DQNBuilder
 from acmelike.agents.dqn.config import DQNConfig
-from acmelike.programs.dqn import Config
-from acmelike.topologies import Layout
+from acmelike.programs.dqn import PROGRAM
+from acmelike.topologies.layout import Layout
 from benchmarks import ours
 
 # The zoo's settings in acmelike's words. SBX copies the target network every 10 steps,
@@ -35,7 +35,7 @@ ZOO = DQNConfig(
     min_replay_size=1_000,
     samples_per_insert=32.0,
 )
-DEFAULTS = Config()
+DEFAULTS = PROGRAM.config
 
 
 def throughput(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from acmelike import Node, Program, future, launch, when
+from acmelike import Node, Program, launch, start, when
 from acmelike.launchers import LAUNCHERS
 from benchmarks.command import run_benchmark
 from benchmarks.machine import describe_machine
@@ -48,7 +48,7 @@ def calls(*, launcher: str, num_calls: int) -> dict[str, float]:
             "call": (client.plain, 1),
             "guarded call": (client.guarded, 1),
             "call with an array": (client.plain, array),
-            "future": (lambda value: future(client.plain)(value).result(), 1),
+            "future": (lambda value: start(client.plain, value).result(), 1),
         }
         return {
             kind: microseconds(call, value, num_calls)

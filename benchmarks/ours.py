@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from acmelike import Run, launch
+from acmelike import Experiment, Goal, Layout, Run, launch
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import Builder
 from acmelike.environments import make_environment_factory
-from acmelike.evaluation.coordinator import Goal
-from acmelike.topologies import TOPOLOGIES, Layout, System
+from acmelike.topologies.names import TOPOLOGIES
+from acmelike.topologies.system import System
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 from benchmarks.alone import actors_alone, learner_alone, spec_of
 from benchmarks.judge import NUM_EPISODES, mean_returns
@@ -53,14 +53,15 @@ class Setup:
     def launched(self) -> Any:
         """The run, and the handles of its nodes, until it is left."""
         with tempfile.TemporaryDirectory() as scratch:
-            system = TOPOLOGIES[self.topology](
-                self.builder,
-                make_environment_factory(self.environment),
-                self.layout,
-                Goal(max_env_steps=NEVER, evaluate_every=NEVER),
+            experiment = Experiment(
+                builder=self.builder,
+                environment_factory=make_environment_factory(self.environment),
+                layout=self.layout,
+                goal=Goal(max_env_steps=NEVER, evaluate_every=NEVER),
                 seed=self.seed,
                 metrics=str(Path(scratch) / "metrics.jsonl"),
             )
+            system = TOPOLOGIES[self.topology](experiment)
             with launch(system.program, self.launcher) as run:
                 yield run, system
 

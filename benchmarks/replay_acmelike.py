@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from acmelike import Node, Program, future, launch
+from acmelike import Node, Program, launch
+from acmelike.core import start
 from acmelike.core.status import resident_bytes
 from acmelike.replay import (
     Items,
@@ -69,11 +70,12 @@ def _sampler(replay: Replay, table: str, batch: int) -> Callable[[], int]:
     """Takes a sample; between processes the next ones are under way meanwhile."""
     if isinstance(replay, Replay):
         return lambda: len(replay.sample(table, batch).keys)
-    sample = future(replay.sample)
-    outstanding = deque(sample(table, batch) for _ in range(NUM_IN_FLIGHT))
+    outstanding = deque(
+        start(replay.sample, table, batch) for _ in range(NUM_IN_FLIGHT)
+    )
 
     def take() -> int:
-        outstanding.append(sample(table, batch))
+        outstanding.append(start(replay.sample, table, batch))
         return len(outstanding.popleft().result().keys)
 
     return take

@@ -70,23 +70,21 @@ def program(*, started: float) -> dict[str, float]:
       resident memory in MB of nodes once it is there.
     """
     reached = {"interpreter": time.time() - started}
-    from acmelike import launch
+    from acmelike import Experiment, Goal, Layout, launch, make_actor_learner
     from acmelike.agents.dqn.builder import DQNBuilder
     from acmelike.agents.dqn.config import DQNConfig
     from acmelike.environments import make_environment_factory
-    from acmelike.evaluation.coordinator import Goal
-    from acmelike.topologies import Layout, make_actor_learner
 
     never = 10**9
     with tempfile.TemporaryDirectory() as scratch:
-        system = make_actor_learner(
-            DQNBuilder(config=DQNConfig()),
-            make_environment_factory("CartPole-v1"),
-            Layout(num_actors=NUM_ACTORS, num_envs_per_actor=NUM_ENVS),
-            Goal(max_env_steps=never, evaluate_every=never),
-            seed=0,
+        experiment = Experiment(
+            builder=DQNBuilder(config=DQNConfig()),
+            environment_factory=make_environment_factory("CartPole-v1"),
+            layout=Layout(num_actors=NUM_ACTORS, num_envs_per_actor=NUM_ENVS),
+            goal=Goal(max_env_steps=never, evaluate_every=never),
             metrics=str(Path(scratch) / "metrics.jsonl"),
         )
+        system = make_actor_learner(experiment)
         reached["program made"] = time.time() - started
         with launch(system.program, "processes") as run:
             reached["processes asked for"] = time.time() - started

@@ -51,7 +51,7 @@ def trial(
 
     from acmelike.agents.impala.builder import ImpalaBuilder
     from acmelike.agents.impala.config import ImpalaConfig
-    from acmelike.topologies import Layout
+    from acmelike.topologies.layout import Layout
     from benchmarks.ours import Setup
 
     config = ImpalaConfig(hidden_sizes=tuple(hidden_sizes), batch_size=16)

@@ -1,1 +1,1 @@
-"""Launch scripts: one short file for each published system."""
+"""Training programs: one short file for each published system."""

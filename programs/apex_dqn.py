@@ -3,29 +3,15 @@
 Horgan et al. 2018, "Distributed Prioritized Experience Replay", arXiv 1803.00933.
 """
 
-from __future__ import annotations
+from acmelike.agents import dqn
+from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 
-from dataclasses import dataclass, field
-from functools import partial
-
-from acmelike.agents.dqn.config import DQNConfig
-from acmelike.experiments.run import run_program
-from acmelike.programs.dqn import Config as DQNProgram
-from acmelike.programs.dqn import make_builder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(DQNProgram):
-    """The flags of this program: those of DQN, with other defaults.
-
-    Attributes:
-      num_actors: how many actor nodes.
-      agent: settings of DQN.
-    """
-
-    num_actors: int = 4
-    agent: DQNConfig = field(default_factory=partial(DQNConfig, actor_priorities=True))
-
+PROGRAM = TrainingProgram(
+    name="apex_dqn",
+    description=__doc__,
+    config=ExperimentConfig(num_actors=4, agent=dqn.DQNConfig(actor_priorities=True)),
+    make_builder=lambda config: dqn.DQNBuilder(config=config.agent),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="apex_dqn", description=__doc__ or "")
+    run_program(PROGRAM)

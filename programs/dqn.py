@@ -1,35 +1,14 @@
 """DQN: actors, prioritized replay, a learner, an evaluator and a coordinator."""
 
-from __future__ import annotations
+from acmelike.agents import dqn
+from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from acmelike.agents.dqn.config import DQNConfig
-from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.run import run_program
-
-if TYPE_CHECKING:
-    from acmelike.agents.dqn.builder import DQNBuilder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ExperimentConfig):
-    """The flags of this program.
-
-    Attributes:
-      agent: settings of DQN.
-    """
-
-    agent: DQNConfig = field(default_factory=DQNConfig)
-
-
-def make_builder(config: Config) -> DQNBuilder:
-    """The agent; imported only when a run begins."""
-    from acmelike.agents.dqn.builder import DQNBuilder
-
-    return DQNBuilder(config=config.agent)
-
+PROGRAM = TrainingProgram(
+    name="dqn",
+    description=__doc__,
+    config=ExperimentConfig(agent=dqn.DQNConfig()),
+    make_builder=lambda config: dqn.DQNBuilder(config=config.agent),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="dqn", description=__doc__ or "")
+    run_program(PROGRAM)

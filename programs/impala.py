@@ -1,37 +1,14 @@
 """IMPALA: actors, a queue of unrolls, a learner, an evaluator and a coordinator."""
 
-from __future__ import annotations
+from acmelike.agents import impala
+from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from acmelike.agents.impala.config import ImpalaConfig
-from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.run import run_program
-
-if TYPE_CHECKING:
-    from acmelike.agents.impala.builder import ImpalaBuilder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ExperimentConfig):
-    """The flags of this program.
-
-    Attributes:
-      max_env_steps: the budget in environment steps, over all actors.
-      agent: settings of IMPALA.
-    """
-
-    max_env_steps: int = 400_000
-    agent: ImpalaConfig = field(default_factory=ImpalaConfig)
-
-
-def make_builder(config: Config) -> ImpalaBuilder:
-    """The agent; imported only when a run begins."""
-    from acmelike.agents.impala.builder import ImpalaBuilder
-
-    return ImpalaBuilder(config=config.agent)
-
+PROGRAM = TrainingProgram(
+    name="impala",
+    description=__doc__,
+    config=ExperimentConfig(max_env_steps=400_000, agent=impala.ImpalaConfig()),
+    make_builder=lambda config: impala.ImpalaBuilder(config=config.agent),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="impala", description=__doc__ or "")
+    run_program(PROGRAM)

@@ -4,40 +4,19 @@ Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforceme
 Learning", https://openreview.net/forum?id=r1lyTjAqYX.
 """
 
-from __future__ import annotations
+from acmelike.agents import r2d2
+from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from acmelike.agents.r2d2.config import R2D2Config
-from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.run import run_program
-
-if TYPE_CHECKING:
-    from acmelike.agents.r2d2.builder import R2D2Builder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ExperimentConfig):
-    """The flags of this program.
-
-    Attributes:
-      environment: one in which memory is of use, unless you say otherwise.
-      max_env_steps: the budget in environment steps, over all actors.
-      agent: settings of R2D2.
-    """
-
-    environment: str = "CartPole-v1-positions"
-    max_env_steps: int = 300_000
-    agent: R2D2Config = field(default_factory=R2D2Config)
-
-
-def make_builder(config: Config) -> R2D2Builder:
-    """The agent; imported only when a run begins."""
-    from acmelike.agents.r2d2.builder import R2D2Builder
-
-    return R2D2Builder(config=config.agent)
-
+PROGRAM = TrainingProgram(
+    name="r2d2",
+    description=__doc__,
+    config=ExperimentConfig(
+        environment="CartPole-v1-positions",  # It takes memory to solve it.
+        max_env_steps=300_000,
+        agent=r2d2.R2D2Config(),
+    ),
+    make_builder=lambda config: r2d2.R2D2Builder(config=config.agent),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="r2d2", description=__doc__ or "")
+    run_program(PROGRAM)

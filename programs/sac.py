@@ -1,48 +1,22 @@
 """Soft actor-critic: an actor, replay, a learner, an evaluator and a coordinator."""
 
-from __future__ import annotations
+from acmelike.agents import sac
+from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-from acmelike.agents.sac.config import SACConfig
-from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.run import run_program
-
-if TYPE_CHECKING:
-    from acmelike.agents.sac.builder import SACBuilder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ExperimentConfig):
-    """The flags of this program.
-
-    Attributes:
-      environment: the id of a gymnasium environment with continuous actions, or
-        "module:id" for one that the module registers.
-      num_actors: how many actor nodes.
-      num_envs_per_actor: how many environments each actor steps as one vector.
-      learner_cpus: cores that the learner may keep busy under "processes".
-      max_env_steps: the budget in environment steps, over all actors.
-      num_eval_episodes: episodes in an evaluation; Pendulum's differ by their start.
-      agent: settings of SAC.
-    """
-
-    environment: str = "Pendulum-v1"
-    num_actors: int = 1
-    num_envs_per_actor: int = 1
-    learner_cpus: int = 2
-    max_env_steps: int = 20_000
-    num_eval_episodes: int = 50
-    agent: SACConfig = field(default_factory=SACConfig)
-
-
-def make_builder(config: Config) -> SACBuilder:
-    """The agent; imported only when a run begins."""
-    from acmelike.agents.sac.builder import SACBuilder
-
-    return SACBuilder(config=config.agent)
-
+PROGRAM = TrainingProgram(
+    name="sac",
+    description=__doc__,
+    config=ExperimentConfig(
+        environment="Pendulum-v1",
+        num_actors=1,
+        num_envs_per_actor=1,
+        learner_cpus=2,
+        max_env_steps=20_000,
+        num_eval_episodes=50,  # Returns of Pendulum depend on where it starts.
+        agent=sac.SACConfig(),
+    ),
+    make_builder=lambda config: sac.SACBuilder(config=config.agent),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="sac", description=__doc__ or "")
+    run_program(PROGRAM)

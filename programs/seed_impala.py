@@ -3,26 +3,17 @@
 Espeholt et al. 2020, "SEED RL", arXiv 1910.06591.
 """
 
-from __future__ import annotations
+from dataclasses import replace
 
-from dataclasses import dataclass
+from acmelike.experiments import run_program
+from acmelike.programs import impala
 
-from acmelike.experiments.config import TopologyName
-from acmelike.experiments.run import run_program
-from acmelike.programs.impala import Config as ImpalaProgram
-from acmelike.programs.impala import make_builder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config(ImpalaProgram):
-    """The flags of this program: those of IMPALA, with other defaults.
-
-    Attributes:
-      topology: "central_inference", or another to compare with.
-    """
-
-    topology: TopologyName = "central_inference"
-
+PROGRAM = replace(
+    impala.PROGRAM,
+    name="seed_impala",
+    description=__doc__,
+    config=replace(impala.PROGRAM.config, topology="central_inference"),
+)
 
 if __name__ == "__main__":
-    run_program(Config, make_builder, name="seed_impala", description=__doc__ or "")
+    run_program(PROGRAM)

@@ -12,17 +12,20 @@ ROOT = Path(__file__).parents[1]
 
 # --- The layers: a package or file of acmelike, and those that it may import -------
 
-BASE = {"errors", "types", "checks", "files", "core"}
+BASE = {"errors", "types", "checks", "files", "lazy", "core"}
 RUNNING = BASE | {"graph", "rpc", "launchers"}
 DATA = BASE | {"environments", "replay", "adders"}
 LEARNING = DATA | {"networks", "agent", "learners", "actors", "evaluation"}
-ALL = RUNNING | LEARNING | {"topologies", "telemetry", "experiments", "agents"}
+PARTS = {"topologies", "telemetry", "experiments", "agents", "version"}
+ALL = RUNNING | LEARNING | PARTS
 
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "checks": {"errors"},
     "files": set(),
+    "lazy": set(),
+    "version": set(),
     "core": {"errors"},
     # Programs and how they run: nothing about reinforcement learning.
     "graph": BASE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from acmelike.actors.policy_runner import Inference
 from acmelike.actors.recorder import Recorder
 from acmelike.agent import ActorPlace, Builder
-from acmelike.core import Future, future
+from acmelike.core import Future, start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.learners import Learner
 from acmelike.replay import Replay
@@ -79,7 +79,7 @@ class Actor:
         if self._steps_per_version and self._num_steps % self._steps_per_version:
             return
         if self._newer is None:
-            self._newer = future(self._learner.next_parameters)(self._version)
+            self._newer = start(self._learner.next_parameters, self._version)
         if self._version < 0 or self._steps_per_version or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)

@@ -1,4 +1,4 @@
-"""Adders: what turns an actor's time steps into the items of replay."""
+"""Adders: they turn the time steps of an actor into items of a replay table."""
 
 from acmelike.adders.adder import Adder, AdderOutput
 from acmelike.adders.episode import EpisodeAdder

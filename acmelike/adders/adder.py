@@ -1,4 +1,4 @@
-"""What an adder makes of a time step, and what an adder is."""
+"""The protocol of adders, and their output."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from acmelike.types import Array, Nested, VectorStep
 
 
 class AdderOutput(NamedTuple):
-    """What a time step adds to replay.
+    """What one time step of K environments adds to replay.
 
     Attributes:
-      items: those that it completes, a nest of `[n, ...]` as the table's signature has
-        it, or None if it completes none.
-      steps: by shared column, the rows that items refer to, `[m, ...]`.
-      keep_from: by shared column, the first step that later items may refer to.
-      priorities: `[n]`, those of the items, or None for the largest so far.
+      items: the completed items, a nest of `[n, ...]` as in the table's signature; None
+        if the step completes no item.
+      steps: by shared column, `[m, ...]` new rows, which items refer to by number.
+      keep_from: by shared column, the number of the first row that later items may
+        refer to.
+      priorities: `[n]`, of the items; None for the largest priority so far.
     """
 
     items: Nested | None = None
@@ -31,15 +32,19 @@ class Adder(Protocol):
     """Turns the time steps of K environments into items of a table.
 
     Attributes:
-      span: the most time steps from an observation to the one at which an item that has
-        it is handed out.
+      span: the maximum number of time steps between an observation and the output of an
+        item that contains it.
     """
 
     @property
     def span(self) -> int: ...
 
     def start(self, step: VectorStep) -> None:
-        """Forgets everything and takes the step that the next action answers."""
+        """Discards everything that is not complete, and starts from a time step.
+
+        Args:
+          step: the one that the next action answers; usually all FIRST.
+        """
 
     def add(
         self,
@@ -48,11 +53,12 @@ class Adder(Protocol):
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds what followed an action.
+        """Adds an action and the time step that followed it.
 
         Args:
-          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
-          version_tm1: the version of the parameters that chose them.
-          step_t: what the environments returned. Its arrays are not written to again.
-          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
+          a_tm1: `[K, ...]`, the actions that led to `step_t`; ignored where it is
+            FIRST.
+          version_tm1: the version of the parameters that chose the actions.
+          step_t: the time step that followed. The caller must not change its arrays.
+          extras_tm1: by name, `[K, ...]` outputs of the policy beside the actions.
         """

@@ -1,4 +1,4 @@
-"""Whole episodes of at most T steps, from K environments at once."""
+"""Adds whole episodes of K environments."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from acmelike.types import Array, VectorStep
 
 
 class EpisodeAdder:
-    """Turns the steps of K environments into episodes, an item for each that has ended.
+    """An `Adder` that makes one item of each episode when it has ended.
 
-    An item is a `Sequence` of T steps, of a table with `sequence_signature(spec, T)`.
-    An episode with n actions fills n + 1 of them, as its last observation is a step
-    too; zeros follow, and the sum of `mask` is n. What an environment has not ended is
-    in no item.
+    An item is a `Sequence` of T steps; the signature of the table is
+    `sequence_signature(spec, T)`. An episode with n actions fills n + 1 steps, because
+    its last observation is a step too. Zeros follow, and the sum of `mask` is n.
 
-    Zeros are no rows: a step that is not there costs a table the 8 bytes of an id in
-    each field, however large its observation. So there is no form without padding.
+    Padding is cheap: a step of zeros has no row, and costs the table 8 bytes for an id
+    in each field, even if observations are large. So there is no variant without it.
 
     Args:
       num_envs: K.
-      max_length: T, the most steps of an episode, its last observation included.
-      first_extras: the names of extras of which the first step's are kept.
-      initial_priority: what episodes get as their first priorities; None for none.
+      max_length: T, the maximum number of steps of an episode, its last observation
+        included.
+      first_extras: names of the extras of which only those of the first step are kept.
+      initial_priority: computes the first priorities of episodes; None for the largest
+        priority so far.
 
     Raises:
-      ConfigError: there is no environment, or no episode could be so short.
+      ConfigError: `num_envs` is less than 1, or `max_length` less than 2.
     """
 
     def __init__(
@@ -58,7 +59,6 @@ class EpisodeAdder:
         )
 
     def start(self, step: VectorStep) -> None:
-        """See `Adder.start`."""
         self._sequences.start(step)
 
     def add(
@@ -68,20 +68,20 @@ class EpisodeAdder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds what followed an action; see `SequenceAdder.add`.
+        """Adds an action and the time step that followed it; see `Adder.add`.
 
         Raises:
-          RuntimeError: there was no `start`.
+          RuntimeError: `start` was not called.
           ValueError: an episode has more than T steps.
         """
-        added = self._sequences.add(a_tm1, version_tm1, step_t, extras_tm1)
-        if added.items is not None:
-            envs = added.items.mask[:, 0] % self._num_envs
-            goes_on = ~step_t.first()[envs]
-            if goes_on.any():
+        output = self._sequences.add(a_tm1, version_tm1, step_t, extras_tm1)
+        if output.items is not None:
+            envs = output.items.mask[:, 0] % self._num_envs
+            is_cut = ~step_t.first()[envs]
+            if is_cut.any():
                 raise ValueError(
-                    f"an episode of environment {envs[goes_on][0]} has more steps than "
+                    f"an episode of environment {envs[is_cut][0]} has more steps than "
                     f"max_length = {self._max_length}; raise it, end episodes sooner, "
                     "or let a SequenceAdder cut them"
                 )
-        return added
+        return output

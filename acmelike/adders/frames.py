@@ -1,4 +1,4 @@
-"""Stacks of frames, each frame of which is stored once."""
+"""Stores each frame of stacked observations once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COLUMN = "frames"
 
 
 def observations_signature(spec: EnvironmentSpec, *axes: int) -> specs.Array | Rows:
-    """The place of observations `[*axes, ...]` in a table's signature.
+    """The part of a table's signature for observations `[*axes, ...]`.
 
-    What is sampled is the same in either case.
+    Stacks of frames are stored as rows of single frames. Samples do not differ.
 
     Args:
-      spec: of the environments; where they show stacks, each frame is a row.
-      axes: lengths of the axes before those of an observation.
+      spec: of the environments.
+      *axes: the lengths of the axes before those of an observation.
     """
     observations = spec.observations
     if spec.num_frames == 1:
@@ -35,12 +35,15 @@ def observations_signature(spec: EnvironmentSpec, *axes: int) -> specs.Array | R
 
 
 def store_frames_once(adder: Adder, signature: NestedSpec, *, num_envs: int) -> Adder:
-    """The adder itself, or in another where the signature has rows of frames.
+    """Wraps an adder in a `FrameAdder` if the table stores frames as rows.
 
     Args:
       adder: of K environments.
-      signature: of the table that its items go to.
+      signature: of the table.
       num_envs: K.
+
+    Returns:
+      The wrapped adder, or `adder` itself if observations are not stacks.
     """
     for leaf in optree.tree_leaves(signature):
         if isinstance(leaf, Rows) and leaf.column == _COLUMN:
@@ -49,32 +52,32 @@ def store_frames_once(adder: Adder, signature: NestedSpec, *, num_envs: int) -> 
 
 
 class FrameAdder:
-    """Gives replay every frame once, and items the numbers of their frames.
+    """An `Adder` that sends each frame once; items refer to frames by number.
 
-    The adder inside gets the numbers of frames in the place of stacks, `[K, F]`, so
-    what it makes of observations refers to frames.
+    The inner adder gets the numbers of the frames, `[K, F]`, in the place of the
+    stacked observations. So the observations in its items are numbers of frames.
 
     Args:
-      adder: makes the items.
+      adder: the inner adder, which makes the items.
       num_envs: K.
-      num_frames: F, of a stack.
+      num_frames: F, the number of frames in a stack.
     """
 
     def __init__(self, adder: Adder, *, num_envs: int, num_frames: int) -> None:
         self.span = adder.span
         self._adder, self._num_frames = adder, num_frames
         self._envs = np.arange(num_envs)
-        # Of steps and of the times at which there were frames, K of them.
+        # The steps added so far, and the times so far at which K frames came: also at
+        # each `start`.
         self._num_steps, self._time = 0, 0
-        # Frames that were not handed out yet, and the numbers `[K, F]` of those seen
-        # at the last times, as far back as items reach.
+        # The frames that are not sent yet, and the numbers `[K, F]` of the stacks of
+        # the last times, as many as an item can contain.
         self._unsent: list[Array] = []
         self._stacks: deque[Array] = deque(maxlen=self.span + 1)
 
     def start(self, step: VectorStep) -> None:
-        """See `Adder.start`."""
         self._stacks.clear()
-        self._adder.start(self._numbered(step))
+        self._adder.start(self._number_frames(step))
 
     def add(
         self,
@@ -83,26 +86,29 @@ class FrameAdder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds what followed an action; see `Adder.add`.
+        """Adds an action and the time step that followed it; see `Adder.add`.
 
         Returns:
-          Its items have `[M, ..., F]` numbers of frames in the place of observations.
+          Items with numbers of frames, `[M, ..., F]`, in the place of observations.
         """
-        added = self._adder.add(a_tm1, version_tm1, self._numbered(step_t), extras_tm1)
-        items, steps = added.items, dict(added.steps)
-        keep_from = dict(added.keep_from)
+        output = self._adder.add(
+            a_tm1, version_tm1, self._number_frames(step_t), extras_tm1
+        )
+        items, steps = output.items, dict(output.steps)
+        keep_from = dict(output.keep_from)
         if "o_t" in steps:
-            # Observations of a `Sequence` are rows themselves, here of numbers.
+            # A `Sequence` refers to observations by row. The rows are numbers of
+            # frames here, and the items get these numbers instead.
             del steps["o_t"], keep_from["o_t"]
             if items is not None:
                 items = items._replace(o_t=self._stacks_of(items.o_t))
         self._num_steps += 1
         steps[_COLUMN], self._unsent = np.concatenate(self._unsent), []
         keep_from[_COLUMN] = int(self._stacks[0].min())
-        return added._replace(items=items, steps=steps, keep_from=keep_from)
+        return output._replace(items=items, steps=steps, keep_from=keep_from)
 
-    def _numbered(self, step: VectorStep) -> VectorStep:
-        """The step with the numbers of its frames, `[K, F]`."""
+    def _number_frames(self, step: VectorStep) -> VectorStep:
+        """Replaces the observation of a step by the numbers of its frames, `[K, F]`."""
         newest = (self._time * len(self._envs) + self._envs)[:, None]
         self._time += 1
         self._unsent.append(step.observation[:, -1])
@@ -114,8 +120,8 @@ class FrameAdder:
         return step._replace(observation=self._stacks[-1])
 
     def _stacks_of(self, steps: Array) -> Array:
-        """The numbers of the frames `[M, T, F]` of the steps with numbers `[M, T]`."""
-        # The newest is what this step led to, and is of none.
+        """The numbers of the frames, `[M, T, F]`, of steps `[M, T]` given by number."""
+        # The newest stack is the one that the present step led to; it is in no item.
         seen = np.concatenate(list(self._stacks)[:-1])
         first = (self._num_steps + 1) * len(self._envs) - len(seen)
         is_padding = steps == PADDING

@@ -1,4 +1,4 @@
-"""n-step transitions, from K environments at once."""
+"""Adds n-step transitions of K environments."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from acmelike.adders.frames import observations_signature
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Transition, VectorStep
 
-# (transitions [M, ...], what the policy said at their o_tm1, what it said at their o_t)
-# -> their priorities [M].
+# (transitions [M, ...], the policy's extras at o_tm1, those at o_t) -> priorities [M].
 InitialPriority: TypeAlias = Callable[
     [Transition, Mapping[str, Array], Mapping[str, Array]], Array
 ]
@@ -28,8 +27,8 @@ def transition_signature(
 
     Args:
       spec: of the environments.
-      extras: the specs of what transitions have of what policies say besides actions,
-        without an axis of environment.
+      extras: by name, the specs of the policy's outputs beside the action, without an
+        axis of environments.
     """
     observations = observations_signature(spec)
     return Transition(
@@ -44,32 +43,32 @@ def transition_signature(
 
 
 class NStepAdder:
-    """Turns the steps of K environments into transitions over n steps.
+    """An `Adder` of transitions over n steps.
 
     With `d_i` the environment's discount, a transition over m steps from `o_{t-m}` has
 
         r_t        = sum over i = 1..m of (product over j < i of discount * d_j) r_i
         discount_t = product over i = 1..m of discount * d_i
 
-    so that `r_t + discount_t * V(o_t)` is the n-step return of Sutton and Barto (2018,
-    equation 7.1) with the discount of every step in it; n-step Q-learning puts a
+    Then `r_t + discount_t * V(o_t)` is the n-step return of Sutton and Barto (2018,
+    equation 7.1), with the discount of every single step. n-step Q-learning has a
     maximum over actions in the place of V (after Watkins, 1989).
 
-    Every step that has n steps of its episode behind it completes one transition with
-    m = n. The last step of an episode, terminated or truncated, also completes those
-    that are shorter, down to m = 1; an episode shorter than n has only these.
+    Each step from the n-th of an episode on completes one transition with m = n. The
+    last step of an episode, terminated or truncated, also completes the shorter ones
+    down to m = 1; an episode of less than n steps has only these.
 
     Args:
       num_envs: K.
-      n: steps of a transition.
+      n: the steps of a transition.
       discount: of the agent, for one step.
-      initial_priority: what transitions get as their first priorities. They are then
-        handed out one step later, as the policy has to be asked about `o_t` first.
-        None for none.
-      extras: the names of what transitions have of what the policy said with `a_tm1`.
+      initial_priority: computes the first priorities of transitions. They are then
+        output one step later, because it needs the policy's extras at `o_t`. None for
+        the largest priority so far.
+      extras: names of the policy's extras at `o_tm1` that transitions contain.
 
     Raises:
-      ConfigError: a number is out of its range.
+      ConfigError: an argument is out of its range.
     """
 
     def __init__(
@@ -90,40 +89,40 @@ class NStepAdder:
         self._num_envs, self._n, self._discount = num_envs, n, discount
         self._initial_priority = initial_priority
         self.span = n if initial_priority is None else n + 1
-        self._completed: _Completed | None = None
+        self._completed: _TransitionBatch | None = None
         self._names_of_extras = tuple(extras)
         self._extras: dict[str, Array] = {}
-        # A ring of the last n steps: row s holds where the step began and what was
-        # earned since. All environments write to one row, so row r of `_ages` lists the
-        # rows from the oldest to r.
+        # A ring of the last n steps: a row holds the observation and action of a step,
+        # and the discounted rewards since then. All environments share the position in
+        # the ring, so row r of `_ages` lists the rows from the oldest to r.
         self._row = n - 1
         rows = np.arange(n)
         self._ages = (rows[:, None] + 1 + rows) % n
         self._version = np.zeros((n, num_envs), np.int64)
-        # Double, as n products of rounded numbers would be off by n roundings.
+        # In double precision: in single precision, n roundings would add up.
         self._reward = np.zeros((n, num_envs))
         self._product = np.ones((n, num_envs))
-        # Whether the step is in the episode that goes on.
+        # Whether the step is in the present episode.
         self._is_live = np.zeros((n, num_envs), bool)
-        # What the environments make and take is known from the first of each.
+        # Their shapes are known from the first observation and the first action.
         self._o_tm1: Array | None = None
         self._a_tm1: Array | None = None
         self._o_t: Array | None = None
 
     def start(self, step: VectorStep) -> None:
-        """Forgets everything and takes the step that the next action answers.
+        """Discards everything that is not complete, and starts from a time step.
 
         Args:
-          step: the first step, usually from `VectorEnvironment.reset`.
+          step: the one that the next action answers; usually from `Vector.reset`.
 
         Raises:
-          ValueError: it is not of `num_envs` environments.
+          ValueError: the step is not of `num_envs` environments.
         """
         self._check_length(step.step_type, "a step")
         self._is_live[:] = False
         self._completed = None
         self._o_t = step.observation
-        self._o_tm1 = _ring_of(self._n, step.observation)
+        self._o_tm1 = _make_ring(self._n, step.observation)
         self._a_tm1 = None
 
     def add(
@@ -133,22 +132,17 @@ class NStepAdder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds one step and makes the transitions that it completes.
-
-        Args:
-          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
-          version_tm1: the version of the parameters that chose them.
-          step_t: what the environments returned. Its arrays are not written to again.
-          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
+        """Adds an action and the time step that followed it; see `Adder.add`.
 
         Returns:
-          Its items are a `Transition` of new arrays `[M, ...]`, by environment and then
-          from the oldest start, or None where M would be zero. A FIRST step completes
-          none. With `initial_priority`, those that the step before completed.
+          The items are a `Transition` of new arrays `[M, ...]`, ordered by environment
+          and then from the longest transition to the shortest; None if M is 0. A FIRST
+          step completes none. With `initial_priority`, the items are those that the
+          step before completed.
 
         Raises:
-          RuntimeError: there was no `start`.
-          ValueError: actions or steps are not of `num_envs` environments.
+          RuntimeError: `start` was not called.
+          ValueError: the actions or the step are not of `num_envs` environments.
         """
         actions = np.asarray(a_tm1)
         self._check_length(actions, "actions")
@@ -156,7 +150,7 @@ class NStepAdder:
         if self._o_tm1 is None or self._o_t is None:
             raise RuntimeError("add was called before start")
         if self._a_tm1 is None:
-            self._a_tm1 = _ring_of(self._n, actions)
+            self._a_tm1 = _make_ring(self._n, actions)
 
         if self._initial_priority is None:
             self._keep({name: extras_tm1[name] for name in self._names_of_extras})
@@ -172,16 +166,16 @@ class NStepAdder:
         return AdderOutput(before.items, priorities=priorities)
 
     def _keep(self, extras_tm1: Mapping[str, Array]) -> None:
-        """Puts what the policy said in the row of the step that comes next."""
+        """Writes extras of the policy into the row of the next step."""
         for name, values in extras_tm1.items():
             if name not in self._extras:
-                self._extras[name] = _ring_of(self._n, values)
+                self._extras[name] = _make_ring(self._n, values)
             self._extras[name][(self._row + 1) % self._n] = values
 
     def _advance(
         self, actions: Array, version_tm1: int, step_t: VectorStep
-    ) -> _Completed | None:
-        """Takes a step in; the transitions that it completes."""
+    ) -> _TransitionBatch | None:
+        """Writes a step into the ring; returns the transitions that it completes."""
         assert self._o_tm1 is not None and self._a_tm1 is not None
         row = self._row = (self._row + 1) % self._n
         self._o_tm1[row], self._a_tm1[row] = self._o_t, actions
@@ -191,7 +185,7 @@ class NStepAdder:
         self._product *= self._discount * step_t.discount
         self._o_t = step_t.observation
 
-        # An ended episode is cleared here too, as the step after LAST is FIRST.
+        # The step after LAST is FIRST, so this also clears an episode that has ended.
         self._is_live &= ~step_t.first()
         ages = self._ages[row]
         is_live = self._is_live[ages]
@@ -211,7 +205,7 @@ class NStepAdder:
             version=self._version[index],
             extras={name: extras[name] for name in self._names_of_extras},
         )
-        return _Completed(items, envs, extras)
+        return _TransitionBatch(items, envs, extras)
 
     def _check_length(self, array: Array, what: str) -> None:
         if array.shape[:1] != (self._num_envs,):
@@ -221,13 +215,13 @@ class NStepAdder:
             )
 
 
-class _Completed(NamedTuple):
-    """Transitions that a step completes.
+class _TransitionBatch(NamedTuple):
+    """The transitions that one step completes.
 
     Attributes:
       items: `[M, ...]`.
-      envs: `[M]`, which environment each is of.
-      extras_tm1: by name, `[M, ...]` what the policy said at `o_tm1`.
+      envs: `[M]`, the index of the environment of each.
+      extras_tm1: by name, `[M, ...]` extras of the policy at `o_tm1`.
     """
 
     items: Transition
@@ -235,5 +229,5 @@ class _Completed(NamedTuple):
     extras_tm1: Mapping[str, Array]
 
 
-def _ring_of(n: int, array: Array) -> Array:
+def _make_ring(n: int, array: Array) -> Array:
     return np.empty((n, *array.shape), array.dtype)

@@ -1,4 +1,4 @@
-"""Sequences of T steps, from K environments at once; a step is stored once."""
+"""Adds sequences of T steps of K environments; each step is stored once."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ AtEnd = Literal["pad", "shift", "drop", "continue"]
 
 
 class Sequence(NamedTuple):
-    """T steps in a row of one environment; every field has a leading `[T]`.
+    """T successive steps of one environment; every field has a leading `[T]`.
 
-    Step t is what was seen, what was done, and what followed. The last observation of
-    an episode is a step too, at which nothing was done.
+    Step t is an observation, the action that answered it, and the reward and discount
+    that followed. The last observation of an episode is a step too: it has no action,
+    and its action, reward, discount and mask are zero.
 
     Attributes:
-      o_t: `[T, ...]` observations.
-      a_t: `[T, ...]` the actions that answered them.
+      o_t: `[T, ...]`, the observations.
+      a_t: `[T, ...]`, the actions that answered them.
       r_t: `[T]` float32, the rewards that followed.
-      discount_t: `[T]` float32, the environment's discounts that followed; zero only
-        after termination.
-      is_first: `[T]` bool, where an episode begins.
-      mask: `[T]` float32, one where an action was taken, zero at the last observation
-        of an episode and where a short sequence is filled with zeros.
+      discount_t: `[T]` float32, the environment's discounts that followed; zero after
+        termination, and at the last observation of every episode, truncated or not.
+      is_first: `[T]` bool, whether the observation is the first of an episode.
+      mask: `[T]` float32, 1 where an action was taken; 0 at the last observation of an
+        episode and in the padding of a short sequence.
       version: `[T]` int64, the versions of the parameters that chose the actions.
-      extras: by name, `[T, ...]` what the policy said besides the actions, or without
-        an axis of time what it said at the first step.
+      extras: by name, `[T, ...]` outputs of the policy beside the actions; without an
+        axis of time, the output at the first step.
     """
 
     o_t: Nested
@@ -49,7 +50,7 @@ class Sequence(NamedTuple):
     extras: Nested
 
 
-# Sequences [M, T, ...], their observations as the adder got them -> priorities [M].
+# Sequences [M, T, ...], with observations as the adder gets them -> priorities [M].
 SequencePriority: TypeAlias = Callable[[Sequence], Array]
 
 
@@ -64,9 +65,9 @@ def sequence_signature(
     Args:
       spec: of the environments.
       length: T.
-      extras: the specs of what policies say besides actions, without axes of time and
-        environment.
-      first_extras: the specs of those of which a sequence has what belongs to its first
+      extras: by name, the specs of the policy's outputs beside the action, without
+        axes of time and environments.
+      first_extras: the same for outputs of which a sequence has only that of its first
         step, such as the state of a recurrent network.
     """
 
@@ -93,25 +94,29 @@ def sequence_signature(
 
 
 class SequenceAdder:
-    """Turns the steps of K environments into sequences of T of them.
+    """An `Adder` of sequences of T steps.
 
-    A sequence is completed every `period` steps, so successive ones overlap by
-    `length - period`.
+    A sequence is completed every `period` steps, so successive sequences overlap by
+    `length - period` steps.
 
     Args:
       num_envs: K.
       length: T.
-      period: steps from the beginning of a sequence to that of the next.
-      at_end: what becomes of the last steps of an episode, if they fill no sequence.
-        "pad": zeros follow them. "shift": the sequence begins earlier, and overlaps
-        with the one before more than others do; an episode shorter than T is padded.
+      period: the steps from the beginning of one sequence to that of the next.
+      at_end: what happens with the last steps of an episode if they do not fill a
+        sequence.
+        "pad": they are followed by zeros.
+        "shift": the sequence begins earlier, and overlaps more with the one before; an
+        episode of less than T steps is padded.
         "drop": they are in no sequence.
-        "continue": the next episode follows them.
-      first_extras: the names of extras of which the first step's are kept.
-      initial_priority: what sequences get as their first priorities; None for none.
+        "continue": they are followed by the next episode.
+      first_extras: names of the extras of which only those of the first step are kept.
+      initial_priority: computes the first priorities of sequences; None for the largest
+        priority so far.
 
     Raises:
-      ConfigError: a number is below 1, or the period longer than a sequence.
+      ConfigError: a number is less than 1, the period longer than a sequence, or
+        `at_end` unknown.
     """
 
     def __init__(
@@ -138,19 +143,18 @@ class SequenceAdder:
         self._at_end, self._first_extras = at_end, frozenset(first_extras)
         self.span = length
         self._initial_priority = initial_priority
-        # The last steps, for priorities only.
+        # The last steps; only priorities need them.
         self._recent: deque[dict[str, Array]] = deque(maxlen=length)
         self._envs = np.arange(num_envs)
         self._now: VectorStep | None = None
         self._time = 0
-        # By environment, the time at which the next sequence begins, the first time
-        # that is in none yet, and that at which the episode began.
+        # Three times for each environment: the begin of its next sequence, the first
+        # step that is in no sequence yet, and the begin of its episode.
         self._start = np.zeros(num_envs, np.int64)
         self._fresh = np.zeros(num_envs, np.int64)
         self._episode = np.zeros(num_envs, np.int64)
 
     def start(self, step: VectorStep) -> None:
-        """See `Adder.start`."""
         self._now = step
         self._recent.clear()
         for times in (self._start, self._fresh, self._episode):
@@ -163,37 +167,33 @@ class SequenceAdder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds what followed an action; see `Adder.add`.
-
-        Args:
-          a_tm1: `[K, ...]` the actions that led to `step_t`; ignored where it is FIRST.
-          version_tm1: the version of the parameters that chose them.
-          step_t: what the environments returned.
-          extras_tm1: by name, `[K, ...]` what the policy said with the actions.
+        """Adds an action and the time step that followed it; see `Adder.add`.
 
         Returns:
-          Its items are a `Sequence` of numbers of steps, `[M, T]`.
+          The items are a `Sequence` of numbers of steps, `[M, T]`.
 
         Raises:
-          RuntimeError: there was no `start`.
+          RuntimeError: `start` was not called.
         """
         if self._now is None:
             raise RuntimeError("add was called before start")
-        begins = step_t.first()
-        steps = self._steps(self._now, np.asarray(a_tm1), version_tm1, step_t, begins)
+        is_next_first = step_t.first()
+        steps = self._steps(
+            self._now, np.asarray(a_tm1), version_tm1, step_t, is_next_first
+        )
         for name, values in extras_tm1.items():
             steps[f"extras/{name}"] = values
         if self._initial_priority is not None:
             self._recent.append(steps)
         time, self._time, self._now = self._time, self._time + 1, step_t
 
-        # Of each sequence that is completed, its environment and when it begins.
+        # The environment and the begin of each completed sequence.
         full = self._start + self._length == self._time
         envs, starts = self._envs[full], self._start[full]
         self._fresh[full] = self._time
         self._start[full] += self._period
-        if self._at_end != "continue" and begins.any():
-            ends = begins & (self._fresh < self._time) & (self._at_end != "drop")
+        if self._at_end != "continue" and is_next_first.any():
+            ends = is_next_first & (self._fresh < self._time) & (self._at_end != "drop")
             first = self._start[ends]
             if self._at_end == "shift":
                 first = np.maximum(
@@ -202,7 +202,7 @@ class SequenceAdder:
             envs = np.concatenate([envs, self._envs[ends]])
             starts = np.concatenate([starts, first])
             for times in (self._start, self._fresh, self._episode):
-                times[begins] = self._time
+                times[is_next_first] = self._time
         items = self._items(envs, starts, time, extras_tm1) if len(envs) else None
         first_kept = int(self._start.min())
         if self._at_end == "shift":
@@ -219,23 +219,25 @@ class SequenceAdder:
         action: Array,
         version: int,
         step: VectorStep,
-        begins: Array,
+        is_next_first: Array,
     ) -> dict[str, Array]:
-        """The rows of one time: those of all environments, side by side."""
+        """The rows of one time: one of each environment, in each column."""
         action = action.copy()
-        action[begins] = 0  # Nobody took it.
+        action[is_next_first] = (
+            0  # At the last observation of an episode there is none.
+        )
         return {
             "o_t": now.observation,
             "a_t": action,
             "r_t": step.reward,
-            "discount_t": np.where(begins, np.float32(0), step.discount),
+            "discount_t": np.where(is_next_first, np.float32(0), step.discount),
             "is_first": now.first(),
-            "mask": (~begins).astype(np.float32),
+            "mask": (~is_next_first).astype(np.float32),
             "version": np.full(self._num_envs, version, np.int64),
         }
 
     def _whole(self, items: Sequence) -> Sequence:
-        """The steps that items refer to, `[M, T, ...]`."""
+        """The steps `[M, T, ...]` that items refer to."""
         first = (self._time - len(self._recent)) * self._num_envs
 
         def rows(column: str, numbers: Array) -> Array:
@@ -261,7 +263,7 @@ class SequenceAdder:
     ) -> Sequence:
         times = starts[:, None] + np.arange(self._length)
         numbers = times * self._num_envs + envs[:, None]
-        # One array for all fields: it is sent once.
+        # All fields share one array, so it is sent only once.
         numbers = np.where(times <= last, numbers, PADDING)
         fields: dict[str, Any] = dict.fromkeys(Sequence._fields, numbers)
         fields["extras"] = {

@@ -1,4 +1,4 @@
-"""Unrolls: T steps and the observation after them, each step in one of them."""
+"""Adds unrolls: T steps and the observation after them; unrolls do not overlap."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
 
 class Unroll(NamedTuple):
-    """T steps in a row of one environment, whatever episodes they are of.
+    """T successive steps of one environment, across the ends of episodes.
 
-    Step t is what was seen, what was done, and what followed. The last observation of
-    an episode is a step too, at which nothing was done: its mask and its discount are
-    zero, and it is what the step before bootstraps from if the episode was truncated.
+    Step t is an observation, the action that answered it, and the reward and discount
+    that followed. The last observation of an episode is a step too: it has no action,
+    and its mask and discount are zero. If the episode was truncated, the step before
+    bootstraps from it.
 
     Attributes:
-      o_t: `[T + 1, ...]` observations; the last follows the last step.
-      a_t: `[T, ...]` the actions that answered them.
+      o_t: `[T + 1, ...]`, the observations; the last one follows the last step.
+      a_t: `[T, ...]`, the actions that answered them.
       r_t: `[T]` float32, the rewards that followed.
       discount_t: `[T]` float32, the environment's discounts that followed; zero after
-        termination, and where the next observation is of another episode.
-      is_first: `[T + 1]` bool, where an episode begins.
-      mask: `[T]` float32, one where an action was taken.
+        termination, and where the next observation belongs to another episode.
+      is_first: `[T + 1]` bool, whether the observation is the first of an episode.
+      mask: `[T]` float32, 1 where an action was taken.
       version: `[T]` int64, the versions of the parameters that chose the actions.
-      extras: by name, `[T, ...]` what the policy said besides the actions, or without
-        an axis of time what it said at the first step.
+      extras: by name, `[T, ...]` outputs of the policy beside the actions; without an
+        axis of time, the output at the first step.
     """
 
     o_t: Nested
@@ -56,9 +57,9 @@ def unroll_signature(
     Args:
       spec: of the environments.
       length: T.
-      extras: the specs of what policies say besides actions, without axes of time and
-        environment.
-      first_extras: the specs of those of which an unroll has what belongs to its first
+      extras: by name, the specs of the policy's outputs beside the action, without
+        axes of time and environments.
+      first_extras: the same for outputs of which an unroll has only that of its first
         step, such as the state of a recurrent network.
     """
 
@@ -81,15 +82,15 @@ def unroll_signature(
 
 
 class UnrollAdder:
-    """Turns the steps of K environments into K unrolls after every T of them.
+    """An `Adder` that makes an unroll of each environment after every T steps.
 
     Args:
       num_envs: K.
       length: T.
-      first_extras: the names of extras of which the first step's are kept.
+      first_extras: names of the extras of which only those of the first step are kept.
 
     Raises:
-      ConfigError: a number is below 1.
+      ConfigError: a number is less than 1.
     """
 
     def __init__(
@@ -102,12 +103,11 @@ class UnrollAdder:
         self._first_extras = frozenset(first_extras)
         self._num_steps = 0
         self._now: VectorStep | None = None
-        # What the unrolls are made of, by time and environment; made when the first
-        # step shows what it is, and not written to again once it was handed out.
+        # The arrays of the present unrolls, `[T, K, ...]`. They are allocated at the
+        # first step, which shows shapes and dtypes, and never changed after output.
         self._steps: Unroll | None = None
 
     def start(self, step: VectorStep) -> None:
-        """See `Adder.start`."""
         self._now, self._num_steps, self._steps = step, 0, None
 
     def add(
@@ -117,13 +117,13 @@ class UnrollAdder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array] = {},
     ) -> AdderOutput:
-        """Adds what followed an action; see `Adder.add`.
+        """Adds an action and the time step that followed it; see `Adder.add`.
 
         Returns:
-          After every T steps, K items, the `Unroll` of each environment.
+          After every T steps K items, one `Unroll` of each environment.
 
         Raises:
-          RuntimeError: there was no `start`.
+          RuntimeError: `start` was not called.
         """
         if self._now is None:
             raise RuntimeError("add was called before start")
@@ -145,9 +145,9 @@ class UnrollAdder:
         self._now, self._num_steps = step_t, t + 1
         if self._num_steps < self._length:
             return AdderOutput()
-        begins = steps.is_first[1:]
-        np.logical_not(begins, out=steps.mask, casting="unsafe")
-        steps.discount_t[begins] = 0
+        is_next_first = steps.is_first[1:]
+        np.logical_not(is_next_first, out=steps.mask, casting="unsafe")
+        steps.discount_t[is_next_first] = 0
         self._num_steps, self._steps = 0, None
         return AdderOutput(self._by_environment(steps))
 
@@ -174,16 +174,16 @@ class UnrollAdder:
         )
 
     def _by_environment(self, steps: Unroll) -> Unroll:
-        """`[T, K, ...]` to new arrays `[K, T, ...]`."""
+        """Transposes `[T, K, ...]` into new arrays `[K, T, ...]`."""
 
-        def turned(array: Array) -> Array:
+        def transpose(array: Array) -> Array:
             return np.ascontiguousarray(np.swapaxes(array, 0, 1))
 
         fields = steps._asdict()
         extras = fields.pop("extras")
         extras = {
-            name: x if name in self._first_extras else turned(x)
+            name: x if name in self._first_extras else transpose(x)
             for name, x in extras.items()
         }
-        fields = {name: turned(x) for name, x in fields.items()}
+        fields = {name: transpose(x) for name, x in fields.items()}
         return Unroll(**fields, extras=extras)

@@ -1,41 +1,30 @@
-"""The contract of nodes: what their code says to the runtime."""
+"""The contract of nodes: the words of their code, and what launchers provide."""
 
 from acmelike.core.contract import (
-    Context,
-    Future,
-    RemoteMethod,
     Worker,
     concurrent,
-    current_context,
-    future,
-    now,
-    prefetch_depth,
-    register_updating,
-    set_context,
+    deadline,
     set_status,
     sleep,
+    start,
     stop_run,
     updating,
     when,
-    within,
 )
+from acmelike.core.future import Future
+from acmelike.core.runtime import now, prefetch_depth
 
 __all__ = [
-    "Context",
     "Future",
-    "RemoteMethod",
     "Worker",
     "concurrent",
-    "current_context",
-    "future",
+    "deadline",
     "now",
     "prefetch_depth",
-    "register_updating",
-    "set_context",
     "set_status",
     "sleep",
+    "start",
     "stop_run",
     "updating",
     "when",
-    "within",
 ]

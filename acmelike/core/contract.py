@@ -1,90 +1,134 @@
-"""What the code of services and workers says to the runtime, and nothing else.
+"""The words in which the code of nodes speaks to the runtime.
 
-A *service* is a plain object whose public methods others may call. A *worker* is a
-service with `step()`. Both are written with the words below, and run without a
-framework around them: outside a run the words mean what a single thread would expect.
+A *service* is a plain object whose public methods other nodes may call. A *worker* is a
+service with a method `step`. Both are written with these words:
+
+    when, concurrent                      what a service declares about its methods
+    updating, start, deadline, sleep,     what a step does
+    stop_run, set_status
+
+Services and workers run without a framework around them too: outside a run the words
+mean what a program of one thread would expect, so unit tests need no launcher.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-import time
-from abc import ABC, abstractmethod
+import inspect
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Concatenate, Generic, NoReturn, Protocol, TypeVar, cast
+from contextlib import AbstractContextManager
+from types import MethodType, ModuleType, TracebackType
+from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from typing_extensions import ParamSpec
 
+from acmelike.core.future import Future, LocalFuture, RemoteMethod
 from acmelike.core.leaf import refuse_inside_leaf
-from acmelike.core.status import NodeMetrics
-from acmelike.errors import NotReady, RunStopped
+from acmelike.core.runtime import (
+    current_context,
+    current_deadline,
+    now,
+    seconds_left,
+    set_deadline,
+    update_outside_node,
+)
+from acmelike.errors import ContractError, NotReady, RpcTimeout, RunStopped, nearest
 
 P = ParamSpec("P")
-S = TypeVar("S")
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-# --- What a service declares -----------------------------------------------------
+# --- What a service declares -------------------------------------------------------
 
 
-def when(
-    guard: Callable[Concatenate[S, P], str | None],
-    *,
-    first: Callable[Concatenate[S, P], None] | None = None,
-) -> Callable[[Callable[Concatenate[S, P], T]], Callable[Concatenate[S, P], T]]:
-    """Declares that a method waits until `guard(self, *args)` returns None.
-
-    The guard is pure and takes what the method takes; it returns why the call cannot
-    proceed yet, in words and numbers. In a run the call is parked, first come first
-    served and without a thread on the service's side, and its guard is tested again
-    after every change of the service. Guard and body run as one atomic step.
+class Guarded:
+    """A method that waits until its guard returns None; `when` makes one.
 
     Args:
-      guard: why the call cannot proceed yet.
-      first: `first(self, *args)` runs once, when the call arrives and before its guard
-        is tested: a request, say, whose outcome the call then waits for. It saves a
-        call just before this one. Outside a run it has run even if the call raises
-        NotReady, and runs again if a function that only passes the call on is called
-        again.
+      guard: a function of the service and of those parameters of `body` that it names.
+      body: the method.
+
+    Attributes:
+      body: the method.
 
     Raises:
-      NotReady: from the method, outside a run, with the guard's reason.
+      TypeError: the guard names a parameter that the method does not have, or the
+        method is `concurrent`.
     """
 
-    def decorate(
-        body: Callable[Concatenate[S, P], T],
-    ) -> Callable[Concatenate[S, P], T]:
+    def __init__(self, guard: Callable[..., Any], body: Callable[..., Any]):
         if getattr(body, "is_concurrent", False):
             raise TypeError(f"{body.__name__} cannot be both guarded and concurrent")
+        functools.update_wrapper(self, body)
+        self.body = body
+        self._guard = guard
+        self._arguments_of_guard = _select_arguments(guard, body)
 
-        def tested(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            reason = guard(self, *args, **kwargs)
-            if reason is not None:
-                raise NotReady(f"{type(self).__name__}.{body.__name__}: {reason}")
-            return body(self, *args, **kwargs)
+    def reason(
+        self, service: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> str | None:
+        """Why a call cannot proceed yet, in the words of the guard; None if it can.
 
-        @functools.wraps(body)
-        def guarded(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            if first is not None:
-                first(self, *args, **kwargs)
-            return tested(self, *args, **kwargs)
+        Raises:
+          ContractError: the guard returned neither None nor a text.
+        """
+        select = self._arguments_of_guard
+        if select is None:
+            reason = self._guard(service, *args, **kwargs)
+        else:
+            reason = self._guard(service, *select(args, kwargs))
+        if reason is None or (type(reason) is str and reason):
+            return reason
+        raise ContractError(
+            f"the guard of {type(service).__name__}.{self.body.__name__} returned "
+            f"{reason!r}: a guard returns None if the call can proceed, and otherwise "
+            f"the reason why it has to wait, as a text"
+        )
 
-        guarded.guard = guard  # type: ignore[attr-defined]
-        guarded.body = body  # type: ignore[attr-defined]
-        guarded.first = first  # type: ignore[attr-defined]
-        guarded.tested = tested  # type: ignore[attr-defined]
-        return guarded
+    def __get__(self, service: Any, kind: type | None = None) -> Any:
+        return self if service is None else MethodType(self, service)
+
+    def __call__(self, service: Any, /, *args: Any, **kwargs: Any) -> Any:
+        reason = self.reason(service, args, kwargs)
+        if reason is not None:
+            raise NotReady(f"{type(service).__name__}.{self.body.__name__}: {reason}")
+        return self.body(service, *args, **kwargs)
+
+
+def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
+    """Declares that a method waits until its guard returns None.
+
+        def _is_empty(self) -> str | None:
+            return None if self.items else "the queue is empty"
+
+        @when(_is_empty)
+        def get(self): ...
+
+    The guard is a pure function of the service and of the call's arguments. It names
+    only those parameters of the method that it uses. It returns None if the call can
+    proceed, and otherwise why not, in words and numbers for people.
+
+    In a run, a call that cannot proceed is parked: it holds no thread of the service.
+    After every change of the service the parked calls are tested again, the oldest
+    first. Guard and body run as one atomic step.
+
+    Raises:
+      TypeError: the guard names a parameter that the method does not have.
+      NotReady: from the method outside a run, with the guard's reason.
+      ContractError: from the method, if the guard returns anything but None or a text.
+    """
+
+    def decorate(body: F) -> F:
+        return cast(F, Guarded(guard, body))
 
     return decorate
 
 
 def concurrent(method: Callable[P, T]) -> Callable[P, T]:
-    """Exempts a method from its service's lock: it reads a snapshot or locks itself."""
-    if hasattr(method, "guard"):
-        raise TypeError(f"{method.__name__} cannot be both guarded and concurrent")
+    """Lets a method run beside all others: it reads a snapshot, or locks by itself."""
+    if isinstance(method, Guarded):
+        raise TypeError(f"{method.body.__name__} cannot be both guarded and concurrent")
     method.is_concurrent = True  # type: ignore[attr-defined]
     return method
 
@@ -96,75 +140,84 @@ class Worker(Protocol):
         """Does one bounded unit of work, and waits over an edge if there is none."""
 
 
-# --- What a step says ------------------------------------------------------------
+# --- What a step does --------------------------------------------------------------
 
 
 def updating(service: object) -> AbstractContextManager[None]:
-    """Guards a step's changes to what its service's methods read.
+    """Guards the changes that a step makes to what its service's methods read.
 
-    Inside, no method of the service runs and no edge may be used; when it ends, the
-    calls parked at the service are tested again. Outside a run it does nothing.
-    """
-    enter = _updating.get(id(service))
-    return nullcontext() if enter is None else enter()
+        with updating(self):
+            self.parameters = new
 
-
-class Future(ABC, Generic[T_co]):
-    """The outcome of a call that may still be under way."""
-
-    @abstractmethod
-    def done(self) -> bool:
-        """Whether `result` would return, or raise, without waiting."""
-
-    @abstractmethod
-    def result(self) -> T_co:
-        """Waits for the outcome and returns or raises it.
-
-        Raises:
-          RpcTimeout: the call's deadline passed.
-          RpcClosed: the run ended, or the call was cancelled.
-        """
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """Withdraws the call if it has not begun; then `result` raises RpcClosed."""
-
-
-class RemoteMethod(ABC, Generic[P, T]):
-    """A method of another node, as a client has it."""
-
-    @abstractmethod
-    def submit(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
-    ) -> Future[T]:
-        """Starts the call; `timeout` in seconds, None for the run's whole life."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.submit(args, kwargs, None).result()
-
-
-def future(method: Callable[P, T]) -> Callable[P, Future[T]]:
-    """`future(peer.f)(x)` starts `peer.f(x)` and returns its Future.
-
-    On a plain object the call is tried now, and again at each look at the Future.
-    """
-    if isinstance(method, RemoteMethod):
-        submit = method.submit
-        return lambda *args, **kwargs: submit(args, kwargs, None)
-    return lambda *args, **kwargs: _LocalFuture(method, args, kwargs)
-
-
-def within(seconds: float, method: Callable[P, T]) -> Callable[P, T]:
-    """`within(2.0, peer.f)(x)` is `peer.f(x)` with a deadline of 2 seconds.
-
-    On a plain object, where nothing waits, it is the method itself.
+    Inside, no method of the service runs and no edge may be used. At its end the calls
+    that are parked at the service are tested again. Outside a run it does nothing.
 
     Raises:
-      RpcTimeout: from the call, with the reason for which it had to wait.
+      ContractError: the service is not the one whose step is running.
+    """
+    context = current_context()
+    if context is None:
+        return update_outside_node(service)
+    return context.updating(service)
+
+
+def start(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+    """Starts a call and returns its Future, without waiting: `start(peer.f, x)`.
+
+    The call carries the deadline of the `with deadline(...)` around it. On a plain
+    object, outside a run, the call is tried now and again at each look at the Future.
+
+    Raises:
+      TypeError: `method` is not a method of a client or of an object.
     """
     if isinstance(method, RemoteMethod):
-        return cast(Callable[P, T], _Within(method, seconds))
-    return method
+        return method.submit(args, kwargs)
+    if isinstance(getattr(method, "__self__", None), ModuleType | None):
+        raise TypeError(
+            f"start(peer.f, x) calls a method of a client or of an object, not "
+            f"{method!r}"
+        )
+    return LocalFuture(method, args, kwargs)
+
+
+class deadline:
+    """A scope in which every call and every wait ends in time.
+
+        with deadline(2.0):
+            item = queue.get()
+
+    Of nested scopes the earliest deadline holds. Under `serial`, time is logical. On
+    plain objects, where nothing waits, it has no effect.
+
+    Args:
+      seconds: from now, at least 0; None for no limit beyond that of an outer scope.
+
+    Raises:
+      ValueError: `seconds` is negative or not a number.
+      RpcTimeout: from what waits inside, with the reason for which it had to wait.
+    """
+
+    # A class, because a generator would cost more than a call.
+    __slots__ = ("_outer", "_seconds")
+
+    def __init__(self, seconds: float | None):
+        if seconds is not None and not seconds >= 0:
+            raise ValueError(f"deadline: seconds must be at least 0: {seconds}")
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._outer = outer = current_deadline()
+        if self._seconds is not None:
+            at = now() + self._seconds
+            set_deadline(at if outer is None else min(outer, at))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        set_deadline(self._outer)
 
 
 def sleep(seconds: float | None, reason: str) -> None:
@@ -174,154 +227,65 @@ def sleep(seconds: float | None, reason: str) -> None:
 
     Raises:
       RpcClosed: the run ended.
-      NotReady: outside a run, where nobody else would make progress meanwhile.
+      RpcTimeout: the deadline of the scope around it passed first.
+      NotReady: outside a run, where no other thread would make progress meanwhile.
     """
     refuse_inside_leaf("sleep")
     context = current_context()
     if context is None:
         raise NotReady(f"would sleep for {seconds} s: {reason}")
-    context.sleep(seconds, reason)
+    left = seconds_left()
+    if left is None or (seconds is not None and seconds <= left):
+        context.sleep(seconds, reason)
+        return
+    context.sleep(left, reason)
+    raise RpcTimeout(f"sleep (it waited: {reason})")
 
 
-def set_status(what: str) -> None:
+def set_status(text: str) -> None:
     """Says in a long step how far it is, for those who look at the node's status.
 
-    It holds until the step ends or says something else. Outside a run nobody looks.
+    The text holds until the step ends or sets another. Outside a run it has no effect.
     """
     context = current_context()
     if context is not None:
-        context.metrics.doing = what
+        context.metrics.doing = text
 
 
 def stop_run(reason: str) -> NoReturn:
-    """Ends the whole run successfully, and unwinds the step or method that says so.
+    """Ends the whole run successfully.
+
+    In a step it unwinds the step. In a method it unwinds the method, whose caller gets
+    None; then the run ends.
 
     Raises:
-      RunStopped: always.
+      RunStopped: always. It is no Exception, so a broad `except` cannot swallow it.
     """
     raise RunStopped(reason)
 
 
-def prefetch_depth(wanted: int) -> int:
-    """How many calls to keep under way ahead of need: `wanted`, or 0 under `serial`."""
-    context = current_context()
-    return 0 if context is None or context.is_serial else wanted
+def _select_arguments(
+    guard: Callable[..., Any], body: Callable[..., Any]
+) -> Callable[[tuple[Any, ...], dict[str, Any]], list[Any]] | None:
+    """How to find the guard's arguments in those of a call; None if they are equal."""
+    of_guard = list(inspect.signature(guard).parameters.values())[1:]
+    of_body = list(inspect.signature(body).parameters.values())[1:]
+    if [(p.name, p.kind) for p in of_guard] == [(p.name, p.kind) for p in of_body]:
+        return None
+    places = {parameter.name: place for place, parameter in enumerate(of_body)}
+    for parameter in of_guard:
+        if parameter.name not in places:
+            name = getattr(guard, "__name__", "the guard")
+            raise TypeError(
+                f"{name} names '{parameter.name}', which is not a parameter of "
+                f"{body.__name__}{nearest(parameter.name, places)}"
+            )
+    wanted = [(places[p.name], p.name, of_body[places[p.name]]) for p in of_guard]
 
+    def select(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        return [
+            args[place] if place < len(args) else kwargs.get(name, parameter.default)
+            for place, name, parameter in wanted
+        ]
 
-# --- What a runtime provides -----------------------------------------------------
-
-
-class Context(Protocol):
-    """What a run gives to the thread of one of its nodes."""
-
-    @property
-    def label(self) -> str:
-        """The node's label."""
-
-    @property
-    def is_serial(self) -> bool:
-        """Whether nodes take turns, so that nothing happens ahead of need."""
-
-    @property
-    def metrics(self) -> NodeMetrics:
-        """The node's counters."""
-
-    def now(self) -> float:
-        """See `now`."""
-
-    def sleep(self, seconds: float | None, reason: str) -> None:
-        """See `sleep`."""
-
-
-def now() -> float:
-    """Seconds on the clock that the calling thread's deadlines are measured by.
-
-    Under `serial` it is logical, so that what depends on it is the same in every run.
-    """
-    context = current_context()
-    return time.monotonic() if context is None else context.now()
-
-
-def current_context() -> Context | None:
-    """The context of the calling thread; None outside a run."""
-    return getattr(_thread, "context", None)
-
-
-def set_context(context: Context | None) -> None:
-    """Makes the calling thread a node's thread."""
-    _thread.context = context
-
-
-def register_updating(
-    service: object, enter: Callable[[], AbstractContextManager[None]] | None
-) -> None:
-    """Sets what `updating(service)` enters while the service is being served."""
-    if enter is None:
-        _updating.pop(id(service), None)
-    else:
-        _updating[id(service)] = enter
-
-
-_thread = threading.local()
-_updating: dict[int, Callable[[], AbstractContextManager[None]]] = {}
-
-
-class _Within(RemoteMethod[P, T]):
-    """A remote method with a deadline."""
-
-    def __init__(self, method: RemoteMethod[P, T], seconds: float):
-        self._method, self._seconds = method, seconds
-
-    def submit(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
-    ) -> Future[T]:
-        return self._method.submit(args, kwargs, self._seconds)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._method.submit(args, kwargs, self._seconds).result()
-
-
-class _LocalFuture(Future[T]):
-    """A call of a plain object, tried until its guard lets it through."""
-
-    def __init__(self, method: Callable[..., T], args: Any, kwargs: Any):
-        self._call: Callable[[], T] | None = functools.partial(method, *args, **kwargs)
-        self._outcome: Callable[[], T] | None = None
-        self._try()
-        service = getattr(method, "__self__", None)
-        tested = getattr(method, "tested", None)
-        if service is not None and tested is not None:
-            # What the call does first is done.
-            self._call = functools.partial(tested, service, *args, **kwargs)
-
-    def _try(self) -> None:
-        if self._outcome is not None or self._call is None:
-            return
-        try:
-            value = self._call()
-        except NotReady:
-            return
-        except Exception as error:
-            failure = error
-            self._outcome = lambda: _raise(failure)
-        else:
-            self._outcome = lambda: value
-
-    def done(self) -> bool:
-        self._try()
-        return self._outcome is not None
-
-    def result(self) -> T:
-        self._try()
-        if self._outcome is not None:
-            return self._outcome()
-        if self._call is None:
-            raise NotReady("the call was cancelled")
-        return self._call()
-
-    def cancel(self) -> None:
-        self._call = None
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error
+    return select

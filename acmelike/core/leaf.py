@@ -1,37 +1,56 @@
-"""Calls are leaves: where a thread must neither use an edge nor wait."""
+"""Leaves: code during which a thread must neither use an edge nor wait.
+
+Methods, guards, constructors and `with updating(...)` blocks are leaves. If one could
+call another node, a ring of such calls could wait for each other for ever.
+"""
 
 from __future__ import annotations
 
 import threading
+from typing import Literal, TypeAlias
 
 from acmelike.errors import ContractError
+
+LeafKind: TypeAlias = Literal["constructor", "method", "guard", "updating"]
 
 _thread = threading.local()
 
 
 class leaf:
-    """Marks that the calling thread runs `what`, inside which edges are refused."""
+    """Marks that the calling thread runs a leaf.
+
+    Args:
+      kind: what sort of code it is.
+      what: how a message names it, such as "replay.insert".
+    """
 
     # A class, because a generator would cost as much as the rest of a call.
-    __slots__ = ("_before", "_what")
+    __slots__ = ("_outer", "kind", "what")
 
-    def __init__(self, what: str):
-        self._what = what
+    def __init__(self, kind: LeafKind, what: str):
+        self.kind, self.what = kind, what
 
     def __enter__(self) -> None:
-        self._before = getattr(_thread, "inside", None)
-        _thread.inside = self._what
+        self._outer = getattr(_thread, "leaf", None)
+        _thread.leaf = self
 
     def __exit__(self, *error: object) -> None:
-        _thread.inside = self._before
+        _thread.leaf = self._outer
+
+
+def current_leaf() -> leaf | None:
+    """The innermost leaf that the calling thread is in."""
+    return getattr(_thread, "leaf", None)
 
 
 def refuse_inside_leaf(what: str) -> None:
     """Refuses `what` if the calling thread is inside a leaf.
 
     Raises:
-      ContractError: it is. Otherwise rings of calls could deadlock.
+      ContractError: it is.
     """
-    inside = getattr(_thread, "inside", None)
+    inside = getattr(_thread, "leaf", None)
     if inside is not None:
-        raise ContractError(f"{inside} may not use an edge or wait: it used {what}")
+        raise ContractError(
+            f"{inside.what} may not use an edge or wait: it used {what}"
+        )

@@ -1,14 +1,22 @@
-"""What a node has done and where its time went; its thread writes, anyone reads."""
+"""The status of a node: what it has done, and where its time went.
+
+The node's own thread writes the counters (`NodeMetrics`); any thread may read them and
+gets a frozen `NodeStatus`.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+# A step may well take a second. One that takes longer than this is named, because
+# all others may be waiting for it: an environment that hangs, a long compilation.
+SLOW_STEP_SECONDS = 10.0
 
 
 class Wait(Protocol):
@@ -16,24 +24,24 @@ class Wait(Protocol):
 
     @property
     def target(self) -> str:
-        """What it waits for, such as "replay.insert"."""
+        """The method or event, such as "replay.insert"."""
 
     @property
     def reason(self) -> str:
-        """Why it has to, in the words of a guard."""
+        """Why it cannot proceed yet, as the guard says it."""
 
     @property
     def deadline(self) -> float | None:
-        """When the wait ends of itself, or None."""
+        """The time at which the wait ends by itself; None for no limit."""
 
 
 class ParkedCall(NamedTuple):
-    """A call that waits at a node.
+    """A call that waits at a node until a guard lets it proceed.
 
     Attributes:
-      caller: the label of the node that made it, or "outside".
-      method: what it called.
-      reason: why it has to wait, in the words of the guard.
+      caller: the label of the calling node, or "outside".
+      method: the name of the called method.
+      reason: why the call cannot proceed yet, as the guard says it.
     """
 
     caller: str
@@ -42,13 +50,13 @@ class ParkedCall(NamedTuple):
 
 
 class EdgeStatus(NamedTuple):
-    """What has gone over one edge: a node's calls of one method of another.
+    """The traffic of one edge: a node's calls of one method of another node.
 
     Attributes:
-      num_calls: made so far.
-      num_bytes: sent and received for them; 0 where nothing leaves the process.
-      p50_seconds: the median time of the latest calls that were waited for at once,
-        their waiting included; None if there were none.
+      num_calls: calls so far.
+      num_bytes: bytes sent and received; 0 for calls inside one process.
+      p50_seconds: the median duration of the latest calls that blocked the caller,
+        waiting included; None before the first.
     """
 
     num_calls: int
@@ -61,29 +69,38 @@ class NodeStatus:
     """One node at one moment.
 
     Attributes:
-      label: the node's label.
-      phase: "starting", "ready" (until its turn), "working", "waiting", "serving" (a
-        service without work of its own), "ended" or "failed".
-      waits_for: "replay.insert: the reason" while it waits, otherwise "".
-      doing: what its step says of itself, such as "has played 9 steps", otherwise "".
-      working_seconds: for how long it has worked at its present step since it began or
-        last waited; 0 if it does not work.
-      num_steps: steps that it has completed.
-      num_calls: calls that it has answered.
-      worked_seconds: spent in its steps, without waiting.
-      waited_seconds: spent waiting, by what it waited for, the present wait included.
-      parked: the calls that wait at it, in order of arrival.
-      edges: what it has called, by target.
-      is_timed: whether its present wait ends of itself.
-      process: the id of the process that it is in.
-      memory_bytes: resident, of that process; shared by the nodes in it.
+      label: the node's label, such as "actor/0".
+      group: the group that the node was added in, such as "actor"; None for a node
+        outside any group.
+      phase: "starting", "ready" (between two steps), "working", "waiting", "serving" (a
+        service without a step, or after the last one), "ended" or "failed".
+      waits_for: what the node waits for, such as "replay.insert"; "" if it does not.
+      reason: why it has to wait; "" if it does not, or if the callee has not said.
+      doing: the text of `set_status` in the present step, such as "has played 9 steps";
+        otherwise "".
+      working_seconds: how long the present step has worked since it began or last
+        waited; 0 outside a step and while waiting.
+      spinning_seconds: time spent in completed steps since one waited or called another
+        node, to about a second; 0 while waiting.
+      num_steps: completed steps.
+      num_calls: answered calls.
+      worked_seconds: time spent in completed steps, without the waits in them.
+      waited_seconds: time spent waiting, by target; the present wait included.
+      parked: the calls that wait at this node, in order of arrival.
+      edges: the traffic of its own calls, by target.
+      is_timed: whether the present wait has a deadline.
+      process: the id of the process that the node runs in.
+      memory_bytes: resident memory of that process; all nodes in it share it.
     """
 
     label: str
+    group: str | None
     phase: str
     waits_for: str
+    reason: str
     doing: str
     working_seconds: float
+    spinning_seconds: float
     num_steps: int
     num_calls: int
     worked_seconds: float
@@ -95,14 +112,45 @@ class NodeStatus:
     memory_bytes: int
 
     @property
+    def role(self) -> str:
+        """What the node is in its program: its group, or its label without one."""
+        return self.group or self.label
+
+    @property
     def waiting_fraction(self) -> float:
-        """The share of its time, working or waiting, in which it waited."""
+        """The waited share of the time spent working or waiting; 0..1."""
         waited = sum(self.waited_seconds.values())
         return waited / max(waited + self.worked_seconds, 1e-9)
 
+    @property
+    def slow_step(self) -> str:
+        """Says that a step takes long or that steps spin; "" if neither is so."""
+        if self.working_seconds >= SLOW_STEP_SECONDS:
+            return f"working for {self.working_seconds:,.0f} s"
+        if self.spinning_seconds >= SLOW_STEP_SECONDS:
+            return (
+                f"working without a wait or a call for {self.spinning_seconds:,.0f} s"
+            )
+        return ""
+
+    @property
+    def activity(self) -> str:
+        """What the node does now, such as "waits for replay.sample: 8 of 50"."""
+        if self.waits_for:
+            reason = f": {self.reason}" if self.reason else ""
+            return f"waits for {self.waits_for}{reason}"
+        return self.slow_step or self.phase
+
     def __str__(self) -> str:
-        doing = f"waits for {self.waits_for}" if self.waits_for else self.phase
-        return f"{self.label}: {doing} ({self.num_steps} steps)"
+        return f"{self.label}: {self.activity} ({self.num_steps} steps)"
+
+
+def group_by_role(nodes: Iterable[NodeStatus]) -> dict[str, list[NodeStatus]]:
+    """The nodes of each role, in the order in which they come."""
+    roles = defaultdict[str, list[NodeStatus]](list)
+    for node in nodes:
+        roles[node.role].append(node)
+    return dict(roles)
 
 
 @dataclass(kw_only=True)
@@ -114,7 +162,7 @@ class EdgeMetrics:
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=255))
 
     def status(self) -> EdgeStatus:
-        """What the counters say now."""
+        """The counters as they are now."""
         latest = sorted(self.seconds.copy())
         median = latest[len(latest) // 2] if latest else None
         return EdgeStatus(self.num_calls, self.num_bytes, median)
@@ -125,6 +173,7 @@ class NodeMetrics:
     """The counters behind a `NodeStatus`."""
 
     label: str
+    group: str | None = None
     phase: str = "starting"
     num_steps: int = 0
     doing: str = ""
@@ -134,26 +183,34 @@ class NodeMetrics:
     waits_for: Wait | None = None
     waits_since: float = 0.0
     total_waited: float = 0.0
+    # A contact is a wait or a call over an edge. They are counted once a second, as
+    # steps may be short.
+    num_waits: int = 0
+    num_contacts: int = 0
+    next_check: float = 0.0
+    worked_until_contact: float = 0.0
     edges: defaultdict[str, EdgeMetrics] = field(
         default_factory=lambda: defaultdict(EdgeMetrics)
     )
 
     @contextmanager
     def stepping(self) -> Iterator[None]:
-        """Around one step: counts it, and the time in it that was not spent waiting."""
+        """Surrounds one step: counts it, and the time in it that was not waited."""
         started, waited = time.perf_counter(), self.total_waited
         self.works_since, self.phase = started, "working"
         try:
             yield
             self.num_steps += 1
         finally:
-            spent = time.perf_counter() - started
-            self.worked_seconds += spent - (self.total_waited - waited)
+            ended = time.perf_counter()
+            self.worked_seconds += ended - started - (self.total_waited - waited)
+            if ended >= self.next_check:
+                self._check_contacts(ended)
             self.phase, self.doing = "ready", ""
 
     @contextmanager
     def waiting(self, wait: Wait) -> Iterator[None]:
-        """Around one wait."""
+        """Surrounds one wait."""
         phase, self.phase = self.phase, "waiting"
         self.waits_since, self.waits_for = time.perf_counter(), wait
         try:
@@ -163,27 +220,42 @@ class NodeMetrics:
             spent = self.works_since - self.waits_since
             self.phase, self.waits_for = phase, None
             self.total_waited += spent
+            self.num_waits += 1
             before = self.waited_seconds.get(wait.target, 0.0)
             self.waited_seconds[wait.target] = before + spent
+
+    def _check_contacts(self, now: float) -> None:
+        """Notes whether the node has waited or called since the last check."""
+        num_contacts = self.num_waits
+        for edge in self.edges.values():
+            num_contacts += edge.num_calls
+        if num_contacts != self.num_contacts:
+            self.num_contacts = num_contacts
+            self.worked_until_contact = self.worked_seconds
+        self.next_check = now + 1.0
 
     def status(
         self, *, num_calls: int, parked: tuple[ParkedCall, ...], memory_bytes: int
     ) -> NodeStatus:
-        """What the counters say now."""
+        """The counters as they are now."""
         wait, waited = self.waits_for, dict(self.waited_seconds)
-        waits_for, working_seconds = "", 0.0
+        working_seconds, spinning_seconds = 0.0, 0.0
         if wait is not None:
-            waits_for = f"{wait.target}: {wait.reason}"
             spent = time.perf_counter() - self.waits_since
             waited[wait.target] = waited.get(wait.target, 0.0) + spent
-        elif self.phase == "working":
-            working_seconds = time.perf_counter() - self.works_since
+        elif self.phase in ("working", "ready"):
+            spinning_seconds = self.worked_seconds - self.worked_until_contact
+            if self.phase == "working":
+                working_seconds = time.perf_counter() - self.works_since
         return NodeStatus(
             label=self.label,
+            group=self.group,
             phase=self.phase if wait is None else "waiting",
-            waits_for=waits_for,
+            waits_for="" if wait is None else wait.target,
+            reason="" if wait is None else wait.reason,
             doing=self.doing,
             working_seconds=working_seconds,
+            spinning_seconds=spinning_seconds,
             num_steps=self.num_steps,
             num_calls=num_calls,
             worked_seconds=self.worked_seconds,
@@ -197,7 +269,7 @@ class NodeMetrics:
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds; 0 where the system does not say."""
+    """The resident memory of this process; 0 where the system does not say."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

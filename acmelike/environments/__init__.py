@@ -1,4 +1,4 @@
-"""Environments: dm_env everywhere inside, adapters and vectors at the border."""
+"""Environments: the dm_env interface, vectors of environments, wrappers, adapters."""
 
 from acmelike.environments.actions import num_discrete_actions
 from acmelike.environments.adapters.gymnasium import (
@@ -9,24 +9,23 @@ from acmelike.environments.adapters.gymnasium_vector import (
     GymnasiumVector,
     GymnasiumVectorFactory,
 )
-from acmelike.environments.catch import Catch
+from acmelike.environments.catch import Catch, CatchFactory
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    MakesVectors,
     Vector,
+    VectorFactory,
     make_environment_spec,
 )
-from acmelike.environments.registry import (
-    CatchFactory,
-    MaskedObservationFactory,
-    make_environment_factory,
-)
+from acmelike.environments.registry import make_environment_factory
 from acmelike.environments.vector import (
     VectorEnvironment,
     make_vector_environment,
 )
 from acmelike.environments.wrappers.frame_stack import FrameStack, FrameStackFactory
-from acmelike.environments.wrappers.masked import MaskedObservation
+from acmelike.environments.wrappers.masked import (
+    MaskedObservation,
+    MaskedObservationFactory,
+)
 from acmelike.environments.wrappers.time_limit import TimeLimit, TimeLimitFactory
 
 __all__ = [
@@ -39,13 +38,13 @@ __all__ = [
     "GymnasiumFactory",
     "GymnasiumVector",
     "GymnasiumVectorFactory",
-    "MakesVectors",
     "MaskedObservation",
     "MaskedObservationFactory",
     "TimeLimit",
     "TimeLimitFactory",
     "Vector",
     "VectorEnvironment",
+    "VectorFactory",
     "make_environment_factory",
     "make_environment_spec",
     "make_vector_environment",

@@ -1,4 +1,4 @@
-"""What agents ask of an environment's actions."""
+"""Checks of action specs that several agents need."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from acmelike.types import EnvironmentSpec
 
 
 def num_discrete_actions(spec: EnvironmentSpec, *, agent: str) -> int:
-    """How many actions there are to choose one from.
+    """The number of discrete actions.
+
+    Args:
+      spec: of the environment.
+      agent: the name of the agent, for the message.
 
     Raises:
-      ConfigError: they are continuous; the message names the agent.
+      ConfigError: the actions are continuous.
     """
     if not isinstance(spec.actions, specs.DiscreteArray):
         raise ConfigError(

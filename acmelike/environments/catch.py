@@ -1,32 +1,36 @@
-"""A small environment without dependencies: catch a ball that falls."""
+"""Catch, a small environment without dependencies."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
-_PIXELS = 24  # Of one of the board's squares, in a picture.
+_PIXELS = 24  # The side of one square of the board in a rendered picture.
 
 
 class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
-    """A ball falls one row a step; a paddle in the last row has to be under it.
+    """A ball falls one row per step; a paddle in the last row has to catch it.
 
-    The observation is the board, `[rows, columns]` float32: one where the ball or the
-    paddle is, zero elsewhere. Actions: 0 moves the paddle left, 1 leaves it, 2 moves
-    it right; it stops at the walls. An episode takes `rows - 1` steps; its last reward
-    is 1 for a ball caught and -1 for one missed, all others are 0.
+    The observation is the board, `[rows, columns]` float32: 1 at the ball and at the
+    paddle, 0 elsewhere. Action 0 moves the paddle to the left, 1 keeps it in place, 2
+    moves it to the right; at a wall it stays. An episode has `rows - 1` steps. The
+    last reward is 1 if the ball is caught and -1 if not; all others are 0.
 
     Args:
-      rows: the height of the board.
-      columns: the width of the board.
-      seed: decides from which columns the balls fall.
+      rows: the height of the board; at least 2.
+      columns: the width of the board; at least 1.
+      seed: of the columns in which the balls start.
 
     Raises:
-      ConfigError: fewer than two rows or no column.
+      ConfigError: the board is too small.
     """
 
     frames_per_second = 5
@@ -42,7 +46,7 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         self._ball_row = self._ball_column = self._paddle = 0
 
     def reset(self) -> dm_env.TimeStep:
-        """Drops a ball from a random column; the paddle begins in the middle."""
+        """Starts an episode: the ball in a random column, the paddle in the middle."""
         self._is_over = False
         self._ball_row = 0
         self._ball_column = int(self._random.integers(self._columns))
@@ -50,7 +54,7 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         return dm_env.restart(self._board())
 
     def step(self, action: int | Array) -> dm_env.TimeStep:
-        """Moves paddle and ball; after a LAST step it is `reset` instead."""
+        """Moves the paddle and the ball; after a LAST step, resets instead."""
         if self._is_over:
             return self.reset()
         self._paddle = min(max(self._paddle + int(action) - 1, 0), self._columns - 1)
@@ -62,12 +66,12 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         return dm_env.termination(np.float32(1 if is_caught else -1), self._board())
 
     def observation_spec(self) -> specs.BoundedArray:
-        """The board: `[rows, columns]` float32, zero or one."""
+        """The board, `[rows, columns]` float32 in 0..1."""
         shape = (self._rows, self._columns)
         return specs.BoundedArray(shape, np.float32, 0, 1, "board")
 
     def action_spec(self) -> specs.DiscreteArray:
-        """Left, stay or right."""
+        """Three actions: left, stay, right."""
         return specs.DiscreteArray(3, np.int64, "action")
 
     def reward_spec(self) -> specs.Array:
@@ -75,7 +79,7 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         return specs.Array((), np.float32, "reward")
 
     def render(self) -> Array:
-        """The board as a picture `[H, W, 3]` uint8: white on black."""
+        """The board as a picture, `[H, W, 3]` uint8, white on black."""
         grey = np.kron(self._board(), np.full((_PIXELS, _PIXELS), 255)).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
 
@@ -84,3 +88,22 @@ class Catch(dm_env.Environment):  # type: ignore[misc]  # dm_env ships no types
         board[self._ball_row, self._ball_column] = 1
         board[-1, self._paddle] = 1
         return board
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatchFactory:
+    """An `EnvironmentFactory` of `Catch`.
+
+    Attributes:
+      rows: the height of the board.
+      columns: the width of the board.
+    """
+
+    rows: Annotated[int, at_least(2)] = 10
+    columns: Annotated[int, at_least(1)] = 5
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def __call__(self, seed: int) -> Catch:
+        return Catch(rows=self.rows, columns=self.columns, seed=seed)

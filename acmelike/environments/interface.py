@@ -1,8 +1,8 @@
-"""What an environment is to acmelike: its factory, its specs, and K of them as one."""
+"""The interface of environments: factories, vectors of environments, and specs."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import dm_env
 import numpy as np
@@ -12,47 +12,79 @@ from acmelike.types import Array, EnvironmentSpec, VectorStep
 
 
 class EnvironmentFactory(Protocol):
-    """Makes environments that differ in their seed; a value that can be pickled."""
+    """Makes environments that differ in their seed; can be pickled."""
 
     def __call__(self, seed: int) -> dm_env.Environment:
         """Makes one environment.
 
         Args:
-          seed: decides everything that is random in the environment.
+          seed: of everything that is random in the environment.
         """
 
 
 class Vector(Protocol):
-    """K environments stepped as one.
+    """K environments that are stepped together.
 
     Attributes:
       num_envs: K.
-      spec: the specs of one environment, without the leading K.
+      spec: of one environment, without the leading axis of K.
     """
 
     num_envs: int
     spec: EnvironmentSpec
 
     def reset(self) -> VectorStep:
-        """Begins an episode in every environment."""
+        """Starts an episode in every environment."""
 
     def step(self, actions: ArrayLike) -> VectorStep:
-        """Steps every environment, or begins its next episode where the last ended."""
+        """Steps every environment; one whose episode has ended starts the next one.
+
+        Args:
+          actions: `[K, ...]`; ignored for environments that start an episode.
+        """
 
     def close(self) -> None:
         """Closes the environments."""
 
 
 @runtime_checkable
-class MakesVectors(Protocol):
-    """An `EnvironmentFactory` that makes K environments as one by itself."""
+class VectorFactory(Protocol):
+    """An `EnvironmentFactory` that can also make K environments as one `Vector`."""
 
     def make_vector(self, *, num_envs: int, seed: int) -> Vector:
-        """Makes K environments; see `make_vector_environment`."""
+        """Makes K environments.
+
+        Args:
+          num_envs: K.
+          seed: of everything that is random in them.
+        """
+
+
+@runtime_checkable
+class Renderable(Protocol):
+    """An environment that can draw itself."""
+
+    def render(self) -> Any:
+        """A picture of its state, `[H, W, 3]` uint8 or floats in 0..1."""
+
+
+@runtime_checkable
+class RenderingFactory(Protocol):
+    """A factory whose environments can only draw themselves if they are made for it."""
+
+    def make_rendering(self, seed: int) -> dm_env.Environment:
+        """Makes one environment that can draw itself."""
+
+
+def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment:
+    """Makes one environment; it can draw itself if the factory supports that."""
+    if isinstance(factory, RenderingFactory):
+        return factory.make_rendering(seed)
+    return factory(seed)
 
 
 def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
-    """What an environment says of its arrays."""
+    """Collects the specs of an environment."""
     return EnvironmentSpec(
         observations=environment.observation_spec(),
         actions=environment.action_spec(),
@@ -63,14 +95,14 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
 
 
 def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:
-    """A copy of actions `[K, ...]`, of the spec's dtype.
+    """Copies actions `[K, ...]` to the dtype of the spec.
 
     Raises:
-      TypeError: they are not of that dtype's kind.
-      ValueError: they have another shape.
+      TypeError: they cannot be cast to this dtype without changing their kind.
+      ValueError: their shape differs from the spec.
     """
     shape = (num_envs, *spec.actions.shape)
-    # A copy, because an environment may clip its action in place.
+    # They are copied because an environment may clip its action in place.
     owned = np.asarray(actions).astype(spec.actions.dtype, casting="same_kind")
     if owned.shape != shape:
         raise ValueError(

@@ -1,8 +1,6 @@
-"""Environments by name."""
+"""Finds environments by name."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
@@ -12,56 +10,16 @@ from acmelike.environments.adapters.gymnasium import (
 from acmelike.environments.adapters.gymnasium_vector import (
     make_gymnasium_vector_factory,
 )
-from acmelike.environments.catch import Catch
+from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
-from acmelike.environments.wrappers.filmed import make_rendering
-from acmelike.environments.wrappers.masked import MaskedObservation
-
-
-@dataclass(frozen=True, kw_only=True)
-class CatchFactory:
-    """Makes `Catch`; an `EnvironmentFactory`.
-
-    Attributes:
-      rows: the height of the board.
-      columns: the width of the board.
-    """
-
-    rows: int = 10
-    columns: int = 5
-
-    def __call__(self, seed: int) -> Catch:
-        """Makes one environment."""
-        return Catch(rows=self.rows, columns=self.columns, seed=seed)
-
+from acmelike.environments.wrappers.masked import MaskedObservationFactory
 
 _VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaskedObservationFactory:
-    """Makes environments that are shown in part; an `EnvironmentFactory`.
-
-    Attributes:
-      inner: makes the environments inside.
-      indices: the indices of the elements of an observation that are left.
-    """
-
-    inner: EnvironmentFactory
-    indices: tuple[int, ...]
-
-    def __call__(self, seed: int) -> MaskedObservation:
-        """Makes one environment."""
-        return MaskedObservation(self.inner(seed), indices=self.indices)
-
-    def make_rendering(self, seed: int) -> MaskedObservation:
-        """Makes one environment that renders, if those inside do."""
-        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)
-
-
 _BUILT_IN: dict[str, EnvironmentFactory] = {
     "Catch": CatchFactory(),
-    # Where the cart and the pole are, without how fast they move.
+    # The positions of cart and pole, without their velocities: an agent needs memory.
     "CartPole-v1-positions": MaskedObservationFactory(
         inner=GymnasiumFactory(name="CartPole-v1"), indices=(0, 2)
     ),
@@ -69,20 +27,25 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 
 
 def make_environment_factory(name: str) -> EnvironmentFactory:
-    """The factory of a named environment.
+    """Returns the factory of the environment with this name.
+
+    Names that are known:
+
+      "Catch"                   the environment of this package
+      "CartPole-v1-positions"   CartPole without the velocities of cart and pole
+      "CartPole-v1"             an id in Gymnasium's registry
+      "MinAtar/Breakout-v1"     the same, of MinAtar; needs the extra `minatar`
+      "module:id"               an id that the module registers when it is imported
+      "vec:CartPole-v1"         Gymnasium's vectorised version, which computes all
+                                environments of an actor at once
+      "envpool:CartPole-v1"     EnvPool; needs the extra `envpool`
 
     Args:
-      name: "Catch", "CartPole-v1-positions" (CartPole without its two velocities), or
-        an id in gymnasium's registry such as "CartPole-v1", or "module:id" for one that
-        the module registers when it is imported; or any of gymnasium's after "vec:",
-        such as "vec:CartPole-v1", for its vectorised version, which computes all
-        environments of an actor at once. Those of MinAtar, such as
-        "MinAtar/Breakout-v1", need the extra `minatar`; those of EnvPool, such as
-        "envpool:CartPole-v1", the extra `envpool`.
+      name: of the environment.
 
     Raises:
-      ConfigError: no environment has the name, or the one that has it cannot be made
-        here. A gymnasium environment is made once to find out.
+      ConfigError: no environment has this name, or it cannot be made. To find out, an
+        environment of Gymnasium or EnvPool is made once and closed.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]

@@ -1,4 +1,4 @@
-"""K environments stepped as one, and checked against what they say of themselves."""
+"""Steps K environments as one, and checks them against their specs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    MakesVectors,
     Vector,
+    VectorFactory,
     check_actions,
     make_environment_spec,
 )
@@ -25,22 +25,22 @@ _LAST = int(dm_env.StepType.LAST)
 
 
 class VectorEnvironment:
-    """K environments of one factory, stepped one after the other in one thread.
+    """A `Vector` of K environments, stepped one after the other in one thread.
 
-    Every array it returns is new, so an environment may reuse its own buffers.
+    All returned arrays are new, so an environment may reuse its own buffers.
 
     Args:
       factory: makes one environment from a seed.
-      num_envs: K, how many to make.
-      seed: the root of their seeds; the k-th gets one made from it and k.
+      num_envs: K.
+      seed: the seed of environment k is derived from it and k.
 
     Attributes:
       num_envs: K.
-      spec: the specs of one environment, without the leading K.
+      spec: of one environment, without the leading axis of K.
 
     Raises:
-      ConfigError: `num_envs` is less than one, or the specs of observations and actions
-        are not single arrays, or those of rewards and discounts not scalar.
+      ConfigError: `num_envs` is less than 1, a spec is not a single array, or the spec
+        of rewards or discounts is not scalar.
     """
 
     def __init__(
@@ -52,30 +52,31 @@ class VectorEnvironment:
         self._environments = [factory(_seed(seed, k)) for k in range(num_envs)]
         self.spec = _checked_spec(self._environments[0])
         self._is_over = [True] * num_envs
-        # Of a step in the middle of all episodes; copies take less than new ones.
+        # The arrays of a step in the middle of all episodes: copying them is faster
+        # than making them.
         self._step_type = np.full(num_envs, _MID, np.int8)
         self._discount = np.ones(num_envs, np.float32)
 
     def reset(self) -> VectorStep:
-        """Begins an episode in every environment.
+        """Starts an episode in every environment.
 
         Raises:
-          EnvironmentFault: as from `step`.
+          EnvironmentFault: as `step`.
         """
         self._is_over = [True] * self.num_envs
         return self._advance([None] * self.num_envs)
 
     def step(self, actions: ArrayLike) -> VectorStep:
-        """Steps every environment, or begins its next episode where the last ended.
+        """Steps every environment; one whose episode has ended starts the next one.
 
         Args:
-          actions: `[K, ...]`; ignored where an episode begins.
+          actions: `[K, ...]`; ignored for environments that start an episode.
 
         Raises:
-          EnvironmentFault: an environment raised, or returned what its specs or the
-            order FIRST, MID, ..., LAST do not allow. The message has its index.
-          TypeError: actions that are not of the kind of the action spec's dtype.
-          ValueError: actions of another shape.
+          EnvironmentFault: an environment raised, or returned a time step that breaks
+            its specs or the order FIRST, MID, ..., LAST. The message has its index.
+          TypeError: the actions are not of the kind of the action spec's dtype.
+          ValueError: the shape of the actions differs from the spec.
         """
         return self._advance(check_actions(actions, self.spec, self.num_envs))
 
@@ -83,8 +84,8 @@ class VectorEnvironment:
         """Closes every environment.
 
         Raises:
-          EnvironmentFault: one or more raised; it names the first, after all were
-            closed.
+          EnvironmentFault: some raised. All are closed first; the message has the
+            index of the first.
         """
         faults: list[tuple[EnvironmentFault, Exception]] = []
         for k, environment in enumerate(self._environments):
@@ -110,7 +111,7 @@ class VectorEnvironment:
                     environment.reset() if begins else environment.step(actions[k])
                 )
             except AcmelikeError:
-                raise  # Such as RpcClosed at the end of a run: no environment's fault.
+                raise  # Such as RpcClosed at the end of a run, not the environment's.
             except Exception as error:
                 raise _raised(k, "reset" if begins else "step", error) from error
 
@@ -119,7 +120,7 @@ class VectorEnvironment:
                 raise _wrong_order(k, kind, begins)
             if not isinstance(o, np.ndarray):
                 o = np.asarray(o)
-            # Numpy would broadcast or cast what does not fit, and say nothing.
+            # NumPy would broadcast or cast a wrong observation without an error.
             if o.shape != shape or o.dtype != dtype:
                 raise _wrong_observation(k, o, self.spec.observations)
             observation[k] = o
@@ -130,7 +131,8 @@ class VectorEnvironment:
                 step_type[k], is_over[k] = _LAST, True
             try:
                 reward[k], discount[k] = reward_k, discount_k
-                # Read back, as what is finite may not be so in single precision.
+                # The float32 value is checked: casting can turn a finite number into
+                # an infinity.
                 is_good = math.isfinite(reward[k]) and 0 <= discount_k <= 1
             except (TypeError, ValueError):
                 is_good = False
@@ -142,17 +144,18 @@ class VectorEnvironment:
 def make_vector_environment(
     factory: EnvironmentFactory, *, num_envs: int, seed: int
 ) -> Vector:
-    """K environments as one: as the factory makes them, or stepped one by one.
+    """Makes K environments as one `Vector`.
 
     Args:
-      factory: makes one environment from a seed, or is one that `MakesVectors`.
+      factory: a `VectorFactory` makes the vector itself; environments of any other
+        factory are stepped one after the other.
       num_envs: K.
-      seed: decides everything that is random in them.
+      seed: of everything that is random in them.
 
     Raises:
-      ConfigError: as from `VectorEnvironment`.
+      ConfigError: as `VectorEnvironment`.
     """
-    if isinstance(factory, MakesVectors):
+    if isinstance(factory, VectorFactory):
         return factory.make_vector(num_envs=num_envs, seed=seed)
     return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
 

@@ -1,4 +1,4 @@
-"""The evaluator: plays whole episodes with parameters that it is given."""
+"""The evaluator: the node that plays whole episodes with given parameters."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from acmelike.types import Array, EnvironmentSpec
 
 
 class Evaluator:
-    """A worker; each step waits for an evaluation that is due and makes it.
+    """A worker; each step makes one evaluation.
 
     Args:
-      builder: of the agent.
+      builder: makes the greedy policy of the agent.
       spec: of the environments.
-      environment_factory: makes the environments; every episode is a fresh one.
-      coordinator: says what to evaluate, and is told the result.
-      num_episodes: of one evaluation, played side by side.
-      seed: of the environments.
+      environment_factory: makes the environments, one for each episode.
+      coordinator: hands out the evaluations and takes the returns.
+      num_episodes: episodes of one evaluation, played side by side.
+      seed: of the environments and of the policy.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Evaluator:
         )
 
     def step(self) -> None:
-        """Makes the next evaluation."""
+        """Waits for the next evaluation, makes it and reports the returns."""
         task = self._coordinator.next_evaluation()
         self._inference.set_parameters(task.parameters)
         returns = play_episodes(self._environment, self._inference)
@@ -55,9 +55,17 @@ class Evaluator:
 
 
 def play_episodes(environment: Vector, inference: Inference) -> Array:
-    """The undiscounted returns `[E]` of one fresh episode in each of E environments.
+    """Plays one whole episode in each of E environments.
 
-    In a node it says how many steps it has played: an episode may never end.
+    An episode may never end, so the status of the calling node tells the number of
+    steps played.
+
+    Args:
+      environment: with E environments.
+      inference: acts in them.
+
+    Returns:
+      `[E]`, the undiscounted returns.
     """
     step = environment.reset()
     returns = np.zeros(step.reward.shape)
@@ -66,7 +74,7 @@ def play_episodes(environment: Vector, inference: Inference) -> Array:
     while playing.any():
         action, _ = inference.act(step)
         step = environment.step(action)
-        # An environment that has ended goes on with an episode that nobody counts.
+        # An environment starts another episode after its last step; it is not counted.
         returns += np.where(playing, step.reward, 0.0)
         playing &= ~step.last()
         num_steps += 1

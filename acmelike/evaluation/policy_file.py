@@ -1,12 +1,12 @@
-"""The file that a run leaves its policy in: one archive, always whole.
+"""The policy file of a run: one archive, replaced as a whole.
 
     policy.zip
-      policy.json          the format, the agent, the evaluation, the parameters' names
+      policy.json          format, agent, evaluation record, names of the parameters
       parameters/0.npy ... the arrays, in the order of these names
-      agent.pkl            builder, specs, environment factory, the parameters' nest
+      agent.pkl            builder, spec, environment factory, nest of the parameters
 
-Everything but the last is read without Python's pickle. An archive keeps a checksum of
-each of its files.
+Only the last member needs Python's pickle to be read. The archive has a checksum of
+each member, so damage is detected.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from acmelike.errors import ConfigError
 from acmelike.files import write_whole
 from acmelike.types import EnvironmentSpec, Nested
 
-# In the folder of a run.
+# The name of the file in the folder of a run.
 POLICY_NAME = "policy.zip"
 _FORMAT = 1
 _FACTS, _AGENT = "policy.json", "agent.pkl"
 
 
-class Contents(NamedTuple):
-    """What a policy's file holds.
+class PolicyContents(NamedTuple):
+    """What a policy file holds.
 
     Attributes:
-      builder: of the agent.
-      spec: of its environments.
-      environment_factory: made them.
-      parameters: arrays of NumPy, in the nest that the policy acts with.
-      record: of the evaluation of these parameters, as in `metrics.jsonl`.
+      builder: makes the agent's policy.
+      spec: of the environments that the agent was trained in.
+      environment_factory: makes these environments.
+      parameters: NumPy arrays, in the nest that the policy acts with.
+      record: the evaluation of these parameters, as in `metrics.jsonl`.
     """
 
     builder: Builder
@@ -57,13 +57,13 @@ class Contents(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyFile:
-    """Where a run leaves its policy, and what belongs to it besides the parameters.
+    """Where a run saves its policy, and the parts of it that do not change.
 
     Attributes:
       path: of the file.
-      builder: of the agent.
-      spec: of its environments.
-      environment_factory: makes them.
+      builder: makes the agent's policy.
+      spec: of the environments that the agent is trained in.
+      environment_factory: makes these environments.
     """
 
     path: str
@@ -72,18 +72,19 @@ class PolicyFile:
     environment_factory: EnvironmentFactory
 
     def write(self, parameters: Nested, record: Mapping[str, Any]) -> None:
-        """Writes the file anew: aside, then renamed.
+        """Replaces the file: writes another one beside it and renames that.
 
         Args:
-          parameters: that the policy acts with.
-          record: of their evaluation, as JSON has it.
+          parameters: a nest of arrays, as the policy acts with.
+          record: the evaluation of these parameters; values that JSON can hold.
 
         Raises:
-          OSError: it cannot be written; an older file is still there.
+          OSError: the file cannot be written; the older one, if any, is unchanged.
         """
         arrays, nest = optree.tree_flatten(parameters)
         names = [a.codify("parameters") for a in optree.tree_accessors(parameters)]
-        # By numbers, as the nest itself says no more than what classes it is made of.
+        # The nest holds the arrays' numbers in the place of the arrays, so that it can
+        # be unpickled without them.
         numbered = optree.tree_unflatten(nest, range(len(arrays)))
         facts = {
             "format": _FORMAT,
@@ -95,7 +96,8 @@ class PolicyFile:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             archive.writestr(_FACTS, json.dumps(facts, indent=2) + "\n")
-            # Classes of a script or a notebook go along; others are imported.
+            # cloudpickle stores classes of a script or a notebook in the file itself;
+            # all others are imported when it is read.
             agent = (self.builder, self.spec, self.environment_factory, numbered)
             archive.writestr(_AGENT, cloudpickle.dumps(agent))
             for number, array in enumerate(arrays):
@@ -106,14 +108,14 @@ class PolicyFile:
         write_whole(Path(self.path), content.getvalue())
 
 
-def read_policy(path: Path) -> Contents:
-    """Reads what `PolicyFile.write` wrote.
+def read_policy(path: Path) -> PolicyContents:
+    """Reads a file that `PolicyFile.write` wrote.
 
-    The builder is unpickled, which runs code: read only what you trust.
+    The builder is unpickled, and unpickling runs code: read only files that you trust.
 
     Raises:
-      ConfigError: there is no such file; or it is damaged; or of a later format; or
-        made of code that is not here. In one line, which names the file.
+      ConfigError: the file is missing or damaged, has a newer format, or needs code
+        that cannot be imported. The message is one line and names the file.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -144,10 +146,10 @@ def read_policy(path: Path) -> Contents:
     try:
         builder, spec, environment_factory, numbered = pickle.loads(pickled)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
-    except Exception as error:  # Code that has gone or changed may raise anything.
+    except Exception as error:  # Missing or changed code may raise anything.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
-    return Contents(builder, spec, environment_factory, parameters, record)
+    return PolicyContents(builder, spec, environment_factory, parameters, record)
 
 
 def _array(number: int) -> str:

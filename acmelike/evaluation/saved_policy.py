@@ -1,4 +1,4 @@
-"""A trained policy as an object: observations in, actions out."""
+"""A trained policy as an object: it takes observations and returns actions."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from dm_env import StepType
 from numpy.typing import ArrayLike
 
 from acmelike.actors.policy_runner import Inference
-from acmelike.evaluation.policy_file import POLICY_NAME, Contents, read_policy
+from acmelike.evaluation.policy_file import POLICY_NAME, PolicyContents, read_policy
 from acmelike.types import Array, VectorStep
 
 
 class SavedPolicy:
-    """The greedy policy of a run, with its parameters, apart from any program.
+    """The greedy policy of a run with its parameters; it needs no program.
 
-    What normalises observations is part of the parameters, so observations come as the
-    environment gives them. Small dense networks act in NumPy, without JAX.
+    Pass observations as the environment returns them: if the agent normalises
+    observations, the statistics are part of the parameters. Small dense networks are
+    evaluated in NumPy, without JAX.
 
-    A policy with a memory has one for each of the K episodes that it acts in at a time:
-    one for `act`, K for `act_batch`. All of them begin with the first call and with
-    `reset`.
+    A recurrent policy keeps one state for each of the K episodes that it acts in at the
+    same time: one for `act`, K for `act_batch`. The first call and the first one after
+    `reset` start new episodes in all of them.
 
     Args:
-      contents: of the run's policy file.
+      contents: of the policy file.
 
     Attributes:
       spec: of the environments, without a batch axis.
-      environment_factory: makes the environments that it was trained in.
-      record: of the evaluation of these parameters, as in `metrics.jsonl`:
+      environment_factory: makes the environments that the policy was trained in.
+      record: the evaluation of these parameters, as in `metrics.jsonl`:
         `learner_steps` is their version, `mean_return` the return.
     """
 
-    def __init__(self, contents: Contents):
+    def __init__(self, contents: PolicyContents):
         self.spec = contents.spec
         self.environment_factory = contents.environment_factory
         self.record = contents.record
@@ -44,30 +45,38 @@ class SavedPolicy:
         self._begins = True
 
     def reset(self) -> None:
-        """Begins an episode: of every environment, in a batch."""
+        """Makes the next call the first one of a new episode in every environment."""
         self._begins = True
 
     def act(self, observation: ArrayLike) -> Array:
-        """The action for one observation, neither with a batch axis.
+        """Returns the action for one observation.
 
         Args:
-          observation: `[...]`.
+          observation: `[...]`, the shape of the observation spec.
 
         Returns:
-          `[...]` of the action spec's dtype; a NumPy scalar if actions are scalar.
+          `[...]` with shape and dtype of the action spec; a NumPy scalar if actions are
+          scalar.
 
         Raises:
-          TypeError, ValueError: as from `act_batch`.
+          TypeError, ValueError: as `act_batch`.
         """
         action: Array = self.act_batch(np.asarray(observation)[None])[0]
         return action
 
     def act_batch(self, observations: ArrayLike) -> Array:
-        """Actions `[K, ...]` for observations `[K, ...]` of K environments.
+        """Returns the actions for the observations of K environments.
+
+        Args:
+          observations: `[K, ...]`.
+
+        Returns:
+          `[K, ...]` with the dtype of the action spec.
 
         Raises:
-          TypeError: observations of another kind than the spec's dtype.
-          ValueError: of another shape, or of another K in the middle of episodes.
+          TypeError: the dtype cannot be cast to that of the spec without changing its
+            kind.
+          ValueError: the shape differs from the spec, or K changed during an episode.
         """
         spec = self.spec.observations
         owned = np.asarray(observations).astype(
@@ -89,7 +98,7 @@ class SavedPolicy:
         return action
 
     def make_inference(self, num_envs: int) -> Inference:
-        """The same policy for whoever steps `num_envs` environments as one vector."""
+        """Returns the same policy for a vector of `num_envs` environments."""
         policy = self._builder.make_greedy_policy(self.spec)
         inference = Inference(policy, self.spec, num_envs=num_envs, seed=0)
         inference.set_parameters(self._parameters)
@@ -100,22 +109,21 @@ class SavedPolicy:
             return self._inference
         if not self._begins:
             raise ValueError(
-                f"{num_envs} observations after {self._num_envs}: `reset` begins "
-                f"episodes of another number of environments"
+                f"{num_envs} observations after {self._num_envs}: call `reset` before "
+                f"acting in another number of environments"
             )
         self._inference, self._num_envs = self.make_inference(num_envs), num_envs
         return self._inference
 
 
 def load_policy(run_folder: str | os.PathLike[str]) -> SavedPolicy:
-    """The policy that a run left in its folder.
+    """Loads the policy that a run saved in its folder.
 
-    It is the one that the run's last evaluation judged; of a run that was interrupted,
-    that of the last evaluation before. Loading it unpickles the agent's builder, which
-    runs code: load only what you trust.
+    It has the parameters of the run's last evaluation. Loading unpickles the agent's
+    builder, and unpickling runs code: load only policies that you trust.
 
     Raises:
-      ConfigError: the folder has no policy, or one that is damaged, of a later format,
-        or made of code that is not here. In one line.
+      ConfigError: the folder has no policy, or the policy file is damaged, has a newer
+        format, or needs code that cannot be imported. The message is one line.
     """
     return SavedPolicy(read_policy(Path(run_folder) / POLICY_NAME))

@@ -1,4 +1,4 @@
-"""`acmelike evaluate`: plays whole episodes with the policy that a run left."""
+"""`acmelike evaluate`: plays whole episodes with the policy that a run stored."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Annotated
 
 import tyro
 
+from acmelike.checks import at_least, check_fields
 from acmelike.environments import VectorEnvironment, make_vector_environment
-from acmelike.environments.wrappers.filmed import FilmedEnvironment
+from acmelike.environments.wrappers.video import VideoRecorder
 from acmelike.errors import ConfigError
 from acmelike.evaluation.evaluator import play_episodes
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
-from acmelike.experiments.cli import INTERRUPTED, complain, one_line, parse
+from acmelike.experiments.flags import parse
+from acmelike.experiments.process import INTERRUPTED, complain, one_line
 from acmelike.types import Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """What an evaluation can be told.
+    """The flags of `acmelike evaluate`.
 
     Attributes:
       run_folder: the folder of the run whose policy plays.
@@ -33,38 +35,35 @@ class EvaluateConfig:
     run_folder: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_FOLDER")
     ]
-    episodes: int = 20
-    seed: int = 0
+    episodes: Annotated[int, at_least(1)] = 20
+    seed: Annotated[int, at_least(0)] = 0
     video: str | None = None
 
     def __post_init__(self) -> None:
-        if self.episodes < 1:
-            raise ConfigError(f"episodes must be at least 1: {self.episodes}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0: {self.seed}")
+        check_fields(self)
         if self.video is not None and not self.video.endswith(".gif"):
             raise ConfigError(f"video must end in .gif: {self.video}")
 
 
-def main(args: Sequence[str]) -> int:
+def evaluate(args: Sequence[str]) -> int:
     """Evaluates as a command line says, and prints the returns in one line.
 
     Returns:
       The exit status: 0, 1 for an environment or a policy that failed, 2 for a mistake
-      of the user, 130 interrupted.
+      of the user's, 130 interrupted.
     """
     try:
         config = parse(
             EvaluateConfig,
             args,
             prog="acmelike evaluate",
-            description="Play whole episodes with the policy that a run left.",
+            description="Play whole episodes with the policy that a run stored.",
         )
         policy = load_policy(config.run_folder)
         if config.video is not None:
-            # First, as it is here that a mistake would show.
+            # Before the evaluation, because this is where mistakes show.
             _film(policy, Path(config.video), config.seed)
-        returns = _evaluate(policy, config.episodes, config.seed)
+        returns = _play(policy, config.episodes, config.seed)
     except ConfigError as error:
         return complain(error)
     except SystemExit:
@@ -81,7 +80,7 @@ def main(args: Sequence[str]) -> int:
     return 0
 
 
-def _evaluate(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
+def _play(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
     environment = make_vector_environment(
         policy.environment_factory, num_envs=num_episodes, seed=seed
     )
@@ -92,7 +91,7 @@ def _evaluate(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
 
 
 def _film(policy: SavedPolicy, path: Path, seed: int) -> None:
-    filmed = FilmedEnvironment(policy.environment_factory, seed=seed)
+    filmed = VideoRecorder(policy.environment_factory, seed=seed)
     environment = VectorEnvironment(lambda seed: filmed, num_envs=1, seed=seed)
     try:
         play_episodes(environment, policy.make_inference(1))

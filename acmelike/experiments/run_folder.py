@@ -1,4 +1,4 @@
-"""The folder of one run: where each file is, and how it is written."""
+"""The folder of one run: which files it has, and who may use it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
-        self._made: list[Path] = []
+        self._created: list[Path] = []
 
     config = property(lambda self: self.path / "config.json")
     metrics = property(lambda self: self.path / "metrics.jsonl")
@@ -34,7 +34,7 @@ class RunFolder:
     log = property(lambda self: self.path / "logs" / "run.log")
 
     def create(self) -> None:
-        """Makes the folder, and in it the log, which marks it as this run's.
+        """Makes the folder, and in it the log, which marks the folder as taken.
 
         Raises:
           FolderTaken: it already holds a run.
@@ -45,7 +45,7 @@ class RunFolder:
             if os.path.lexists(file):
                 raise FolderTaken(f"{self.path} already holds a run ({file.name})")
         folders = (self.log.parent, *self.log.parent.parents)
-        self._made = [folder for folder in folders if not os.path.lexists(folder)]
+        self._created = [folder for folder in folders if not os.path.lexists(folder)]
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -53,34 +53,39 @@ class RunFolder:
             raise self.refusal(error) from None
         try:
             self.log.open("x").close()
-        except FileExistsError:  # Another run was as quick as this one.
+        except FileExistsError:  # Another run took the folder at the same time.
             raise FolderTaken(f"{self.path} already holds a run") from None
         except OSError as error:
             self._remove_folders()
             raise self.refusal(error) from None
 
     def discard(self) -> None:
-        """Takes back what was made in a folder of this run, as it never started."""
+        """Removes the files and folders of a run that did not start."""
         for file in (self.config, self.summary, self.log):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
         self._remove_folders()
 
     def refusal(self, error: OSError) -> ConfigError:
-        """What to tell a user whose folder cannot be written."""
+        """The error for a folder that cannot be written."""
         return ConfigError(f"cannot write to {self.path}: {error.strerror}")
 
     def _remove_folders(self) -> None:
-        for folder in self._made:
-            with suppress(OSError):  # It was never made, or others use it too.
+        for folder in self._created:
+            with suppress(OSError):  # It was not made, or is not empty.
                 folder.rmdir()
 
 
 def create_run_folder(path: str | None, name: str) -> RunFolder:
-    """Makes a run's folder; without a path, a new one that says what and when.
+    """Makes the folder of a run.
+
+    Args:
+      path: of the folder; None or "" for a new folder in `runs/`, named after the
+        program and the time.
+      name: of the program.
 
     Raises:
-      ConfigError: it already holds a run, or cannot be written.
+      ConfigError: the folder already holds a run, or cannot be written.
     """
     if path:
         folder = RunFolder(path)
@@ -89,7 +94,7 @@ def create_run_folder(path: str | None, name: str) -> RunFolder:
     now = time.strftime(f"runs/{name}-%Y%m%d-%H%M%S")
     for number in itertools.count(1):
         folder = RunFolder(now if number == 1 else f"{now}-{number}")
-        with suppress(FolderTaken):  # By a run that began in the same second.
+        with suppress(FolderTaken):  # By a run that started in the same second.
             folder.create()
             break
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,9 +30,26 @@ class Node(Generic[T]):
         self.constructor, self.args, self.kwargs = constructor, args, kwargs
 
     @property
+    def is_function(self) -> bool:
+        """Whether the constructor is a function, so that the node is that call.
+
+        A function runs once; a generator function runs step by step, from one `yield`
+        to the next. A class, or a class method, makes a service instead.
+        """
+        constructor: Any = self.constructor
+        while isinstance(constructor, functools.partial):
+            constructor = constructor.func
+        if isinstance(constructor, type):
+            return False
+        return not isinstance(getattr(constructor, "__self__", None), type)
+
+    @property
     def name(self) -> str:
         """What the constructor is called."""
-        return getattr(self.constructor, "__name__", type(self.constructor).__name__)
+        constructor: Any = self.constructor
+        while isinstance(constructor, functools.partial):
+            constructor = constructor.func
+        return getattr(constructor, "__name__", type(constructor).__name__)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments by the names of the constructor's parameters.

@@ -56,6 +56,12 @@ class Program:
         Raises:
           GraphError: an empty or taken label, or a promise that is not this program's.
         """
+        if not isinstance(node, Node):
+            name = getattr(node, "__name__", type(node).__name__)
+            raise GraphError(
+                f"add_node takes Node({name}, ...), got {node!r} in program "
+                f"'{self.name}'"
+            )
         label = self._full_label(label)
         if any(entry.label == label for entry in self._entries.values()):
             raise GraphError(f"program '{self.name}' already has a node '{label}'")

@@ -23,26 +23,38 @@ def launch(
     program: Program,
     launcher: str = "threads",
     *,
+    check: bool = False,
     stall_seconds: float = 10.0,
     grace_seconds: float = 4.0,
     logs: Path | None = None,
 ) -> Run:
     """Validates a program and starts it.
 
+        with launch(program, "serial") as run:
+            print(run.wait())
+
     Args:
       program: what to run.
       launcher: "serial", where nodes take turns and two runs are equal; "threads"; or
         "processes", an interpreter for every node.
+      check: under "serial", look for a forgotten `updating`: the run fails with the
+        node, the attribute and both lines if a step sets outside `with updating(self)`
+        what a method reads.
       stall_seconds: without progress for so long, a warning says who waits for what;
         `serial` finds out at once, and raises.
       grace_seconds: how long nodes may take to end once the run does.
       logs: the folder for what other processes print, each in a file of its own.
 
     Raises:
-      ConfigError: an unknown launcher.
+      ConfigError: an unknown launcher, or `check` with another one than "serial".
       GraphError: a fault of the program.
     """
     check_launcher(launcher)
+    if check and launcher != "serial":
+        raise ConfigError(
+            f"check=True needs the launcher 'serial', where a run is the same every "
+            f"time, not '{launcher}'"
+        )
     program.validate()
     return Run(
         program,
@@ -50,6 +62,7 @@ def launch(
         stall_seconds=None if launcher == "serial" else stall_seconds,
         grace_seconds=grace_seconds,
         logs=logs,
+        check=check,
     )
 
 

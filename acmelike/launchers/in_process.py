@@ -7,16 +7,18 @@ from pathlib import Path
 
 from acmelike.errors import Deadlock
 from acmelike.graph import Program
-from acmelike.launchers.nodes import LocalNodes, NodesSupervisor, describe_standstill
+from acmelike.launchers.node_thread import ProgramSupervisor
+from acmelike.launchers.nodes import LocalNodes, describe_deadlock
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.launchers.turns import TurnScheduler, label_order
 
 
 def place_in_threads(
     program: Program,
-    supervisor: NodesSupervisor,
+    supervisor: ProgramSupervisor,
     ended: threading.Event,
     logs: Path | None,
+    check: bool,
 ) -> LocalNodes:
     """A thread for every node, which runs whenever it can."""
     return LocalNodes(program.entries, FreeScheduler(ended), supervisor, ended)
@@ -24,19 +26,20 @@ def place_in_threads(
 
 def place_in_turn(
     program: Program,
-    supervisor: NodesSupervisor,
+    supervisor: ProgramSupervisor,
     ended: threading.Event,
     logs: Path | None,
+    check: bool,
 ) -> LocalNodes:
-    """A thread for every node, of which only that with the turn runs."""
+    """A thread for every node, of which only the one with the turn runs."""
 
-    def stand_still() -> None:
+    def on_deadlock() -> None:
         status = nodes.status()
         order = sorted(status, key=label_order)
-        words = describe_standstill(status[label] for label in order)
-        supervisor.break_off(Deadlock(words))
+        words = describe_deadlock(status[label] for label in order)
+        supervisor.fail_run(Deadlock(words))
 
     labels = [entry.label for entry in program.entries.values()]
-    scheduler = TurnScheduler(labels, ended, stand_still)
-    nodes = LocalNodes(program.entries, scheduler, supervisor, ended)
+    scheduler = TurnScheduler(labels, ended, on_deadlock)
+    nodes = LocalNodes(program.entries, scheduler, supervisor, ended, check=check)
     return nodes

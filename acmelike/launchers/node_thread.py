@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Protocol
 
-from acmelike.core import set_context
-from acmelike.core.leaf import leaf
+from acmelike.core.leaf import leaf, refuse_inside_leaf
+from acmelike.core.runtime import set_context
 from acmelike.core.status import NodeMetrics, NodeStatus
-from acmelike.errors import RpcClosed, RunStopped
+from acmelike.errors import ContractError, RpcClosed, RunError, RunStopped
 from acmelike.launchers.scheduler import Scheduler
+from acmelike.launchers.update_check import UpdateCheck
 from acmelike.rpc import Server, Supervisor
 
 
 class RunSupervisor(Supervisor, Protocol):
-    """What a node thread reports to."""
+    """What a node reports to."""
 
     def work_ended(self) -> None:
         """The node has no work, or no more."""
+
+
+class ProgramSupervisor(RunSupervisor, Protocol):
+    """What the nodes of a program report to together."""
+
+    def fail_run(self, failure: RunError) -> None:
+        """Ends the run for a reason that is no single node's fault."""
 
 
 class NodeThread(threading.Thread):
     """Runs one node; it is also what the node's code finds as its context.
 
     Args:
-      construct: makes the service, its handles already replaced by clients.
+      construct: makes the service, its handles already replaced by clients; of a node
+        that is a function, calls the function.
+      is_function: whether it is one.
       server: where the service is served.
+      group: the group that the node was added in, or None.
       scheduler: how the node waits.
       supervisor: told how the node ended.
       ended: set when the run ends.
+      check: finds a forgotten `updating`; None for no such check.
     """
 
     def __init__(
         self,
         construct: Callable[[], Any],
+        is_function: bool,
         server: Server,
+        group: str | None,
         scheduler: Scheduler,
         supervisor: RunSupervisor,
         ended: threading.Event,
+        check: UpdateCheck | None = None,
     ):
         super().__init__(name=f"node {server.label}", daemon=True)
         self.label = server.label
-        self.metrics = NodeMetrics(label=server.label)
+        self.metrics = NodeMetrics(label=server.label, group=group)
         self.is_worker, self.has_work = False, True
-        self._construct, self._server = construct, server
+        self._construct, self._is_function = construct, is_function
+        self._server = server
         self._scheduler, self._supervisor = scheduler, supervisor
-        self._ended = ended
+        self._ended, self._check = ended, check
+        self._service: Any = None
         self._where = "constructor"
 
-    # --- What the node's code sees: acmelike.core.Context
+    # --- What the node's code sees: acmelike.core.runtime.Context
 
     @property
     def is_serial(self) -> bool:
@@ -57,12 +76,27 @@ class NodeThread(threading.Thread):
         return self._scheduler.is_serial
 
     def now(self) -> float:
-        """See `acmelike.core.now`."""
         return self._scheduler.now()
 
     def sleep(self, seconds: float | None, reason: str) -> None:
-        """See `acmelike.core.sleep`."""
         self._scheduler.sleep(self.metrics, seconds, reason)
+
+    def updating(self, service: object) -> AbstractContextManager[None]:
+        name = type(service).__name__
+        if self._is_function:
+            raise ContractError(
+                f"updating({name}) in node '{self.label}', which is a function and has "
+                f"no service"
+            )
+        if self._service is None:
+            return nullcontext()  # In the constructor, before anything is served.
+        refuse_inside_leaf(f"updating({name})")
+        if service is not self._service:
+            raise ContractError(
+                f"updating({name}) in a step of node '{self.label}': a step may update "
+                f"only the node's own service, here a {type(self._service).__name__}"
+            )
+        return self._server.updating()
 
     def status(self, memory_bytes: int) -> NodeStatus:
         """What it is doing."""
@@ -77,25 +111,50 @@ class NodeThread(threading.Thread):
     def run(self) -> None:
         set_context(self)
         self._scheduler.enter(self.label)
-        service = None
         try:
             if not self._ended.is_set():
-                with leaf(f"the constructor of '{self.label}'"):
-                    service = self._construct()
-                self._server.open(service)
-                self._work(service)
+                if self._is_function:
+                    self._run_function()
+                else:
+                    self._run_service()
+                self.has_work = False
+                self._supervisor.work_ended()
         except BaseException as error:
             self._end(error)
         self._scheduler.leave(self.label)
         if self.metrics.phase != "failed":
-            # Others may still call it, and what it holds is theirs until the end.
+            # Others may still call it, and may hold what it returned, until the end.
             self.metrics.phase = "serving"
             self._ended.wait()
             self.metrics.phase = "ended"
-        self._close(service)
+        self._close()
         set_context(None)
 
-    def _work(self, service: Any) -> None:
+    def _run_function(self) -> None:
+        self.is_worker = True
+        self._where = "function"
+        # It serves nothing, so calls of it are refused with its name.
+        self._server.open(None)
+        with self.metrics.stepping():
+            result = self._construct()
+        if isinstance(result, Generator):
+            self._where = "step"
+            with closing(result):
+                self._loop(lambda: next(result, _END))
+        elif result is not None:
+            raise ContractError(
+                f"the function of node '{self.label}' returned {_short(result)}: a "
+                f"function is a node that runs once and returns None; for a service "
+                f"pass its class, Node(Service, ...)"
+            )
+
+    def _run_service(self) -> None:
+        with leaf("constructor", f"the constructor of '{self.label}'"):
+            service = self._construct()
+        if self._check is not None:
+            self._check.watch(service)
+        self._server.open(service)
+        self._service = service
         step, run = getattr(service, "step", None), getattr(service, "run", None)
         self.is_worker = callable(step) or callable(run)
         if callable(step):
@@ -105,14 +164,22 @@ class NodeThread(threading.Thread):
             self._where = "run"
             with self.metrics.stepping():
                 run()
-        self.has_work = False
-        self._supervisor.work_ended()
+            self._raise_forgotten_update()
 
-    def _loop(self, step: Callable[[], None]) -> None:
+    def _loop(self, step: Callable[[], object]) -> None:
         while not self._ended.is_set():
             with self.metrics.stepping():
-                step()
+                result = step()
+            if result is not None:
+                if result is _END:
+                    return
+                raise ContractError(_unexpected_result(self.label, result))
+            self._raise_forgotten_update()
             self._scheduler.end_step(self.label)
+
+    def _raise_forgotten_update(self) -> None:
+        if self._check is not None and self._check.fault is not None:
+            raise self._check.fault
 
     def _end(self, error: BaseException) -> None:
         """Tells the supervisor, unless the node only noticed that the run ended."""
@@ -122,10 +189,29 @@ class NodeThread(threading.Thread):
             self.metrics.phase = "failed"
             self._supervisor.fail(self.label, self._where, error)
 
-    def _close(self, service: Any) -> None:
-        close = getattr(service, "close", None)
+    def _close(self) -> None:
+        close = getattr(self._service, "close", None)
         if callable(close):
             try:
                 close()
             except Exception as error:
                 self._supervisor.fail(self.label, "close", error)
+
+
+# What a generator's step returns when there is none left.
+_END = object()
+
+
+def _unexpected_result(label: str, result: object) -> str:
+    text = f"a step of node '{label}' returned {_short(result)}: "
+    if inspect.isgenerator(result) or inspect.iscoroutine(result):
+        return (
+            f"{text}a step is an ordinary method; to run step by step pass a generator "
+            f"function as the node, Node(function, ...)"
+        )
+    return f"{text}it has to return None, as there is no one to take a result"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,40 +9,36 @@ from functools import partial
 from typing import Any, Protocol
 
 from acmelike.core.status import NodeStatus, resident_bytes
-from acmelike.errors import RunError
 from acmelike.graph import Entry, Handle, replace_handles
 from acmelike.launchers.node_thread import NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
-from acmelike.rpc import Client, Server
-
-
-class NodesSupervisor(RunSupervisor, Protocol):
-    """What nodes report to."""
-
-    def break_off(self, failure: RunError) -> None:
-        """Something that is no single node's fault ended the run."""
+from acmelike.launchers.update_check import UpdateCheck
+from acmelike.rpc import Client, Interface, Peer, Peers, Server, interface_of
 
 
 class Nodes(Protocol):
     """The nodes of a program, placed by a launcher."""
 
     def start(self) -> None:
-        """Begins to construct them."""
+        """Starts to construct them."""
 
     def close(self, reason: str) -> None:
         """Ends every wait and every call; may be called again."""
 
     def join(self, seconds: float) -> list[str]:
-        """Waits for all to end, at most `seconds`; says who has not."""
+        """Waits for all to end, at most `seconds`; says which have not."""
 
     def status(self) -> dict[str, NodeStatus]:
         """What every node is doing, by label."""
 
     def client(self, handle: Handle) -> Client:
-        """A client of a node, for a caller outside the program."""
+        """A client of a node, for any thread outside the program."""
 
     def is_work_over(self) -> bool:
         """Whether there were workers, and none of them has anything left to do."""
+
+    def has_only_services(self) -> bool:
+        """Whether all nodes have started, and none has work of its own."""
 
 
 class LocalNodes:
@@ -53,7 +49,9 @@ class LocalNodes:
       scheduler: how they run and wait.
       supervisor: told how they end.
       ended: set when the run ends.
-      client_elsewhere: makes clients of nodes that do not live here.
+      check: whether to look for a forgotten `updating` in each of them.
+      peers: makes clients of nodes that live elsewhere.
+      elsewhere: these nodes; those that live here may be among them.
     """
 
     def __init__(
@@ -62,9 +60,13 @@ class LocalNodes:
         scheduler: Scheduler,
         supervisor: RunSupervisor,
         ended: threading.Event,
-        client_elsewhere: Callable[[Handle], Client] | None = None,
+        *,
+        check: bool = False,
+        peers: Peers | None = None,
+        elsewhere: Mapping[Handle, Peer] | None = None,
     ):
-        self._client_elsewhere = client_elsewhere
+        self._peers, self._elsewhere = peers, elsewhere or {}
+        self._interfaces = {h: interface_of_node(e) for h, e in entries.items()}
         self._servers = {
             handle: Server(entry.label, scheduler, supervisor)
             for handle, entry in entries.items()
@@ -72,10 +74,13 @@ class LocalNodes:
         self._threads = [
             NodeThread(
                 self._constructor(entry),
+                entry.node.is_function,
                 self._servers[handle],
+                entry.group,
                 scheduler,
                 supervisor,
                 ended,
+                UpdateCheck(entry.label) if check else None,
             )
             for handle, entry in entries.items()
         ]
@@ -95,9 +100,10 @@ class LocalNodes:
 
     def join(self, seconds: float) -> list[str]:
         limit = time.monotonic() + seconds
-        for thread in self._threads:
+        started = [thread for thread in self._threads if thread.ident is not None]
+        for thread in started:
             thread.join(max(0.0, limit - time.monotonic()))
-        left = [node for node in self._threads if node.is_alive()]
+        left = [node for node in started if node.is_alive()]
         # Under `serial` the others only wait for the turn of the one that works.
         working = [node for node in left if node.metrics.phase == "working"]
         return [str(node.status(0)) for node in working or left]
@@ -107,15 +113,13 @@ class LocalNodes:
         return {thread.label: thread.status(memory_bytes) for thread in self._threads}
 
     def client(self, handle: Handle) -> Client:
-        if handle in self._servers:
-            return Client(self._servers[handle])
-        assert self._client_elsewhere is not None
-        return self._client_elsewhere(handle)
+        return self._client(handle, None)
 
     def is_work_over(self) -> bool:
-        if any(thread.has_work for thread in self._threads):
-            return False
-        return any(thread.is_worker for thread in self._threads)
+        return not self.has_work() and self.has_worker()
+
+    def has_only_services(self) -> bool:
+        return not self.has_work() and not self.has_worker()
 
     def has_work(self) -> bool:
         """Whether a worker here has something left to do, or is still being made."""
@@ -125,8 +129,16 @@ class LocalNodes:
         """Whether a node here was found to be a worker."""
         return any(thread.is_worker for thread in self._threads)
 
+    def _client(self, handle: Handle, owner: str | None) -> Client:
+        server = self._servers.get(handle)
+        if server is not None:
+            return Client(server, self._interfaces[handle], owner)
+        assert self._peers is not None
+        return self._peers.client(self._elsewhere[handle], owner)
+
     def _constructor(self, entry: Entry) -> Callable[[], Any]:
-        node, clients = entry.node, _Clients(self.client)
+        node = entry.node
+        clients = _Clients(lambda handle: self._client(handle, entry.label))
         args, kwargs = replace_handles([node.args, node.kwargs], clients.__getitem__)
         return partial(node.constructor, *args, **kwargs)
 
@@ -143,7 +155,17 @@ class _Clients(dict[Handle, Client]):
         return client
 
 
-def describe_standstill(statuses: Iterable[NodeStatus]) -> str:
-    """Says for every node what it waits for: the words of Deadlock and its warning."""
-    waits = [f"{s.label} waits for {s.waits_for}" for s in statuses if s.waits_for]
+def interface_of_node(entry: Entry) -> Interface | None:
+    """What may be called at a node; None if that is known only when it starts."""
+    node = entry.node
+    if node.is_function:
+        return Interface(node.name, frozenset())
+    if isinstance(node.constructor, type):
+        return interface_of(node.constructor)
+    return None
+
+
+def describe_deadlock(statuses: Iterable[NodeStatus]) -> str:
+    """Says what every node waits for: the words of Deadlock and of its warning."""
+    waits = [f"{s.label} {s.activity}" for s in statuses if s.waits_for]
     return "; ".join(["every node waits and nothing can wake one", *waits])

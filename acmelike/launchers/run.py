@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
@@ -11,22 +13,24 @@ from typing import Any, Protocol, TypeVar, cast
 from acmelike.core.status import NodeStatus
 from acmelike.errors import NodeFailed, RunError, RunTimeout
 from acmelike.graph import Program
-from acmelike.launchers.nodes import Nodes, NodesSupervisor
-from acmelike.launchers.standstill import StandstillWatch
+from acmelike.launchers.node_thread import ProgramSupervisor
+from acmelike.launchers.nodes import Nodes
+from acmelike.launchers.watch import ProgressWatch
 
 T = TypeVar("T")
 logger = logging.getLogger("acmelike")
 
 
 class Launcher(Protocol):
-    """What a launcher is: it places the nodes of a program."""
+    """Places the nodes of a program."""
 
     def __call__(
         self,
         program: Program,
-        supervisor: NodesSupervisor,
+        supervisor: ProgramSupervisor,
         ended: threading.Event,
         logs: Path | None,
+        check: bool,
     ) -> Nodes: ...
 
 
@@ -34,41 +38,57 @@ class Run:
     """A running program; a context manager that ends what it started.
 
     The first failure stops everything and is raised, with the node's name, by `wait`
-    and at the end of the `with` block.
+    and at the end of the `with` block. However a run ends, its threads, processes and
+    sockets are released by then or, without `wait` and `with`, shortly after. A run
+    that is still going when the interpreter exits is stopped.
 
     Args:
       program: what to run; it has been validated.
-      place_nodes: the launcher.
+      launcher: places the nodes.
       stall_seconds: without progress for so long, and every node waiting, a warning
         says what each of them waits for; None if the launcher finds out by itself.
       grace_seconds: how long nodes may take to end once the run does.
-      logs: the folder for what other processes print, or None.
+      logs: the folder for the output of other processes, or None.
+      check: whether to look for a forgotten `updating`.
     """
 
     def __init__(
         self,
         program: Program,
-        place_nodes: Launcher,
+        launcher: Launcher,
         *,
         stall_seconds: float | None,
         grace_seconds: float,
         logs: Path | None,
+        check: bool,
     ):
         self._program, self._grace_seconds = program, grace_seconds
-        self._ended = threading.Event()
+        self._ended, self._released = threading.Event(), threading.Event()
         self._outcome = threading.Lock()
         self._reason: str | None = None
         self._failure: RunError | None = None
         self._raised = False
-        self._nodes = place_nodes(program, self, self._ended, logs)
-        self._nodes.start()
-        self._watch: StandstillWatch | None = None
-        if stall_seconds is not None:
-            self._watch = StandstillWatch(self.status, self._ended, stall_seconds)
-            self._watch.start()
+        self._nodes = launcher(program, self, self._ended, logs, check)
+        threads = [
+            threading.Thread(target=self._release, name="end of run", daemon=True),
+            ProgressWatch(self.status, self._ended, stall_seconds),
+        ]
+        self._watch = threads[1]
+        try:
+            self._nodes.start()
+            for thread in threads:
+                thread.start()
+        except BaseException:
+            self._finish("it could not be started", None)
+            self._nodes.join(0.0)
+            raise
+        _running.add(self)
 
     def wait(self, timeout: float | None = None) -> str:
         """Waits until the run ends by itself; returns why it did.
+
+        Args:
+          timeout: seconds; None to wait as long as the run goes on.
 
         Raises:
           NodeFailed: a node raised; the cause is chained.
@@ -78,7 +98,7 @@ class Run:
         if not self._ended.wait(timeout):
             doing = "; ".join(str(status) for status in self.status().values())
             raise RunTimeout(f"the run goes on after {timeout} s: {doing}")
-        self._join()
+        self._released.wait()
         if self._failure is not None:
             self._raised = True
             raise self._failure
@@ -89,7 +109,10 @@ class Run:
         return self._ended.wait(within)
 
     def stop(self, reason: str = "stopped from outside") -> None:
-        """Ends the run: wakes every wait, and lets each node finish its step."""
+        """Ends the run: wakes every wait, and lets each node finish its step.
+
+        It does not wait for them; `wait` does.
+        """
         self._finish(reason, None)
 
     def status(self) -> dict[str, NodeStatus]:
@@ -100,7 +123,7 @@ class Run:
         """A client of a node, for use from outside the program.
 
         Raises:
-          GraphError: it is no handle of this program.
+          GraphError: it is not a handle of this program.
         """
         self._program.entry(handle)
         return cast(T, self._nodes.client(cast(Any, handle)))
@@ -115,21 +138,21 @@ class Run:
         traceback: TracebackType | None,
     ) -> None:
         self.stop("its with block was left")
-        self._join()
+        self._released.wait()
         if error is None and self._failure is not None and not self._raised:
             raise self._failure
 
-    # --- What nodes report: NodesSupervisor
+    # --- What nodes report: ProgramSupervisor
 
     def fail(self, label: str, where: str, error: BaseException) -> None:
-        """Ends the run because a node raised; the first failure is the one told."""
+        """Ends the run because a node raised; `wait` raises the first failure."""
         failure = NodeFailed(label, where, error)
         level = logging.INFO if self._ended.is_set() else logging.ERROR
         logger.log(level, "%s", failure, exc_info=error)
         self._finish(str(failure), failure)
 
-    def break_off(self, failure: RunError) -> None:
-        """Ends the run for what is no single node's fault."""
+    def fail_run(self, failure: RunError) -> None:
+        """Ends the run for a reason that is no single node's fault."""
         self._finish(str(failure), failure)
 
     def work_ended(self) -> None:
@@ -139,6 +162,11 @@ class Run:
         """
         if self._nodes.is_work_over():
             self.stop("every worker has ended")
+        elif self._nodes.has_only_services():
+            logger.warning(
+                "no node of program '%s' has a step or a run: it serves until stop()",
+                self._program.name,
+            )
 
     # --- How it ends
 
@@ -149,13 +177,28 @@ class Run:
             self._ended.set()
         self._nodes.close(f"the run ended: {self._reason}")
 
-    def _join(self) -> None:
-        self.stop()  # Idempotent; a method that asked for the end closed nothing.
-        for node in self._nodes.join(self._grace_seconds):
-            logger.warning(
-                "%s still runs %.0f s after the end of the run",
-                node,
-                self._grace_seconds,
-            )
-        if self._watch is not None:
-            self._watch.join(self._grace_seconds)
+    def _release(self) -> None:
+        """Waits for the end, then for the nodes; releases what the run holds."""
+        self._ended.wait()
+        try:
+            for node in self._nodes.join(self._grace_seconds):
+                logger.warning(
+                    "%s still runs %.0f s after the end of the run",
+                    node,
+                    self._grace_seconds,
+                )
+            if self._watch.ident is not None:
+                self._watch.join(self._grace_seconds)
+        finally:
+            self._released.set()
+
+
+_running: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """At the interpreter's exit, ends what is still running in order."""
+    for run in list(_running):
+        run.stop("the interpreter exits")
+        run._released.wait(run._grace_seconds)

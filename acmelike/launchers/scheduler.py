@@ -6,10 +6,13 @@ import threading
 import time
 from typing import Protocol, cast
 
-from acmelike.core import current_context
+from acmelike.core.runtime import current_context
 from acmelike.core.status import NodeMetrics
 from acmelike.errors import RpcClosed
 from acmelike.rpc import Call
+
+# Deadlines this near to each other are the same one, measured twice.
+_SAME_SECONDS = 0.01
 
 
 class Scheduler(Protocol):
@@ -18,10 +21,10 @@ class Scheduler(Protocol):
     is_serial: bool
 
     def now(self) -> float:
-        """Seconds on the clock that deadlines are measured by."""
+        """Seconds on the clock by which deadlines are measured."""
 
     def enter(self, label: str) -> None:
-        """Returns when the node may begin."""
+        """Returns when the node may start."""
 
     def end_step(self, label: str) -> None:
         """Lets others run between two steps of the node."""
@@ -29,8 +32,11 @@ class Scheduler(Protocol):
     def leave(self, label: str) -> None:
         """The node has ended."""
 
-    def wait(self, call: Call) -> None:
-        """Returns when the call is done; expires it if its deadline passes first."""
+    def wait(self, call: Call, seconds: float | None) -> None:
+        """Waits until the call is done, at most `seconds`; None without a limit.
+
+        A call whose own deadline passes meanwhile is expired.
+        """
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         """Waits `seconds`, or until the run ends.
@@ -63,8 +69,49 @@ class Sleep:
             raise RpcClosed(f"the run ended in a sleep (it waited: {self.reason})")
 
 
+class CallWait:
+    """A wait for a call.
+
+    Attributes:
+      deadline: when it ends, on the scheduler's clock; None without a limit. It is the
+        call's own deadline, or an earlier one of the caller.
+    """
+
+    def __init__(self, call: Call, now: float, seconds: float | None):
+        self._call, self.deadline = call, call.deadline
+        if seconds is not None:
+            until = now + seconds
+            if call.deadline is None or until < call.deadline - _SAME_SECONDS:
+                self.deadline = until
+
+    @property
+    def target(self) -> str:
+        """The method that is called."""
+        return self._call.target
+
+    @property
+    def reason(self) -> str:
+        """Why the call is parked."""
+        return self._call.reason
+
+    def done(self) -> bool:
+        """Whether the call has an outcome."""
+        return self._call.done()
+
+    def end(self) -> None:
+        """Expires the call, if it is its own deadline that has passed."""
+        if not self._call.done() and self.deadline == self._call.deadline:
+            self._call.server.expire(self._call)
+
+    def wait_on_clock(self, now: float) -> None:
+        """Waits in real time, from `now` on."""
+        timeout = None if self.deadline is None else max(0.0, self.deadline - now)
+        if not cast(threading.Event, self._call.wakeup).wait(timeout):
+            self.end()
+
+
 class FreeScheduler:
-    """Every node runs whenever it can, on the wall's clock.
+    """Every node runs whenever it can, in real time.
 
     Args:
       ended: set when the run ends.
@@ -85,13 +132,14 @@ class FreeScheduler:
     def leave(self, label: str) -> None:
         pass
 
-    def wait(self, call: Call) -> None:
-        context = current_context()
+    def wait(self, call: Call, seconds: float | None) -> None:
+        now = self.now()
+        wait, context = CallWait(call, now, seconds), current_context()
         if context is None:
-            wait_on_clock(call, self.now())
+            wait.wait_on_clock(now)
         else:
-            with context.metrics.waiting(call):
-                wait_on_clock(call, self.now())
+            with context.metrics.waiting(wait):
+                wait.wait_on_clock(now)
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         deadline = None if seconds is None else self.now() + seconds
@@ -99,11 +147,3 @@ class FreeScheduler:
         with node.waiting(sleep):
             self._ended.wait(seconds)
         sleep.check()
-
-
-def wait_on_clock(call: Call, now: float) -> None:
-    """Waits for a call in real time, from `now` until its deadline."""
-    timeout = None if call.deadline is None else max(0.0, call.deadline - now)
-    wakeup = cast(threading.Event, call.wakeup)
-    if not wakeup.wait(timeout):
-        call.server.expire(call)

@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from acmelike.core import current_context
+from acmelike.core.runtime import current_context
 from acmelike.core.status import NodeMetrics
-from acmelike.launchers.scheduler import Sleep, wait_on_clock
+from acmelike.launchers.scheduler import CallWait, Sleep
 from acmelike.rpc import Call
 
-Waited: TypeAlias = Call | Sleep
+Waited: TypeAlias = CallWait | Sleep
 
 
 @dataclass
 class Turn:
-    """A node at the table at which turns are passed.
+    """A node's place in the order of turns.
 
     Attributes:
       label: the node's.
-      waits_for: what it cannot go on without; None if it could run.
+      waits_for: what it cannot run without; None if it could run.
       gate: held until the turn comes.
     """
 
@@ -31,20 +31,25 @@ class Turn:
     gate: threading.Lock = field(default_factory=threading.Lock)
 
     def can_run(self) -> bool:
-        """Whether a turn would be of use."""
+        """Whether the node could use a turn."""
         return self.waits_for is None or self.waits_for.done()
+
+    @property
+    def deadline(self) -> float | None:
+        """When its wait ends by itself, if it waits and if it does."""
+        return None if self.waits_for is None else self.waits_for.deadline
 
 
 class TurnScheduler:
     """Passes one token in label order, when a step ends or a node has to wait.
 
-    Time is logical: it stands still while anybody can run, and otherwise jumps to the
-    earliest deadline. Where there is none, that is a deadlock.
+    Time is logical: it stands still while a node can run, and otherwise jumps to the
+    earliest deadline. If there is none, that is a deadlock.
 
     Args:
       labels: of the nodes.
       ended: set when the run ends.
-      on_standstill: called by the thread that finds that nobody can ever run again;
+      on_deadlock: called by the thread that finds that no node can ever run again;
         afterwards every wait is over.
     """
 
@@ -54,10 +59,10 @@ class TurnScheduler:
         self,
         labels: Sequence[str],
         ended: threading.Event,
-        on_standstill: Callable[[], None],
+        on_deadlock: Callable[[], None],
     ):
         self._turns = [Turn(label) for label in sorted(labels, key=label_order)]
-        self._ended, self._on_standstill = ended, on_standstill
+        self._ended, self._on_deadlock = ended, on_deadlock
         self._lock = threading.Lock()
         self._time = 0.0
         for turn in self._turns[1:]:
@@ -81,30 +86,29 @@ class TurnScheduler:
         if others:
             self._choose(others).gate.release()
 
-    def wait(self, call: Call) -> None:
-        context = current_context()
-        if context is None:  # a caller outside the program has no turn
-            wait_on_clock(call, self.now())
+    def wait(self, call: Call, seconds: float | None) -> None:
+        wait, context = CallWait(call, self._time, seconds), current_context()
+        if context is None:  # A caller outside the program takes no turn.
+            wait.wait_on_clock(self._time)
             return
-        with context.metrics.waiting(call):
-            self._wait_seated(self._turn(context.label), call)
-        if not call.done():
-            call.server.expire(call)
+        with context.metrics.waiting(wait):
+            self._wait_for_turn(self._turn(context.label), wait)
+        wait.end()
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         deadline = None if seconds is None else self._time + seconds
         sleep = Sleep(deadline, reason, self._ended)
         with node.waiting(sleep):
-            self._wait_seated(self._turn(node.label), sleep)
+            self._wait_for_turn(self._turn(node.label), sleep)
         sleep.check()
 
-    def _wait_seated(self, turn: Turn, waited: Waited) -> None:
+    def _wait_for_turn(self, turn: Turn, waited: Waited) -> None:
         turn.waits_for = waited
         self._pass_on(turn)
         turn.waits_for = None
 
     def _pass_on(self, turn: Turn) -> None:
-        """Gives the turn to the next who can run, and returns when it comes back."""
+        """Gives the token to the next that can run, and returns when it comes back."""
         with self._lock:
             place = self._turns.index(turn)
             order = self._turns[place + 1 :] + self._turns[: place + 1]
@@ -114,25 +118,24 @@ class TurnScheduler:
             turn.gate.acquire()
 
     def _choose(self, order: Sequence[Turn]) -> Turn:
-        """The first of `order` who can run, time passing if it must."""
+        """The first of `order` that can run; time passes if it must."""
         for turn in order:
             if turn.can_run():
                 return turn
-        timed = [turn for turn in order if _deadline(turn) is not None]
+        timed = [
+            (turn.deadline, label_order(turn.label), turn)
+            for turn in order
+            if turn.deadline is not None
+        ]
         if timed:
             # Of equal deadlines, the first in label order.
-            turn = min(timed, key=lambda s: (_deadline(s), label_order(s.label)))
-            self._time = _deadline(turn) or self._time
+            self._time, _, turn = min(timed, key=lambda entry: entry[:2])
             return turn
-        self._on_standstill()
+        self._on_deadlock()
         return self._choose(order)
 
     def _turn(self, label: str) -> Turn:
         return next(turn for turn in self._turns if turn.label == label)
-
-
-def _deadline(turn: Turn) -> float | None:
-    return None if turn.waits_for is None else turn.waits_for.deadline
 
 
 def label_order(label: str) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 import optree
 
 from acmelike.agent import Builder, UpdateOutputs
-from acmelike.core import Future, future, updating, when
+from acmelike.core import Future, start, updating, when
 from acmelike.errors import NonFinite
 from acmelike.learners.functions import make_functions
 from acmelike.replay import Batches, Replay, Sample
@@ -141,8 +141,11 @@ class Learner:
             self._told.result()
         if outputs.priorities is not None:
             # Nothing that comes next depends on the reply.
-            self._told = future(self._replay.update_priorities)(
-                self._table, keys, np.asarray(outputs.priorities)
+            self._told = start(
+                self._replay.update_priorities,
+                self._table,
+                keys,
+                np.asarray(outputs.priorities),
             )
         # An item of update i of the batch is used by version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from acmelike.core import Future
+from acmelike.core.future import Future
+from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.runtime import seconds_left
+from acmelike.errors import RpcTimeout
 
 if TYPE_CHECKING:
     from acmelike.rpc.sockets.frames import Pickles
 
 
+class Request(NamedTuple):
+    """What a caller asks of a node.
+
+    Attributes:
+      method: its name.
+      args: of the call.
+      kwargs: of the call.
+      timeout: seconds for which the call may be parked; None without a limit.
+      caller: the label of the node that makes it, or "outside".
+    """
+
+    method: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    timeout: float | None
+    caller: str
+
+
 class Scheduler(Protocol):
-    """How the threads of a run wait."""
+    """How the threads of a run wait for calls."""
 
     def now(self) -> float:
-        """Seconds on the clock that deadlines are measured by."""
+        """Seconds on the clock by which deadlines are measured."""
 
-    def wait(self, call: Call) -> None:
-        """Returns when the call is done; expires it if its deadline passes first."""
+    def wait(self, call: Call, seconds: float | None) -> None:
+        """Waits until the call is done, at most `seconds`; None without a limit.
+
+        A call whose own deadline passes meanwhile is expired.
+        """
 
 
 class CallOwner(Protocol):
@@ -38,70 +62,71 @@ class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
 
     def set(self) -> Callable[[Pickles], None] | None:
-        """It has; returns what tells its caller, if that is still to be done."""
+        """Takes the news; returns what sends the outcome to a caller, if any."""
 
 
 class Call(Future[Any]):
     """A call that a server has taken. The server's lock guards every change of it.
 
     Attributes:
-      server: who serves it.
-      method: the name of the method.
-      args, kwargs: what it was called with.
+      server: the one that serves it.
+      request: what was asked. Its arguments are released when the call ends.
       deadline: on the scheduler's clock, or None.
-      caller: the label of the node that made it, or "outside".
       reason: why it is parked; the words of its guard when it was last tested.
       wakeup: set after the outcome is known; None until the call is parked.
+      follow_up: what to do when the caller has the outcome, such as to end the run.
     """
 
     __slots__ = (
         "_done",
         "_error",
         "_value",
-        "args",
-        "caller",
         "deadline",
-        "kwargs",
-        "method",
+        "follow_up",
         "reason",
+        "request",
         "server",
         "wakeup",
     )
 
-    def __init__(
-        self,
-        server: CallOwner,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        caller: str,
-    ):
-        self.server, self.method, self.caller = server, method, caller
-        self.args, self.kwargs = args, kwargs
+    def __init__(self, server: CallOwner, request: Request):
+        self.server, self.request = server, request
         self.deadline: float | None = None
         self.reason = ""
         self.wakeup: Wakeup | None = None
+        self.follow_up: Callable[[], None] | None = None
         self._done = False
         self._value: Any = None
         self._error: BaseException | None = None
 
     @property
     def target(self) -> str:
-        """The callee as people read it: "replay.insert"."""
-        return f"{self.server.label}.{self.method}"
+        """The method that is called, as people read it: "replay.insert"."""
+        return f"{self.server.label}.{self.request.method}"
 
     def done(self) -> bool:
         return self._done
 
     def result(self) -> Any:
+        refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
-            self.server.scheduler.wait(self)
+            self.server.scheduler.wait(self, seconds_left())
+            if not self._done:
+                raise RpcTimeout(f"{self.target}{self.why_parked()}")
+        return self.outcome()
+
+    def outcome(self) -> Any:
+        """Returns or raises the outcome of a call that is done."""
         if self._error is not None:
             raise self._error
         return self._value
 
     def cancel(self) -> None:
         self.server.withdraw(self)
+
+    def why_parked(self) -> str:
+        """The reason, in the form in which errors end."""
+        return f" (it waited: {self.reason})" if self.reason else ""
 
     def succeed(self, value: Any) -> None:
         """Records the outcome; only the server calls this."""

@@ -3,74 +3,145 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from acmelike.core import Future, RemoteMethod, current_context
+from acmelike.core.contract import Guarded
+from acmelike.core.future import Future, RemoteMethod
 from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.runtime import current_context, seconds_left
 from acmelike.core.status import EdgeMetrics
+from acmelike.errors import ContractError, NoSuchMethod, nearest
+from acmelike.rpc.call import Request
 from acmelike.rpc.freeze import freeze
+
+# What a launcher calls on a service itself; no node calls these over an edge.
+OWN_METHODS = frozenset({"step", "run", "close"})
+
+
+class Interface(NamedTuple):
+    """What may be called at a node.
+
+    Attributes:
+      kind: the name of the service's class.
+      methods: the names of its public methods.
+      attributes: other public names of the class, such as properties.
+    """
+
+    kind: str
+    methods: frozenset[str]
+    attributes: frozenset[str] = frozenset()
+
+
+def interface_of(kind: type) -> Interface:
+    """The public methods of a class: its functions with names without a leading `_`.
+
+    Only what the class defines is served, never a callable attribute of an instance.
+    """
+    methods: set[str] = set()
+    attributes: set[str] = set()
+    for name in dir(kind):
+        if name.startswith("_") or name in OWN_METHODS:
+            continue
+        value = _static(kind, name)
+        is_method = isinstance(value, (Guarded, staticmethod, classmethod)) or (
+            callable(value) and not isinstance(value, type)
+        )
+        (methods if is_method else attributes).add(name)
+    return Interface(kind.__name__, frozenset(methods), frozenset(attributes))
+
+
+def _static(kind: type, name: str) -> Any:
+    """An attribute of a class as it stands there; a property is not evaluated."""
+    return next(base.__dict__[name] for base in kind.__mro__ if name in base.__dict__)
 
 
 class Target(Protocol):
-    """Where a client's calls go: a server in this process, or the way to another's."""
+    """Where a client's calls go: a server in this process, or a node of another."""
 
     label: str
 
-    def submit(
-        self,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float | None,
-        caller: str,
-        edge: EdgeMetrics | None,
-    ) -> Future[Any]:
-        """Makes a call for the node `caller`, counting its bytes in `edge`."""
+    def submit(self, request: Request, edge: EdgeMetrics | None) -> Future[Any]:
+        """Makes a call, and counts its bytes in `edge`."""
 
 
 class Client:
     """Calls the public methods of a node's service.
 
-    A method that does not exist is refused at its first use, with the nearest name.
+    Args:
+      target: the node.
+      interface: what may be called there; None if it is not known here.
+      owner: the label of the node whose thread alone may use this client; None for a
+        client that any thread may use.
+
+    Raises:
+      NoSuchMethod: from the look at an attribute that is no public method, with the
+        nearest name.
     """
 
-    def __init__(self, target: Target):
-        self._target = target
+    def __init__(
+        self,
+        target: Target,
+        interface: Interface | None = None,
+        owner: str | None = None,
+    ):
+        self._target, self._interface, self._owner = target, interface, owner
 
     def __getattr__(self, name: str) -> Method:
         if name.startswith("_"):
             raise AttributeError(f"{self!r} has no public method '{name}'")
-        method = Method(self._target, name)
+        if self._interface is not None and name not in self._interface.methods:
+            raise no_such_method(self._target.label, self._interface, name)
+        method = Method(self._target, name, self._owner)
         self.__dict__[name] = method
         return method
 
     def __repr__(self) -> str:
         return f"<client of node '{self._target.label}'>"
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"{self!r} cannot be pickled: pass the handle that add_node returned"
+        )
+
+
+def no_such_method(label: str, interface: Interface, name: str) -> NoSuchMethod:
+    """The error for a name that cannot be called, with what to do instead."""
+    if name in interface.attributes:
+        why = f"'{name}' is not a method, and only methods can be called over an edge"
+        return NoSuchMethod(f"node '{label}' ({interface.kind}): {why}")
+    return NoSuchMethod(
+        f"node '{label}' ({interface.kind}) has no method '{name}'"
+        f"{nearest(name, interface.methods)}"
+    )
+
 
 class Method(RemoteMethod[Any, Any]):
     """One method of a client."""
 
-    def __init__(self, target: Target, name: str):
-        self._target, self._name = target, name
+    def __init__(self, target: Target, name: str, owner: str | None = None):
+        self._target, self._name, self._owner = target, name, owner
         self._full_name = f"{target.label}.{name}"
 
-    def submit(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], timeout: float | None
-    ) -> Future[Any]:
+    def submit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         refuse_inside_leaf(self._full_name)
         context = current_context()
         caller, edge = "outside", None
         if context is not None:
             caller, edge = context.label, context.metrics.edges[self._full_name]
             edge.num_calls += 1
-        return self._target.submit(
-            self._name, freeze(args), freeze(kwargs), timeout, caller, edge
+        if self._owner is not None and caller != self._owner:
+            raise ContractError(
+                f"{self._full_name} was called by a thread that is not the thread of "
+                f"node '{self._owner}': only a node's step or run may use its edges"
+            )
+        request = Request(
+            self._name, freeze(args), freeze(kwargs), seconds_left(), caller
         )
+        return self._target.submit(request, edge)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
-        value = self.submit(args, kwargs, None).result()
+        value = self.submit(args, kwargs).result()
         context = current_context()
         if context is not None:
             edge = context.metrics.edges[self._full_name]

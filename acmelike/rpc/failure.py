@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 
-from acmelike.errors import RpcFailed
+from acmelike.errors import RpcFailed, describe
 
 
 class RemoteTraceback(Exception):
@@ -18,28 +18,78 @@ class RemoteTraceback(Exception):
         return f"\n\n{self.args[0].rstrip()}"
 
 
-def to_wire(error: BaseException) -> tuple[bytes | None, str, str, tuple[str, ...]]:
-    """What `from_wire` makes the error of: itself, its words, traceback and notes."""
-    words = f"{type(error).__name__}: {error}".rstrip(": ")
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    notes = tuple(getattr(error, "__notes__", ()))
+class WireError(NamedTuple):
+    """An exception as data.
+
+    Attributes:
+      pickled: the exception; None if it cannot be made again from a pickle.
+      words: its type and message.
+      traceback: its text.
+      notes: added to it on its way.
+    """
+
+    pickled: bytes | None
+    words: str
+    traceback: str
+    notes: tuple[str, ...]
+
+
+def to_wire(error: BaseException) -> WireError:
+    """An exception as data, whatever its own methods do."""
     try:
-        pickled = cloudpickle.dumps(error)
-        pickle.loads(pickled)  # Some can be pickled and not made again.
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        text = "".join(lines)
     except Exception:
-        pickled = None
-    return pickled, words, "".join(lines), notes
+        text = "".join(traceback.format_tb(error.__traceback__)) + describe(error)
+    notes = tuple(map(str, getattr(error, "__notes__", ())))
+    return WireError(_pickled(error), describe(error), text, notes)
 
 
 def from_wire(parts: Any) -> BaseException:
-    """The error in its own type where that can be, otherwise as RpcFailed."""
-    pickled, words, lines, notes = parts
+    """The exception in its own type where that can be, otherwise an RpcFailed."""
+    pickled, words, text, notes = parts
     error: BaseException = RpcFailed(words)
     if pickled is not None:
         try:
-            error = pickle.loads(pickled)
-        except Exception:
-            pass  # Its class does not exist here; its words do.
+            error = _unpickled(pickled)
+        except BaseException:
+            pass  # Its class does not exist here, or its code fails; its words remain.
     error.__notes__ = list(notes)
-    error.__cause__ = RemoteTraceback(lines)
+    error.__cause__ = RemoteTraceback(text)
     return error
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    """A pickle that was tried, as some exceptions can be pickled and not made again."""
+    for value in (error, _Parts(type(error), error.args, dict(error.__dict__))):
+        try:
+            pickled = cloudpickle.dumps(value)
+            if type(_unpickled(pickled)) is type(error):
+                return bytes(pickled)
+        except BaseException:
+            continue  # Code of the exception's class may even exit.
+    return None
+
+
+class _Parts(NamedTuple):
+    """What an exception is made again from without calling its `__init__`.
+
+    Pickle calls the class with `args`, which fails for a class whose `__init__` takes
+    something else than the message.
+    """
+
+    kind: type[BaseException]
+    args: tuple[Any, ...]
+    attributes: dict[str, Any]
+
+
+def _unpickled(pickled: bytes) -> BaseException:
+    value = pickle.loads(pickled)
+    if isinstance(value, _Parts):
+        error = value.kind.__new__(value.kind, *value.args)
+        error.args = value.args
+        error.__dict__.update(value.attributes)
+        return error
+    if not isinstance(value, BaseException):
+        raise TypeError(f"not an exception: {type(value).__name__}")
+    return value

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from acmelike.core import register_updating
-from acmelike.core.leaf import leaf, refuse_inside_leaf
+from acmelike.core.contract import Guarded
+from acmelike.core.leaf import leaf
+from acmelike.core.runtime import register_service
 from acmelike.core.status import EdgeMetrics, ParkedCall
-from acmelike.errors import (
-    NoSuchMethod,
-    RpcClosed,
-    RpcTimeout,
-    RunStopped,
-    nearest,
-)
-from acmelike.rpc.call import Call, Scheduler, Wakeup
+from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
+from acmelike.rpc.call import Call, Request, Scheduler, Wakeup
+from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.frames import Pickles
 
-# What a launcher calls on a service itself; nobody calls these over an edge.
-OWN_METHODS = frozenset({"step", "run", "close"})
-
-
 # What to do when the lock is no longer held, and what that leaves to be done.
 Reports: TypeAlias = list[Callable[[], Callable[[Pickles], None] | None]]
+# How often a caller that waits for a busy service looks whether the run has ended.
+_LOOK_SECONDS = 0.1
 
 
 class Supervisor(Protocol):
@@ -38,11 +31,11 @@ class Supervisor(Protocol):
         """A method asked for the end of the run."""
 
     def fail(self, label: str, where: str, error: BaseException) -> None:
-        """A part of a node that no caller is to blame for raised."""
+        """A part of a node raised, and no caller is to blame."""
 
 
 class Server:
-    """Serves one node's service to the other nodes of its process.
+    """Serves one node's service to the other nodes.
 
     Methods run one at a time, guard and body as one step. A call whose guard holds it
     back is parked in order of arrival and tested again after every change, by the
@@ -59,6 +52,7 @@ class Server:
         self._supervisor = supervisor
         self._lock = threading.Lock()
         self._service: Any = None
+        self._interface: Interface | None = None
         self._methods: dict[str, Callable[..., Any]] | None = None
         self._parked: list[Call] = []
         self._closed: str | None = None
@@ -67,74 +61,108 @@ class Server:
     # --- The node's side -----------------------------------------------------------
 
     def open(self, service: object) -> None:
-        """Begins to serve; calls that came before are tested now."""
-        methods = public_methods(service)
-        register_updating(service, self.updating)
-        with self._changing() as after:
-            self._service, self._methods = service, methods
-            for call in self._parked:
-                if not self._expired(call):
-                    self._begin(call, after)
+        """Starts to serve; calls that came before are tested now.
+
+        None stands for a node that is a function and serves nothing.
+        """
+        interface = interface_of(type(service))
+        methods = {name: getattr(service, name) for name in interface.methods}
+        if service is not None:
+            register_service(service, self.label)
+        with self._changing():
+            self._service, self._interface = service, interface
+            self._methods = methods
 
     def close(self, reason: str) -> None:
-        """Ends every parked and every later call with RpcClosed."""
-        with self._changing():
-            self._closed = self._closed or reason
-        register_updating(self._service, None)
+        """Ends every parked and every later call with RpcClosed.
+
+        It does not wait for a method that is running; that one is not interrupted.
+        """
+        self._closed = self._closed or reason
+        register_service(self._service, None)
+        if self._lock.acquire(blocking=False):
+            self._settle_and_release([])
+            return
+
+        def end_parked() -> None:
+            with self._changing():
+                pass  # At its end the parked calls are tested, and find it closed.
+
+        threading.Thread(
+            target=end_parked, name=f"closing {self.label}", daemon=True
+        ).start()
 
     @contextmanager
     def updating(self) -> Iterator[None]:
-        """See `acmelike.core.updating`."""
-        refuse_inside_leaf(f"updating({self.label})")
-        with self._changing(), leaf(f"updating({self.label})"):
+        """Guards a change of the service by its own step; see `updating`."""
+        with self._changing(), leaf("updating", f"updating({self.label})"):
             yield
 
     # --- The callers' side ---------------------------------------------------------
 
     def submit(
         self,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float | None,
-        caller: str,
+        request: Request,
         edge: EdgeMetrics | None = None,
         wakeup: Wakeup | None = None,
     ) -> Call:
         """Runs the call now if its guard lets it, or parks it.
 
         Args:
-          method: its name.
-          args: of the call.
-          kwargs: of the call.
-          timeout: seconds that it may be parked, or None.
-          caller: the label of the node that calls, or "outside".
+          request: what is asked.
           edge: not used here, where a call has no bytes.
           wakeup: told of the outcome if the call is parked; by default a new Event.
         """
-        call = Call(self, method, args, kwargs, caller)
-        if self.is_concurrent(method) and self._methods and self._closed is None:
-            reports: Reports = []
-            self._run(call, self._methods[method], reports)
-            _report(reports)
+        call = Call(self, request)
+        if request.timeout is not None:
+            call.deadline = self.scheduler.now() + request.timeout
+        methods = self._methods
+        if methods and self._closed is None and self.is_concurrent(request.method):
+            self._run(call, methods[request.method])
+            self._follow_up(call, wakeup)
             return call
-        # As `_changing`, but a call that only parks has changed nothing.
         after: Reports = []
+        if not self._lock.acquire(blocking=False):
+            self._wait_for_lock(call)
+            if call.done():
+                return call
+        # As `_changing`, but a call that only parks has changed nothing.
         try:
-            with self._lock:
-                if self._begin(call, after) and self._parked:
-                    self._settle(after)  # Who came before goes first.
-                if self._try(call, after):
-                    if self._parked:
-                        self._settle(after)
-                else:
-                    call.wakeup = wakeup or threading.Event()
-                    if timeout is not None:
-                        call.deadline = self.scheduler.now() + timeout
-                    self._parked.append(call)
+            if self._try(call, after):
+                if self._parked:
+                    self._settle(after)
+            else:
+                call.wakeup = wakeup or threading.Event()
+                self._parked.append(call)
         finally:
+            self._lock.release()
             _report(after)
+        self._follow_up(call, wakeup)
         return call
+
+    def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
+        """What the call leads to; a caller elsewhere is sent its outcome before."""
+        if call.wakeup is None and wakeup is None and call.follow_up is not None:
+            call.follow_up()
+
+    def _wait_for_lock(self, call: Call) -> None:
+        """Takes the lock; or ends the call, if its deadline or the run's end is first.
+
+        The lock is busy for as long as a method runs, which may be long.
+        """
+        while not self._lock.acquire(timeout=self._until_look(call)):
+            busy = f"{call.target}: another method of '{self.label}' is still running"
+            if self._closed is not None:
+                call.fail(RpcClosed(f"{busy}; {self._closed}"))
+                return
+            if self._expired(call):
+                call.fail(RpcTimeout(busy))
+                return
+
+    def _until_look(self, call: Call) -> float:
+        if call.deadline is None:
+            return _LOOK_SECONDS
+        return min(_LOOK_SECONDS, max(0.0, call.deadline - self.scheduler.now()))
 
     def is_concurrent(self, method: str) -> bool:
         """Whether calls of a method run without the lock, and as long as they like."""
@@ -156,7 +184,7 @@ class Server:
         """The calls that wait here, in order of arrival."""
         with self._lock:
             return tuple(
-                ParkedCall(call.caller, call.method, call.reason)
+                ParkedCall(call.request.caller, call.request.method, call.reason)
                 for call in self._parked
             )
 
@@ -175,14 +203,18 @@ class Server:
         holds two.
         """
         after: Reports = []
+        self._lock.acquire()
         try:
-            with self._lock:
-                try:
-                    yield after
-                finally:
-                    if self._parked:
-                        self._settle(after)
+            yield after
         finally:
+            self._settle_and_release(after)
+
+    def _settle_and_release(self, after: Reports) -> None:
+        try:
+            if self._parked:
+                self._settle(after)
+        finally:
+            self._lock.release()
             _report(after)
 
     def _settle(self, after: Reports) -> None:
@@ -200,77 +232,59 @@ class Server:
                 progress = True
                 break
 
-    def _begin(self, call: Call, after: Reports) -> bool:
-        """Runs what the call does first, if anything; whether there was something."""
-        first = getattr((self._methods or {}).get(call.method), "first", None)
-        if first is None or self._closed is not None:
-            return False
-        self._do(call, partial(first, self._service), after)
-        return True
-
     def _try(self, call: Call, after: Reports) -> bool:
         """Runs the call if it can proceed; otherwise notes why it cannot."""
-        if call.done():
-            return True  # What it does first has failed.
         if self._closed is not None:
-            call.fail(RpcClosed(f"{call.target}: {self._closed}{_waiting(call)}"))
+            call.fail(RpcClosed(f"{call.target}: {self._closed}{call.why_parked()}"))
             return True
         if self._methods is None:
             call.reason = f"node '{self.label}' is still starting"
             return False
-        method = self._methods.get(call.method)
+        name = call.request.method
+        method = self._methods.get(name)
         if method is None:
-            kind = type(self._service).__name__
-            call.fail(
-                NoSuchMethod(
-                    f"node '{self.label}' ({kind}) has no method '{call.method}'"
-                    f"{nearest(call.method, self._methods)}"
-                )
-            )
+            assert self._interface is not None
+            call.fail(no_such_method(self.label, self._interface, name))
             return True
-        guard = getattr(method, "guard", None)
-        if guard is not None:
-            with leaf(f"the guard of {call.target}"):
-                try:
-                    reason = guard(self._service, *call.args, **call.kwargs)
-                except Exception as error:
-                    where = f"guard of '{call.method}'"
-                    after.append(
-                        partial(self._supervisor.fail, self.label, where, error)
-                    )
-                    call.fail(error)
-                    return True
-            if reason is not None:
-                call.reason = str(reason)
-                return False
-        self._run(call, method, after)
+        guarded = getattr(method, "__func__", None)
+        if type(guarded) is not Guarded:
+            self._run(call, method)
+            return True
+        request = call.request
+        with leaf("guard", f"the guard of {call.target}"):
+            try:
+                reason = guarded.reason(self._service, request.args, request.kwargs)
+            except Exception as error:
+                where = f"guard of '{name}'"
+                after.append(partial(self._supervisor.fail, self.label, where, error))
+                call.fail(error)
+                return True
+        if reason is not None:
+            call.reason = reason
+            return False
+        self._run(call, partial(guarded.body, self._service))
         return True
 
-    def _run(self, call: Call, method: Callable[..., Any], after: Reports) -> None:
-        body = getattr(method, "body", None)
-        value = self._do(call, partial(body, self._service) if body else method, after)
-        if not call.done():
-            call.succeed(freeze(value))
-        self._num_calls += 1
-
-    def _do(self, call: Call, what: Callable[..., Any], after: Reports) -> Any:
-        """Does a part of a call, and ends the call if that fails."""
-        with leaf(call.target):
+    def _run(self, call: Call, method: Callable[..., Any]) -> None:
+        request = call.request
+        with leaf("method", call.target):
             try:
-                return what(*call.args, **call.kwargs)
+                call.succeed(freeze(method(*request.args, **request.kwargs)))
             except RunStopped as stopped:
-                after.append(partial(self._supervisor.stop, str(stopped)))
-                call.fail(RpcClosed(f"{call.target}: {stopped}"))
+                # The method did what its caller asked for; then the run ends.
+                call.succeed(None)
+                call.follow_up = partial(self._supervisor.stop, str(stopped))
             except Exception as error:
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
+        self._num_calls += 1
 
     def _expired(self, call: Call) -> bool:
         return call.deadline is not None and self.scheduler.now() >= call.deadline
 
     def _expire(self, call: Call, after: Reports) -> None:
         if call in self._parked:
-            self._end(call, RpcTimeout(f"{call.target}{_waiting(call)}"), after)
+            self._end(call, RpcTimeout(f"{call.target}{call.why_parked()}"), after)
 
     def _end(self, call: Call, error: Exception, after: Any) -> None:
         call.fail(error)
@@ -279,9 +293,11 @@ class Server:
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
         # Who keeps the call, for its deadline, does not keep what it was called with.
-        call.args, call.kwargs = (), {}
+        call.request = call.request._replace(args=(), kwargs={})
         assert call.wakeup is not None
         after.append(call.wakeup.set)
+        if call.follow_up is not None:
+            after.append(call.follow_up)
 
 
 def _report(after: Reports) -> None:
@@ -294,25 +310,6 @@ def _report(after: Reports) -> None:
     for report in after:
         if (tell := report()) is not None:
             tell(pickles)
-
-
-def public_methods(service: object) -> dict[str, Callable[..., Any]]:
-    """The methods of a service that others may call, by name."""
-    methods = {}
-    for name in dir(service):
-        if name.startswith("_") or name in OWN_METHODS:
-            continue
-        # Statically first: looking at a property would run it.
-        if isinstance(inspect.getattr_static(service, name), property):
-            continue
-        value = getattr(service, name)
-        if callable(value):
-            methods[name] = value
-    return methods
-
-
-def _waiting(call: Call) -> str:
-    return f" (it waited: {call.reason})" if call.reason else ""
 
 
 def _note(error: Exception, note: str) -> None:

@@ -1,1 +1,1 @@
-"""What people see of a run."""
+"""What people see of a run: table, progress line, log, summary and plots."""

@@ -1,4 +1,4 @@
-"""Where the framework's log goes: everything to a file, warnings to the terminal."""
+"""The log of a run: all of it goes to a file, warnings also to the terminal."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from acmelike.errors import ConfigError, NodeFailed
 
 
 class _LogFile(logging.FileHandler):
-    """A file that a full disk may cut short, without a word on the terminal."""
+    """A log file that drops what a full disk has no room for, without a message."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         pass
 
 
 class _Terminal(logging.Handler):
-    """Standard error as it is at the moment: above a live table, while there is one."""
+    """Writes to the present `sys.stderr`; a live table replaces it while it shows."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # Nobody may read on.
+        with suppress(OSError):  # The terminal or the pipe may be closed.
             print(self.format(record), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Writes the log, tracebacks included, to a file while the block runs.
+    """Writes the log of acmelike to a file while the block runs.
 
-    An error that leaves the block is logged too.
+    An error that leaves the block is logged with its traceback, except `ConfigError`,
+    which the command line prints, and `NodeFailed`, which is logged where it occurs.
+
+    Args:
+      path: of the file.
     """
     logger = logging.getLogger("acmelike")
     file = _LogFile(path)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     terminal = _Terminal()
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    # Errors end the run, and whoever launched it tells them once.
+    # Errors are not shown here: they end the run, and its caller reports them once.
     terminal.addFilter(lambda record: record.levelno == logging.WARNING)
     level, propagate = logger.level, logger.propagate
     logger.setLevel(logging.INFO)
@@ -47,7 +51,7 @@ def logging_to(path: Path) -> Iterator[None]:
     try:
         yield
     except (ConfigError, NodeFailed):
-        raise  # The user's mistake, which is told; or logged where it happened.
+        raise
     except Exception as error:
         logger.error("the run failed: %s", error, exc_info=True)
         raise

@@ -1,24 +1,24 @@
-"""A run in one line."""
+"""The progress of a run in one line, where there is no terminal for a table."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from acmelike.core.status import NodeStatus
+from acmelike.core.status import NodeStatus, group_by_role
 from acmelike.evaluation.coordinator import Progress
-from acmelike.telemetry.long_evaluation import long_evaluation
+from acmelike.telemetry.slow_steps import slow_steps
 
-# Nodes whose waiting costs something; the others are there to wait.
+# The roles whose waiting costs speed. Other nodes spend their time waiting by design.
 HARD_WORKERS = ("actor", "learner")
 
 
 class ProgressLine:
-    """Says what happened since it was last asked.
+    """Describes what happened since the last line.
 
     Args:
-      started: when the run began, by `time.perf_counter`.
+      started: the start of the run, as `time.perf_counter` tells it.
     """
 
     def __init__(self, started: float) -> None:
@@ -27,17 +27,17 @@ class ProgressLine:
         self._before_status: Mapping[str, NodeStatus] = {}
 
     def text(self, progress: Progress | None, status: Mapping[str, NodeStatus]) -> str:
-        """Time, counts, rates, returns, who waits for what, and who takes long."""
+        """Returns the next line: time, counts, rates, returns, waits and slow steps."""
         now = time.perf_counter()
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
         if progress is None or progress.env_steps == 0:
-            parts.append("starting: " + "; ".join(_first_steps(status)))
+            parts.append(f"starting: {_first_steps(status, HARD_WORKERS[::-1])}")
         else:
             parts.extend(self._counts(progress, status, seconds))
             parts.extend(self._waits(status, seconds))
-            parts.extend(filter(None, [long_evaluation(status)]))
             self._before = progress
+        parts.extend(slow_steps(status))
         self._before_time, self._before_status = now, status
         return " | ".join(parts)
 
@@ -47,7 +47,7 @@ class ProgressLine:
         rate = (progress.env_steps - self._before.env_steps) / seconds
         yield f"{progress.env_steps:,} steps, {rate:,.0f}/s"
         if progress.learner_steps == 0:
-            yield f"no updates yet: {_doing(status['learner'])}"
+            yield f"no updates yet: {_first_steps(status, ['learner'])}"
             return
         rate = (progress.learner_steps - self._before.learner_steps) / seconds
         yield f"{progress.learner_steps:,} updates, {rate:,.0f}/s"
@@ -55,9 +55,10 @@ class ProgressLine:
             yield f"return {progress.mean_return:.1f}, best {progress.best_return:.1f}"
 
     def _waits(self, status: Mapping[str, NodeStatus], seconds: float) -> Iterator[str]:
-        """Who of those that do the work waited for a tenth of the time or more."""
-        for kind in HARD_WORKERS:
-            nodes = [n for n in status.values() if n.label.split("/")[0] == kind]
+        """Waits of the hard workers that took a tenth of the time or more."""
+        roles = group_by_role(status.values())
+        for role in HARD_WORKERS:
+            nodes = roles.get(role, [])
             waited: dict[str, float] = defaultdict(float)
             for node in nodes:
                 before = self._before_status.get(node.label)
@@ -66,20 +67,19 @@ class ProgressLine:
                     waited[target] += min((total - since) / seconds, 1.0) / len(nodes)
             for target, share in waited.items():
                 if share >= 0.1:
-                    who = f"{kind} waits" if len(nodes) == 1 else f"{kind}s wait"
+                    who = f"{role} waits" if len(nodes) == 1 else f"{role}s wait"
                     yield f"{who} {share:.0%} for {target}"
 
 
-def _first_steps(status: Mapping[str, NodeStatus]) -> Iterator[str]:
-    """What those are at that keep the first environment step waiting."""
-    for label in ("learner", "actor/0"):
-        if label in status:
-            yield _doing(status[label])
+def _first_steps(status: Mapping[str, NodeStatus], roles: Sequence[str]) -> str:
+    """What the first node of each role does before its first step has ended."""
+    nodes = group_by_role(status.values())
+    return "; ".join(_first_step(nodes[role][0]) for role in roles if role in nodes)
 
 
-def _doing(node: NodeStatus) -> str:
+def _first_step(node: NodeStatus) -> str:
     if node.waits_for:
-        return f"{node.label} waits for {node.waits_for}"
+        return f"{node.label} {node.activity}"
     if node.phase == "starting":
         return f"{node.label} is being made"
     return f"{node.label} is in its first step, which compiles"

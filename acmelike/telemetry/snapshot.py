@@ -1,4 +1,4 @@
-"""What is known of a run at one moment, and how it is asked for from outside."""
+"""A snapshot of a run, and the probe that takes one from outside."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from acmelike.launchers import Run
 from acmelike.replay import Replay, TableInfo
 
 
-class Evaluated(NamedTuple):
-    """An evaluation that was made."""
+class EvaluationResult(NamedTuple):
+    """The result of one evaluation.
+
+    Attributes:
+      env_steps: environment steps made when it was ordered.
+      mean_return: over its episodes.
+    """
 
     env_steps: int
     mean_return: float
@@ -28,44 +33,47 @@ class Snapshot:
     """A run at one moment.
 
     Attributes:
-      seconds: when, by `time.perf_counter`.
+      seconds: the time of the snapshot, as `time.perf_counter` tells it.
       nodes: the status of every node, by label.
-      env_steps: counted by replay.
-      learner_steps: updates made, when they were last recorded.
-      tables: of replay.
-      evaluations: all that were recorded, in order.
+      env_steps: environment steps, as replay counts them.
+      learner_steps: updates, as last recorded.
+      metrics: the learner's metrics, as last recorded.
+      tables: the tables of replay.
+      evaluations: all recorded evaluations, in order.
     """
 
     seconds: float
     nodes: Mapping[str, NodeStatus] = field(default_factory=dict)
     env_steps: int = 0
     learner_steps: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
     tables: Sequence[TableInfo] = ()
-    evaluations: Sequence[Evaluated] = ()
+    evaluations: Sequence[EvaluationResult] = ()
 
 
 class Probe:
     """Takes snapshots of a run.
 
     Args:
-      run: what to look at.
-      replay: the handle of its replay.
-      label: replay's label.
-      metrics: the path of the run's records.
+      run: the run.
+      replay: the handle of the run's replay.
+      label: the label of this node.
+      metrics: the path of the run's `metrics.jsonl`.
     """
 
     def __init__(self, run: Run, replay: Replay, label: str, metrics: Path):
         self._run, self._replay, self._label = run, run.client(replay), label
-        self._records = Records(metrics)
+        self._records = RecordReader(metrics)
         self._env_steps, self._learner_steps = 0, 0
+        self._metrics: dict[str, float] = {}
         self._tables: list[TableInfo] = []
-        self._evaluations: list[Evaluated] = []
+        self._evaluations: list[EvaluationResult] = []
 
-    def look(self) -> Snapshot:
-        """The run now; what does not answer any more is as it last was."""
+    def take(self) -> Snapshot:
+        """Returns the run as it is now; nodes that have ended keep their last state."""
         nodes = self._run.status()
         self._read_records()
-        with suppress(RpcClosed):  # The run ended meanwhile.
+        with suppress(RpcClosed):  # The run has ended in the meantime.
             if has_started(nodes, self._label):
                 self._env_steps = self._replay.num_env_steps()
                 self._tables = self._replay.infos()
@@ -74,33 +82,35 @@ class Probe:
             nodes=nodes,
             env_steps=self._env_steps,
             learner_steps=self._learner_steps,
+            metrics=self._metrics,
             tables=self._tables,
             evaluations=tuple(self._evaluations),
         )
 
     def _read_records(self) -> None:
         for line in self._records.read():
-            # What replay counted last, it may have no time to be asked for.
+            # A short run may end before replay could be asked for its last count.
             self._env_steps = max(self._env_steps, line["env_steps"])
             if line["event"] == "progress":
                 self._learner_steps = line["learner_steps"]
+                self._metrics = line["metrics"]
             else:
-                made = Evaluated(line["env_steps"], line["mean_return"])
+                made = EvaluationResult(line["env_steps"], line["mean_return"])
                 self._evaluations.append(made)
 
 
-class Records:
-    """Reads a JSON-lines file while it is written.
+class RecordReader:
+    """Reads a JSON-lines file while another process appends to it.
 
     Args:
-      path: of the file, which need not exist yet.
+      path: of the file, which may not exist yet.
     """
 
     def __init__(self, path: Path):
         self._path, self._position = path, 0
 
     def read(self) -> list[dict[str, Any]]:
-        """The lines that have become whole since the last time."""
+        """Returns the lines that were completed since the last call."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._position)
@@ -113,5 +123,5 @@ class Records:
 
 
 def has_started(nodes: Mapping[str, NodeStatus], label: str) -> bool:
-    """Whether a node answers; a call that came earlier would wait until it does."""
+    """Whether a node answers calls; an earlier call would wait until it does."""
     return label in nodes and nodes[label].phase != "starting"

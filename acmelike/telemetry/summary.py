@@ -1,20 +1,24 @@
-"""What `summary.json` says."""
+"""The figures in `summary.json`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from acmelike.core.status import NodeStatus
+from acmelike.core.status import NodeStatus, group_by_role
 
 
 def summarize(
     lines: Sequence[dict[str, Any]], status: Mapping[str, NodeStatus]
 ) -> dict[str, Any]:
-    """The figures of a run, from its records and its nodes' last status.
+    """Computes the figures of a run.
 
-    Rates are over the time since the first environment step. A node's waiting fraction
-    is the share of its time, working or waiting, in which it waited for an edge.
+    Rates are of the time since the first environment step. Idle and blocked fractions
+    are the share of the time, working or waiting, that nodes spent waiting.
+
+    Args:
+      lines: the records of `metrics.jsonl`.
+      status: the last status of each node, by label.
     """
     progress: dict[str, Any] = {}
     seconds, final_return, returns = 0.0, None, []
@@ -26,8 +30,7 @@ def summarize(
             final_return = line["mean_return"] if line["event"] == "end" else None
     env_steps = progress.get("env_steps", 0)
     learner_steps = progress.get("learner_steps", 0)
-    blocked = [s.waiting_fraction for s in status.values() if "actor/" in s.label]
-    learner = status.get("learner")
+    roles = group_by_role(status.values())
     return {
         "env_steps": env_steps,
         "learner_steps": learner_steps,
@@ -35,8 +38,12 @@ def summarize(
         "best_return": max(returns, default=None),
         "env_steps_per_second": env_steps / seconds if seconds else 0.0,
         "learner_steps_per_second": learner_steps / seconds if seconds else 0.0,
-        "learner_idle_fraction": learner.waiting_fraction if learner else 0.0,
-        "actor_blocked_fraction": sum(blocked) / len(blocked) if blocked else 0.0,
+        "learner_idle_fraction": _mean_waiting(roles.get("learner", [])),
+        "actor_blocked_fraction": _mean_waiting(roles.get("actor", [])),
         "samples_per_insert": progress.get("samples_per_insert", 0.0),
         "staleness_mean": progress.get("staleness_mean", 0.0),
     }
+
+
+def _mean_waiting(nodes: Sequence[NodeStatus]) -> float:
+    return sum(n.waiting_fraction for n in nodes) / len(nodes) if nodes else 0.0

@@ -1,121 +1,77 @@
-"""Actors write replay, a learner reads it, and parameters come back.
+"""Actors write to replay, the learner samples from it, and parameters flow back.
 
     actor/0 ... actor/N-1  --items-->  replay  --batches-->  learner
          ^                                                      |
          +--------------------- parameters ---------------------+
 
-Actors hold the policy. They either go on with the parameters that they have until
-there are newer ones, or in lock-step with the learner.
+Every actor evaluates the policy itself. Asynchronous actors use the parameters that
+they have until newer ones arrive. Synchronous actors work in lock-step with the
+learner.
 """
 
 from __future__ import annotations
 
 from acmelike.actors import Actor
-from acmelike.agent import ActorPlace, Builder, OnPolicy
-from acmelike.environments import EnvironmentFactory
+from acmelike.agent import ActorPlace, OnPolicy
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
 from acmelike.graph import Node
-from acmelike.topologies.seeds import derive_seed
 from acmelike.topologies.system import (
     Backbone,
-    Layout,
+    Experiment,
     System,
     add_evaluation,
     add_replay_and_learner,
+    derive_seed,
 )
 
 
-def make_actor_learner(
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    goal: Goal,
-    *,
-    seed: int,
-    metrics: str,
-    policy: str | None = None,
-) -> System:
-    """Joins them asynchronously: nobody waits but at replay. A `Topology`."""
-    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
-    _add_actors(backbone, builder, environment_factory, layout, seed=seed)
-    return add_evaluation(
-        backbone,
-        builder,
-        environment_factory,
-        layout,
-        goal,
-        seed=seed,
-        metrics=metrics,
-        policy=policy,
-    )
+def make_actor_learner(experiment: Experiment) -> System:
+    """Asynchronous actors and learner; only replay's rate limiter blocks them.
 
-
-def make_synchronous(
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    goal: Goal,
-    *,
-    seed: int,
-    metrics: str,
-    policy: str | None = None,
-) -> System:
-    """Joins them in lock-step. A `Topology`.
-
-    All actors collect an unroll with one version of the parameters, the learner
-    consumes exactly these, and the next round begins with what it learned.
+    A `Topology`.
     """
-    num_envs = layout.num_actors * layout.num_envs_per_actor
+    backbone = add_replay_and_learner(experiment)
+    _add_actors(backbone, experiment)
+    return add_evaluation(backbone, experiment)
+
+
+def make_synchronous(experiment: Experiment) -> System:
+    """Actors and learner in lock-step, for agents that use each item once.
+
+    All actors collect one unroll with the same version of the parameters. The learner
+    consumes exactly these unrolls, and the next round starts with the new version.
+
+    A `Topology`.
+    """
+    builder, layout = experiment.builder, experiment.layout
     if not isinstance(builder, OnPolicy):
         raise ConfigError(
             f"{builder.name} cannot run in lock-step: it uses items more than once"
         )
-    if builder.batch_size != num_envs:
+    if builder.batch_size != layout.num_envs:
         raise ConfigError(
             f"in lock-step each environment gives one unroll to a batch: "
             f"{builder.name} has batches of {builder.batch_size}, and "
             f"{layout.num_actors} actors of {layout.num_envs_per_actor} environments "
-            f"are {num_envs}"
+            f"are {layout.num_envs}"
         )
-    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
-    _add_actors(
-        backbone,
-        builder,
-        environment_factory,
-        layout,
-        steps_per_version=builder.unroll_length,
-        seed=seed,
-    )
-    return add_evaluation(
-        backbone,
-        builder,
-        environment_factory,
-        layout,
-        goal,
-        seed=seed,
-        metrics=metrics,
-        policy=policy,
-    )
+    backbone = add_replay_and_learner(experiment)
+    _add_actors(backbone, experiment, steps_per_version=builder.unroll_length)
+    return add_evaluation(backbone, experiment)
 
 
 def _add_actors(
-    backbone: Backbone,
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    *,
-    steps_per_version: int | None = None,
-    seed: int,
+    backbone: Backbone, experiment: Experiment, *, steps_per_version: int | None = None
 ) -> None:
+    layout = experiment.layout
     with backbone.program.group("actor"):
         for index in range(layout.num_actors):
             backbone.program.add_node(
                 Node(
                     Actor,
-                    builder=builder,
+                    builder=experiment.builder,
                     spec=backbone.spec,
-                    environment_factory=environment_factory,
+                    environment_factory=experiment.environment_factory,
                     place=ActorPlace(
                         index=index,
                         num_actors=layout.num_actors,
@@ -125,6 +81,6 @@ def _add_actors(
                     table=backbone.table,
                     learner=backbone.learner,
                     steps_per_version=steps_per_version,
-                    seed=derive_seed(seed, f"actor/{index}"),
+                    seed=derive_seed(experiment.seed, f"actor/{index}"),
                 )
             )

@@ -1,4 +1,4 @@
-"""Actors have environments only; one node acts in all of them, in batches.
+"""Actors only step environments; one node chooses actions for all of them, in batches.
 
     actor/0 ... actor/N-1  --observations-->  requests  --batches-->  inference
              ^                                |      ^                |    |   ^
@@ -8,58 +8,40 @@
                                 |                                              |
                                 +------------------ parameters ----------------+
 
-Espeholt et al. 2020, "SEED RL", arXiv 1910.06591. Parameters and the states of the
-policy never leave the inference node. What it waits for is at another node, `requests`,
-which shares its process.
+Espeholt et al. 2020, "SEED RL", arXiv 1910.06591. Parameters and the policy's states
+stay in the inference node. The requests that it waits for are queued in another node,
+`requests`, which shares its process.
 """
 
 from __future__ import annotations
 
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
-from acmelike.agent import ActorPlace, Builder
-from acmelike.environments import EnvironmentFactory
+from acmelike.agent import ActorPlace
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
 from acmelike.graph import Node
-from acmelike.topologies.seeds import derive_seed
+from acmelike.topologies.layout import Layout
 from acmelike.topologies.system import (
     Backbone,
-    Layout,
+    Experiment,
     System,
     add_evaluation,
     add_replay_and_learner,
+    derive_seed,
 )
 
 
-def make_central_inference(
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    goal: Goal,
-    *,
-    seed: int,
-    metrics: str,
-    policy: str | None = None,
-) -> System:
-    """Joins them by one node that acts for all. A `Topology`."""
-    num_envs = layout.num_actors * layout.num_envs_per_actor
-    if layout.inference_batch_size > num_envs:
-        raise ConfigError(
-            f"inference_batch_size must be at most {num_envs}, the environments of all "
-            f"actors: {layout.inference_batch_size}"
-        )
-    # A request has all environments of an actor: a batch is one of whole actors.
-    most_actors = max(layout.inference_batch_size // layout.num_envs_per_actor, 1)
-    batch_size = most_actors * layout.num_envs_per_actor
-    backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
-    _check_policies(backbone, builder, layout)
+def make_central_inference(experiment: Experiment) -> System:
+    """One node evaluates the policy for the environments of all actors.
+
+    A `Topology`.
+    """
+    builder, layout = experiment.builder, experiment.layout
+    batch_size = _batch_size(layout)
+    backbone = add_replay_and_learner(experiment)
+    _check_policies(backbone, experiment)
     with backbone.program.colocate("inference"):
         requests = backbone.program.add_node(
-            Node(
-                InferenceQueue,
-                num_actors=layout.num_actors,
-                batch_size=batch_size if layout.inference_batch_size else num_envs,
-            ),
+            Node(InferenceQueue, num_actors=layout.num_actors, batch_size=batch_size),
             label="requests",
         )
         backbone.program.add_node(
@@ -74,7 +56,7 @@ def make_central_inference(
                 replay=backbone.replay,
                 table=backbone.table,
                 learner=backbone.learner,
-                seed=derive_seed(seed, "inference"),
+                seed=derive_seed(experiment.seed, "inference"),
             ),
             label="inference",
         )
@@ -83,27 +65,32 @@ def make_central_inference(
             backbone.program.add_node(
                 Node(
                     EnvironmentWorker,
-                    environment_factory=environment_factory,
+                    environment_factory=experiment.environment_factory,
                     num_envs=layout.num_envs_per_actor,
                     index=index,
                     requests=requests,
-                    seed=derive_seed(seed, f"actor/{index}"),
+                    seed=derive_seed(experiment.seed, f"actor/{index}"),
                 )
             )
-    return add_evaluation(
-        backbone,
-        builder,
-        environment_factory,
-        layout,
-        goal,
-        seed=seed,
-        metrics=metrics,
-        policy=policy,
-    )
+    return add_evaluation(backbone, experiment)
 
 
-def _check_policies(backbone: Backbone, builder: Builder, layout: Layout) -> None:
-    """One evaluation serves actors whose policies differ in their states only."""
+def _batch_size(layout: Layout) -> int:
+    """How many environments complete a batch: those of one or more whole actors."""
+    wanted = layout.inference_batch_size or layout.num_envs
+    if wanted > layout.num_envs:
+        raise ConfigError(
+            f"inference_batch_size must be at most {layout.num_envs}, the environments "
+            f"of all actors: {wanted}"
+        )
+    # One request has the observations of all environments of an actor.
+    num_actors = max(wanted // layout.num_envs_per_actor, 1)
+    return num_actors * layout.num_envs_per_actor
+
+
+def _check_policies(backbone: Backbone, experiment: Experiment) -> None:
+    """Raises unless the actors' policies differ in nothing but their initial states."""
+    builder, layout = experiment.builder, experiment.layout
     places = (
         ActorPlace(
             index=index,

@@ -1,68 +1,61 @@
-"""What every topology has: replay, a learner, and those who judge it."""
+"""What a topology is, and the nodes that every topology has.
+
+A topology turns an experiment into a program: `topology(experiment) -> System`. Each
+one begins with `add_replay_and_learner`, adds its actors, and ends with
+`add_evaluation`.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+import zlib
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple, Protocol
+
+import numpy as np
 
 from acmelike.agent import Builder
+from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
-from acmelike.errors import ConfigError
-from acmelike.evaluation import Evaluator
-from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
-from acmelike.replay import Engine, Replay, check_engine, check_sample_size
-from acmelike.topologies.seeds import derive_seed
+from acmelike.replay import Replay, check_engine, check_sample_size
+from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """How many of what.
+class Experiment:
+    """An agent, the environment that it learns in, and how both are run.
 
     Attributes:
-      num_actors: actor nodes.
-      num_envs_per_actor: environments that each steps as one vector.
-      num_eval_episodes: episodes of an evaluation.
-      learner_cpus: cores that the learner may keep busy where it has its own process.
-      replay_engine: whose tables replay has.
-      inference_batch_size: with central inference, environments that are enough for a
-        batch and the most of one, in whole actors, at least one; 0 for all of them.
-      inference_wait_seconds: with central inference, how long a batch may wait for
-        more.
+      builder: makes the parts of the agent.
+      environment_factory: makes the environments.
+      layout: how many nodes there are.
+      goal: when the run ends.
+      seed: of the program. Each node has its own seed, derived from this one and the
+        node's label.
+      metrics: the path of the file to which records are appended.
+      policy: the path of the file in which the policy is stored; None for no file.
     """
 
-    num_actors: int
-    num_envs_per_actor: int
-    num_eval_episodes: int = 20
-    learner_cpus: int = 1
-    replay_engine: Engine = "own"
-    inference_batch_size: int = 0
-    inference_wait_seconds: float = 0.002
+    builder: Builder
+    environment_factory: EnvironmentFactory
+    layout: Layout = field(default_factory=Layout)
+    goal: Goal = field(default_factory=Goal)
+    seed: Annotated[int, at_least(0)] = 0
+    metrics: str = "metrics.jsonl"
+    policy: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            *("num_actors", "num_envs_per_actor", "num_eval_episodes"),
-            "learner_cpus",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1: {getattr(self, name)}")
-        if self.inference_batch_size < 0:
-            raise ConfigError(
-                f"inference_batch_size must be at least 0: {self.inference_batch_size}"
-            )
-        if not 0 <= self.inference_wait_seconds < math.inf:
-            raise ConfigError(
-                "inference_wait_seconds must be finite and at least 0: "
-                f"{self.inference_wait_seconds}"
-            )
+        check_fields(self)
 
 
 class System(NamedTuple):
-    """A program and the handles of those nodes that every topology has."""
+    """A program, and the handles of the nodes that every topology has."""
 
     program: Program
     replay: Replay
@@ -72,46 +65,29 @@ class System(NamedTuple):
 
 
 class Topology(Protocol):
-    """Joins the parts of an agent to a program."""
+    """Joins the parts of an agent into a program."""
 
-    def __call__(
-        self,
-        builder: Builder,
-        environment_factory: EnvironmentFactory,
-        layout: Layout,
-        goal: Goal,
-        *,
-        seed: int,
-        metrics: str,
-        policy: str | None = None,
-    ) -> System:
-        """Makes the program; starts nothing.
+    def __call__(self, experiment: Experiment) -> System:
+        """Makes the program and starts nothing.
 
-        Args:
-          builder: of the agent.
-          environment_factory: makes the environments.
-          layout: how many actors and environments.
-          goal: when the run is over.
-          seed: of the program; each node has its own, derived from it and the node's
-            label.
-          metrics: the path of the file that records are appended to.
-          policy: the path of the file that the policy is left in; None for none.
+        The environment factory is called once, to read the specs.
 
         Raises:
           ConfigError: the agent cannot act in the environment or does not fit the
-            topology, or the table's rate limiter could only deadlock with such batches.
+            topology, or the table's rate limiter would deadlock with the agent's batch
+            size.
         """
 
 
 class Backbone(NamedTuple):
-    """The beginning of a program: replay and the learner.
+    """A program that has replay and the learner, and no actors yet.
 
     Attributes:
       program: with these two nodes.
       spec: of the environments.
-      table: the name of the table.
-      replay: the handle of the one.
-      learner: the handle of the other.
+      table: the name of the replay table.
+      replay: the handle of the replay node.
+      learner: the handle of the learner node.
     """
 
     program: Program
@@ -121,15 +97,10 @@ class Backbone(NamedTuple):
     learner: Learner
 
 
-def add_replay_and_learner(
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    *,
-    seed: int,
-) -> Backbone:
-    """Makes a program with replay and a learner; see `Topology` for the arguments."""
-    environment = environment_factory(derive_seed(seed, "spec"))
+def add_replay_and_learner(experiment: Experiment) -> Backbone:
+    """Makes a program with replay and a learner; raises what `Topology` says."""
+    builder, layout = experiment.builder, experiment.layout
+    environment = experiment.environment_factory(derive_seed(experiment.seed, "spec"))
     spec = make_environment_spec(environment)
     environment.close()
     builder.check(spec)
@@ -142,7 +113,7 @@ def add_replay_and_learner(
         Node(
             Replay,
             [table],
-            seed=derive_seed(seed, "replay"),
+            seed=derive_seed(experiment.seed, "replay"),
             engine=layout.replay_engine,
         ),
         label="replay",
@@ -154,7 +125,7 @@ def add_replay_and_learner(
             spec=spec,
             replay=replay,
             table=table.name,
-            seed=derive_seed(seed, "learner"),
+            seed=derive_seed(experiment.seed, "learner"),
         ),
         label="learner",
         num_cpus=layout.learner_cpus,
@@ -162,50 +133,48 @@ def add_replay_and_learner(
     return Backbone(program, spec, table.name, replay, learner)
 
 
-def add_evaluation(
-    backbone: Backbone,
-    builder: Builder,
-    environment_factory: EnvironmentFactory,
-    layout: Layout,
-    goal: Goal,
-    *,
-    seed: int,
-    metrics: str,
-    policy: str | None,
-) -> System:
-    """Adds a coordinator, and an evaluator that it orders evaluations from."""
+def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
+    """Adds a coordinator, and an evaluator that gets its work from it."""
+    program, spec, table, replay, learner = backbone
     policy_file = None
-    if policy is not None:
+    if experiment.policy is not None:
         policy_file = PolicyFile(
-            path=policy,
-            builder=builder,
-            spec=backbone.spec,
-            environment_factory=environment_factory,
+            path=experiment.policy,
+            builder=experiment.builder,
+            spec=spec,
+            environment_factory=experiment.environment_factory,
         )
-    coordinator = backbone.program.add_node(
+    coordinator = program.add_node(
         Node(
             Coordinator,
-            goal=goal,
-            replay=backbone.replay,
-            table=backbone.table,
-            learner=backbone.learner,
-            metrics=metrics,
+            goal=experiment.goal,
+            replay=replay,
+            table=table,
+            learner=learner,
+            metrics=experiment.metrics,
             policy_file=policy_file,
         ),
         label="coordinator",
     )
-    evaluator = backbone.program.add_node(
+    evaluator = program.add_node(
         Node(
             Evaluator,
-            builder=builder,
-            spec=backbone.spec,
-            environment_factory=environment_factory,
+            builder=experiment.builder,
+            spec=spec,
+            environment_factory=experiment.environment_factory,
             coordinator=coordinator,
-            num_episodes=layout.num_eval_episodes,
-            seed=derive_seed(seed, "evaluator"),
+            num_episodes=experiment.layout.num_eval_episodes,
+            seed=derive_seed(experiment.seed, "evaluator"),
         ),
         label="evaluator",
     )
-    return System(
-        backbone.program, backbone.replay, backbone.learner, coordinator, evaluator
-    )
+    return System(program, replay, learner, coordinator, evaluator)
+
+
+def derive_seed(seed: int, label: str) -> int:
+    """The seed of a node, in [0, 2**32), from the program's seed and the node's label.
+
+    It does not depend on the order in which nodes are added or started.
+    """
+    entropy = [seed, zlib.crc32(label.encode())]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

@@ -22,12 +22,9 @@ from acmelike.environments import (
     EnvironmentFactory,
     FrameStackFactory,
 )
-from acmelike.topologies import (
-    Topology,
-    make_actor_learner,
-    make_central_inference,
-    make_synchronous,
-)
+from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
+from acmelike.topologies.central_inference import make_central_inference
+from acmelike.topologies.system import Topology
 from tests.reinforce.builder import ReinforceBuilder
 
 NUM_ENVS = 4

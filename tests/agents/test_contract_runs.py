@@ -10,14 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike import load_policy
-from acmelike.evaluation import Evaluator
-from acmelike.evaluation.coordinator import Goal
+from acmelike import Experiment, Goal, Layout, load_policy
+from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.policy_file import read_policy
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.learners.functions import make_functions
-from acmelike.topologies import Layout
 from tests.agents import contract
 from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
 
@@ -44,19 +42,20 @@ def run(
 ):
     """Runs an agent to its end, with other classes in the place of its nodes'."""
     folder.mkdir(exist_ok=True)
-    system = agent.topology(
-        agent.builder,
-        agent.factory,
-        Layout(
+    experiment = Experiment(
+        builder=agent.builder,
+        environment_factory=agent.factory,
+        layout=Layout(
             num_actors=NUM_ACTORS,
             num_envs_per_actor=NUM_ENVS,
             num_eval_episodes=num_eval_episodes,
         ),
-        Goal(**({"max_env_steps": 400, "evaluate_every": 100} | goal)),
+        goal=Goal(**({"max_env_steps": 400, "evaluate_every": 100} | goal)),
         seed=seed,
         metrics=str(folder / "metrics.jsonl"),
         policy=str(folder / "policy.zip"),
     )
+    system = agent.topology(experiment)
     for entry in system.program.entries.values():
         node = entry.node
         node.constructor = dict(replaced).get(node.constructor, node.constructor)

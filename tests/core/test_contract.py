@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
+
 import pytest
 
-from acmelike import future, sleep, stop_run, updating, when, within
+from acmelike import deadline, sleep, start, stop_run, updating, when
 from acmelike.core import concurrent, prefetch_depth
-from acmelike.errors import NotReady, RunStopped
+from acmelike.core.runtime import seconds_left
+from acmelike.errors import ContractError, NotReady, RunStopped
 
 
 class Inbox:
@@ -26,16 +30,6 @@ class Inbox:
     def put(self, item):
         self.items.append(item)
 
-    def _order(self, item):
-        self.items.append(f"{item}, ordered")
-
-    def _missing(self, item):
-        return None if item in self.items else f"no {item}"
-
-    @when(_missing, first=_order)
-    def ordered(self, item):
-        return item
-
 
 def test_a_guarded_call_that_cannot_proceed_raises_with_the_reason():
     inbox = Inbox()
@@ -46,25 +40,9 @@ def test_a_guarded_call_that_cannot_proceed_raises_with_the_reason():
     assert inbox.take.__doc__ == "Takes items."
 
 
-def test_a_call_that_cannot_proceed_has_done_what_it_does_first():
-    inbox = Inbox()
-    with pytest.raises(NotReady, match=r"Inbox\.ordered: no tea"):
-        inbox.ordered("tea")
-    assert inbox.items == ["tea, ordered"]
-
-
-def test_a_future_of_a_plain_object_does_once_what_it_does_first():
-    inbox = Inbox()
-    call = future(inbox.ordered)("tea")
-    assert not call.done()
-    inbox.put("tea")
-    assert call.result() == "tea"
-    assert inbox.items == ["tea, ordered", "tea"]
-
-
 def test_a_future_of_a_plain_object_proceeds_when_its_guard_lets_it():
     inbox = Inbox()
-    call = future(inbox.take)(2)
+    call = start(inbox.take, 2)
     assert not call.done()
     with pytest.raises(NotReady, match="0 items of 2"):
         call.result()
@@ -77,7 +55,7 @@ def test_a_future_of_a_plain_object_proceeds_when_its_guard_lets_it():
 
 def test_a_cancelled_future_of_a_plain_object_takes_nothing():
     inbox = Inbox()
-    call = future(inbox.take)()
+    call = start(inbox.take)
     call.cancel()
     inbox.put("a")
     assert not call.done()
@@ -87,19 +65,127 @@ def test_a_cancelled_future_of_a_plain_object_takes_nothing():
 
 
 def test_a_future_of_a_plain_object_keeps_its_error():
-    call = future({}.__getitem__)("nothing")
+    call = start({}.__getitem__, "nothing")
     assert call.done()
     with pytest.raises(KeyError, match="nothing"):
         call.result()
 
 
-def test_a_deadline_on_a_plain_object_is_the_plain_call():
+def test_a_deadline_has_no_effect_on_plain_objects():
     inbox = Inbox()
-    with pytest.raises(NotReady):
-        within(1.0, inbox.take)()
+    with pytest.raises(NotReady), deadline(1.0):
+        inbox.take()
     inbox.put("a")
-    assert within(1.0, inbox.take)() == ["a"]
-    assert future(within(1.0, inbox.put))("b").result() is None
+    with deadline(0.0):
+        assert inbox.take() == ["a"]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_deadline_in_the_past_is_refused(seconds):
+    with pytest.raises(ValueError, match="seconds must be at least 0"):
+        deadline(seconds)
+
+
+def test_the_earliest_of_nested_deadlines_holds():
+    assert seconds_left() is None
+    with deadline(1.0):
+        with deadline(9.0):
+            assert seconds_left() <= 1.0
+        with deadline(0.25):
+            assert seconds_left() <= 0.25
+        with deadline(None):
+            assert seconds_left() <= 1.0
+        assert 0.25 < seconds_left() <= 1.0
+    assert seconds_left() is None
+
+
+def test_a_scope_that_is_left_by_an_error_has_no_effect_afterwards():
+    with pytest.raises(KeyError), deadline(1.0):
+        raise KeyError
+    assert seconds_left() is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda inbox: functools.partial(inbox.put, 1),
+        lambda inbox: lambda: inbox.put(1),
+        lambda inbox: len,
+        lambda inbox: Inbox,
+        lambda inbox: Inbox.put,
+        lambda inbox: inbox.put(1),
+    ],
+)
+def test_start_takes_methods_only(make):
+    with pytest.raises(TypeError, match=r"start\(peer\.f, x\) calls a method"):
+        start(make(Inbox()))
+
+
+# --- Guards ------------------------------------------------------------------------
+
+
+class Shelf:
+    def __init__(self):
+        self.free, self.seen = 1, []
+
+    def _is_full(self, size):
+        self.seen.append(size)
+        return None if size <= self.free else f"{size} of {self.free}"
+
+    @when(_is_full)
+    def put(self, name, *, colour="red", size=1):
+        return name, colour, size
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "size"),
+    [(("a",), {}, 1), (("a",), {"size": 0}, 0), (("a",), {"colour": "blue"}, 1)],
+)
+def test_a_guard_gets_the_parameters_that_it_names(args, kwargs, size):
+    shelf = Shelf()
+    assert shelf.put(*args, **kwargs)[0] == "a"
+    assert shelf.seen == [size]
+
+
+def test_a_guard_gets_a_parameter_by_position_or_by_name():
+    class Both:
+        def _guard(self, second):
+            return f"second is {second}"
+
+        @when(_guard)
+        def call(self, first, second, third=None):
+            raise AssertionError
+
+    for call in (lambda: Both().call(1, 2), lambda: Both().call(1, second=2)):
+        with pytest.raises(NotReady, match=r"Both\.call: second is 2"):
+            call()
+
+
+def test_a_guard_that_names_what_the_method_does_not_have_is_refused():
+    def guard(self, sizes):
+        raise AssertionError
+
+    with pytest.raises(TypeError, match=r"names 'sizes', .*put; did you mean 'size'"):
+
+        class _Wrong:
+            @when(guard)
+            def put(self, size):
+                raise AssertionError
+
+
+@pytest.mark.parametrize("reason", [True, False, "", 0, ["full"]])
+def test_a_guard_that_returns_no_reason_and_not_none_is_an_error(reason):
+    class Wrong:
+        @when(lambda self: reason)
+        def call(self):
+            raise AssertionError
+
+    message = re.escape(f"the guard of Wrong.call returned {reason!r}: a guard returns")
+    with pytest.raises(ContractError, match=message):
+        Wrong().call()
+
+
+# --- The rest ----------------------------------------------------------------------
 
 
 def test_nothing_waits_outside_a_run():

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from acmelike.core import set_context, set_status
+from acmelike.core import set_status
+from acmelike.core.runtime import set_context
 from acmelike.core.status import NodeMetrics
 
 
@@ -69,5 +70,57 @@ def test_work_is_counted_from_the_last_wait_on(context, clock):
         assert look(context) == ("working", "", 2.0)
 
 
-def test_outside_a_run_nobody_is_told():
+def describe(context):
+    return str(context.metrics.status(num_calls=0, parked=(), memory_bytes=0))
+
+
+def test_a_step_that_takes_long_is_named_with_its_duration(context, clock):
+    with context.metrics.stepping():
+        clock[0] += 9
+        assert describe(context) == "node: working (0 steps)"
+        clock[0] += 3
+        assert describe(context) == "node: working for 12 s (0 steps)"
+        with context.metrics.waiting(Awaited()):
+            assert describe(context) == (
+                "node: waits for replay.sample: too few (0 steps)"
+            )
+            clock[0] += 99
+    assert describe(context) == "node: ready (1 steps)"
+
+
+def spin(context, clock, seconds):
+    """Short steps, which do nothing that others could see."""
+    for _ in range(seconds):
+        with context.metrics.stepping():
+            clock[0] += 1
+
+
+def test_steps_that_neither_wait_nor_call_are_named(context, clock):
+    spin(context, clock, 9)
+    assert describe(context) == "node: ready (9 steps)"
+    spin(context, clock, 3)
+    spins = "node: working without a wait or a call for 12 s (12 steps)"
+    assert describe(context) == spins
+    clock[0] += 50  # Others have their turns; the node itself does nothing.
+    assert describe(context) == spins
+
+
+def test_a_wait_or_a_call_in_a_step_is_not_spinning(context, clock):
+    metrics = context.metrics
+    for contact in ("wait", "call"):
+        spin(context, clock, 9)
+        with metrics.stepping():
+            clock[0] += 1
+            if contact == "call":
+                metrics.edges["replay.insert"].num_calls += 1
+            else:
+                with metrics.waiting(Awaited()):
+                    clock[0] += 1
+        assert (
+            metrics.status(num_calls=0, parked=(), memory_bytes=0).spinning_seconds
+            == 0.0
+        )
+
+
+def test_outside_a_run_set_status_does_nothing():
     set_status("has played 2 steps")

@@ -3,16 +3,14 @@
 import re
 from pathlib import Path
 
-from acmelike.experiments.run import main
-from acmelike.programs.dqn import Config, make_builder
+from acmelike.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_picture_of_dqn_is_that_of_the_program(tmp_path):
     path = tmp_path / "graph.svg"
-    args = ["--draw", str(path)]
-    assert main(Config, make_builder, name="dqn", description="", args=args) == 0
+    assert main(["draw", "dqn", "--out", str(path)]) == 0
     stored = (ROOT / "docs" / "images" / "dqn_graph.svg").read_text()
     assert shown(path.read_text()) == shown(stored)
 

@@ -1,4 +1,4 @@
-"""What every environment of acmelike keeps to, whoever wrote it."""
+"""The contract that every environment of acmelike keeps."""
 
 import functools
 import importlib.util

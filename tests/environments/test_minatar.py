@@ -8,7 +8,7 @@ import pytest
 
 from acmelike.environments import make_environment_factory, make_vector_environment
 from acmelike.errors import ConfigError
-from acmelike.programs.impala import Config, make_builder
+from acmelike.programs.impala import PROGRAM
 
 NAME = "MinAtar/Breakout-v1"
 
@@ -24,7 +24,7 @@ def test_its_images_are_bools_as_far_as_the_table(factory):
     observation = environment.reset().observation
     assert (observation.shape, observation.dtype) == ((2, 10, 10, 4), bool)
     environment.close()
-    table = make_builder(Config()).make_table(environment.spec)
+    table = PROGRAM.make_builder(PROGRAM.config).make_table(environment.spec)
     assert table.signature.o_t.dtype == bool
 
 
@@ -84,9 +84,8 @@ def test_without_the_package_it_says_which_extra_to_install(tmp_path):
     # As where it is not installed: importing it fails.
     code = (
         "import sys; sys.modules['minatar'] = None; "
-        "from programs import ppo; from acmelike import experiment; "
-        "sys.exit(experiment.main(ppo.Config, ppo.make_builder, name='ppo', "
-        f"description='', args=['--environment', '{NAME}', '--out', '{out}']))"
+        "from acmelike.__main__ import main; "
+        f"sys.exit(main(['train', 'ppo', '--environment', '{NAME}', '--out', '{out}']))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 2 and ended.stdout == ""

@@ -9,10 +9,12 @@ import pytest
 from acmelike.environments import (
     Catch,
     CatchFactory,
+    FrameStackFactory,
     GymnasiumEnvironment,
     GymnasiumFactory,
     MaskedObservation,
     MaskedObservationFactory,
+    TimeLimitFactory,
     make_environment_factory,
     make_environment_spec,
 )
@@ -73,6 +75,24 @@ def test_a_factory_is_a_value_that_can_be_pickled(name, factory, kind):
     assert made == factory
     assert pickle.loads(pickle.dumps(made)) == factory
     assert isinstance(made(seed=0), kind)
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: CatchFactory(rows=1), "rows"),
+        (lambda: CatchFactory(columns=0), "columns"),
+        (lambda: FrameStackFactory(inner=CatchFactory(), num_frames=0), "num_frames"),
+        (lambda: TimeLimitFactory(inner=CatchFactory(), num_steps=1.5), "num_steps"),
+        (
+            lambda: MaskedObservationFactory(inner=CatchFactory(), indices=(0, -1)),
+            "indices",
+        ),
+    ],
+)
+def test_a_factory_names_a_field_that_is_out_of_range(make, field):
+    with pytest.raises(ConfigError, match=f"^{field} must be "):
+        make()
 
 
 @pytest.mark.parametrize(

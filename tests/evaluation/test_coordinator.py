@@ -8,8 +8,10 @@ import pytest
 from acmelike import load_policy
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady, RunStopped
-from acmelike.evaluation.coordinator import Coordinator, Goal
+from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
+from acmelike.evaluation.schedule import Schedule
 from acmelike.learners import Learner
 from acmelike.replay import Replay
 from tests.counting_agent import Clock, CountingBuilder, make_items
@@ -83,7 +85,7 @@ def test_an_evaluation_is_due_every_so_many_steps(tmp_path):
         world.coordinator.next_evaluation()
 
 
-def test_a_new_evaluation_takes_the_place_of_one_that_nobody_began(tmp_path):
+def test_a_new_evaluation_replaces_one_that_was_not_begun(tmp_path):
     world = World(tmp_path)
     world.act(10)
     world.act(25)
@@ -101,20 +103,15 @@ def test_it_looks_again_only_after_some_steps(tmp_path):
         world.coordinator.step()
 
 
-def test_it_looks_less_often_where_steps_go_by_fast(tmp_path, monkeypatch):
-    seconds = 7.0
-    monkeypatch.setattr("acmelike.evaluation.coordinator.now", lambda: seconds)
-    goal = {"max_env_steps": 10_000, "evaluate_every": 10_000}
-    world = World(tmp_path, record_every=5, **goal)
-    world.act(1)
-    seconds += 0.5
-    world.act(999)
-    with pytest.raises(NotReady, match="environment steps 1000 of 1005"):
-        world.coordinator.step()
-    seconds += 1.5
-    world.act(1000)
-    with pytest.raises(NotReady, match="environment steps 2000 of 2100"):
-        world.coordinator.step()  # a tenth of a second at 1000 a second
+def test_it_looks_less_often_where_steps_go_by_fast():
+    schedule = Schedule(
+        Goal(max_env_steps=10_000, evaluate_every=10_000, record_every=5)
+    )
+    assert schedule.next_look(1_000, 0.5) == 1_005  # Too early to know the rate.
+    assert schedule.next_look(2_000, 2.0) == 2_100  # A tenth of a second at 1000/s.
+    assert schedule.next_look(20, 2.0) == 25
+    assert schedule.next_look(9_990, 0.1) == 9_995
+    assert schedule.next_look(9_999, 0.1) == 10_000
 
 
 @pytest.mark.parametrize(
@@ -141,7 +138,7 @@ def test_one_evaluation_that_reaches_the_goal_does_not_end_the_run(tmp_path):
     world.act(10)
     world.evaluate(6, 6)
     world.act(10)
-    assert world.coordinator.next_evaluation().why_over is None
+    assert world.coordinator.next_evaluation().end_reason is None
 
 
 def test_two_in_a_row_end_it_with_the_parameters_of_the_second(tmp_path):
@@ -151,7 +148,7 @@ def test_two_in_a_row_end_it_with_the_parameters_of_the_second(tmp_path):
     world.learner.step()
     world.act(10)
     second = world.evaluate(6, 6)
-    world.learner.step()  # goes on, and may become worse
+    world.learner.step()  # It continues, and may become worse.
     world.end(5)
     final = world.coordinator.next_evaluation()
     assert final.env_steps == 25
@@ -165,7 +162,7 @@ def test_without_a_goal_returns_end_nothing(tmp_path):
     world = World(tmp_path)
     for _ in range(4):
         world.act(10)
-        assert world.evaluate(1e9).why_over is None
+        assert world.evaluate(1e9).end_reason is None
 
 
 def test_the_budget_ends_it_with_the_newest_parameters(tmp_path):
@@ -266,6 +263,7 @@ def test_records(tmp_path):
             "env_steps": 1,
             "learner_steps": 0,
             "loss": None,
+            "metrics": {},
             "staleness_mean": 0.0,
             "samples_per_insert": 0.0,
             "replay_size": 1,
@@ -275,6 +273,7 @@ def test_records(tmp_path):
             "env_steps": 11,
             "learner_steps": 2,
             "loss": 1.0,
+            "metrics": {"loss": 1.0},
             "staleness_mean": 0.5,
             "samples_per_insert": 2.0,
             "replay_size": 2,
@@ -292,6 +291,7 @@ def test_records(tmp_path):
             "env_steps": 21,
             "learner_steps": 2,
             "loss": 1.0,
+            "metrics": {"loss": 1.0},
             "staleness_mean": 0.5,
             "samples_per_insert": 4 / 3,
             "replay_size": 3,

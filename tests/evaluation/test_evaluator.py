@@ -7,8 +7,8 @@ import pytest
 
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import NotReady
-from acmelike.evaluation import Evaluator
-from acmelike.evaluation.coordinator import Evaluation
+from acmelike.evaluation.coordinator import EvaluationTask
+from acmelike.evaluation.evaluator import Evaluator
 from tests.counting_agent import Clock, CountingBuilder
 
 
@@ -22,7 +22,7 @@ class Orders:
         if not self.counts:
             raise NotReady("no evaluation is due")
         count = self.counts.pop(0)
-        return Evaluation(count, None, 100, count, {"count": np.int32(count)})
+        return EvaluationTask(count, None, 100, count, {"count": np.int32(count)})
 
     def report(self, number, returns):
         self.reports.append((number, list(returns)))

@@ -51,7 +51,9 @@ def make_spec(shape):
 def make_parameters(builder, spec):
     """Random ones; where observations are normalised, as if far from zero."""
     core = builder.make_learner_core(spec)
-    parameters = jax.device_get(core.parameters(core.init(jax.random.key(1))))
+    # Compiled, as JAX would otherwise compile each of many operations by itself.
+    init = jax.jit(lambda key: core.parameters(core.init(key)))
+    parameters = jax.device_get(init(jax.random.key(1)))
     # Logits are alike at first, so that rounding would decide.
     parameters = jax.tree.map(lambda x: 30 * x if x.ndim == 2 else x, parameters)
     if getattr(parameters, "moments", None) is not None:
@@ -133,7 +135,7 @@ def test_observations_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(TypeError, match="same_kind"):
         policy.act(np.zeros(3, complex))
     policy.act_batch(np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="3 observations after 2: `reset` begins"):
+    with pytest.raises(ValueError, match="3 observations after 2: call `reset` before"):
         policy.act_batch(np.zeros((3, 3)))
     policy.reset()
     assert policy.act_batch(np.zeros((3, 3))).tolist() == [3, 3, 3]
@@ -202,7 +204,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from tests.counting_agent import CountingBuilder
-from tests.test_saved_policy import save
+from tests.evaluation.test_saved_policy import save
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(CountingBuilder):

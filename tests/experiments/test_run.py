@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 
 from acmelike import load_policy
 from acmelike.environments import CatchFactory, GymnasiumVectorFactory
-from acmelike.experiments import evaluate
+from acmelike.errors import ConfigError
 from acmelike.experiments import run as experiment
-from acmelike.experiments.cli import restore
+from acmelike.experiments import watch
 from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.run import main
+from acmelike.experiments.evaluate import evaluate
+from acmelike.experiments.flags import restore
+from acmelike.experiments.run import train
 from acmelike.files import read_json_lines
-from acmelike.programs.dqn import Config, make_builder
+from acmelike.programs.dqn import PROGRAM
 
 BROKEN = "tests.programs.broken_envs"
 LAUNCHERS = ("serial", "threads")
@@ -41,14 +44,9 @@ def patience(monkeypatch):
     monkeypatch.setattr(experiment, "GRACE_SECONDS", 60.0)
 
 
-def dqn(out, *args, make_builder=make_builder):
-    return main(
-        Config,
-        make_builder,
-        name="dqn",
-        description="DQN.",
-        args=[*SMALL, "--out", str(out), *map(str, args)],
-    )
+def dqn(out, *args, make_builder=PROGRAM.make_builder):
+    program = replace(PROGRAM, make_builder=make_builder)
+    return train(program, [*SMALL, "--out", str(out), *map(str, args)])
 
 
 def summary(folder):
@@ -105,7 +103,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     assert policy.environment_factory == CatchFactory()
     assert policy.act(np.zeros((10, 5))) in (0, 1, 2)
 
-    config = restore(Config, json.loads((tmp_path / "config.json").read_text()))
+    config = restore(PROGRAM.config, json.loads((tmp_path / "config.json").read_text()))
     assert config.agent.hidden_sizes == (16,)
     assert not config.agent.double
     assert (config.seed, config.launch, config.out) == (3, launcher, str(tmp_path))
@@ -116,7 +114,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
         assert line.strip() in (tmp_path / "logs" / "run.log").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {
         *("config.json", "metrics.jsonl", "summary.json", "curve.png", "logs"),
-        "policy.zip",
+        *("policy.zip", "metrics.png"),
     }
 
 
@@ -125,7 +123,7 @@ def test_a_vectorised_environment_is_learned_and_its_policy_evaluated(tmp_path, 
     capsys.readouterr()
     factory = load_policy(tmp_path).environment_factory
     assert factory == GymnasiumVectorFactory(name="CartPole-v1")
-    assert evaluate.main([str(tmp_path), "--episodes", "3"]) == 0
+    assert evaluate([str(tmp_path), "--episodes", "3"]) == 0
     assert capsys.readouterr().out.endswith(", 3 episodes\n")
 
 
@@ -133,8 +131,8 @@ def test_looking_at_a_serial_run_does_not_change_it(tmp_path, monkeypatch, capsy
     args = ["--launch", "serial"]
     assert dqn(tmp_path / "a", *args) == 0
     capsys.readouterr()
-    monkeypatch.setattr(experiment, "PROGRESS_SECONDS", 0.001)
-    monkeypatch.setattr(experiment, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.001)
+    monkeypatch.setattr(watch, "QUIET_SECONDS", 0.0)
     assert dqn(tmp_path / "b", *args) == 0
     assert len(capsys.readouterr().out.splitlines()) > 20
     assert without_times(tmp_path / "a") == without_times(tmp_path / "b")
@@ -226,8 +224,8 @@ def test_help_is_no_mistake(tmp_path, capsys):
 
 
 def test_a_configuration_in_code_speaks_of_fields():
-    with pytest.raises(experiment.ConfigError, match=r"^num_actors must be at least 1"):
-        ExperimentConfig(num_actors=0)
+    with pytest.raises(ConfigError, match=r"^num_actors must be at least 1"):
+        ExperimentConfig(num_actors=0, agent=None)
 
 
 # --- Failures ---------------------------------------------------------------------
@@ -261,7 +259,7 @@ def test_a_failure_is_told_in_one_line_with_node_and_cause(
 def test_records_that_cannot_be_written_end_the_run(tmp_path, capsys):
     def break_metrics(config):
         (tmp_path / "metrics.jsonl").mkdir()
-        return make_builder(config)
+        return PROGRAM.make_builder(config)
 
     assert dqn(tmp_path, make_builder=break_metrics) == 1
     said = capsys.readouterr().err
@@ -276,7 +274,7 @@ def test_a_disk_that_becomes_full_is_told_in_the_summary(tmp_path, capsys, monke
 
     def fill_disk(config):
         monkeypatch.setattr(experiment, "write_json", full)
-        return make_builder(config)
+        return PROGRAM.make_builder(config)
 
     assert dqn(tmp_path, make_builder=fill_disk) == 1
     said = capsys.readouterr().err
@@ -310,7 +308,7 @@ def test_an_interrupt_before_the_run(tmp_path):
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_an_interrupt_in_the_run(tmp_path, monkeypatch, launcher):
-    monkeypatch.setattr(experiment._Experiment, "_watch", interrupt)
+    monkeypatch.setattr(watch, "watch", interrupt)
     assert dqn(tmp_path, "--launch", launcher) == 130
     told = summary(tmp_path)
     assert (told["status"], told.keys()) == ("interrupted", KEYS)
@@ -353,7 +351,7 @@ def test_a_program_is_drawn_and_not_run(tmp_path, capsys, monkeypatch, name, beg
     [
         ("none/graph.svg", "cannot write to none/graph.svg: No such file or directory"),
         ("file/graph.svg", "cannot write to file/graph.svg: Not a directory"),
-        ("folder.svg", "cannot write to folder.svg: it is no file"),
+        ("folder.svg", "cannot write to folder.svg: it is not a file"),
         ("graph.png", "--draw must end in .svg, .mmd or .md: graph.png"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_line_that_a_full_disk_cuts_short_is_taken_back(tmp_path):
     script = """
 import resource, signal, sys
 from pathlib import Path
-from acmelike.run_folder import append_json_line, write_json
+from acmelike.files import append_json_line, write_json
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))

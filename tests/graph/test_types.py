@@ -5,7 +5,7 @@ from __future__ import annotations
 from mypy import api
 
 PROGRAM = """
-from acmelike import Node, Program, future, launch, when, within
+from acmelike import Node, Program, launch, start, when
 
 class Queue:
     def full(self, item: int) -> str | None: ...
@@ -20,11 +20,11 @@ program = Program("typed")
 queue = program.add_node(Node(Queue), label="queue")
 program.add_node(Node(Consumer, queue, last=10), label="consumer")
 run = launch(program)
-good: int = future(run.client(queue).get)().result() + within(1.0, queue.get)()
+good: int = start(run.client(queue).get).result() + queue.get()
 
 queue.putt(1)
 queue.put("one")
-future(queue.put)("one")
+start(queue.put, "one")
 Node(Consumer, queue)
 Node(Consumer, 3, last=10)
 bad: str = run.client(queue).get()

@@ -132,8 +132,12 @@ def test_updating_may_not_contain_a_call(launcher):
 
 
 def test_a_constructor_may_not_use_an_edge(launcher):
+    class Early:
+        def __init__(self, buffer):
+            buffer.num_held()
+
     program = Program("constructor")
     buffer = program.add_node(Node(Buffer, 1), label="buffer")
-    program.add_node(Node(lambda b: b.num_held(), buffer), label="early")
+    program.add_node(Node(Early, buffer), label="early")
     with pytest.raises(NodeFailed, match="'early' failed in its constructor"):
         run_to_end(program, launcher)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acmelike import Node, Program, future, launch, sleep, stop_run, when
+from acmelike import Node, Program, launch, sleep, start, stop_run, when
 from acmelike.errors import (
     NodeFailed,
     NoSuchMethod,
@@ -14,6 +14,13 @@ from tests.launchers.contract import LIMIT, Buffer, Once, Step, run_to_end
 
 def explode(*edges):
     raise ValueError("boom")
+
+
+class Stillborn:
+    """A service whose constructor fails."""
+
+    def __init__(self):
+        explode()
 
 
 class Faulty:
@@ -32,7 +39,8 @@ class Faulty:
     [
         (Node(Step, explode), "step"),
         (Node(Once, explode), "run"),
-        (Node(explode), "constructor"),
+        (Node(Stillborn), "constructor"),
+        (Node(explode), "function"),
     ],
 )
 def test_a_failing_node_stops_the_run_with_its_name(launcher, node, where):
@@ -73,7 +81,7 @@ def test_a_guard_that_fails_only_when_tested_again_stops_the_run_too(launcher):
             self.is_broken = True
 
     def work(later):
-        future(later.wait)()
+        start(later.wait)
         later.break_it()
         sleep(None, "the end")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import Node, Program, concurrent, future, launch, sleep, stop_run
+from acmelike import Node, Program, concurrent, launch, sleep, start, stop_run
 from acmelike.errors import NodeFailed, RpcFailed
-from acmelike.launchers.processes.control import Failed, Stopped
+from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
 
 LIMIT = 30.0
@@ -112,10 +112,11 @@ def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):
     assert "explode_here" not in capfd.readouterr().err.replace(text, "")
 
 
-def test_an_error_of_an_unknown_type_is_raised_with_its_words():
+def test_an_error_that_cannot_be_sent_is_raised_with_its_words():
     class Strange(Exception):
         def __init__(self, one, two):
             super().__init__(f"{one} and {two}")
+            self.lock = threading.Lock()
 
     class Shop:
         def buy(self):
@@ -188,16 +189,17 @@ def test_who_hears_of_the_end_before_the_launcher_says_it_is_not_blamed(monkeypa
             self.shop.close_shop()
 
     # The launcher hears of the stop late: after the customer's failure, if any.
-    failed, take = threading.Event(), ProcessNodes.take
+    failed, handle, late = threading.Event(), ProcessNodes.handle, []
 
-    def take_late(self, process, message):
-        if isinstance(message, Stopped):
+    def handle_late(self, process, message):
+        if isinstance(message, StopReport) and not late:
+            late.append(message)
             failed.wait(0.5)
-        take(self, process, message)
-        if isinstance(message, Failed):
+        handle(self, process, message)
+        if isinstance(message, FailureReport):
             failed.set()
 
-    monkeypatch.setattr(ProcessNodes, "take", take_late)
+    monkeypatch.setattr(ProcessNodes, "handle", handle_late)
     program = Program("evening")
     shop = program.add_node(Node(Closing), label="shop")
     program.add_node(Node(Customer, shop), label="customer")
@@ -267,7 +269,7 @@ def test_large_arrays_and_futures_cross():
     def work(warehouse):
         arrays = [np.full((1000, 500), i, np.float32) for i in range(8)]
         strided = arrays[3][::2, ::3]
-        calls = [future(warehouse.keep)(i, array) for i, array in enumerate(arrays)]
+        calls = [start(warehouse.keep, i, array) for i, array in enumerate(arrays)]
         assert [call.result() for call in calls] == [a.sum() for a in arrays]
         assert warehouse.keep("strided", strided) == strided.sum()
         for name, array in (("strided", strided), (7, arrays[7])):
@@ -307,7 +309,7 @@ def test_a_concurrent_call_holds_up_no_other():
     with launch(program, "processes") as run:
         client = run.client(gate)
         client.process()  # From now on it is there.
-        calls = [future(client.passed)() for _ in range(3)]
+        calls = [start(client.passed) for _ in range(3)]
         client.open()
         assert [call.result() for call in calls] == [True] * 3
 

@@ -7,8 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from acmelike import Node, Program, future, launch, stop_run, when
-from acmelike import within as in_time
+from acmelike import Node, Program, deadline, launch, start, stop_run, when
 from acmelike.errors import (
     RpcClosed,
     RpcTimeout,
@@ -60,7 +59,7 @@ class Slow(Buffer):
 
 def test_a_call_waits_for_a_node_that_is_still_starting(launcher, tmp_path):
     def count(buffer, file):
-        call = future(buffer.num_held)()
+        call = start(buffer.num_held)
         assert not call.done()
         file.touch()
         stop_run(f"holds {call.result()}")
@@ -128,8 +127,8 @@ def test_a_client_from_outside_calls_and_is_closed_with_the_run(launcher):
         client.put(7)
         assert client.num_held() == 1
         assert client.get() == 7
-        with pytest.raises(RpcTimeout, match="no items"):
-            in_time(0.01, client.get)()
+        with pytest.raises(RpcTimeout, match="no items"), deadline(0.01):
+            client.get()
     with pytest.raises(RpcClosed, match="with block was left"):
         client.num_held()
 

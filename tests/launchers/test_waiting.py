@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import deque
+from pathlib import Path
 
 import pytest
 
-from acmelike import Node, Program, future, sleep, stop_run, when
-from acmelike import within as in_time
+from acmelike import Node, Program, deadline, sleep, start, stop_run, when
+from acmelike.core import now
 from acmelike.errors import (
     RpcClosed,
     RpcTimeout,
@@ -60,7 +62,7 @@ class Tickets:
 def test_parked_calls_are_served_in_order(launcher):
     def queue_up(tickets):
         tickets.orders()  # It has started.
-        calls = [future(tickets.serve)(who) for who in range(20)]
+        calls = [start(tickets.serve, who) for who in range(20)]
         assert not any(call.done() for call in calls)
         tickets.open()
         assert all(call.done() for call in calls)
@@ -74,7 +76,7 @@ def test_parked_calls_are_served_in_order(launcher):
 
 def test_waiters_of_many_nodes_are_served_in_order(launcher):
     def come(tickets, who):
-        call = future(tickets.serve)(who)
+        call = start(tickets.serve, who)
         tickets.come(who)
         call.result()
 
@@ -98,14 +100,14 @@ def test_waiters_of_many_nodes_are_served_in_order(launcher):
 
 
 class Desk:
-    """Questions, and those who answer them; opens when a file is there."""
+    """Questions, and the worker that answers them; it opens when a file is there."""
 
     def __init__(self, file=None):
         while file is not None and not file.exists():
             threading.Event().wait(0.005)
         self.asked, self.answers, self.num_asked = deque(), {}, 0
 
-    def _ask(self, question):
+    def ask(self, question):
         if question < 0:
             raise ValueError(f"not a question: {question}")
         self.asked.append(question)
@@ -114,8 +116,8 @@ class Desk:
     def _unanswered(self, question):
         return None if question in self.answers else f"no answer to {question}"
 
-    @when(_unanswered, first=_ask)
-    def ask(self, question):
+    @when(_unanswered)
+    def answer_to(self, question):
         return self.answers.pop(question), self.num_asked
 
     def _nobody(self):
@@ -132,36 +134,23 @@ class Desk:
         return self.num_asked
 
 
-class Pile:
-    """Things that are put down and picked up, also in one call."""
-
-    def __init__(self):
-        self.things = []
-
-    def put(self, thing):
-        self.things.append(thing)
-
-    def _nothing(self, thing=None):
-        return None if self.things else "nothing there"
-
-    @when(_nothing, first=put)
-    def put_and_get(self, thing):
-        return self.things.pop(0)
-
-    @when(_nothing)
-    def get(self, thing=None):
-        return self.things.pop(0)
-
-
 def answer_one(desk):
     question = desk.next_question()
     desk.answer(question, question * question)
 
 
-def test_a_call_that_parks_has_done_what_it_does_first(launcher):
+def ask_and_wait(desk, question):
+    """Both calls are sent before either is answered."""
+    asked = start(desk.ask, question)
+    answer = desk.answer_to(question)
+    asked.result()
+    return answer
+
+
+def test_calls_that_one_node_starts_arrive_in_order(launcher):
     def ask(desk):
-        found = [desk.ask(question) for question in (3, 5, 7)]
-        assert found == [(9, 1), (25, 2), (49, 3)]  # Nothing was asked twice.
+        found = [ask_and_wait(desk, question) for question in (3, 5, 7)]
+        assert found == [(9, 1), (25, 2), (49, 3)]
         stop_run("all answered")
 
     program = Program("desk")
@@ -171,10 +160,11 @@ def test_a_call_that_parks_has_done_what_it_does_first(launcher):
     assert run_to_end(program, launcher) == "all answered"
 
 
-def test_a_node_that_opens_does_what_calls_before_it_do_first(launcher, tmp_path):
+def test_a_node_that_starts_late_gets_the_calls_before_it_in_order(launcher, tmp_path):
     def ask(desk, file):
-        answer = future(desk.ask)(4)
+        asked, answer = start(desk.ask, 4), start(desk.answer_to, 4)
         file.touch()
+        asked.result()
         stop_run(f"{answer.result()}")
 
     file = tmp_path / "asked"
@@ -187,42 +177,11 @@ def test_a_node_that_opens_does_what_calls_before_it_do_first(launcher, tmp_path
     assert run_to_end(program, launcher) == "(16, 1)"
 
 
-def test_who_waited_goes_before_a_call_that_lets_it(launcher):
-    def trade(pile):
-        pile.put("a")
-        assert pile.get() == "a"  # It has started.
-        waiting = future(pile.get)()
-        newcomer = future(pile.put_and_get)("b")
-        assert waiting.result() == "b"
-        pile.put("c")
-        stop_run(newcomer.result())
-
-    program = Program("pile")
-    pile = program.add_node(Node(Pile), label="pile")
-    program.add_node(Node(Step, trade, pile), label="trader")
-    assert run_to_end(program, launcher) == "c"
-
-
-def test_a_call_whose_deadline_passed_does_nothing_first(launcher, tmp_path):
-    def ask(desk, file):
-        late = future(in_time(0.01, desk.ask))(4)
-        with pytest.raises(RpcTimeout):
-            late.result()
-        file.touch()
-        stop_run(str(desk.num_questions()))
-
-    file = tmp_path / "asked"
-    program = Program("desk opens too late")
-    gate = None if launcher == "serial" else file
-    desk = program.add_node(Node(Desk, gate), label="the desk")
-    program.add_node(Node(Step, ask, desk, file), label="a visitor")
-    assert run_to_end(program, launcher) == ("1" if launcher == "serial" else "0")
-
-
-def test_what_a_call_does_first_may_fail_and_its_caller_is_told(launcher):
+def test_an_error_of_a_call_that_was_started_is_raised_by_its_result(launcher):
     def ask(desk):
+        asked = start(desk.ask, -1)
         with pytest.raises(ValueError, match="not a question: -1"):
-            desk.ask(-1)
+            asked.result()
         stop_run("refused")
 
     program = Program("no question")
@@ -231,10 +190,13 @@ def test_what_a_call_does_first_may_fail_and_its_caller_is_told(launcher):
     assert run_to_end(program, launcher) == "refused"
 
 
+# --- Deadlines ---------------------------------------------------------------------
+
+
 def test_a_deadline_wakes_a_parked_call_with_its_reason(launcher):
     def wait(buffer):
-        with pytest.raises(RpcTimeout, match=r"buffer\.get.*no items"):
-            in_time(0.05, buffer.get)()
+        with pytest.raises(RpcTimeout, match=r"buffer\.get.*no items"), deadline(0.05):
+            buffer.get()
         assert buffer.num_held() == 0
         stop_run("timed out")
 
@@ -246,7 +208,8 @@ def test_a_deadline_wakes_a_parked_call_with_its_reason(launcher):
 
 def test_a_call_whose_deadline_passed_is_never_run(launcher):
     def wait(buffer):
-        call = future(in_time(0.0, buffer.get))()
+        with deadline(0.0):
+            call = start(buffer.get)
         buffer.put("late")
         with pytest.raises(RpcTimeout):
             call.result()
@@ -259,9 +222,99 @@ def test_a_call_whose_deadline_passed_is_never_run(launcher):
     assert run_to_end(program, launcher) == "not taken"
 
 
+def test_the_earliest_of_nested_deadlines_ends_a_call(launcher):
+    def wait(buffer):
+        started = now()
+        with pytest.raises(RpcTimeout, match="no items"), deadline(0.05):
+            with deadline(1000.0):
+                buffer.get()
+        with pytest.raises(RpcTimeout, match="no items"), deadline(1000.0):
+            with deadline(0.05):
+                buffer.get()
+        assert now() - started < 10.0
+        stop_run("timed out twice")
+
+    program = Program("nested")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="reader")
+    assert run_to_end(program, launcher) == "timed out twice"
+
+
+def test_a_wait_for_a_future_ends_in_time_and_can_be_repeated(launcher):
+    def wait(buffer):
+        call = start(buffer.get)
+        with pytest.raises(RpcTimeout, match=r"buffer\.get"), deadline(0.05):
+            call.result()
+        assert not call.done()
+        buffer.put("late")
+        assert call.result() == "late"
+        stop_run("taken")
+
+    program = Program("patience")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, wait, buffer), label="reader")
+    assert run_to_end(program, launcher) == "taken"
+
+
+def test_a_sleep_ends_at_the_deadline(launcher):
+    def rest():
+        with pytest.raises(RpcTimeout, match="it waited: a long rest"):
+            with deadline(0.02):
+                sleep(1000.0, "a long rest")
+        with deadline(1000.0):
+            sleep(0.0, "a short rest")
+        stop_run("woken")
+
+    program = Program("sleep")
+    program.add_node(Node(Step, rest), label="sleeper")
+    assert run_to_end(program, launcher) == "woken"
+
+
+# Under `serial` nodes take turns, so no call comes while a method runs.
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_a_deadline_passes_while_a_method_of_the_service_runs(launcher):
+    """Nothing interrupts the method, but no caller waits for it longer than it may."""
+
+    class Kitchen:
+        def __init__(self, file):
+            self.file, self.is_busy = file, False
+
+        def cook(self):
+            self.file.with_suffix(".begun").touch()
+            while not self.file.exists():
+                threading.Event().wait(0.005)
+
+        def taste(self):
+            return "salty"
+
+    def cook(kitchen):
+        kitchen.cook()
+
+    def taste(kitchen, file):
+        while not file.with_suffix(".begun").exists():
+            sleep(0.005, "the cook")
+        try:
+            with pytest.raises(RpcTimeout), deadline(0.05):
+                kitchen.taste()
+        finally:
+            file.touch()
+        stop_run(kitchen.taste())
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "done"
+        program = Program("kitchen")
+        kitchen = program.add_node(Node(Kitchen, file), label="kitchen")
+        program.add_node(Node(Once, cook, kitchen), label="cook")
+        program.add_node(Node(Step, taste, kitchen, file), label="taster")
+        assert run_to_end(program, launcher) == "salty"
+
+
+# --- Calls that are withdrawn, and the end of the run ------------------------------
+
+
 def test_a_cancelled_call_is_never_run(launcher):
     def wait(buffer):
-        call = future(buffer.get)()
+        call = start(buffer.get)
         call.cancel()
         buffer.put("kept")
         with pytest.raises(RpcClosed, match="cancelled"):
@@ -277,7 +330,7 @@ def test_a_cancelled_call_is_never_run(launcher):
 
 def test_the_end_of_the_run_wakes_a_parked_call_with_its_reason(launcher, tmp_path):
     def wait(buffer, tickets, path):
-        call = future(buffer.get)()
+        call = start(buffer.get)
         tickets.come("reader")
         try:
             call.result()

@@ -13,9 +13,11 @@ import pytest
 
 from acmelike import load_policy
 from acmelike.agents.dqn.config import DQNConfig
-from acmelike.experiments.cli import flags_of
-from acmelike.experiments.config import ExperimentConfig
-from acmelike.programs.dqn import Config
+from acmelike.evaluation.goal import Goal
+from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
+from acmelike.experiments.flags import flags_of
+from acmelike.programs.dqn import PROGRAM
+from acmelike.topologies.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds after which what has not ended hangs
@@ -26,7 +28,8 @@ SMALL = [
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
-DOCUMENTATION = ExperimentConfig.__doc__ + DQNConfig.__doc__
+DOCUMENTED = (EnvironmentConfig, Layout, Goal, ExperimentConfig, DQNConfig)
+DOCUMENTATION = "".join(config.__doc__ for config in DOCUMENTED)
 
 
 def command(*args, python=()):
@@ -60,7 +63,7 @@ def test_help_explains_every_flag_within_80_columns_and_without_jax(monkeypatch)
     assert all(len(line) <= 80 for line in ended.stdout.splitlines())
     text = " ".join(ended.stdout.replace("│", " ").split())
     documented = dict(re.findall(r"^ +(\w+): (.+)$", DOCUMENTATION, re.M))
-    for flag in flags_of(Config):
+    for flag in flags_of(PROGRAM.config):
         name = re.sub(r"^--(\w+\.)?(no-)?", "", flag).replace("-", "_")
         assert flag in text
         assert documented[name] in text
@@ -238,7 +241,7 @@ def interrupted(script, folder):
 def test_a_signal_is_not_lost_in_a_callback_that_drops_exceptions(tmp_path):
     script = """
 import gc, os, signal, threading
-from acmelike.cli import run_process
+from acmelike.experiments.process import run_process
 
 def interrupt(phase, info):
     if phase == "start":
@@ -273,7 +276,7 @@ except KeyboardInterrupt:
 """
     (tmp_path / "extension.py").write_text(module)
     script = """
-from acmelike.cli import run_process
+from acmelike.experiments.process import run_process
 
 def main():
     import extension

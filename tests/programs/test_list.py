@@ -1,11 +1,11 @@
-"""`python -m programs`: what there is to run, in words and pictures."""
+"""`acmelike programs`: what there is to run, in words and pictures."""
 
 import ast
 import subprocess
 import sys
 from pathlib import Path
 
-from acmelike.programs.__main__ import main
+from acmelike.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 NAMES = {path.stem for path in (ROOT / "programs").glob("[!_]*.py")}
@@ -17,17 +17,17 @@ def test_each_program_has_a_line_with_what_it_is():
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     *lines, last = ended.stdout.splitlines()
-    assert last.startswith("python -m programs --pictures FOLDER ")
-    assert {line.split()[2].removeprefix("programs.") for line in lines} == NAMES
+    assert last.startswith("acmelike programs --pictures FOLDER ")
+    assert {line.split()[2] for line in lines} == NAMES
     for line in lines:
-        *_, command, what = line.split(maxsplit=3)
-        source = (ROOT / (command.replace(".", "/") + ".py")).read_text()
+        *_, name, what = line.split(maxsplit=3)
+        source = (ROOT / "programs" / f"{name}.py").read_text()
         assert ast.get_docstring(ast.parse(source)).splitlines()[0] == what
 
 
 def test_each_program_has_a_picture(tmp_path, capsys):
     folder = tmp_path / "new" / "pictures"
-    assert main(["--pictures", str(folder)]) == 0
+    assert main(["programs", "--pictures", str(folder)]) == 0
     assert {path.name for path in folder.iterdir()} == {f"{n}.svg" for n in NAMES}
     for path in folder.iterdir():
         assert "learner" in path.read_text()
@@ -37,7 +37,7 @@ def test_each_program_has_a_picture(tmp_path, capsys):
 def test_mistakes_are_one_line_and_status_2(tmp_path, capsys):
     (tmp_path / "file").touch()
     for args in (["--picture", "x"], ["--pictures", str(tmp_path / "file")], ["dqn"]):
-        assert main(args) == 2
+        assert main(["programs", *args]) == 2
         said = capsys.readouterr()
         assert (said.out, said.err.count("\n")) == ("", 1)
-    assert main(["--help"]) == 0
+    assert main(["programs", "--help"]) == 0

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from acmelike.programs.r2d2 import Config
+from acmelike.programs.r2d2 import PROGRAM
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,4 +25,6 @@ def test_a_run_that_ends_well(tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
     summary = json.loads((tmp_path / "x" / "summary.json").read_text())
     assert summary["status"] == "completed" and summary["learner_steps"] > 0
-    assert summary["environment"] == Config().environment == "CartPole-v1-positions"
+    assert (
+        summary["environment"] == PROGRAM.config.environment == "CartPole-v1-positions"
+    )

@@ -1,12 +1,10 @@
 """IMPALA as in SEED, from the command line; and the other agents in its topology."""
 
-import importlib
 import json
-from functools import partial
 
 import pytest
 
-from acmelike.experiments.run import main
+from acmelike.__main__ import main
 
 TINY = [
     *("--launch", "serial", "--num-eval-episodes", "2", "--max-env-steps", "200"),
@@ -25,11 +23,7 @@ CENTRAL = ["--topology", "central_inference"]
 
 def run(name, folder, *args):
     """Runs a program in this process; returns its configuration and its summary."""
-    program = importlib.import_module(f"programs.{name}")
-    status = partial(main, program.Config, program.make_builder)(
-        name=name, description="", args=[*args, "--out", str(folder)]
-    )
-    assert status == 0
+    assert main(["train", name, *args, "--out", str(folder)]) == 0
     files = (folder / "config.json", folder / "summary.json")
     return [json.loads(file.read_text()) for file in files]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acmelike import Node, Program, core, launch, sleep, stop_run
+from acmelike.core import runtime
+from acmelike.core.future import RemoteMethod
 from acmelike.errors import ConfigError, NotReady, RpcTimeout
 from acmelike.replay import Batches, Fifo, Replay, SamplesPerInsert
 
@@ -23,17 +25,20 @@ class Answer(core.Future):
         self.is_cancelled = True
 
 
-class Method(core.RemoteMethod):
+class Method(RemoteMethod):
     """A remote method whose answers are 0, 1, 2, ..."""
 
     def __init__(self):
         self.answers, self.asked = [], []
 
-    def submit(self, args, kwargs, timeout):
+    def submit(self, args, kwargs):
         table, num_items, _ = args
         self.asked.append((table, num_items))
         self.answers.append(Answer(len(self.answers)))
         return self.answers[-1]
+
+    def __call__(self, *args):
+        return self.submit(args, {}).result()
 
 
 class Client:
@@ -60,8 +65,8 @@ class Context:
 
 @pytest.fixture
 def in_run():
-    yield lambda is_serial: core.set_context(Context(is_serial))
-    core.set_context(None)
+    yield lambda is_serial: runtime.set_context(Context(is_serial))
+    runtime.set_context(None)
 
 
 def test_nothing_is_asked_for_before_it_is_wanted(in_run):
@@ -187,8 +192,8 @@ class Late:
         stop_run("two iterations ended")
 
 
-class Slow(core.RemoteMethod):
-    """A remote method that never answers before its deadline.
+class Slow(RemoteMethod):
+    """A remote method that never answers.
 
     Args:
       context: whose time passes.
@@ -197,20 +202,24 @@ class Slow(core.RemoteMethod):
     def __init__(self, context):
         self.context, self.timeouts = context, []
 
-    def submit(self, args, kwargs, timeout):
-        self.timeouts.append(timeout)
-        return TooLate(self.context, self.context.time + timeout)
+    def submit(self, args, kwargs):
+        self.timeouts.append(runtime.seconds_left())
+        return Never(self.context)
+
+    def __call__(self, *args):
+        return self.submit(args, {}).result()
 
 
-class TooLate(core.Future):
-    def __init__(self, context, deadline):
-        self.context, self.deadline = context, deadline
+class Never(core.Future):
+    def __init__(self, context):
+        self.context, self.deadline = context, runtime.current_deadline()
 
     def done(self):
-        return self.context.time >= self.deadline
+        return self.deadline is not None and self.context.time >= self.deadline
 
     def result(self):
-        self.context.time = max(self.context.time, self.deadline)
+        if not self.done():
+            self.context.time = runtime.current_deadline()
         raise RpcTimeout("no sample in time")
 
     def cancel(self):
@@ -221,7 +230,7 @@ class TooLate(core.Future):
 def slow(in_run):
     in_run(is_serial=False)
     client = Client()
-    client.sample = Slow(core.current_context())
+    client.sample = Slow(runtime.current_context())
     return client
 
 
@@ -230,19 +239,27 @@ def test_the_timeout_is_that_of_the_caller_who_waits(slow):
     batches.prefetch()
     slow.sample.context.time += 0.5
     assert list(batches) == []
-    # What was asked for ahead came too late after a quarter, and half was left.
-    assert slow.sample.timeouts == [0.75, 0.5]
+    # The caller waited for the call that was under way, and made no other.
+    assert slow.sample.timeouts == [None]
     assert slow.sample.context.time == 1.25
 
 
-def test_what_came_too_late_is_asked_for_again_and_nobody_waits(slow):
-    batches = Batches(
-        slow, "table", batch_size=5, num_prefetch=2, timeout=0.75, stage=abs
-    )
-    batches.prefetch()
+def test_a_sample_asked_for_under_a_deadline_that_passed_is_asked_for_again(slow):
+    batches = Batches(slow, "table", batch_size=5, num_prefetch=1, timeout=0.75)
+    with core.deadline(0.25):
+        batches.prefetch()
+    slow.sample.context.time += 0.5
+    assert list(batches) == []
+    assert slow.sample.timeouts == [0.25, 0.75]
+
+
+def test_what_came_too_late_is_asked_for_again_without_a_wait(slow):
+    batches = Batches(slow, "table", batch_size=5, num_prefetch=2, stage=abs)
+    with core.deadline(0.75):
+        batches.prefetch()
     slow.sample.context.time += 1.0
     batches.prefetch()
-    assert slow.sample.timeouts == [0.75] * 4
+    assert slow.sample.timeouts == [0.75, 0.75, None, None]
     assert slow.sample.context.time == 1.0
 
 

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from acmelike import Node, Program, launch, within
+from acmelike import Node, Program, deadline, launch
 from acmelike.errors import NodeFailed, RpcTimeout
 from acmelike.replay import Fifo, Replay, SamplesPerInsert, Writer, save_checkpoint
 from tests.replay.test_writer import frames, windows, windows_config
@@ -48,8 +48,8 @@ def go_on(replay, make_items):
     """All items, how many the limiter then admits, and the reason it gives."""
     table, shared = replay.sample("table", 6), replay.sample("windows", 2)
     num_admitted = replay.insert("table", make_items(20, 60))
-    with pytest.raises(RpcTimeout) as caught:
-        within(0.01, replay.insert)("table", make_items(60, 61))
+    with pytest.raises(RpcTimeout) as caught, deadline(0.01):
+        replay.insert("table", make_items(60, 61))
     return (
         {name: leaf.tolist() for name, leaf in table.data.items()},
         table.priorities.tolist(),

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from acmelike import Node, Program, launch
-from acmelike.core import future
+from acmelike.core import start
 from acmelike.errors import RpcClosed
 from acmelike.replay import Fifo, MinSize, Queue, Raw, Replay
 
@@ -51,7 +51,7 @@ def test_samples_that_wait_are_served_in_the_order_of_their_arrival(
     launched, make_items
 ):
     with launched() as client:
-        waiting = [future(client.sample)("table", 2) for _ in range(3)]
+        waiting = [start(client.sample, "table", 2) for _ in range(3)]
         assert done(waiting) == [False] * 3
         client.insert("table", make_items(0, 4))
         assert done(waiting) == [True, True, False]
@@ -61,13 +61,13 @@ def test_samples_that_wait_are_served_in_the_order_of_their_arrival(
 
 def test_who_cannot_proceed_holds_up_nobody_behind_it(launched, make_items):
     with launched() as client:
-        large = future(client.sample)("table", 3)
-        small = [future(client.sample)("table", 1) for _ in range(2)]
+        large = start(client.sample, "table", 3)
+        small = [start(client.sample, "table", 1) for _ in range(2)]
         client.insert("table", make_items(0, 2))
         assert [numbers(call.result()) for call in small] == [[0], [1]]
         assert not large.done()
         # Now that it can, it goes before one that came later and also could.
-        later = future(client.sample)("table", 1)
+        later = start(client.sample, "table", 1)
         client.insert("table", make_items(2, 6))
         assert numbers(large.result()) == [2, 3, 4]
         assert numbers(later.result()) == [5]
@@ -76,11 +76,11 @@ def test_who_cannot_proceed_holds_up_nobody_behind_it(launched, make_items):
 def test_inserts_that_wait_go_before_those_that_come_later(launched, make_items):
     with launched(rate_limiter=Queue(size=1)) as client:
         client.insert("table", make_items(0, 1))
-        calls = [future(client.insert)("table", make_items(k, k + 1)) for k in (1, 2)]
+        calls = [start(client.insert, "table", make_items(k, k + 1)) for k in (1, 2)]
         taken = numbers(client.sample("table", 1))
         # There was room for one, and it is taken by who waited first.
         assert done(calls) == [True, False]
-        calls.append(future(client.insert)("table", make_items(3, 4)))
+        calls.append(start(client.insert, "table", make_items(3, 4)))
         taken += [numbers(client.sample("table", 1))[0] for _ in range(3)]
         assert taken == [0, 1, 2, 3]
         assert [call.result() for call in calls] == [1, 1, 1]
@@ -89,8 +89,8 @@ def test_inserts_that_wait_go_before_those_that_come_later(launched, make_items)
 def test_a_reset_wakes_those_whom_it_lets_proceed(launched, make_items):
     with launched(rate_limiter=Queue(size=2)) as client:
         client.insert("table", make_items(0, 2))
-        inserts = [future(client.insert)("table", make_items(k, k + 1)) for k in (2, 3)]
-        sample = future(client.sample)("table", 3)
+        inserts = [start(client.insert, "table", make_items(k, k + 1)) for k in (2, 3)]
+        sample = start(client.sample, "table", 3)
         client.reset("table")
         assert [call.result() for call in inserts] == [1, 1]
         assert not sample.done()
@@ -102,7 +102,7 @@ def test_after_a_deletion_samples_wait_for_the_next_insert(launched, make_items)
     with launched(rate_limiter=MinSize(min_size=2), max_times_sampled=None) as client:
         client.insert("table", make_items(0, 2))
         client.delete("table", client.sample("table", 1).keys)
-        sample = future(client.sample)("table", 1)
+        sample = start(client.sample, "table", 1)
         assert not sample.done()
         client.insert("table", make_items(2, 3))
         assert numbers(sample.result()) == [1]
@@ -114,7 +114,7 @@ def test_a_deletion_wakes_inserts_that_it_lets_proceed(launched, make_items):
     with launched(rate_limiter=limiter, max_times_sampled=None) as client:
         client.insert("table", make_items(0, 3))
         key = client.sample("table", 1).keys
-        inserts = [future(client.insert)("table", make_items(k, k + 1)) for k in (3, 4)]
+        inserts = [start(client.insert, "table", make_items(k, k + 1)) for k in (3, 4)]
         assert done(inserts) == [False, False]
         assert client.delete("table", key) == 1
         assert done(inserts) == [True, False]
@@ -128,10 +128,10 @@ def test_the_end_of_the_run_wakes_everybody(launched, make_items, size):
         client.insert("table", make_items(0, 2))
         if size == 0:
             client.sample("table", 2)
-            waiting = [future(client.sample)("table", 1) for _ in range(3)]
+            waiting = [start(client.sample, "table", 1) for _ in range(3)]
         else:
             waiting = [
-                future(client.insert)("table", make_items(k, k + 1)) for k in (2, 3, 4)
+                start(client.insert, "table", make_items(k, k + 1)) for k in (2, 3, 4)
             ]
         assert done(waiting) == [False] * 3
     for call in waiting:

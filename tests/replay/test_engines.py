@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from acmelike import Node, Program, launch
-from acmelike.core import future, within
+from acmelike.core import deadline, start
 from acmelike.errors import ConfigError, NotReady, RpcClosed, RpcTimeout
 from acmelike.replay import (
     Fifo,
@@ -265,13 +265,13 @@ def test_waiting_calls_have_deadlines_and_end_with_the_run(
     with launch(program, "threads") as run:
         client = run.client(replay)
         client.insert("table", make_items(0, 2))
-        with pytest.raises(RpcTimeout):
-            within(0.05, client.sample)("table", 1)
-        first = future(client.sample)("table", 1)
+        with pytest.raises(RpcTimeout), deadline(0.05):
+            client.sample("table", 1)
+        first = start(client.sample, "table", 1)
         client.insert("table", make_items(2, 3))
         assert len(first.result().keys) == 1
         client.reset("table")
-        waiting = future(client.sample)("table", 1)
+        waiting = start(client.sample, "table", 1)
     with pytest.raises(RpcClosed):
         waiting.result()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acmelike import Node, Program, launch
-from acmelike.core import future
+from acmelike.core import start
 from acmelike.errors import ConfigError, NotReady
 from acmelike.replay import Fifo, MinSize, Queue, Replay, SamplesPerInsert, Uniform
 
@@ -121,8 +121,8 @@ def test_another_limiter_wakes_those_whom_it_lets_proceed(make_config, make_item
     with launch(program, "threads") as run:
         client = run.client(handle)
         client.insert("table", make_items(0, 2))
-        insert = future(client.insert)("table", make_items(2, 3))
-        sample = future(client.sample)("table", 4)
+        insert = start(client.insert, "table", make_items(2, 3))
+        sample = start(client.sample, "table", 4)
         assert (insert.done(), sample.done()) == (False, False)
         client.set_rate_limiter("table", MinSize(min_size=1))
         assert insert.result() == 1

@@ -30,7 +30,7 @@ def launched():
     handle = program.add_node(Node(Replay, TABLES, seed=0), label="replay")
     with launch(program, "processes") as run:
         # A killed node ends its run, so the processes to be killed are not nodes.
-        yield run.client(handle), run._nodes._address_of("replay")
+        yield run.client(handle), run._nodes._peers.address_of("replay")
 
 
 class Crew:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.core import stop_run, updating, when, within
+from acmelike.core import deadline, stop_run, updating, when
 from acmelike.errors import Deadlock, NodeFailed, NotReady, RpcTimeout
 from acmelike.graph import Node, Program
 from acmelike.launchers import launch
@@ -367,8 +367,8 @@ def test_a_writer_that_may_is_one_message_ahead_and_no_more(launcher):
     with launch(program, launcher) as run:
         # Two fit, the third is under way, and the fourth waits for it.
         run.client(writer).returned(3)
-        with pytest.raises(RpcTimeout, match="3 returned"):
-            within(0.2, run.client(writer).returned)(4)
+        with pytest.raises(RpcTimeout, match="3 returned"), deadline(0.2):
+            run.client(writer).returned(4)
         client = run.client(replay)
         found = [client.sample("numbers", 1).data[0] for _ in range(3)]
         assert run.wait(timeout=30) == "all are written"

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from acmelike import Node, Program, core, launch
+from acmelike.core import runtime
+from acmelike.core.future import RemoteMethod
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
 from acmelike.replay import Fifo, Items, Queue, Replay, Writer
 from tests.replay.test_writer import frames, held, num_rows, windows, windows_config
@@ -264,9 +266,9 @@ class Clock:
 @pytest.fixture
 def clock():
     clock = Clock()
-    core.set_context(clock)
+    runtime.set_context(clock)
     yield clock
-    core.set_context(None)
+    runtime.set_context(None)
 
 
 class Call(core.Future):
@@ -285,11 +287,11 @@ class Call(core.Future):
         self.outcome = RpcClosed("cancelled")
 
 
-class Slow(core.RemoteMethod):
+class Slow(RemoteMethod):
     """Replay's `write`, which admits one item in a quarter of a second.
 
     Attributes:
-      timeouts: of its calls.
+      timeouts: the seconds that were left when it was called.
       calls: their outcomes.
     """
 
@@ -297,7 +299,8 @@ class Slow(core.RemoteMethod):
         self.clock, self.num_admitted = clock, 0
         self.timeouts, self.calls = [], []
 
-    def submit(self, args, kwargs, timeout):
+    def submit(self, args, kwargs):
+        timeout = runtime.seconds_left()
         self.timeouts.append(timeout)
         if timeout is None:
             outcome = None  # It waits.
@@ -311,31 +314,37 @@ class Slow(core.RemoteMethod):
         self.calls.append(Call(outcome))
         return self.calls[-1]
 
+    def __call__(self, *args, **kwargs):
+        return self.submit(args, kwargs).result()
+
 
 class SlowReplay:
     def __init__(self, clock):
         self.write = Slow(clock)
 
 
-def test_a_timeout_is_for_all_parts_together(clock, make_items):
+def test_a_deadline_is_for_all_parts_together(clock, make_items):
     replay = SlowReplay(clock)
     writer = Writer(replay)
-    with pytest.raises(RpcTimeout):
-        writer.write([Items("table", make_items(0, 9))], timeout=0.625)
+    with pytest.raises(RpcTimeout), core.deadline(0.625):
+        writer.write([Items("table", make_items(0, 9))])
     assert replay.write.timeouts == [0.625, 0.375, 0.125]
-    with pytest.raises(RpcTimeout):
-        writer.flush(timeout=0.25)
+    with pytest.raises(RpcTimeout), core.deadline(0.25):
+        writer.flush()
     assert replay.write.timeouts[3:] == [0.25, 0.0]
 
 
-def test_a_message_that_is_under_way_is_waited_for_no_longer(clock, make_items):
+def test_a_message_sent_ahead_under_a_deadline_is_sent_again_when_it_has_passed(
+    clock, make_items
+):
     replay = SlowReplay(clock)
     writer = Writer(replay, num_ahead=1)
-    writer.write([Items("table", make_items(0, 2))], timeout=0.125)
-    assert replay.write.timeouts == [None]  # Nobody waits for it yet.
-    writer.flush(timeout=0.5)
-    assert isinstance(replay.write.calls[0].outcome, RpcClosed)
-    assert replay.write.timeouts == [None, 0.5, 0.25]
+    with core.deadline(0.125):
+        writer.write([Items("table", make_items(0, 1))])
+    assert replay.write.timeouts == [0.125]  # It is under way, and will be too late.
+    with core.deadline(0.5):
+        writer.flush()
+    assert replay.write.timeouts == [0.125, 0.5]
 
 
 class Impatient:
@@ -346,7 +355,8 @@ class Impatient:
 
     def step(self):
         try:
-            self.writer.write([Items("queue", self.items)], timeout=5.0)
+            with core.deadline(5.0):
+                self.writer.write([Items("queue", self.items)])
         except RpcTimeout:
             core.stop_run(f"it is {core.now()}")
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from acmelike import Node, Program, launch, when
-from acmelike.experiments.cli import run_process
+from acmelike.experiments.process import run_process
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.snapshot import Snapshot
 from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
@@ -68,7 +68,7 @@ class Probe:
     def __init__(self, run):
         self._run, self._looks = run, 0
 
-    def look(self):
+    def take(self):
         self._looks += 1
         if self._looks == 2:
             warn = logging.getLogger("acmelike").warning

@@ -4,12 +4,15 @@ from acmelike.core.status import EdgeStatus, NodeStatus
 
 
 def status(label, **values):
-    """A node of which nothing is known but these values."""
+    """A node's status with these values; "actor/0" is in the group "actor"."""
     unknown = dict(
+        group=label.rpartition("/")[0] or None,
         phase="working",
         waits_for="",
+        reason="",
         doing="",
         working_seconds=0.0,
+        spinning_seconds=0.0,
         num_steps=0,
         num_calls=0,
         worked_seconds=0.0,

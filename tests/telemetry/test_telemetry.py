@@ -1,13 +1,21 @@
 """What people see of a run: the log, the progress line, the summary, the curve."""
 
 import logging
+import math
+import struct
 
+import numpy as np
 import pytest
 
 from acmelike.errors import NodeFailed
 from acmelike.evaluation.coordinator import Progress
-from acmelike.telemetry.curve import plot_curve
 from acmelike.telemetry.logs import logging_to
+from acmelike.telemetry.plots import (
+    metric_series,
+    plot_curve,
+    plot_metrics,
+    running_mean,
+)
 from acmelike.telemetry.progress_line import ProgressLine
 from acmelike.telemetry.summary import summarize
 from tests.telemetry.statuses import by_label, status
@@ -54,7 +62,12 @@ def test_a_line_says_what_the_start_is_about(clock):
     line = ProgressLine(100.0)
     clock[0] += 2
     nodes = by_label(
-        status("actor/0", phase="waiting", waits_for="learner.next_parameters: why"),
+        status(
+            "actor/0",
+            phase="waiting",
+            waits_for="learner.next_parameters",
+            reason="why",
+        ),
         status("learner", phase="starting"),
     )
     starting = (
@@ -63,6 +76,10 @@ def test_a_line_says_what_the_start_is_about(clock):
     )
     assert line.text(None, nodes) == starting
     assert line.text(Progress(0, 0, None, None), nodes) == starting
+    slow = by_label(status("learner", working_seconds=12.0))
+    assert line.text(None, slow).endswith(
+        "learner is in its first step, which compiles | learner working for 12 s"
+    )
 
 
 def test_a_line_says_why_there_are_no_updates(clock):
@@ -71,7 +88,9 @@ def test_a_line_says_why_there_are_no_updates(clock):
     compiling = line.text(Progress(8, 0, None, None), by_label(status("learner")))
     assert "no updates yet: learner is in its first step, which compiles" in compiling
     clock[0] += 2
-    waiting = status("learner", phase="waiting", waits_for="replay.sample: 8 of 50")
+    waiting = status(
+        "learner", phase="waiting", waits_for="replay.sample", reason="8 of 50"
+    )
     filling = line.text(Progress(8, 0, None, None), by_label(waiting))
     assert "no updates yet: learner waits for replay.sample: 8 of 50" in filling
 
@@ -86,10 +105,10 @@ def test_a_line_says_whose_evaluation_takes_long(clock):
     assert "evaluator" not in before
     clock[0] += 2
     long = status("evaluator", doing=doing, working_seconds=34.2)
-    # Others may be in long steps too, but say nothing of themselves.
     learner = status("learner", working_seconds=60.0)
     after = line.text(Progress(640, 9, None, None), by_label(actor, learner, long))
     assert after.endswith(
+        " | learner working for 60 s"
         " | evaluator has played 12,345 steps in 34 s; see --max-episode-steps"
     )
 
@@ -171,6 +190,70 @@ def test_a_curve_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
         plot_curve([{"event": "end", **line}], path, title="", subtitle="", target=None)
     assert list(tmp_path.iterdir()) == [path]
+
+
+# --- The metrics ------------------------------------------------------------------
+
+
+def metric_records(num_records, *names):
+    """Records of which the first, as of a learner before its first batch, has none."""
+    records = [{"event": "progress", "env_steps": 1, "metrics": {}}]
+    for number in range(1, num_records):
+        metrics = {name: 1.0 / number for name in names}
+        step = 1_000 * number
+        records += [
+            {"event": "progress", "env_steps": step, "metrics": metrics},
+            {"event": "evaluation", "env_steps": step, "mean_return": 1.0},
+        ]
+    return records
+
+
+def test_each_metric_has_its_steps_and_values():
+    records = metric_records(4, "loss", "entropy")
+    records[3]["metrics"] = {"loss": math.nan, "late": 5.0, "never": math.inf}
+    series = {
+        name: [list(x) for x in xy] for name, xy in metric_series(records).items()
+    }
+    (steps, (first, gap, last)) = series.pop("loss")
+    assert steps == [1_000, 2_000, 3_000]
+    assert (first, math.isnan(gap), last) == (1.0, True, 1 / 3)
+    assert series == {
+        "entropy": [[1_000, 3_000], [1.0, 1 / 3]],
+        "late": [[2_000], [5.0]],
+    }
+
+
+def test_a_running_mean_is_of_the_finite_values_around():
+    values = np.array([1.0, 3.0, math.nan, math.inf, math.nan, 8.0])
+    means = [2.0, 2.0, 3.0, math.nan, 8.0, 8.0]
+    np.testing.assert_allclose(running_mean(values, 1), means)
+    np.testing.assert_allclose(running_mean(values, 9), [4.0] * 6)
+
+
+def png_size(path):
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    return struct.unpack(">II", content[16:24])
+
+
+def test_each_metric_has_a_plot(tmp_path):
+    path, sizes = tmp_path / "metrics.png", []
+    # A few values are drawn as they are, many are smoothed.
+    for num_records, num_metrics in ((3, 1), (3, 2), (300, 5)):
+        names = [f"metric {number}" for number in range(num_metrics)]
+        records = metric_records(num_records, *names)
+        records[-2]["metrics"] = {name: math.nan for name in names[1:]}
+        plot_metrics(records, path, title="ppo", subtitle="seed 0")
+        sizes.append(png_size(path))
+    one, two, five = sizes
+    assert one[0] < two[0] < five[0] and one[1] == two[1] < five[1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_without_metrics_there_is_no_plot(tmp_path):
+    for records in ([], metric_records(1), metric_records(3)):
+        plot_metrics(records, tmp_path / "metrics.png", title="", subtitle="")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- The log ----------------------------------------------------------------------

@@ -9,15 +9,14 @@ from pathlib import Path
 import jax
 import pytest
 
+from acmelike import Experiment, Goal, Layout, make_actor_learner
 from acmelike.agents.dqn import losses
 from acmelike.agents.dqn.builder import DQNBuilder
 from acmelike.agents.dqn.config import DQNConfig
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
-from acmelike.topologies import Layout, make_actor_learner
-from acmelike.topologies.seeds import derive_seed
+from acmelike.topologies.system import derive_seed
 
 NUM_ENVS = 4
 ROOT = Path(__file__).parents[2]
@@ -53,18 +52,19 @@ def make_system(
 ):
     if isinstance(environment, str):
         environment = make_environment_factory(environment)
-    return make_actor_learner(
-        builder or make_dqn(),
-        environment,
-        Layout(
+    experiment = Experiment(
+        builder=builder or make_dqn(),
+        environment_factory=environment,
+        layout=Layout(
             num_actors=num_actors,
             num_envs_per_actor=NUM_ENVS,
             num_eval_episodes=num_eval_episodes,
         ),
-        Goal(**({"max_env_steps": 600, "evaluate_every": 500} | goal)),
+        goal=Goal(**({"max_env_steps": 600, "evaluate_every": 500} | goal)),
         seed=seed,
         metrics=str(folder / "metrics.jsonl"),
     )
+    return make_actor_learner(experiment)
 
 
 def run(folder, launcher="serial", **settings):
@@ -295,21 +295,14 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
 def test_a_program_is_made_without_jax():
     code = """
 import sys
-from acmelike.coordinator import Goal
-from acmelike.environments import make_environment_factory
-from acmelike.topologies import Layout, make_actor_learner
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
+import acmelike as al
+from acmelike.agents import dqn
 
-system = make_actor_learner(
-    DQNBuilder(config=DQNConfig()),
-    make_environment_factory("Catch"),
-    Layout(num_actors=2, num_envs_per_actor=4),
-    Goal(max_env_steps=10),
-    seed=0,
-    metrics="metrics.jsonl",
+experiment = al.Experiment(
+    builder=dqn.DQNBuilder(config=dqn.DQNConfig()),
+    environment_factory=al.make_environment_factory("Catch"),
 )
-system.program.validate()
+al.make_actor_learner(experiment).program.validate()
 assert "jax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from acmelike import Experiment, Goal, Layout, make_central_inference
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
 from acmelike.agents.dqn.builder import DQNBuilder
 from acmelike.agents.dqn.config import DQNConfig
 from acmelike.core import sleep
 from acmelike.environments import CatchFactory
 from acmelike.errors import ConfigError, EnvironmentFault, NodeFailed, RunError
-from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
-from acmelike.topologies import TOPOLOGIES, Layout, make_central_inference
+from acmelike.topologies.names import TOPOLOGIES
 from tests.counting_agent import Clock, CountingBuilder, CountingPolicy, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -28,14 +28,14 @@ def make_clock(seed):
 
 
 def make_system(folder, builder=None, *, environment=make_clock, layout=LAYOUT, **goal):
-    return make_central_inference(
-        builder or LagBuilder(),
-        environment,
-        layout,
-        Goal(**({"max_env_steps": 240, "evaluate_every": 100} | goal)),
-        seed=0,
+    experiment = Experiment(
+        builder=builder or LagBuilder(),
+        environment_factory=environment,
+        layout=layout,
+        goal=Goal(**({"max_env_steps": 240, "evaluate_every": 100} | goal)),
         metrics=str(folder / "metrics.jsonl"),
     )
+    return make_central_inference(experiment)
 
 
 def find(program, label):
@@ -128,7 +128,7 @@ def test_it_has_a_name_on_the_command_line():
         (
             "inference_wait_seconds",
             -1.0,
-            "inference_wait_seconds must be finite and at",
+            "inference_wait_seconds must be at least 0: -1",
         ),
         ("inference_wait_seconds", float("inf"), "at least 0: inf"),
     ],

@@ -1,6 +1,6 @@
 """Seeds of nodes: from the program's seed and the label, and nothing else."""
 
-from acmelike.topologies.seeds import derive_seed
+from acmelike.topologies.system import derive_seed
 
 
 def test_they_are_the_same_in_every_version():

@@ -4,10 +4,15 @@ import json
 
 import pytest
 
-from acmelike.errors import ConfigError
-from acmelike.evaluation.coordinator import Goal
-from acmelike.launchers import launch
-from acmelike.topologies import Layout, make_actor_learner, make_synchronous
+from acmelike import (
+    ConfigError,
+    Experiment,
+    Goal,
+    Layout,
+    launch,
+    make_actor_learner,
+    make_synchronous,
+)
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -19,14 +24,14 @@ def make_clock(seed):
 
 def losses(folder, launcher, make_topology, *, builder, num_actors=2):
     """Runs 240 steps; the lag of every batch that was recorded."""
-    system = make_topology(
-        builder,
-        make_clock,
-        Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=1),
-        Goal(max_env_steps=240, evaluate_every=100, record_every=1),
-        seed=0,
+    experiment = Experiment(
+        builder=builder,
+        environment_factory=make_clock,
+        layout=Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=1),
+        goal=Goal(max_env_steps=240, evaluate_every=100, record_every=1),
         metrics=str(folder / "metrics.jsonl"),
     )
+    system = make_topology(experiment)
     with launch(system.program, launcher) as running:
         running.wait(timeout=60)
     lines = (folder / "metrics.jsonl").read_text().splitlines()

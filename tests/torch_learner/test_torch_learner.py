@@ -8,11 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from acmelike import load_policy
+from acmelike import Experiment, Goal, Layout, launch, load_policy, make_synchronous
 from acmelike.environments import CatchFactory
-from acmelike.evaluation.coordinator import Goal
-from acmelike.launchers import launch
-from acmelike.topologies import Layout, make_synchronous
 from tests.torch_learner.agent import TorchBuilder
 
 # Chance is -1/3; two evaluations in a row have to reach the score within the budget.
@@ -22,15 +19,15 @@ SCORE, BUDGET = 0.9, 40_000
 def train(folder, launcher):
     """Runs to the score or the end; returns why, the records, the policy."""
     folder.mkdir()
-    system = make_synchronous(
-        TorchBuilder(batch_size=16),
-        CatchFactory(rows=5, columns=3),
-        Layout(num_actors=2, num_envs_per_actor=8),
-        Goal(max_env_steps=BUDGET, stop_at_return=SCORE, evaluate_every=2_000),
-        seed=0,
+    experiment = Experiment(
+        builder=TorchBuilder(batch_size=16),
+        environment_factory=CatchFactory(rows=5, columns=3),
+        layout=Layout(num_actors=2, num_envs_per_actor=8),
+        goal=Goal(max_env_steps=BUDGET, stop_at_return=SCORE, evaluate_every=2_000),
         metrics=str(folder / "metrics.jsonl"),
         policy=str(folder / "policy.zip"),
     )
+    system = make_synchronous(experiment)
     with launch(system.program, launcher) as running:
         reason = running.wait(timeout=100)
     lines = (folder / "metrics.jsonl").read_text().splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from acmelike.actors.central.inference_queue import InferenceQueue, Turn
+from acmelike.core import start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.types import VectorStep
 
@@ -40,7 +41,10 @@ class EnvironmentWorker:
         """Acts once in every environment."""
         if self._now is None:
             self._now = self._environment.reset()
-        action = self._requests.act(self._turn, self._now)
+        # Both are sent before either is answered.
+        observed = start(self._requests.observe, self._turn, self._now)
+        action = self._requests.actions(self._turn)
+        observed.result()
         self._now = self._environment.step(action)
         self._turn = self._turn._replace(number=self._turn.number + 1)
 

@@ -88,29 +88,29 @@ class InferenceQueue:
 
     # --- What actors call ------------------------------------------------------------
 
-    def _observe(self, turn: Turn, step: VectorStep) -> None:
-        """Takes what an actor saw; what it asked before is forgotten."""
+    def observe(self, turn: Turn, step: VectorStep) -> None:
+        """Takes what an actor saw; a request that it made before is discarded."""
         if self._turns.get(turn.actor) == turn:
-            return  # It was said before.
+            return  # It was sent before.
         self._turns[turn.actor] = turn
         self._actions.pop(turn.actor, None)
         self._pending.pop(turn.actor, None)  # A new request has a new place.
         self._pending[turn.actor] = Request(turn, step)
         self._count()
 
-    def _unanswered(self, turn: Turn, step: VectorStep) -> str | None:
+    def _unanswered(self, turn: Turn) -> str | None:
         is_answered = turn.actor in self._actions
         if is_answered or self._turns.get(turn.actor) != turn:
             return None
         return f"actor {turn.actor} waits for actions; {self._waiting()}"
 
-    @when(_unanswered, first=_observe)
-    def act(self, turn: Turn, step: VectorStep) -> Array:
-        """Actions `[K, ...]` for what an actor observed, once there are any.
+    @when(_unanswered)
+    def actions(self, turn: Turn) -> Array:
+        """Actions `[K, ...]` for what an actor observed in a turn, once there are any.
 
         Raises:
-          ContractError: the actor asked for something else meanwhile. Another
-            incarnation of it has begun, say.
+          ContractError: that is not the actor's latest turn. Another incarnation of the
+            actor has started, say.
         """
         if self._turns.get(turn.actor) != turn:
             raise ContractError(

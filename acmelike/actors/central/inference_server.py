@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from acmelike.actors.central.batched_inference import ActorOutput, BatchedInference
 from acmelike.actors.central.inference_queue import InferenceQueue, Request
 from acmelike.actors.recorder import Recorder
 from acmelike.agent import ActorPlace, Builder
-from acmelike.core import Future, future, within
+from acmelike.core import Future, deadline, start
 from acmelike.errors import RpcTimeout
 from acmelike.learners import Learner
 from acmelike.replay import Replay
@@ -89,17 +88,23 @@ class InferenceServer:
             track.go_on(request.step, one, self._version)
 
     def _next_batch(self) -> Sequence[Request]:
-        due_batch = within(self._wait_seconds, self._requests.due_batch)
-        with suppress(RpcTimeout):
-            return due_batch()  # Where actors are quick, the only wait.
-        self._requests.some()
-        with suppress(RpcTimeout):
-            return due_batch()
-        return self._requests.batch()
+        batch = self._due_batch()  # Where actors are quick, the only wait.
+        if batch is None:
+            self._requests.some()
+            batch = self._due_batch()
+        return self._requests.batch() if batch is None else batch
+
+    def _due_batch(self) -> Sequence[Request] | None:
+        """A batch that is complete in time; None if there is none."""
+        try:
+            with deadline(self._wait_seconds):
+                return self._requests.due_batch()
+        except RpcTimeout:
+            return None
 
     def _refresh_parameters(self) -> None:
         if self._newer is None:
-            self._newer = future(self._learner.next_parameters)(self._version)
+            self._newer = start(self._learner.next_parameters, self._version)
         if self._version < 0 or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)

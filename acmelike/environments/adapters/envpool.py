@@ -1,4 +1,4 @@
-"""Environments of EnvPool: K of them computed at once, by threads of its own in C++."""
+"""Adapts environments of EnvPool, which computes K of them at once in C++ threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from acmelike.types import VectorStep
 
 @dataclass(frozen=True, kw_only=True)
 class EnvpoolFactory:
-    """Makes environments of EnvPool; `MakesVectors`.
+    """A `VectorFactory` of an environment of EnvPool.
 
     Attributes:
       name: one of `envpool.list_all_envs()`.
@@ -25,45 +25,44 @@ class EnvpoolFactory:
 
     name: str
 
-    def __call__(self, seed: int) -> OneOfVector:
-        """Makes one environment."""
-        return OneOfVector(self.make_vector(num_envs=1, seed=seed))
+    def __call__(self, seed: int) -> SingleEnvironment:
+        return SingleEnvironment(self.make_vector(num_envs=1, seed=seed))
 
     def make_vector(self, *, num_envs: int, seed: int) -> GymnasiumVector:
-        """Makes K environments as one.
+        """Makes K environments.
 
         Raises:
-          ConfigError: `num_envs` is less than one.
+          ConfigError: `num_envs` is less than 1.
         """
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
         envpool = _import_envpool()
         with warnings.catch_warnings():
-            # Gymnasium's, that bounds lose precision as EnvPool states them.
+            # Gymnasium warns that bounds, as EnvPool gives them, lose precision.
             warnings.simplefilter("ignore", UserWarning)
-            # EnvPool takes 31 bits of seed, when it makes environments and not later.
+            # EnvPool takes a seed of 31 bits, and takes it only here.
             env = envpool.make(
                 self.name, env_type="gymnasium", num_envs=num_envs, seed=seed % 2**31
             )
             return GymnasiumVector(env, seed=None)
 
 
-class OneOfVector(dm_env.Environment):  # type: ignore[misc]  # no types
-    """The only environment of a vector, for those who want a single one.
+class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
+    """The only environment of a vector, as a `dm_env.Environment`.
 
     Args:
-      vector: of one environment.
+      vector: of one environment; `close` closes it.
     """
 
     def __init__(self, vector: GymnasiumVector) -> None:
         self._vector = vector
 
     def reset(self) -> dm_env.TimeStep:
-        """Begins an episode."""
+        """Starts an episode."""
         return _first_of(self._vector.reset())
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes one step; after a LAST step it begins an episode instead."""
+        """Takes one step; after a LAST step, starts an episode instead."""
         return _first_of(self._vector.step([action]))
 
     def observation_spec(self) -> specs.Array:
@@ -84,11 +83,14 @@ class OneOfVector(dm_env.Environment):  # type: ignore[misc]  # no types
 
 
 def make_envpool_factory(name: str) -> EnvpoolFactory:
-    """A factory that is known to work: it has made one environment and closed it.
+    """Makes a factory, and one environment with it as a check.
+
+    Args:
+      name: one of `envpool.list_all_envs()`.
 
     Raises:
-      ConfigError: EnvPool is not installed, has no such environment, or cannot make it;
-        or a space of it is of a kind that `GymnasiumVector` refuses.
+      ConfigError: EnvPool is not installed, has no environment of this name, or cannot
+        make it; or `GymnasiumVector` refuses it.
     """
     if name not in _import_envpool().list_all_envs():
         raise ConfigError(f"EnvPool has no environment '{name}'")

@@ -1,4 +1,4 @@
-"""Gymnasium's environments as dm_env's, one at a time."""
+"""Adapts environments of Gymnasium, one at a time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from acmelike.errors import ConfigError, nearest
 class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     """A `gymnasium.Env` as a `dm_env.Environment`.
 
-    An episode that terminated ends with discount 0, one that was truncated with
-    discount 1, one that did both at once with discount 0. Rewards are float32.
+    The last step of an episode has discount 0 if the episode terminated, also if it was
+    truncated at the same step, and discount 1 if it was only truncated. Rewards are
+    float32.
 
     Args:
-      env: the environment, which `close` closes; its spaces are Discrete from 0 or Box.
-      seed: given to its first `reset` only, so that episodes differ.
+      env: has spaces that are Discrete from 0 or Box; `close` closes it.
+      seed: passed to the first `reset` only, so that episodes differ.
 
     Raises:
-      ConfigError: a space of another kind.
+      ConfigError: a space is of another kind.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], *, seed: int) -> None:
@@ -38,14 +39,14 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         self._reward_spec = specs.Array((), np.float32, "reward")
 
     def reset(self) -> dm_env.TimeStep:
-        """Begins an episode; the first reset seeds the environment."""
+        """Starts an episode; the first reset seeds the environment."""
         observation, _ = self._env.reset(seed=self._seed)
         self._seed = None
         self._is_over = False
         return dm_env.restart(np.asarray(observation))
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes one step; after a LAST step it is `reset` instead."""
+        """Takes one step; after a LAST step, resets instead."""
         if self._is_over:
             return self.reset()
         observation, reward, terminated, truncated, _ = self._env.step(action)
@@ -70,25 +71,25 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         return self._reward_spec
 
     def render(self) -> Any:
-        """What the environment inside draws; nothing if it was not made for it."""
+        """A picture, if the environment was made with a render mode that gives one."""
         return self._env.render()
 
     @property
     def frames_per_second(self) -> float:
-        """At which its pictures are meant to be shown."""
+        """The rate at which rendered pictures are meant to be shown."""
         return float(self._env.metadata.get("render_fps") or 30)
 
     def close(self) -> None:
-        """Closes the environment inside."""
+        """Closes the environment of Gymnasium."""
         self._env.close()
 
 
 @dataclass(frozen=True, kw_only=True)
 class GymnasiumFactory:
-    """Makes a registered environment; an `EnvironmentFactory`.
+    """An `EnvironmentFactory` of a registered environment.
 
     Attributes:
-      name: the id in gymnasium's registry, or `module:id`.
+      name: the id in Gymnasium's registry, or "module:id".
     """
 
     name: str
@@ -98,13 +99,13 @@ class GymnasiumFactory:
         return self._make(seed)
 
     def make_rendering(self, seed: int) -> GymnasiumEnvironment:
-        """Makes one environment that draws pictures, if it can."""
+        """Makes one environment that can draw itself."""
         return self._make(seed, render_mode="rgb_array")
 
     def _make(self, seed: int, **settings: Any) -> GymnasiumEnvironment:
         register_package_of(self.name)
-        # Gymnasium's passive checker says in warnings what our vector of environments
-        # says in an error, so it would only cost time.
+        # Gymnasium's checker is off because it costs time: it warns of faults that
+        # `VectorEnvironment` raises as errors.
         env = gymnasium.make(self.name, disable_env_checker=True, **settings)
         return GymnasiumEnvironment(env, seed=seed)
 
@@ -112,21 +113,21 @@ class GymnasiumFactory:
 def make_gymnasium_factory(
     name: str, *, other_names: Iterable[str] = ()
 ) -> GymnasiumFactory:
-    """A factory that is known to work: it has made one environment and closed it.
+    """Makes a factory, and one environment with it as a check.
 
     Args:
-      name: an id in gymnasium's registry, or `module:id`.
-      other_names: names beyond the registry that a misspelt one may have meant.
+      name: an id in Gymnasium's registry, or "module:id".
+      other_names: further names to suggest if the name is misspelt.
 
     Raises:
-      ConfigError: the id is unknown, with the nearest known name; or its environment
-        cannot be made, with the first line of the cause; or it has a space that is
+      ConfigError: the id is unknown (the message has the nearest known name), the
+        environment cannot be made (it has the first line of the cause), or a space is
         neither Discrete from 0 nor Box.
     """
     factory = GymnasiumFactory(name=name)
     try:
         with warnings.catch_warnings():
-            # They are repeated when the factory makes an environment for use.
+            # They are shown when the factory makes an environment for use.
             warnings.simplefilter("ignore")
             factory(seed=0).close()
     except ConfigError as error:
@@ -142,7 +143,10 @@ def make_gymnasium_factory(
 
 
 def register_package_of(name: str) -> None:
-    """Registers the environments of a package that does not do so by itself.
+    """Registers the environments of MinAtar, which does not register them itself.
+
+    Args:
+      name: of the environment that is needed.
 
     Raises:
       ConfigError: the package is not installed.
@@ -159,7 +163,11 @@ def register_package_of(name: str) -> None:
 
 
 def make_spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
-    """A space, Discrete from 0 or Box, as a spec; ConfigError for any other."""
+    """Converts a space to a spec.
+
+    Raises:
+      ConfigError: the space is neither Discrete from 0 nor Box.
+    """
     if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
         return specs.DiscreteArray(int(space.n), space.dtype, name)
     if isinstance(space, gymnasium.spaces.Box):

@@ -1,4 +1,4 @@
-"""Gymnasium's vectorised environments: K of them computed at once, not one by one."""
+"""Adapts vectorised environments of Gymnasium, which computes K of them at once."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from acmelike.types import Array, EnvironmentSpec, VectorStep
 class GymnasiumVector:
     """A `gymnasium.vector.VectorEnv` as a `Vector`.
 
-    It has to begin an episode in the step after the one that ended the last, ignoring
-    the action, which is Gymnasium's default and `NEXT_STEP` to it.
+    The autoreset mode must be `NEXT_STEP`, Gymnasium's default: the step after the last
+    one of an episode ignores the action and starts the next episode.
 
     Args:
-      env: K environments, which `close` closes; spaces are Discrete from 0 or Box.
-      seed: given to its first `reset` only; all K draw from it, so what one of them
-        does depends on how many there are. None if they were made with one.
+      env: K environments with spaces that are Discrete from 0 or Box; `close` closes
+        them.
+      seed: passed to the first `reset` only. The K environments share one random
+        stream, so an episode depends on K. None if `env` has been seeded already.
 
     Attributes:
       num_envs: K.
-      spec: the specs of one environment, without the leading K.
+      spec: of one environment, without the leading axis of K.
 
     Raises:
-      ConfigError: a space of another kind, or episodes that begin in another step.
+      ConfigError: a space is of another kind, or the autoreset mode is another one.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class GymnasiumVector:
         mode = env.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.NEXT_STEP:
             raise ConfigError(
-                f"it has to reset in the step after an episode's last, not {mode}"
+                f"its autoreset mode must be {AutoresetMode.NEXT_STEP}, not {mode}"
             )
         self.num_envs = env.num_envs
         self.spec = EnvironmentSpec(
             observations=make_spec(env.single_observation_space, "observation"),
             actions=make_spec(env.single_action_space, "action"),
             rewards=specs.Array((), np.float32, "reward"),
-            # As a dm_env.Environment says that says nothing of it.
+            # The default of `dm_env.Environment.discount_spec`.
             discounts=specs.BoundedArray((), float, 0.0, 1.0, "discount"),
         )
         self._env = env
@@ -64,14 +65,14 @@ class GymnasiumVector:
         self._is_over = np.zeros(self.num_envs, bool)
 
     def reset(self) -> VectorStep:
-        """Begins an episode in every environment; the first reset seeds them.
+        """Starts an episode in every environment; the first reset seeds them.
 
         Raises:
-          EnvironmentFault: as from `step`.
+          EnvironmentFault: as `step`.
         """
         seed = {} if self._seed is None else {"seed": self._seed}
         self._seed = None
-        observation, _ = _told("reset", self._env.reset, **seed)
+        observation, _ = _call("reset", self._env.reset, **seed)
         self._has_begun = True
         self._is_over = np.zeros(self.num_envs, bool)
         return VectorStep(
@@ -82,21 +83,21 @@ class GymnasiumVector:
         )
 
     def step(self, actions: ArrayLike) -> VectorStep:
-        """Steps every environment, or begins its next episode where the last ended.
+        """Steps every environment; one whose episode has ended starts the next one.
 
         Args:
-          actions: `[K, ...]`; ignored where an episode begins.
+          actions: `[K, ...]`; ignored for environments that start an episode.
 
         Raises:
-          EnvironmentFault: they raised, or returned what their spaces or the order of
-            episodes do not allow.
-          TypeError: actions that are not of the kind of the action spec's dtype.
-          ValueError: actions of another shape.
+          EnvironmentFault: the environments raised, or returned arrays that break their
+            spaces or the order of steps in an episode.
+          TypeError: the actions are not of the kind of the action spec's dtype.
+          ValueError: the shape of the actions differs from the spec.
         """
         owned = check_actions(actions, self.spec, self.num_envs)
         if not self._has_begun:
             return self.reset()
-        observation, *others, _ = _told("step", self._env.step, owned)
+        observation, *others, _ = _call("step", self._env.step, owned)
         reward, terminated, truncated = map(np.asarray, others)
         begins, ends = self._is_over, terminated | truncated
         if (begins & ends).any():
@@ -123,12 +124,12 @@ class GymnasiumVector:
         """Closes the environments.
 
         Raises:
-          EnvironmentFault: they raised.
+          EnvironmentFault: the environments raised.
         """
-        _told("close", self._env.close)
+        _call("close", self._env.close)
 
     def _owned(self, observation: Any) -> Array:
-        """Observations `[K, ...]` that nobody writes to again, if they are as said."""
+        """Copies observations `[K, ...]`, after a check against the spec."""
         spec, got = self.spec.observations, np.array(observation, order="C")
         if got.shape != (self.num_envs, *spec.shape) or got.dtype != spec.dtype:
             raise EnvironmentFault(
@@ -140,14 +141,14 @@ class GymnasiumVector:
 
 @dataclass(frozen=True, kw_only=True)
 class GymnasiumVectorFactory(GymnasiumFactory):
-    """Makes a registered environment that has a vectorised version; `MakesVectors`."""
+    """A `VectorFactory` of a registered environment with a vectorised version."""
 
     def make_vector(self, *, num_envs: int, seed: int) -> GymnasiumVector:
-        """Makes K environments as one.
+        """Makes K environments.
 
         Raises:
-          ConfigError: `num_envs` is less than one, or there is no vectorised version
-            that keeps to `GymnasiumVector`.
+          ConfigError: `num_envs` is less than 1, there is no vectorised version, or
+            `GymnasiumVector` refuses it.
         """
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
@@ -163,14 +164,14 @@ class GymnasiumVectorFactory(GymnasiumFactory):
 
 
 def make_gymnasium_vector_factory(name: str) -> GymnasiumVectorFactory:
-    """A factory that is known to work: it has made both versions and closed them.
+    """Makes a factory, and both versions of the environment with it as a check.
 
     Args:
-      name: an id in gymnasium's registry, or `module:id`.
+      name: an id in Gymnasium's registry, or "module:id".
 
     Raises:
-      ConfigError: as from `make_gymnasium_factory`; or there is no vectorised version;
-        or it is not of the same kind of environment.
+      ConfigError: as `make_gymnasium_factory`; or there is no vectorised version, or
+        its specs differ from those of the single environment.
     """
     single = make_gymnasium_factory(name)(seed=0)
     single.close()
@@ -197,8 +198,8 @@ def make_gymnasium_vector_factory(name: str) -> GymnasiumVectorFactory:
     return factory
 
 
-def _told(method: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a call returns; what it raises becomes a fault of the environments."""
+def _call(method: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a method of the environments; turns its errors into `EnvironmentFault`."""
     try:
         return call(*args, **kwargs)
     except AcmelikeError:

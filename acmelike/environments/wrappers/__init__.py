@@ -1,1 +1,1 @@
-"""Environments around another environment."""
+"""Wrappers: environments that change another environment."""

@@ -1,58 +1,64 @@
-"""Environments that show their last observations together, the oldest first."""
+"""Stacks the last observations of an environment, the oldest first."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Annotated
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
-from acmelike.environments.interface import EnvironmentFactory, MakesVectors
-from acmelike.environments.wrappers.filmed import make_rendering
+from acmelike.checks import at_least, check_fields
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
 
 class FrameStack(EnvironmentWrapper):
-    """An environment whose observations are its last F, `[F, ...]`, the newest last.
+    """An environment that shows its last F observations, `[F, ...]`, the newest last.
 
-    Before an episode has F of them the first stands for those that are missing. Frames
-    without colours, `[H, W]`, get an axis for them: `[F, H, W, 1]`.
+    At the beginning of an episode the first observation takes the place of those that
+    are missing. Observations without an axis of colours, `[H, W]`, get one:
+    `[F, H, W, 1]`.
 
     Args:
-      environment: the one inside, which `close` closes.
+      environment: the inner environment; `close` closes it.
       num_frames: F.
 
     Attributes:
-      num_stacked_frames: F, for the environment's specification.
+      num_stacked_frames: F; `make_environment_spec` reads it.
 
     Raises:
-      ConfigError: `num_frames` is less than one.
+      ConfigError: `num_frames` is less than 1.
     """
 
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
         self.num_stacked_frames = num_frames
-        self._inside = environment.observation_spec()
+        self._inner_spec = environment.observation_spec()
         self._frames: deque[Array] = deque(maxlen=num_frames)
-        super().__init__(environment, self._stacked_spec(self._inside, num_frames))
+        super().__init__(environment, self._stacked_spec(self._inner_spec, num_frames))
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """The step with its frame and those before.
+        """Stacks the observation on those before it.
 
         Raises:
-          ValueError: the frame is not what the environment inside says.
+          ValueError: the observation breaks the spec of the inner environment.
         """
-        # Of its own memory, as an environment may write to its observation again.
-        frame, inside = np.array(step.observation), self._inside
-        if (frame.shape, frame.dtype) != (inside.shape, inside.dtype):
+        # It is copied because an environment may reuse the memory of an observation.
+        frame, inner = np.array(step.observation), self._inner_spec
+        if (frame.shape, frame.dtype) != (inner.shape, inner.dtype):
             raise ValueError(
                 f"an observation is {frame.shape} {frame.dtype}, the specification "
-                f"says {inside.shape} {inside.dtype}"
+                f"says {inner.shape} {inner.dtype}"
             )
         frames = self._frames
         frames.append(frame)
@@ -78,28 +84,28 @@ class FrameStack(EnvironmentWrapper):
 
 @dataclass(frozen=True, kw_only=True)
 class FrameStackFactory:
-    """Makes environments that show their last frames; an `EnvironmentFactory`.
+    """An `EnvironmentFactory` of `FrameStack`.
 
     Attributes:
-      inner: makes the environments inside.
-      num_frames: F.
+      inner: makes the inner environments.
+      num_frames: F, the number of stacked observations.
     """
 
     inner: EnvironmentFactory
-    num_frames: int
+    num_frames: Annotated[int, at_least(1)]
 
     def __post_init__(self) -> None:
-        if isinstance(self.inner, MakesVectors):
+        check_fields(self)
+        if isinstance(self.inner, VectorFactory):
             raise ConfigError(
                 "frames of a vectorised environment cannot be stacked: "
                 "leave out 'vec:' or 'envpool:'"
             )
 
     def __call__(self, seed: int) -> FrameStack:
-        """Makes one environment."""
         return FrameStack(self.inner(seed), num_frames=self.num_frames)
 
     def make_rendering(self, seed: int) -> FrameStack:
-        """Makes one environment that renders, if those inside do."""
-        whole = make_rendering(self.inner, seed)
-        return FrameStack(whole, num_frames=self.num_frames)
+        """Makes one environment that can draw itself, if the inner factory can."""
+        inner = make_rendering(self.inner, seed)
+        return FrameStack(inner, num_frames=self.num_frames)

@@ -1,13 +1,17 @@
-"""Environments of which a part is hidden, so that one has to remember."""
+"""Hides elements of observations, so that an agent needs memory."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.checks import at_least, check_fields
+from acmelike.environments.interface import EnvironmentFactory, make_rendering
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
@@ -17,11 +21,12 @@ class MaskedObservation(EnvironmentWrapper):
     """An environment that shows only some elements of its observations.
 
     Args:
-      environment: the one inside, whose observations are vectors; `close` closes it.
-      indices: the indices of the elements that are left, in their order.
+      environment: the inner environment, with vectors as observations; `close` closes
+        it.
+      indices: of the elements that are shown, in this order.
 
     Raises:
-      ConfigError: the observations are no vectors, or have no such element.
+      ConfigError: the observations are not vectors, or an index is out of range.
     """
 
     def __init__(
@@ -30,7 +35,7 @@ class MaskedObservation(EnvironmentWrapper):
         spec = environment.observation_spec()
         if len(spec.shape) != 1:
             raise ConfigError(
-                f"only vectors can be shown in part, not observations of {spec.shape}"
+                f"only vectors can be masked, not observations of shape {spec.shape}"
             )
         if not indices or not all(0 <= index < spec.shape[0] for index in indices):
             raise ConfigError(
@@ -41,7 +46,7 @@ class MaskedObservation(EnvironmentWrapper):
         super().__init__(environment, self._part_of(spec))
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """The step with the elements that are left."""
+        """Keeps only the shown elements of the observation."""
         return step._replace(observation=np.asarray(step.observation)[self._indices])
 
     def _part_of(self, spec: specs.Array) -> specs.Array:
@@ -56,3 +61,26 @@ class MaskedObservation(EnvironmentWrapper):
         return specs.BoundedArray(
             shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedObservationFactory:
+    """An `EnvironmentFactory` of `MaskedObservation`.
+
+    Attributes:
+      inner: makes the inner environments.
+      indices: of the elements of an observation that are shown.
+    """
+
+    inner: EnvironmentFactory
+    indices: Annotated[tuple[int, ...], at_least(0)]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def __call__(self, seed: int) -> MaskedObservation:
+        return MaskedObservation(self.inner(seed), indices=self.indices)
+
+    def make_rendering(self, seed: int) -> MaskedObservation:
+        """Makes one environment that can draw itself, if the inner factory can."""
+        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)

@@ -1,26 +1,31 @@
-"""Environments whose episodes are cut off after so many steps."""
+"""Limits the length of episodes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import dm_env
 
-from acmelike.environments.interface import EnvironmentFactory, MakesVectors
-from acmelike.environments.wrappers.filmed import make_rendering
+from acmelike.checks import at_least, check_fields
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 
 
 class TimeLimit(EnvironmentWrapper):
-    """An environment whose episodes are truncated, unless they have ended before.
+    """An environment that truncates episodes which have not ended after some steps.
 
     Args:
-      environment: the one inside, which `close` closes.
-      num_steps: the most steps of an episode.
+      environment: the inner environment; `close` closes it.
+      num_steps: the maximum number of steps of an episode.
 
     Raises:
-      ConfigError: `num_steps` is less than one.
+      ConfigError: `num_steps` is less than 1.
     """
 
     def __init__(self, environment: dm_env.Environment, *, num_steps: int) -> None:
@@ -30,15 +35,15 @@ class TimeLimit(EnvironmentWrapper):
         super().__init__(environment, environment.observation_spec())
 
     def reset(self) -> dm_env.TimeStep:
-        """Begins an episode, even if that inside has not ended."""
+        """Starts an episode, even if the one of the inner environment has not ended."""
         return self.observe(self._environment.reset())
 
     def step(self, action: object) -> dm_env.TimeStep:
-        """Takes one step, or begins an episode after one that was cut off."""
+        """Takes one step; after a truncated episode, starts the next one."""
         return self.reset() if self._num_left == 0 else super().step(action)
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """The step, the last one if it is one too many."""
+        """Turns the step at the limit into a LAST one."""
         if step.first():
             self._num_left = self._num_steps
             return step
@@ -50,27 +55,27 @@ class TimeLimit(EnvironmentWrapper):
 
 @dataclass(frozen=True, kw_only=True)
 class TimeLimitFactory:
-    """Makes environments with a limit; an `EnvironmentFactory`.
+    """An `EnvironmentFactory` of `TimeLimit`.
 
     Attributes:
-      inner: makes the environments inside.
-      num_steps: the most steps of an episode.
+      inner: makes the inner environments.
+      num_steps: the maximum number of steps of an episode.
     """
 
     inner: EnvironmentFactory
-    num_steps: int
+    num_steps: Annotated[int, at_least(1)]
 
     def __post_init__(self) -> None:
-        if isinstance(self.inner, MakesVectors):
+        check_fields(self)
+        if isinstance(self.inner, VectorFactory):
             raise ConfigError(
-                "episodes of a vectorised environment have the limit of their own: "
+                "a vectorised environment limits its episodes itself: "
                 "leave out 'vec:' or 'envpool:'"
             )
 
     def __call__(self, seed: int) -> TimeLimit:
-        """Makes one environment."""
         return TimeLimit(self.inner(seed), num_steps=self.num_steps)
 
     def make_rendering(self, seed: int) -> TimeLimit:
-        """Makes one environment that renders, if those inside do."""
+        """Makes one environment that can draw itself, if the inner factory can."""
         return TimeLimit(make_rendering(self.inner, seed), num_steps=self.num_steps)

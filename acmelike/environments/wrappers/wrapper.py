@@ -1,4 +1,4 @@
-"""An environment around another, to change a part of what it shows."""
+"""The base of wrappers that change the observations of an environment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dm_env import specs
 
 
 class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
-    """Shows the environment inside as it is; subclasses change its observations.
+    """Passes everything through to an inner environment but its time steps.
 
     Args:
-      environment: the one inside, which `close` closes.
-      spec: of what `observe` makes of its observations.
+      environment: the inner environment; `close` closes it.
+      spec: of the observations that `observe` returns.
     """
 
     def __init__(self, environment: dm_env.Environment, spec: specs.Array) -> None:
@@ -22,10 +22,10 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
 
     @abc.abstractmethod
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """The step as it is shown."""
+        """Changes a time step of the inner environment."""
 
     def reset(self) -> dm_env.TimeStep:
-        """Begins an episode."""
+        """Starts an episode."""
         return self.observe(self._environment.reset())
 
     def step(self, action: Any) -> dm_env.TimeStep:
@@ -33,30 +33,30 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
         return self.observe(self._environment.step(action))
 
     def observation_spec(self) -> specs.Array:
-        """Of what is shown."""
+        """The spec of the changed observations."""
         return self._spec
 
     def action_spec(self) -> specs.Array:
-        """As inside."""
+        """The spec of the inner environment."""
         return self._environment.action_spec()
 
     def reward_spec(self) -> specs.Array:
-        """As inside."""
+        """The spec of the inner environment."""
         return self._environment.reward_spec()
 
     def discount_spec(self) -> specs.Array:
-        """As inside."""
+        """The spec of the inner environment."""
         return self._environment.discount_spec()
 
     def render(self) -> Any:
-        """As inside, if that renders."""
+        """Renders the inner environment."""
         return self._environment.render()
 
     @property
     def frames_per_second(self) -> Any:
-        """As inside, if that says so."""
+        """The rate at which rendered pictures are meant to be shown."""
         return self._environment.frames_per_second
 
     def close(self) -> None:
-        """Closes the environment inside."""
+        """Closes the inner environment."""
         self._environment.close()

@@ -1,1 +1,1 @@
-"""Pictures of programs."""
+"""Pictures of programs, as Mermaid text and as SVG."""

@@ -1,4 +1,4 @@
-"""A program as Mermaid text, which Markdown viewers draw."""
+"""Draws a program as Mermaid text, which Markdown viewers show as a picture."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from acmelike.graph.node import Entry
 
 
 def to_mermaid(entries: Sequence[Entry], edges: Iterable[tuple[str, str]]) -> str:
-    """A Mermaid flowchart: nodes with classes, groups as boxes, edges as arrows."""
+    """Returns a flowchart: nodes with classes, groups as boxes, edges as arrows.
+
+    Args:
+      entries: the nodes of the program.
+      edges: (label of caller, label of callee).
+    """
     names = {entry.label: f"n{index}" for index, entry in enumerate(entries)}
     lines = ["flowchart LR"]
     for number, (group, members) in enumerate(groupby(entries, lambda e: e.group)):

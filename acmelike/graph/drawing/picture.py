@@ -1,4 +1,4 @@
-"""What the picture of a program shows: boxes, frames around groups, and arrows."""
+"""The parts of a program's picture: boxes, frames around groups, and arrows."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass, field
 
 from acmelike.graph.node import Entry
 
-MAX_MEMBERS = 6  # A larger group is one box.
-CHARACTER = 7.6  # Widths of letters differ with the viewer's font; this is on the safe
-LINE, PADDING = 17.0, 14.0  # side of them.
+MAX_MEMBERS = 6  # A group with more members is drawn as one box.
+# All sizes are in pixels. The font is the viewer's, so the width of a character is an
+# upper estimate.
+CHARACTER, LINE, PADDING = 7.6, 17.0, 14.0
 FRAME_PADDING, MEMBER_GAP = 16.0, 10.0
-ARC = (
-    12.0  # How far an arc beside the members of a frame bulges, for each row it spans.
-)
+ARC = 12.0  # The bulge of an arrow inside a frame, for each member that it passes.
 
 
 @dataclass(kw_only=True, eq=False)
 class Shape:
-    """Something on the picture that arrows can begin and end at.
+    """A part of the picture at which arrows begin and end.
 
     Attributes:
       width: in pixels.
       height: in pixels.
-      x: of the left edge; the layout decides.
-      y: of the upper edge; the layout decides.
+      x: of the left edge; set by the placement.
+      y: of the upper edge; set by the placement.
     """
 
     width: float
@@ -33,18 +32,19 @@ class Shape:
     y: float = 0.0
 
     def move(self, x: float, y: float) -> None:
-        """Puts it there."""
+        """Moves the upper left corner to this point."""
         self.x, self.y = x, y
 
 
 @dataclass(kw_only=True, eq=False)
 class Box(Shape):
-    """One node, or one group that is too large to show its members.
+    """One node, or a group with too many members to show each.
 
     Attributes:
-      labels: of the nodes that it stands for.
-      lines: of text; the first is bold.
-      pile: how much wider and higher it is as it looks like a pile of cards.
+      labels: of the nodes in the box.
+      lines: the text; the first line is bold.
+      pile: the extra width and height of a group, which looks like a pile of cards; 0
+        for a single node.
     """
 
     labels: tuple[str, ...]
@@ -58,7 +58,7 @@ class Frame(Shape):
 
     Attributes:
       name: of the group.
-      members: its nodes.
+      members: one box for each node.
     """
 
     name: str
@@ -75,10 +75,10 @@ class Arrow:
     """Calls from one shape to another.
 
     Attributes:
-      source: the caller, or all the members of a frame.
-      target: the called, or all the members of a frame.
-      calls: (caller, called) for all that it stands for.
-      both_ways: the called call the callers, too.
+      source: the caller; a frame stands for all of its members.
+      target: the callee; a frame stands for all of its members.
+      calls: the edges that the arrow stands for, as (label of caller, label of callee).
+      both_ways: whether the target calls the source, too.
     """
 
     source: Shape
@@ -92,9 +92,9 @@ class Picture:
     """The parts of a picture.
 
     Attributes:
-      units: boxes and frames that are placed one by one.
-      outer: arrows from one unit to another.
-      inner: arrows within one unit.
+      units: the boxes and frames that the placement moves as a whole.
+      outer: arrows between two units.
+      inner: arrows inside one unit.
     """
 
     units: list[Box | Frame] = field(default_factory=list)
@@ -103,8 +103,13 @@ class Picture:
 
 
 def make_picture(entries: Sequence[Entry], edges: Sequence[tuple[str, str]]) -> Picture:
-    """Decides what is shown of a program; where, the layout decides."""
-    # A group stands where its first member does.
+    """Makes the parts of the picture; the placement then moves them.
+
+    Args:
+      entries: the nodes of the program.
+      edges: (label of caller, label of callee).
+    """
+    # The order of the units is that of their first nodes.
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         name = f"group {entry.group}" if entry.group else f"node {entry.label}"
@@ -129,7 +134,7 @@ def make_picture(entries: Sequence[Entry], edges: Sequence[tuple[str, str]]) -> 
 
 
 def boxes_of(unit: Shape) -> tuple[Box, ...]:
-    """The boxes that are in a frame, or the box itself."""
+    """The boxes in a frame; of a box, the box itself."""
     if isinstance(unit, Frame):
         return unit.members
     assert isinstance(unit, Box)
@@ -185,7 +190,7 @@ def _box(members: list[Entry]) -> Box:
 def _bundle(
     source: Shape, target: Shape, calls: list[tuple[str, str]]
 ) -> Iterator[Arrow]:
-    """One arrow where all members of a frame call, or are called; else one for each."""
+    """Joins calls of all members of a frame into one arrow; others get one each."""
     callers, called = boxes_of(source), boxes_of(target)
     box_of = {label: box for box in (*callers, *called) for label in box.labels}
     pairs: dict[tuple[Box, Box], list[tuple[str, str]]] = {}
@@ -197,7 +202,7 @@ def _bundle(
         candidates += [(source, box) for box in called]
         candidates += [(box, target) for box in callers]
     for tail, head in candidates:
-        # For all of a frame to call each other, none needs to call itself.
+        # Members of a frame all call each other even if none calls itself.
         wanted = [
             (a, b)
             for a in boxes_of(tail)
@@ -212,7 +217,7 @@ def _bundle(
 
 
 def _merge_both_ways(arrows: list[Arrow]) -> list[Arrow]:
-    """One arrow with two heads in place of two that join the same shapes."""
+    """Replaces two arrows in opposite directions by one arrow with two heads."""
     found: dict[tuple[Shape, Shape], Arrow] = {}
     for arrow in arrows:
         back = found.get((arrow.target, arrow.source))

@@ -1,4 +1,4 @@
-"""A program as an SVG drawing that stands alone."""
+"""Draws a program as SVG that needs no other file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from acmelike.graph.drawing.layout import HEAD, Layout, Point, Route, lay_out
 from acmelike.graph.drawing.picture import (
     FRAME_PADDING,
     LINE,
@@ -15,26 +14,40 @@ from acmelike.graph.drawing.picture import (
     boxes_of,
     make_picture,
 )
+from acmelike.graph.drawing.placement import (
+    HEAD,
+    Placement,
+    Point,
+    Route,
+    place_picture,
+)
 from acmelike.graph.node import Entry
 
-# Pages are light or dark: boxes bring their own background, the rest is a middle grey.
+# Pages are light or dark: boxes have a background of their own, and all else is a
+# medium grey.
 TEXT, FAINT_TEXT, FILL, BORDER = "#1f2933", "#52606d", "#e8eef6", "#7b93b2"
 GREY = "#7d8794"
 FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
-MAX_CALLS_TOLD = 12  # By the tooltip of one arrow.
+MAX_CALLS_LISTED = 12  # In the tooltip of one arrow.
 
 
 def to_svg(
     name: str, entries: Sequence[Entry], edges: Sequence[tuple[str, str]]
 ) -> str:
-    """Draws nodes as boxes, groups as frames around them, and calls as arrows."""
+    """Draws nodes as boxes, groups as frames around them, and edges as arrows.
+
+    Args:
+      name: of the program.
+      entries: its nodes.
+      edges: (label of caller, label of callee).
+    """
     picture = make_picture(entries, edges)
-    layout = lay_out(picture)
-    lines = [_opening(name, layout)]
+    placement = place_picture(picture)
+    lines = [_opening(name, placement)]
     for unit in picture.units:
         if isinstance(unit, Frame):
             lines += _frame(unit)
-    for route in layout.routes:
+    for route in placement.routes:
         lines += _arrow(route)
     for unit in picture.units:
         for box in boxes_of(unit):
@@ -42,8 +55,8 @@ def to_svg(
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
-def _opening(name: str, layout: Layout) -> str:
-    width, height = round(layout.width), round(layout.height)
+def _opening(name: str, placement: Placement) -> str:
+    width, height = round(placement.width), round(placement.height)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" style="max-width: 100%; height: auto" '
@@ -81,10 +94,11 @@ def _box(box: Box) -> Iterator[str]:
 
 def _arrow(route: Route) -> Iterator[str]:
     calls = [f"{caller} calls {called}" for caller, called in route.arrow.calls]
-    if len(calls) > MAX_CALLS_TOLD:
-        calls[MAX_CALLS_TOLD:] = [f"and {len(calls) - MAX_CALLS_TOLD} more"]
+    if len(calls) > MAX_CALLS_LISTED:
+        calls[MAX_CALLS_LISTED:] = [f"and {len(calls) - MAX_CALLS_LISTED} more"]
     begin, *between, end = route.points
-    # An arc ends on the side where it began.
+    # +1 if the line enters its target to the right, -1 if to the left. A line with a
+    # bulge ends on the side where it began, and so enters to the left.
     way = 1 if end.x > begin.x else -1
     heads = [_head(end, way)]
     end = end._replace(x=end.x - way * HEAD)
@@ -94,7 +108,7 @@ def _arrow(route: Route) -> Iterator[str]:
         begin = begin._replace(x=begin.x - back * HEAD)
     line = f"M{begin.x:.1f} {begin.y:.1f}"
     if route.bulge:
-        # A curve goes three quarters of the way to its control points.
+        # A Bezier curve goes three quarters of the way to its control points.
         x = begin.x + route.bulge * 4 / 3
         line += _curve(Point(x, begin.y), Point(x, end.y), end)
     else:
@@ -135,5 +149,5 @@ def _title(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text without what XML cannot hold."""
+    """Replaces characters that XML cannot hold."""
     return "".join(c if c.isprintable() else "\ufffd" for c in text)

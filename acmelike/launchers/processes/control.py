@@ -1,4 +1,4 @@
-"""The line between the launcher and one of its processes."""
+"""The control connection between the launcher and one of its processes."""
 
 from __future__ import annotations
 
@@ -12,69 +12,71 @@ from typing import Any, NamedTuple
 
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
+from acmelike.rpc import Peer
+from acmelike.rpc.failure import WireError
 from acmelike.rpc.sockets.frames import CONTROL, Reader, encode
 from acmelike.rpc.sockets.server import send_some
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """The first message to a process: what it is to run. Later ones are small.
+    """To a process, first of all: what it is to run. Later messages are small.
 
     Attributes:
       entries: the nodes that live there.
-      labels: of every node of the program.
+      peers: every node of the program.
     """
 
     entries: Mapping[Handle, Entry]
-    labels: Mapping[Handle, str]
+    peers: Mapping[Handle, Peer]
 
 
-class Addresses(NamedTuple):
-    """To a process: where every node's process listens, by the node's label."""
+class AddressBook(NamedTuple):
+    """To a process: where each node's process listens, by the node's label."""
 
     by_label: Mapping[str, str]
 
 
-class End(NamedTuple):
+class EndOfRun(NamedTuple):
     """To a process: the run is over, and why."""
 
     reason: str
 
 
-class AskStatus(NamedTuple):
-    """To a process: say what your nodes do."""
+class StatusRequest(NamedTuple):
+    """To a process: report the status of your nodes."""
 
     number: int
 
 
-class Listening(NamedTuple):
-    """From a process: it has bound its address."""
+class ListenReport(NamedTuple):
+    """From a process: it listens at this address."""
 
     address: str
 
 
 class StatusReply(NamedTuple):
-    """From a process: the answer to `AskStatus`, or unasked its last words."""
+    """From a process: the answer to a `StatusRequest`, or at its end without one."""
 
     number: int | None
     status: Mapping[str, NodeStatus]
 
 
-class Stopped(NamedTuple):
+class StopReport(NamedTuple):
     """From a process: one of its nodes ended the run."""
 
     reason: str
 
 
-class Failed(NamedTuple):
-    """From a process: one of its nodes raised; `error` is from `to_wire`."""
+class FailureReport(NamedTuple):
+    """From a process: one of its nodes raised."""
 
     label: str
     where: str
-    error: Any
+    error: WireError
 
 
-class WorkEnded(NamedTuple):
+class WorkReport(NamedTuple):
     """From a process: what is left to do there."""
 
     has_work: bool
@@ -94,7 +96,7 @@ class ControlConnection:
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
-        """Sends a message, unless the other end is gone: then `receive` says so."""
+        """Sends a message. If the other end is gone, `receive` says so."""
         with self._lock:
             frame = encode(CONTROL, 0, message)
             pieces = deque(memoryview(p).cast("B") for p in frame.pieces)
@@ -115,7 +117,7 @@ class ControlConnection:
                 return None
 
     def close(self) -> None:
-        """Gives the socket back."""
+        """Closes the socket."""
         self._sock.close()
 
     def _wait(self, event: int) -> None:

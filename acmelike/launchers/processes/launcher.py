@@ -17,25 +17,26 @@ from pathlib import Path
 from typing import Any
 
 from acmelike.core.status import NodeStatus
-from acmelike.errors import ProcessDied, RpcClosed
+from acmelike.errors import ProcessDied
 from acmelike.graph import Entry, Handle, Program
-from acmelike.launchers.nodes import NodesSupervisor
+from acmelike.launchers.node_thread import ProgramSupervisor
+from acmelike.launchers.nodes import interface_of_node
 from acmelike.launchers.processes.control import (
-    Addresses,
-    AskStatus,
+    AddressBook,
     Assignment,
     ControlConnection,
-    End,
-    Failed,
-    Listening,
+    EndOfRun,
+    FailureReport,
+    ListenReport,
     StatusReply,
-    Stopped,
-    WorkEnded,
+    StatusRequest,
+    StopReport,
+    WorkReport,
 )
 from acmelike.launchers.processes.output import pass_on_output
-from acmelike.rpc import Channel, Client, RemoteTarget, from_wire
+from acmelike.rpc import Client, Peer, Peers, from_wire
 
-# How long a status may be old if a process is too busy to answer.
+# How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
 
 
@@ -67,21 +68,27 @@ class Process:
         # lives as long as the launcher.
         is_main = threading.current_thread() is threading.main_thread()
         bond = "killed-with-launcher" if is_main else "leaves-with-launcher"
-        self.popen = subprocess.Popen(
-            # The name is for who runs `ps`.
-            [*command, str(theirs.fileno()), bond, name],
-            env=_environment(list(entries.values())),
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # A Ctrl-C is for the launcher, which ends the run in order.
-            start_new_session=True,
-        )
-        theirs.close()
-        self.line = ControlConnection(ours)
+        with theirs:
+            try:
+                self.popen = subprocess.Popen(
+                    # The name is for people who run `ps`.
+                    [*command, str(theirs.fileno()), bond, name],
+                    env=_environment(list(entries.values())),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    # A Ctrl-C is for the launcher, which ends the run in order.
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
+        self.connection = ControlConnection(ours)
         self._threads = [
-            threading.Thread(target=self._listen, name=f"line to {name}", daemon=True),
+            threading.Thread(
+                target=self._listen, name=f"connection to {name}", daemon=True
+            ),
             threading.Thread(
                 target=partial(pass_on_output, self.popen.stdout, name, logs),
                 name=f"output of {name}",
@@ -89,22 +96,26 @@ class Process:
             ),
         ]
 
-    def start(self, labels: Mapping[Handle, str]) -> None:
-        """Sends the nodes, and begins to listen."""
-        self.line.send(list(sys.path))
-        self.line.send(Assignment(entries=self.entries, labels=labels))
+    def start(self, peers: Mapping[Handle, Peer]) -> None:
+        """Sends the nodes, and starts to listen."""
+        self.connection.send(list(sys.path))
+        self.connection.send(Assignment(entries=self.entries, peers=peers))
         for thread in self._threads:
             thread.start()
 
     def dispose(self) -> None:
-        """After its end: waits for the threads, and gives everything back."""
+        """After its end: waits for the threads, and releases everything."""
         for thread in self._threads:
-            thread.join()
-        self.line.close()
+            if thread.ident is not None:
+                thread.join()
+        self.popen.wait()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
+        self.connection.close()
 
     def _listen(self) -> None:
-        while (message := self.line.receive()) is not None:
-            self._nodes.take(self, message)
+        while (message := self.connection.receive()) is not None:
+            self._nodes.handle(self, message)
         self.popen.wait()
         self.is_over.set()
         self._nodes.process_over(self)
@@ -113,51 +124,60 @@ class Process:
 class ProcessNodes:
     """The nodes of a program in processes of their own.
 
-    Nodes are sent as data to fresh interpreters. Each process binds an address and
-    tells; when all have, everybody is told all addresses. The line to the launcher is
-    how a process hears that the run is over, and its end is how either hears that the
-    other has died.
+    Nodes are sent as data to fresh interpreters. Each process reports the address at
+    which it listens; when all have, every process gets all addresses. On the control
+    connection a process hears that the run is over, and when it closes each side knows
+    that the other has died.
 
     Args:
       program: what to run.
       supervisor: told how nodes end.
       ended: set when the run ends.
       logs: the folder for what processes print, or None.
+      check: not used here; `launch` refuses it.
     """
 
     def __init__(
         self,
         program: Program,
-        supervisor: NodesSupervisor,
+        supervisor: ProgramSupervisor,
         ended: threading.Event,
         logs: Path | None,
+        check: bool,
     ):
         self._supervisor, self._ended = supervisor, ended
-        self._labels = {h: entry.label for h, entry in program.entries.items()}
+        self._entries = {
+            handle: Peer(entry.label, interface_of_node(entry))
+            for handle, entry in program.entries.items()
+        }
         self._lock = threading.Lock()
         self._answered = threading.Condition(self._lock)
         self._number = 0
         self._answers: dict[str, int] = {}
         self._addresses: dict[str, str] = {}
-        self._has_addresses = threading.Event()
-        self._channels: dict[str, Channel] = {}
+        self._peers = Peers(self._wait_for_end)
         self._reason: str | None = None
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
             grouped.setdefault(entry.process or entry.label, {})[handle] = entry
-        self._processes = [
-            Process(name, entries, self, logs) for name, entries in grouped.items()
-        ]
+        self._processes: list[Process] = []
+        try:
+            for name, entries in grouped.items():
+                self._processes.append(Process(name, entries, self, logs))
+        except BaseException:
+            self.join(0.0)
+            raise
 
     def start(self) -> None:
         for process in self._processes:
-            process.start(self._labels)
+            process.start(self._entries)
 
     def close(self, reason: str) -> None:
         self._reason = self._reason or reason
-        self._has_addresses.set()
+        self._peers.end(self._reason)
+        words = self._reason.removeprefix("the run ended: ")
         for process in self._processes:
-            process.line.send(End(self._reason.removeprefix("the run ended: ")))
+            process.connection.send(EndOfRun(words))
 
     def join(self, seconds: float) -> list[str]:
         limit = time.monotonic() + seconds
@@ -168,9 +188,8 @@ class ProcessNodes:
                 process.popen.kill()
         for process in self._processes:
             process.dispose()
-        for channel in self._channels.values():
-            channel.close(self._reason or "the run ended")
-            channel.dispose()
+        self._peers.close()
+        self._peers.dispose()
         return left
 
     def status(self) -> dict[str, NodeStatus]:
@@ -178,7 +197,7 @@ class ProcessNodes:
             self._number = number = self._number + 1
         asked = [p for p in self._processes if not p.is_over.is_set()]
         for process in asked:
-            process.line.send(AskStatus(number))
+            process.connection.send(StatusRequest(number))
         with self._answered:
             self._answered.wait_for(
                 lambda: all(
@@ -196,22 +215,19 @@ class ProcessNodes:
         )
 
     def client(self, handle: Handle) -> Client:
-        label = self._labels[handle]
-        if label not in self._channels:
-            find = partial(self._address_of, label)
-            self._channels[label] = Channel(find, self._why_ended)
-        return Client(RemoteTarget(label, self._channels[label]))
+        return self._peers.client(self._entries[handle], None)
 
     def is_work_over(self) -> bool:
-        if any(process.has_work for process in self._processes):
-            return False
-        return any(process.has_worker for process in self._processes)
+        return not self._has_work() and self._has_worker()
+
+    def has_only_services(self) -> bool:
+        return not self._has_work() and not self._has_worker()
 
     # --- What processes say
 
-    def take(self, process: Process, message: Any) -> None:
+    def handle(self, process: Process, message: Any) -> None:
         """One message of a process; called by the thread that listens to it."""
-        if isinstance(message, Listening):
+        if isinstance(message, ListenReport):
             self._note_address(process, message.address)
         elif isinstance(message, StatusReply):
             with self._answered:
@@ -219,18 +235,18 @@ class ProcessNodes:
                 if message.number is not None:
                     self._answers[process.name] = message.number
                 self._answered.notify_all()
-        elif isinstance(message, Stopped):
+        elif isinstance(message, StopReport):
             self._supervisor.stop(message.reason)
-        elif isinstance(message, Failed):
+        elif isinstance(message, FailureReport):
             error = from_wire(message.error)
             self._supervisor.fail(message.label, message.where, error)
-        elif isinstance(message, WorkEnded):
+        elif isinstance(message, WorkReport):
             process.has_work = message.has_work
             process.has_worker = message.has_worker
             self._supervisor.work_ended()
 
     def process_over(self, process: Process) -> None:
-        """A process has ended: in its time, or before it."""
+        """A process has ended, with the run or before it."""
         with self._answered:
             self._answered.notify_all()
         if not self._ended.is_set():
@@ -242,36 +258,34 @@ class ProcessNodes:
         with self._lock:
             for entry in process.entries.values():
                 self._addresses[entry.label] = address
-            is_complete = len(self._addresses) == len(self._labels)
+            is_complete = len(self._addresses) == len(self._entries)
         if is_complete:
-            self._has_addresses.set()
+            self._peers.set_addresses(self._addresses)
             for other in self._processes:
-                other.line.send(Addresses(self._addresses))
+                other.connection.send(AddressBook(self._addresses))
 
-    def _address_of(self, label: str) -> str:
-        self._has_addresses.wait()
-        if label not in self._addresses:
-            raise RpcClosed(self._reason or f"{label} has no address")
-        return self._addresses[label]
+    def _has_work(self) -> bool:
+        return any(process.has_work for process in self._processes)
 
-    def _why_ended(self) -> str | None:
+    def _has_worker(self) -> bool:
+        return any(process.has_worker for process in self._processes)
+
+    def _wait_for_end(self) -> str | None:
         self._ended.wait(_STATUS_SECONDS)
         return self._reason
 
 
 def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
-    """Puts the reasons that callees know into what their callers wait for."""
+    """Adds to what callers wait for the reasons that only the callees know."""
     reasons = {
         (call.caller, f"{node.label}.{call.method}"): call.reason
         for node in status.values()
         for call in node.parked
     }
     for label, node in status.items():
-        target = node.waits_for.removesuffix(": ")
-        reason = reasons.get((label, target))
+        reason = reasons.get((label, node.waits_for))
         if reason is not None:
-            waits_for = f"{target}: {reason}"
-            status[label] = replace(node, waits_for=waits_for)
+            status[label] = replace(node, reason=reason)
     return status
 
 

@@ -6,7 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from acmelike.core import Future, future, now, prefetch_depth, within
+from acmelike.core import Future, deadline, prefetch_depth, start
 from acmelike.errors import ConfigError, RpcTimeout
 from acmelike.replay.results import Sample
 from acmelike.replay.service.replay import Replay
@@ -16,10 +16,10 @@ from acmelike.replay.service.sample_cursors import SampleCursor
 class Batches(Iterator[Sample]):
     """Samples of one table, one after the other, until it is closed.
 
-    A caller that has work to do for a while asks for the next few with `prefetch`, and
-    they come meanwhile. Under `serial` and outside a run nothing happens ahead of need.
-    A batch counts as sampled when replay draws it. When this is closed, those that were
-    drawn and not used count no more; see `Replay.close_cursor`.
+    A caller that has other work to do asks for the next few samples with `prefetch`,
+    and they arrive meanwhile. Under `serial` and outside a run nothing happens ahead of
+    need. A batch counts as sampled when replay draws it. When this is closed, the
+    samples that were drawn and not used no longer count; see `Replay.close_cursor`.
 
     Args:
       replay: the replay service, or a client of it.
@@ -28,7 +28,7 @@ class Batches(Iterator[Sample]):
       num_prefetch: samples to ask for ahead of need.
       timeout: seconds that a caller waits for a sample before the iteration ends; None
         to wait as long as the run goes on.
-      stage: what is done to a sample as soon as it is here, such as putting it on a
+      stage: applied to a sample as soon as it arrives, for example to put it on a
         device.
 
     Attributes:
@@ -64,7 +64,7 @@ class Batches(Iterator[Sample]):
         """Waits for the next sample.
 
         Raises:
-          StopIteration: it was closed, or there was none in time.
+          StopIteration: it was closed, or no sample came in time.
         """
         if self._is_closed:
             raise StopIteration
@@ -78,15 +78,16 @@ class Batches(Iterator[Sample]):
             try:
                 sample = self._outstanding.popleft().result()
             except RpcTimeout:
-                continue  # Nobody waited for it, and it is asked for again.
+                continue  # It was asked for under a deadline; it is asked for again.
             self._staged.append(self._stage(sample))
         wanted = prefetch_depth(self._num_prefetch) - len(self._staged)
         while len(self._outstanding) < wanted:
-            call = future(self._method(self._timeout))
-            self._outstanding.append(call(self._table, self.batch_size, self._cursor))
+            self._outstanding.append(
+                start(self._replay.sample, self._table, self.batch_size, self._cursor)
+            )
 
     def is_ready(self) -> bool:
-        """Whether the next sample is here, so that nobody would wait for it."""
+        """Whether the next sample is here, so that `next` would not wait for it."""
         if self._staged:
             return True
         return bool(self._outstanding) and self._outstanding[0].done()
@@ -106,26 +107,21 @@ class Batches(Iterator[Sample]):
         self._replay.close_cursor(self._cursor)
 
     def _receive(self) -> Sample:
-        deadline = None if self._timeout is None else now() + self._timeout
-        sample = self._wait(deadline) if self._outstanding else self._ask(deadline)
-        return sample if self._stage is None else self._stage(sample)
-
-    def _wait(self, deadline: float | None) -> Sample:
         try:
-            return self._outstanding.popleft().result()
-        except RpcTimeout:
-            # It was asked for some time ago, so there is time left to ask again.
-            return self._ask(deadline)
-
-    def _ask(self, deadline: float | None) -> Sample:
-        seconds = None if deadline is None else max(0.0, deadline - now())
-        try:
-            return self._method(seconds)(self._table, self.batch_size, self._cursor)
+            with deadline(self._timeout):
+                sample = self._wait()
         except RpcTimeout as error:
             raise StopIteration from error
+        return sample if self._stage is None else self._stage(sample)
 
-    def _method(
-        self, seconds: float | None
-    ) -> Callable[[str, int, SampleCursor], Sample]:
-        sample = self._replay.sample
-        return sample if seconds is None else within(seconds, sample)
+    def _wait(self) -> Sample:
+        if self._outstanding:
+            try:
+                return self._outstanding[0].result()
+            except RpcTimeout:
+                if not self._outstanding[0].done():
+                    raise  # It is still under way, and the next call waits for it.
+            finally:
+                if self._outstanding[0].done():
+                    self._outstanding.popleft()
+        return self._replay.sample(self._table, self.batch_size, self._cursor)

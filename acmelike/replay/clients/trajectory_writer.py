@@ -151,20 +151,17 @@ class TrajectoryWriter:
         if items.num_items:  # It raises if there is no leaf.
             self._items.append(items)
 
-    def flush(self, timeout: float | None = None) -> None:
+    def flush(self) -> None:
         """Sends everything, and waits until all items are inserted.
 
-        Args:
-          timeout: seconds to wait in all; None to wait as long as the run goes on.
-
         Raises:
-          RpcTimeout: not everything was admitted in time; what was not goes first the
-            next time.
+          RpcTimeout: not everything was admitted before the deadline of the scope
+            around it; what was not is sent first the next time.
           ValueError: a table does not take an item, or a column its rows; all items
             since the last `flush` are dropped.
         """
         if not self._items:
-            self._writer.flush(timeout)
+            self._writer.flush()
             return
         for name, num_steps in self._num_skipped.items():
             self._writer.skip(name, num_steps)
@@ -175,7 +172,7 @@ class TrajectoryWriter:
         self._steps.clear()
         self._num_skipped.clear()
         first = {name: history.first for name, history in self.history.items()}
-        self._writer.write(items, steps=steps, keep_from=first, timeout=timeout)
+        self._writer.write(items, steps=steps, keep_from=first)
 
     def end_episode(self) -> None:
         """From now on no item refers to a step before this moment."""

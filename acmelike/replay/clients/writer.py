@@ -1,4 +1,4 @@
-"""The writer: what an adder makes, on its way to replay."""
+"""The writer: sends the steps and items of an adder to replay."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from contextlib import suppress
 
 import numpy as np
 
-from acmelike.core import Future, future, now, prefetch_depth, within
+from acmelike.core import Future, prefetch_depth, start
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
 from acmelike.replay.message import Items, Message, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
-# What does not say that a message was refused: it goes first the next time.
+# After these the message was not refused: it is sent first the next time.
 _NOT_REFUSED = (NotReady, RpcClosed, RpcTimeout)
 
 
 class Writer:
-    """Sends steps and items to replay, all of them, in order and once.
+    """Sends steps and items to replay, all of them, in order and exactly once.
+
+    A call waits as long as a rate limiter holds its items back, or until the deadline
+    of the scope around it: `with deadline(2.0): writer.write(...)`.
 
     Args:
       replay: the replay service, or a client of it.
       num_ahead: how many messages the caller may be ahead of what replay has admitted,
-        0 or 1. With 1 it works on while a message is under way, and what is wrong with
-        that is raised by the next call. Under `serial` and outside a run nothing
-        happens ahead of need.
+        0 or 1. With 1 the caller continues while a message is under way, and an error
+        in that message is raised by the next call. Under `serial` and outside a run
+        nothing happens ahead of need.
     """
 
     def __init__(self, replay: Replay, *, num_ahead: int = 0):
@@ -49,27 +52,24 @@ class Writer:
         steps: Mapping[str, Array] | None = None,
         keep_from: Mapping[str, int] | None = None,
         num_env_steps: int = 0,
-        timeout: float | None = None,
     ) -> None:
         """Inserts items, and waits until every one of them is admitted.
 
-        If it may be ahead, it waits for those of the call before instead.
-        Steps without items wait here for the next items. What was not admitted in time
-        goes first the next time. Of a message that is refused all items are dropped;
-        its steps stay, if they are not what is wrong, as later items may refer to them.
+        A writer that may be ahead waits for the items of the call before instead. Steps
+        without items stay here until the next items. What is not admitted in time is
+        sent first the next time. If a message is refused, all its items are dropped;
+        its steps are kept, unless they are the fault, as later items may refer to them.
 
         Args:
           items: for one or more tables, in order.
           steps: by column, `[m, ...]`; the steps of each column are numbered from 0.
           keep_from: by column, the first step that later items may refer to.
           num_env_steps: taken since the last call; counted with the next items.
-          timeout: seconds to wait in all; None to wait until the end of the run.
 
         Raises:
-          RpcTimeout: not everything was admitted in time.
-          ValueError: something is not what it should be, and no item was written.
+          RpcTimeout: not everything was admitted before the deadline.
+          ValueError: an argument is wrong, and no item was written.
         """
-        deadline = None if timeout is None else now() + timeout
         num_items = sum(part.num_items for part in items)
         for name, rows in (steps or {}).items():
             self._check(name, rows)
@@ -80,36 +80,34 @@ class Writer:
             self._pending.append((self._message(items, keep_from or {}), num_items))
         num_ahead = prefetch_depth(self._num_ahead)
         while len(self._pending) > num_ahead:
-            self._finish_first(deadline)
+            self._finish_first()
         if self._pending and self._under_way is None:
-            # Nobody waits for it yet.
-            self._under_way = self._send(self._first(), None)
+            self._under_way = start(self._replay.write, self._first())
 
     def skip(self, column: str, num_steps: int) -> None:
-        """Leaves out the next steps of a column, which no item will refer to.
+        """Leaves out the next steps of a column, to which no item will refer.
 
-        They have numbers as all others.
+        They are numbered like all others.
 
         Raises:
-          ValueError: steps before them wait here for items.
+          ValueError: earlier steps are still waiting here for items.
         """
         if self._steps.get(column):
             raise ValueError(f"column '{column}': steps before those to skip wait here")
         self._next[column] += num_steps
 
-    def flush(self, timeout: float | None = None) -> None:
-        """Waits until all items that were written are admitted; see `write`."""
-        deadline = None if timeout is None else now() + timeout
+    def flush(self) -> None:
+        """Waits until all items that were written are admitted; raises as `write`."""
         while self._pending:
-            self._finish_first(deadline)
+            self._finish_first()
 
     def close(self) -> None:
-        """Lets replay give up the steps that only this writer could refer to.
+        """Lets replay release the steps that only this writer could refer to.
 
         It waits for the message that is under way, if there is one.
         """
         if self._under_way is not None:
-            self._finish_first(None)
+            self._finish_first()
         self._replay.close_writer(self._writer)
 
     def _check(self, name: str, rows: Array) -> None:
@@ -138,27 +136,24 @@ class Writer:
     def _first(self) -> Message:
         return self._pending[0][0]._replace(number=self._num_sent + 1)
 
-    def _finish_first(self, deadline: float | None) -> None:
+    def _finish_first(self) -> None:
         """Waits until all items of the first message are admitted."""
         message, num_items = self._first(), self._pending[0][1]
-        under_way, self._under_way = self._under_way, None
         try:
-            num_admitted = _by(deadline, under_way)
-            if num_admitted is None:
-                num_admitted = self._send(message, deadline).result()
+            num_admitted = self._send(message)
             while num_admitted < num_items:
                 # Replay has it all; what is left is to be admitted.
                 rest = message._replace(steps={}, items=(), is_continuation=True)
-                num_admitted = self._send(rest, deadline).result()
+                num_admitted = self._send(rest)
         except _NOT_REFUSED:
             raise
         except Exception:
-            self._drop_first(deadline)
+            self._drop_first()
             raise
         self._pending.popleft()
         self._num_sent += 1
 
-    def _drop_first(self, deadline: float | None) -> None:
+    def _drop_first(self) -> None:
         """Drops the items of the first message, which was refused, and sends its steps.
 
         So later items can refer to them. If they are refused as well, they are dropped.
@@ -170,26 +165,29 @@ class Writer:
             steps = message._replace(items=(), num_env_steps=0)
             self._pending.appendleft((steps, 0))
             with suppress(Exception):
-                self._finish_first(deadline)
+                self._finish_first()
 
-    def _send(self, message: Message, deadline: float | None) -> Future[int]:
-        write = self._replay.write
-        if deadline is not None:
-            write = within(max(0.0, deadline - now()), write)
-        return future(write)(message)
+    def _send(self, message: Message) -> int:
+        """Sends a message, unless one is under way already; returns its outcome.
 
-
-def _by(deadline: float | None, call: Future[int] | None) -> int | None:
-    """The outcome of a call without a deadline, or None if it has to be made (again).
-
-    If somebody waits with a deadline, it is withdrawn, to be made with that.
-    """
-    if call is None:
-        return None
-    if deadline is None or call.done():
-        return call.result()
-    call.cancel()
-    try:
-        return call.result()
-    except RpcClosed:
-        return None  # Withdrawn; or the run has ended, and will say so again.
+        If the caller's deadline passes, the message stays under way, and the next call
+        waits for it again.
+        """
+        while True:
+            call, is_new = self._under_way, self._under_way is None
+            if call is None:
+                call = self._under_way = start(self._replay.write, message)
+            try:
+                return call.result()
+            except NotReady:
+                self._under_way = (
+                    None  # Outside a run: it is tried again as a new call.
+                )
+                raise
+            except RpcTimeout:
+                # A call that was sent ahead may have had an earlier deadline than this.
+                if is_new or not call.done():
+                    raise
+            finally:
+                if self._under_way is not None and call.done():
+                    self._under_way = None

@@ -11,9 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from acmelike.core import Future, current_context
+from acmelike.core.future import Future
+from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.runtime import current_context, current_deadline
 from acmelike.core.status import EdgeMetrics
 from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, Reader, encode
@@ -22,6 +25,8 @@ from acmelike.rpc.sockets.shared_memory import SharedMemory
 
 # Beyond a call's deadline, which its server keeps, for the answer to arrive.
 _GRACE_SECONDS = 5.0
+# Deadlines this near to each other are the same one, measured twice.
+_SAME_SECONDS = 0.01
 
 
 class RemoteCall(Future[Any]):
@@ -38,12 +43,12 @@ class RemoteCall(Future[Any]):
     def __init__(
         self,
         channel: Channel,
-        request: int,
+        number: int,
         target: str,
         deadline: float | None,
         edge: EdgeMetrics | None,
     ):
-        self.request, self.target, self.deadline = request, target, deadline
+        self.number, self.target, self.deadline = number, target, deadline
         self._edge = edge
         self._channel = channel
         self._done = False
@@ -60,16 +65,31 @@ class RemoteCall(Future[Any]):
         return self._done
 
     def result(self) -> Any:
+        refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
-            context = current_context()
-            if context is None:
-                self._channel.wait(self)
-            else:
-                with context.metrics.waiting(self):
-                    self._channel.wait(self)
+            self._wait()
         if self._error is not None:
             raise self._error
         return self._value
+
+    def _wait(self) -> None:
+        """Waits for the outcome, or until the deadline of the scope around it.
+
+        Raises:
+          RpcTimeout: that deadline passed, and is not the call's own.
+        """
+        until = current_deadline()
+        if until is not None and self.deadline is not None:
+            # The call's own deadline is kept by its server, which says why it waited.
+            until = until if until < self.deadline - _SAME_SECONDS else None
+        context = current_context()
+        if context is None:
+            self._channel.wait(self, until)
+        else:
+            with context.metrics.waiting(self):
+                self._channel.wait(self, until)
+        if not self._done:
+            raise RpcTimeout(f"{self.target}: its outcome did not come in time")
 
     def cancel(self) -> None:
         if not self._done:
@@ -108,7 +128,7 @@ class Channel:
         self._shared = SharedMemory()
         self._connecting = threading.Lock()
         self._sending = threading.Lock()
-        self._requests = itertools.count()
+        self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
         # Guards who reads; others wait on it until their call is done or nobody reads.
         self._turn = threading.Condition()
@@ -116,34 +136,32 @@ class Channel:
         self._closed: str | None = None
 
     def submit(
-        self,
-        label: str,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float | None,
-        caller: str,
-        edge: EdgeMetrics | None,
+        self, label: str, request: Request, edge: EdgeMetrics | None
     ) -> RemoteCall:
         """Sends a call of a node's method."""
+        timeout = request.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        target = f"{label}.{method}"
-        call = RemoteCall(self, next(self._requests), target, deadline, edge)
-        message = (label, method, args, kwargs, timeout, caller)
-        frame = encode(CALL, call.request, message, self._shared)
+        target = f"{label}.{request.method}"
+        call = RemoteCall(self, next(self._numbers), target, deadline, edge)
+        frame = encode(CALL, call.number, (label, *request), self._shared)
         call.count(frame.num_bytes)
-        self._calls[call.request] = call
+        self._calls[call.number] = call
         try:
             self._connect()
             self._send(frame.pieces)
+        except RpcTimeout as error:
+            self._calls.pop(call.number, None)
+            call.settle(None, error)
         except (OSError, RpcClosed) as error:
-            self._calls.pop(call.request, None)
+            self._calls.pop(call.number, None)
             call.settle(None, self._lost(target, error))
         return call
 
-    def wait(self, call: RemoteCall) -> None:
-        """Returns when the outcome of the call is known."""
-        limit = None if call.deadline is None else call.deadline + _GRACE_SECONDS
+    def wait(self, call: RemoteCall, until: float | None = None) -> None:
+        """Returns when the outcome of the call is known, or the time is `until`."""
+        limit = until
+        if until is None and call.deadline is not None:
+            limit = call.deadline + _GRACE_SECONDS
         while not call.is_known():
             with self._turn:
                 while self._is_reading and not call.is_known():
@@ -163,8 +181,8 @@ class Channel:
                     self._turn.notify_all()
             if _is_over(limit):
                 break
-        if not call.is_known():
-            self._calls.pop(call.request, None)
+        if not call.is_known() and until is None:
+            self._calls.pop(call.number, None)
             call.settle(None, RpcTimeout(f"{call.target}: its process does not answer"))
 
     def poll(self) -> None:
@@ -183,7 +201,7 @@ class Channel:
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
         try:
-            self._send(encode(CANCEL, call.request, None, self._shared).pieces)
+            self._send(encode(CANCEL, call.number, None, self._shared).pieces)
         except OSError:
             pass  # The connection is lost, and with it the call.
 
@@ -278,19 +296,9 @@ class RemoteTarget:
     def __init__(self, label: str, channel: Channel):
         self.label, self._channel = label, channel
 
-    def submit(
-        self,
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        timeout: float | None,
-        caller: str,
-        edge: EdgeMetrics | None = None,
-    ) -> RemoteCall:
-        """See `Channel.submit`."""
-        return self._channel.submit(
-            self.label, method, args, kwargs, timeout, caller, edge
-        )
+    def submit(self, request: Request, edge: EdgeMetrics | None = None) -> RemoteCall:
+        """Sends a call."""
+        return self._channel.submit(self.label, request, edge)
 
 
 def _ready(sock: socket.socket, event: int, seconds: float | None) -> bool:

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from acmelike.errors import RpcError
-from acmelike.rpc.call import Call, Scheduler
+from acmelike.rpc.call import Call, Request, Scheduler
 from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
@@ -172,10 +172,11 @@ class SocketServer:
         """Runs or parks a call, and sends its outcome if it has one."""
         label, method, args, kwargs, timeout, caller = frame.value
         reply = _Reply(connection, frame.request)
-        call = self._servers[label].submit(
-            method, freeze(args), freeze(kwargs), timeout, caller, wakeup=reply
-        )
+        request = Request(method, freeze(args), freeze(kwargs), timeout, caller)
+        call = self._servers[label].submit(request, wakeup=reply)
         reply.send_or_wait(call)
+        if call.wakeup is None and call.follow_up is not None:
+            call.follow_up()
         return call
 
     def _ask_to_send(self, connection: _Connection) -> None:
@@ -284,7 +285,7 @@ class _Reply:
         self._call = None
         shared = self._connection.shared
         try:
-            outcome = pickles.of(call.result())
+            outcome = pickles.of(call.outcome())
             frame = frame_of(RESULT, self._request, outcome, shared)
         except BaseException as error:
             frame = encode(ERROR, self._request, to_wire(error), shared)

@@ -1,30 +1,31 @@
-"""Numbers and bars as the live table writes them, and columns of them."""
+"""The pieces that the live table is drawn with: numbers, bars, curves and columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from rich.text import Text
 
-# Colours in the middle between black and white are readable on both.
+# Terminals are light or dark. Colours of medium brightness are readable on both.
 TITLE, QUIET, BAD = "bold", "color(245)", "color(167)"
 BUSY, WAITING = "color(67)", "color(137)"
 GAP = "  "
 
 
 def rate(value: float) -> str:
-    """A number of things per second."""
+    """Formats a number per second."""
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def count(number: int) -> str:
-    """A number of things."""
+    """Formats a whole number."""
     return f"{number:,}" if number < 1e6 else f"{number / 1e6:.2f} M"
 
 
 def size(num_bytes: float) -> str:
-    """A number of bytes with its unit."""
+    """Formats a number of bytes, with its unit."""
     for unit in ("B", "kB", "MB"):
         if num_bytes < 999.5:
             return f"{num_bytes:.{0 if unit == 'B' or num_bytes >= 10 else 1}f} {unit}"
@@ -33,7 +34,7 @@ def size(num_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A short time with its unit."""
+    """Formats a short time, with its unit."""
     for unit, number in (("µs", seconds * 1e6), ("ms", seconds * 1e3)):
         if number < 999.5:
             return f"{number:.{0 if number >= 10 else 1}f} {unit}"
@@ -41,19 +42,24 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A long time as 3:07 or 1:03:07."""
+    """Formats a long time, such as 3:07 or 1:03:07."""
     minutes, second = divmod(int(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def several(name: str, number: int) -> str:
-    """A name with how many there are of it, if there are several."""
+    """Formats a name and, if there are several of it, their number."""
     return name if number == 1 else f"{name} x{number}"
 
 
 def bar(width: int, *parts: tuple[float, str]) -> Text:
-    """Shares of one, each in its style, and the rest of `width` quiet."""
+    """Draws shares of 1 as parts of a bar, each in its style.
+
+    Args:
+      width: in characters.
+      *parts: (share, style), from the left.
+    """
     text, end, total = Text(), 0, 0.0
     for share, style in parts:
         total += share
@@ -63,14 +69,58 @@ def bar(width: int, *parts: tuple[float, str]) -> Text:
     return text.append("─" * (width - end), QUIET)
 
 
+# A braille character has 2 x 4 dots: the bit of each, from the top, by column.
+_DOT_BITS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+
+
+def curve(
+    points: Sequence[tuple[float, float]],
+    width: int,
+    height: int,
+    *,
+    low: float,
+    high: float,
+) -> list[str]:
+    """Draws a line through points, from x = 0 to the last point.
+
+    Args:
+      points: (x, y) with increasing x, all at least 0; at least one point.
+      width: in characters.
+      height: in characters.
+      low: y at the bottom.
+      high: y at the top.
+
+    Returns:
+      The lines from the top, each of `width` characters, blank where no dot is.
+    """
+    xs, ys = np.array(points, float).T
+    columns = np.linspace(0, xs[-1], 2 * width)
+    values = np.interp(columns, xs, ys)
+    share = np.clip((values - low) / ((high - low) or 1.0), 0, 1)
+    rows = np.round((1 - share) * (4 * height - 1)).astype(int)
+    masks = np.zeros((height, width), int)
+    # The first point may lie between two columns; it gets a dot all the same.
+    first = min(int(np.searchsorted(columns, xs[0])), 2 * width - 1)
+    last = rows[first]
+    for column in range(first, 2 * width):
+        here, back = rows[column], 1 if last > rows[column] else -1
+        # Where the line is steep, a column has dots up to the height of the last one.
+        for row in range(here, last, back) or (here,):
+            masks[row // 4, column // 2] |= _DOT_BITS[column % 2][row % 4]
+        last = rows[column]
+    return [
+        "".join(chr(0x2800 + mask) if mask else " " for mask in line) for line in masks
+    ]
+
+
 class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-      title: above it.
-      cells: one for each row.
-      width: in characters; 0 for all that the others leave.
-      right: whether to align it to the right.
+      title: the text above the column.
+      cells: the text of each row.
+      width: in characters; 0 for the width that the other columns leave free.
+      right: whether the text is aligned to the right.
     """
 
     title: Text | str
@@ -80,13 +130,13 @@ class Column(NamedTuple):
 
 
 def table(columns: Sequence[Column], width: int) -> list[Text]:
-    """The lines of a table, its titles first, each of exactly `width` characters."""
+    """Draws a table, titles first, in lines of exactly `width` characters."""
     fixed = sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
     lines = []
     for row in range(-1, len(columns[0].cells)):
         pieces = []
         for index, column in enumerate(columns):
-            # What a section is called stands out from what its columns are.
+            # The first title names the section and stands out from the others.
             title = fit(column.title, column.width or width - fixed, column.right)
             title.stylize_before(QUIET if index else TITLE)
             cell = title if row < 0 else column.cells[row]
@@ -96,7 +146,7 @@ def table(columns: Sequence[Column], width: int) -> list[Text]:
 
 
 def fit(cell: Text | str, width: int, right: bool = False) -> Text:
-    """A cell of exactly `width` characters, cut short with an ellipsis if need be."""
+    """Fits text into exactly `width` characters; an ellipsis marks what is cut off."""
     text = Text(cell) if isinstance(cell, str) else cell.copy()
     text.truncate(max(width, 0), overflow="ellipsis")
     text.align("right" if right else "left", max(width, 0))
@@ -104,6 +154,6 @@ def fit(cell: Text | str, width: int, right: bool = False) -> Text:
 
 
 def ends(left: Text, right: Text, width: int) -> Text:
-    """One text at either end of a line; the left one gives way."""
+    """Puts one text at each end of a line; the left one is shortened if need be."""
     room = max(0, width - right.cell_len - len(GAP))
     return fit(fit(left, room).append(GAP).append_text(right), width)

@@ -1,4 +1,4 @@
-"""The live table on a terminal, for as long as a run lasts."""
+"""The live table on a terminal, while a run lasts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from acmelike.telemetry.snapshot import Snapshot
 from acmelike.telemetry.terminal.live_view import Facts, live_view
 
 REFRESH_SECONDS = 0.5
-PACE_SNAPSHOTS = 20  # The time left is judged by the last ten seconds.
+PACE_SNAPSHOTS = 20  # The pace is that of the last ten seconds.
 
 
-class TakeSnapshots(Protocol):
-    """What a `Probe` does."""
+class SnapshotSource(Protocol):
+    """A `Probe`, or what stands for one in a test."""
 
-    def look(self) -> Snapshot:
-        """The run now."""
+    def take(self) -> Snapshot:
+        """Returns a snapshot of the run as it is now."""
 
 
 def find_terminal() -> Console | None:
-    """The terminal that stdout is, if it can show a live table."""
+    """Returns the terminal that stdout writes to; None if it cannot show a table."""
     console = Console(highlight=False)
     is_able = (
         sys.stdout.isatty()
@@ -41,13 +41,17 @@ def find_terminal() -> Console | None:
     return console if is_able else None
 
 
-def watch_live(run: Run, probe: TakeSnapshots, facts: Facts, console: Console) -> str:
-    """Shows the table until the run ends, however it does; returns why it did."""
+def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) -> str:
+    """Shows the table until the run ends; returns the reason of the end.
+
+    Raises:
+      RunError: the run failed; the table shows its last state.
+    """
     history = deque[Snapshot](maxlen=PACE_SNAPSHOTS)
 
     def show(live: _Table) -> None:
-        history.append(probe.look())
-        # The last line stays free for what the terminal or a signal handler writes.
+        history.append(probe.take())
+        # The last line stays free: the terminal or a signal handler may write there.
         lines = live_view(facts, list(history), console.width, console.height - 1)
         with _signals_held():
             live.update(Group(*lines, ""), refresh=True)
@@ -62,13 +66,13 @@ def watch_live(run: Run, probe: TakeSnapshots, facts: Facts, console: Console) -
 
 
 class _Table(Live):
-    """A `Live` that an interrupt leaves as it is.
+    """A `Live` that does not redraw itself after an interrupt.
 
-    Whoever handles the signal has written below it, and painting anew would erase that.
+    The signal handler has printed a line below the table; redrawing would erase it.
     """
 
     def __init__(self, console: Console):
-        # What goes to another place than this terminal must go on doing so.
+        # A stderr that is redirected to a file must not be drawn above the table.
         super().__init__(
             console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()
         )
@@ -90,9 +94,9 @@ class _Table(Live):
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Lets a Ctrl-C or a polite `kill` wait until the block, a short one, is over.
+    """Delays SIGINT and SIGTERM until the block, which is short, has ended.
 
-    In the middle of a painting it would leave half of it to be painted later.
+    A signal in the middle of drawing would leave one half of the table undrawn.
     """
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     came: list[int] = []

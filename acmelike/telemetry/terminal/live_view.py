@@ -1,4 +1,4 @@
-"""The live table as lines of text: a pure function of what is known of the run."""
+"""The live table as lines of text: a pure function of snapshots of the run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from acmelike.telemetry.long_evaluation import long_evaluation
+from acmelike.telemetry.slow_steps import slow_steps
 from acmelike.telemetry.snapshot import Snapshot
 from acmelike.telemetry.terminal.cells import (
     BUSY,
@@ -19,32 +19,34 @@ from acmelike.telemetry.terminal.cells import (
     ends,
     fit,
 )
-from acmelike.telemetry.terminal.rows import edge_rows, node_rows, waits_at
+from acmelike.telemetry.terminal.rows import edge_rows, node_rows, parked_calls
 from acmelike.telemetry.terminal.sections import (
     WIDE,
     Section,
     edges_section,
+    metrics_section,
     nodes_section,
     returns_section,
     tables_section,
 )
 
-TALL = 34  # Lines from which on there is room for several actors.
+TALL = 34  # Terminals of at least this height have room for several actors.
+MAX_ROWS, MAX_ROWS_TALL = 2, 6  # Nodes of one role that get a row each.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What does not change during a run.
+    """The facts of a run that do not change while it lasts.
 
     Attributes:
-      agent: its name.
-      environment: its name.
-      launcher: its name.
+      agent: the name of the agent.
+      environment: the name of the environment.
+      launcher: the name of the launcher.
       seed: of the program.
-      max_env_steps: the budget.
-      target: the return to reach, or None.
-      replay: the label of the node that has the tables.
-      started: when the run began, by `time.perf_counter`.
+      max_env_steps: the budget of environment steps.
+      target: the return at which the run ends early, or None.
+      replay: the label of the replay node.
+      started: the start of the run, as `time.perf_counter` tells it.
     """
 
     agent: str
@@ -60,52 +62,57 @@ class Facts:
 def live_view(
     facts: Facts, history: Sequence[Snapshot], width: int, height: int
 ) -> list[Text]:
-    """The view in at most `height` lines of at most `width` characters.
+    """Draws the live table.
 
     Args:
       facts: of the run.
-      history: the latest snapshots, at least one. Rates are over the time between the
-        last two; the time left is judged by all.
-      width: of the terminal.
-      height: of the terminal.
+      history: the latest snapshots, at least one. Rates are of the time between the
+        last two; the remaining time is estimated from all of them.
+      width: of the terminal, in characters.
+      height: of the terminal, in lines.
+
+    Returns:
+      At most `height` lines of at most `width` characters.
     """
     before, now = history[-2:] if len(history) > 1 else (Snapshot(seconds=0), *history)
-    seconds, most = now.seconds - before.seconds, 6 if height >= TALL else 2
-    nodes = node_rows(before.nodes, now.nodes, seconds, most_of_a_kind=most)
+    seconds = now.seconds - before.seconds
+    max_rows = MAX_ROWS_TALL if height >= TALL else MAX_ROWS
+    nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=max_rows)
     edges = edge_rows(before.nodes, now.nodes, seconds)
-    replay = now.nodes.get(facts.replay)
-    waits = waits_at(replay) if replay else []
+    waits = parked_calls(now.nodes, facts.replay)
     head = [_title(facts, now, width), _progress(facts, history, width)]
-    if long := long_evaluation(now.nodes):
-        head.append(fit(Text(long, WAITING), width))
+    if slow := slow_steps(now.nodes):
+        head.append(fit(Text("; ".join(slow), WAITING), width))
     given = allot(
         {
             "nodes": nodes_section(nodes, width),
             "returns": returns_section(now.evaluations, facts.target, width),
             "tables": tables_section(now.tables, waits, width),
+            "metrics": metrics_section(now.metrics, width),
             "edges": edges_section(edges, width),
         },
         height - len(head),
     )
-    for name in ("nodes", "edges", "tables", "returns"):
+    for name in ("nodes", "edges", "tables", "metrics", "returns"):
         head += [Text(), *given[name]] if given[name] else []
     return head[:height]
 
 
 def allot(sections: dict[str, Section], height: int) -> dict[str, list[Text]]:
-    """Draws sections, the important ones first, in `height` lines.
+    """Divides `height` lines among sections and draws these.
 
-    All that fit get their least, and a blank line above; what is left then goes to the
-    first that has a use for it.
+    In the order of the sections, each first gets its minimum and a blank line above,
+    if there is still room. Then the lines left over go to the first sections that have
+    a use for them.
     """
     given = dict.fromkeys(sections, 0)
     for name, section in sections.items():
-        if section.most and section.least + 1 <= height:
-            given[name] = min(section.least, section.most)
+        if section.max_lines and section.min_lines + 1 <= height:
+            given[name] = min(section.min_lines, section.max_lines)
             height -= 1 + given[name]
     for name, section in sections.items():
         if given[name]:
-            more = min(section.most - given[name], height)
+            more = min(section.max_lines - given[name], height)
             given[name] += more
             height -= more
     return {n: sections[n].draw(lines) if lines else [] for n, lines in given.items()}
@@ -120,7 +127,7 @@ def _title(facts: Facts, now: Snapshot, width: int) -> Text:
 
 
 def _progress(facts: Facts, history: Sequence[Snapshot], width: int) -> Text:
-    """The budget as a bar, and how long the rest of it takes at the latest pace."""
+    """The used budget as a bar, and the remaining time at the present pace."""
     now = history[-1]
     right = Text(f"{now.env_steps:,} of {facts.max_env_steps:,} steps")
     right.append(f"  {_pace(history[-2:]):,.0f}/s")

@@ -1,4 +1,4 @@
-"""The rows of the live table, in numbers: what happened between two snapshots."""
+"""The rows of the live table as numbers: what happened between two snapshots."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from acmelike.core.status import EdgeStatus, NodeStatus, ParkedCall
+from acmelike.core.status import EdgeStatus, NodeStatus, ParkedCall, group_by_role
 
 Nodes = Mapping[str, NodeStatus]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeRow:
-    """A node, or several of a kind; shares and rates are of the time between.
+    """One node, or all nodes of a role; rates and shares are of the time in between.
 
     Attributes:
-      label: of the node, or what the labels of several begin with.
-      num_nodes: how many these are.
-      phase: what the node does now, or most of them; "failed" if one has.
-      is_worker: whether it has done or begun steps.
-      steps_per_second: of all together.
-      busy: the share of the time spent in steps, without waiting; the mean of several.
-      waiting: the share spent waiting; the mean of several.
-      waits_for: what it waited for longest, or "".
-      reason: why it does so now, or "".
-      num_calls: answered so far, by all together.
-      calls_per_second: answered.
-      memory_bytes: of the processes that no row above lives in; None if there are none.
+      label: the node's label, or the role of several nodes.
+      num_nodes: the number of nodes in this row.
+      phase: the node's phase, or that of most nodes; "failed" if one has failed.
+      is_worker: whether it has completed or begun a step.
+      steps_per_second: the sum over the nodes.
+      busy: the share of the time spent working in steps; the mean over the nodes.
+      waiting: the share of the time spent waiting; the mean over the nodes.
+      waits_for: the target that took most of the waiting, or "".
+      reason: why it waits for this target now, or "".
+      slow_step: names a step that takes long, or "".
+      num_calls: answered calls so far, summed over the nodes.
+      calls_per_second: answered calls, summed over the nodes.
+      memory_bytes: of those processes that no row above has counted; None if there are
+        none.
     """
 
     label: str
@@ -40,6 +42,7 @@ class NodeRow:
     waiting: float
     waits_for: str
     reason: str
+    slow_step: str
     num_calls: int
     calls_per_second: float
     memory_bytes: int | None
@@ -47,16 +50,17 @@ class NodeRow:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeRow:
-    """The calls of one method by nodes of one kind.
+    """The calls of one method by the nodes of one role.
 
     Attributes:
-      caller: the kind.
-      num_callers: how many nodes of it called.
-      target: what they called, such as "replay.insert".
-      num_calls: so far.
-      calls_per_second: made.
-      bytes_per_second: sent and received for them; None where nothing left a process.
-      p50_seconds: the median caller's median time; None before the first.
+      caller: the role, or the label of its only node.
+      num_callers: the number of nodes that called.
+      target: the method, such as "replay.insert".
+      num_calls: calls so far.
+      calls_per_second: calls in the time in between.
+      bytes_per_second: bytes sent and received; None for calls inside one process.
+      p50_seconds: the median over the callers of their median durations; None before
+        the first call.
     """
 
     caller: str
@@ -69,22 +73,35 @@ class EdgeRow:
 
 
 def node_rows(
-    before: Nodes, now: Nodes, seconds: float, *, most_of_a_kind: int
+    before: Nodes, now: Nodes, seconds: float, *, max_per_role: int
 ) -> list[NodeRow]:
-    """A row for each node, but one for all of a kind if there are more than so many."""
+    """A row for each node, but one for all nodes of a role if they are too many.
+
+    Args:
+      before: the nodes at the earlier moment.
+      now: the nodes at the later moment.
+      seconds: between the two.
+      max_per_role: nodes of one role that still get a row each.
+    """
     rows, seen = list[NodeRow](), set[int]()
-    for kind, nodes in _by_kind(now).items():
-        if len(nodes) > most_of_a_kind:
-            rows.append(_node_row(kind, nodes, before, seconds, seen))
+    for role, nodes in group_by_role(now.values()).items():
+        if len(nodes) > max_per_role:
+            rows.append(_node_row(role, nodes, before, seconds, seen))
         else:
             rows += [_node_row(n.label, [n], before, seconds, seen) for n in nodes]
     return rows
 
 
 def edge_rows(before: Nodes, now: Nodes, seconds: float) -> list[EdgeRow]:
-    """A row for each method that nodes of a kind call, in the order of the nodes."""
+    """A row for each method that the nodes of a role call, in the order of the nodes.
+
+    Args:
+      before: the nodes at the earlier moment.
+      now: the nodes at the later moment.
+      seconds: between the two.
+    """
     rows = list[EdgeRow]()
-    for kind, nodes in _by_kind(now).items():
+    for role, nodes in group_by_role(now.values()).items():
         targets = dict.fromkeys(target for node in nodes for target in node.edges)
         for target in targets:
             after = [node.edges[target] for node in nodes if target in node.edges]
@@ -99,7 +116,7 @@ def edge_rows(before: Nodes, now: Nodes, seconds: float) -> list[EdgeRow]:
             times = [e.p50_seconds for e in after if e.p50_seconds is not None]
             rows.append(
                 EdgeRow(
-                    caller=kind if len(nodes) > 1 else nodes[0].label,
+                    caller=role if len(nodes) > 1 else nodes[0].label,
                     num_callers=len(after),
                     target=target,
                     num_calls=num_calls,
@@ -111,27 +128,23 @@ def edge_rows(before: Nodes, now: Nodes, seconds: float) -> list[EdgeRow]:
     return rows
 
 
-def waits_at(node: NodeStatus) -> list[tuple[int, ParkedCall]]:
-    """The calls parked at a node: those of one kind as one, with their number."""
+def parked_calls(nodes: Nodes, label: str) -> list[tuple[int, ParkedCall]]:
+    """(number of calls, one of them) for each role and method parked at a node.
+
+    Where several nodes of a role wait, the caller is the role.
+    """
+    if label not in nodes:
+        return []
     alike = defaultdict[tuple[str, str], list[ParkedCall]](list)
-    for call in node.parked:
-        alike[_kind(call.caller), call.method].append(call)
+    for call in nodes[label].parked:
+        # Callers outside the program have no status, and so no role.
+        caller = nodes.get(call.caller)
+        role = call.caller if caller is None else caller.role
+        alike[role, call.method].append(call)
     return [
-        (len(calls), calls[0] if len(calls) == 1 else calls[0]._replace(caller=kind))
-        for (kind, _), calls in alike.items()
+        (len(calls), calls[0] if len(calls) == 1 else calls[0]._replace(caller=role))
+        for (role, _), calls in alike.items()
     ]
-
-
-def _by_kind(nodes: Nodes) -> dict[str, list[NodeStatus]]:
-    kinds = defaultdict[str, list[NodeStatus]](list)
-    for node in nodes.values():
-        kinds[_kind(node.label)].append(node)
-    return kinds
-
-
-def _kind(label: str) -> str:
-    """The group of "actor/3", or the label of a node that is in none."""
-    return label.rpartition("/")[0] or label
 
 
 def _node_row(
@@ -141,24 +154,21 @@ def _node_row(
     seconds: float,
     seen: set[int],
 ) -> NodeRow:
-    """The row of these nodes; their processes become `seen`."""
+    """The row of these nodes; adds their processes to `seen`."""
     num_steps, num_calls, busy = 0, 0, 0.0
     waited: Counter[str] = Counter()
     for node in nodes:
         earlier = before.get(node.label)
         if earlier is None:
-            continue  # When it did what it has done, nobody knows.
+            continue  # It is new: its counts have no known beginning.
         num_steps += node.num_steps - earlier.num_steps
         num_calls += node.num_calls - earlier.num_calls
         shares = _waiting_shares(earlier, node, seconds)
         waited.update(shares)
         busy += _busy_share(earlier, node, seconds, 1.0 - sum(shares.values()))
     waits_for = max(waited, key=lambda target: waited[target], default="")
-    reasons = [
-        node.waits_for.removeprefix(f"{waits_for}: ")
-        for node in nodes
-        if node.waits_for.startswith(f"{waits_for}: ")
-    ]
+    reasons = [node.reason for node in nodes if node.waits_for == waits_for]
+    slow = [node for node in nodes if node.slow_step]
     phases = Counter(node.phase for node in nodes)
     memory = {n.process: n.memory_bytes for n in nodes if n.process not in seen}
     seen.update(memory)
@@ -171,11 +181,21 @@ def _node_row(
         busy=busy / len(nodes),
         waiting=sum(waited.values()) / len(nodes),
         waits_for=waits_for,
-        reason=reasons[0] if reasons else "",
+        reason=max(reasons, key=bool, default=""),
+        slow_step=_describe_slow(slow, len(nodes)),
         num_calls=sum(node.num_calls for node in nodes),
         calls_per_second=num_calls / seconds,
         memory_bytes=sum(memory.values()) if memory else None,
     )
+
+
+def _describe_slow(slow: Sequence[NodeStatus], num_nodes: int) -> str:
+    if not slow:
+        return ""
+    if num_nodes == 1:
+        return slow[0].slow_step
+    others = f", {len(slow) - 1} more too" if len(slow) > 1 else ""
+    return f"{slow[0].label} {slow[0].slow_step}{others}"
 
 
 _IN_STEPS = ("working", "waiting")
@@ -184,12 +204,12 @@ _IN_STEPS = ("working", "waiting")
 def _waiting_shares(
     before: NodeStatus, now: NodeStatus, seconds: float
 ) -> dict[str, float]:
-    """The share of the time waited, by what for; together at most 1."""
+    """The share of the time spent waiting, by target; the sum is at most 1."""
     waited = {
         target: (total - before.waited_seconds.get(target, 0.0)) / seconds
         for target, total in now.waited_seconds.items()
     }
-    # Nodes answer at slightly different times than the clock here says.
+    # The nodes' own clocks and `seconds` differ slightly, so the sum may exceed 1.
     excess = max(1.0, sum(waited.values()))
     return {target: share / excess for target, share in waited.items() if share > 0}
 
@@ -197,12 +217,12 @@ def _waiting_shares(
 def _busy_share(
     before: NodeStatus, now: NodeStatus, seconds: float, rest: float
 ) -> float:
-    """The share of the time worked, at most the `rest` that was not spent waiting."""
+    """The share of the time spent working; at most `rest`, which was not waited."""
     in_one_step = (
         now.num_steps == before.num_steps
         and before.phase in _IN_STEPS
         and now.phase in _IN_STEPS
     )
     if in_one_step:
-        return rest  # Work is counted when a step ends; until then, this is it.
+        return rest  # Work is counted at the end of a step, which is not reached yet.
     return min((now.worked_seconds - before.worked_seconds) / seconds, rest)

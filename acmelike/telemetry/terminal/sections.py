@@ -1,26 +1,27 @@
-"""The parts of the live table: nodes, edges, tables, returns."""
+"""The sections of the live table: nodes, edges, tables, metrics, returns."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.text import Text
 
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
-from acmelike.telemetry.snapshot import Evaluated
-from acmelike.telemetry.terminal.braille import curve
+from acmelike.telemetry.snapshot import EvaluationResult
 from acmelike.telemetry.terminal.cells import (
     BAD,
     BUSY,
+    GAP,
     QUIET,
     TITLE,
     WAITING,
     Column,
     bar,
     count,
+    curve,
     duration,
     ends,
     fit,
@@ -31,28 +32,28 @@ from acmelike.telemetry.terminal.cells import (
 )
 from acmelike.telemetry.terminal.rows import EdgeRow, NodeRow
 
-WIDE = 110  # Characters from which on there is room for longer names.
+WIDE = 110  # Terminals of at least this width have room for longer names.
 NUMBER, BAR = 7, 12
 _SYMBOLS = {"starting": "○", "failed": "✗", "ended": "·"}
 _STYLES = {"working": BUSY, "waiting": WAITING, "failed": BAD}
 
 
 class Section(NamedTuple):
-    """A part that can be drawn in more or fewer lines.
+    """A part of the live table whose height can vary.
 
     Attributes:
-      least: lines that it needs; in fewer it is left out.
-      most: lines that it has a use for; 0 if it has nothing to show.
-      draw: makes so many lines, or fewer.
+      min_lines: with fewer lines it is left out.
+      max_lines: it has no use for more lines; 0 if there is nothing to show.
+      draw: returns at most this number of lines.
     """
 
-    least: int
-    most: int
+    min_lines: int
+    max_lines: int
     draw: Callable[[int], list[Text]]
 
 
 def nodes_section(rows: Sequence[NodeRow], width: int) -> Section:
-    """What each node does; of too many, the first."""
+    """What each node does; if there are too many nodes, the first ones."""
 
     def draw(height: int) -> list[Text]:
         shown = rows if len(rows) < height else rows[: height - 2]
@@ -75,7 +76,7 @@ def nodes_section(rows: Sequence[NodeRow], width: int) -> Section:
 
 
 def edges_section(rows: Sequence[EdgeRow], width: int) -> Section:
-    """What goes over each edge; of too many, the busiest, in the order of the nodes."""
+    """The traffic of each edge; if there are too many edges, the busiest ones."""
     has_bytes = any(row.bytes_per_second is not None for row in rows)
 
     def draw(height: int) -> list[Text]:
@@ -103,7 +104,7 @@ def edges_section(rows: Sequence[EdgeRow], width: int) -> Section:
 def tables_section(
     infos: Sequence[TableInfo], waits: Sequence[tuple[int, ParkedCall]], width: int
 ) -> Section:
-    """What each table holds; below, who waits to insert or to sample, and why."""
+    """What each table holds, and below who waits to insert or to sample, and why."""
     inserting = [wait for wait in waits if wait[1].method in ("insert", "sample")]
 
     def draw(height: int) -> list[Text]:
@@ -119,16 +120,35 @@ def tables_section(
             ],
             width,
         )
-        # There even if it says nothing: the lines below should stay where they are.
+        # The line is there even without text, so that the lines below it do not move.
         return [*lines, fit(Text("; ", QUIET).join(map(_parked, inserting)), width)]
 
     return Section(3, 2 + len(infos) if infos else 0, draw)
 
 
+def metrics_section(metrics: Mapping[str, float], width: int) -> Section:
+    """The latest value of each of the learner's metrics, as many as fit in a line."""
+
+    def draw(height: int) -> list[Text]:
+        line = Text("metrics", TITLE)
+        for index, (name, value) in enumerate(metrics.items()):
+            num_more = len(metrics) - index
+            more = Text(f"{GAP}and {num_more} more", QUIET)
+            cell = Text.assemble(GAP, (f"{name} ", QUIET), f"{value:.4g}")
+            room = width - line.cell_len - cell.cell_len
+            if room < (0 if num_more == 1 else more.cell_len):
+                line.append_text(more)
+                break
+            line.append_text(cell)
+        return [fit(line, width)]
+
+    return Section(1, 1 if metrics else 0, draw)
+
+
 def returns_section(
-    evaluations: Sequence[Evaluated], target: float | None, width: int
+    evaluations: Sequence[EvaluationResult], target: float | None, width: int
 ) -> Section:
-    """The returns of evaluations, and if there is room their curve."""
+    """The latest and the best return, and the returns over time as a curve."""
     made = [e for e in evaluations if math.isfinite(e.mean_return)]
 
     def draw(height: int) -> list[Text]:
@@ -159,7 +179,7 @@ _KEY = Text.assemble(("busy", BUSY), ("/waits", WAITING))
 
 
 def _first(width: int) -> int:
-    """The width of the first column, which is the same in every section."""
+    """The width of the first column; it is the same in every section."""
     return 16 if width >= WIDE else 13
 
 
@@ -189,6 +209,8 @@ def _time(row: NodeRow) -> Text:
 def _waits(row: NodeRow) -> Text:
     if row.phase == "failed":
         return Text(row.phase, BAD)
+    if row.slow_step:
+        return Text(row.slow_step, WAITING)
     if row.waiting < 0.005:
         return Text()
     share = (f"{row.waiting:4.0%} {row.waits_for}", WAITING)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acmelike.actors.central.inference_queue import InferenceQueue, Turn
-from acmelike.core import future
+from acmelike.core import start
 from acmelike.errors import ContractError, NotReady
 from acmelike.types import VectorStep
 
@@ -17,7 +17,8 @@ def step(num_envs=2):
 def ask(requests, actor, *, incarnation=0, number=0, num_envs=2):
     """Returns the turn and the future of its actions."""
     turn = Turn(actor, incarnation, number)
-    return turn, future(requests.act)(turn, step(num_envs))
+    requests.observe(turn, step(num_envs))
+    return turn, start(requests.actions, turn)
 
 
 def turns(batch):
@@ -40,7 +41,7 @@ def test_an_answer_is_of_one_request():
     requests = InferenceQueue(num_actors=1, batch_size=2)
     turn, _ = ask(requests, 0)
     requests.answer(turns(requests.batch()), ["the first"])
-    assert requests.act(turn, step()) == requests.act(turn, step()) == "the first"
+    assert requests.actions(turn) == requests.actions(turn) == "the first"
     later, action = ask(requests, 0, number=1)
     assert not action.done()
     requests.answer([turn], ["too late"])

@@ -7,12 +7,17 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
+from acmelike import (
+    Experiment,
+    Goal,
+    Layout,
+    make_actor_learner,
+    make_synchronous,
+)
 from acmelike.agents.ppo.builder import PPOBuilder
 from acmelike.agents.ppo.config import PPOConfig
 from acmelike.environments import CatchFactory
-from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
-from acmelike.topologies import Layout, make_actor_learner, make_synchronous
 
 CONFIG = PPOConfig(hidden_sizes=(4,), unroll_length=6, num_epochs=1, num_minibatches=1)
 
@@ -45,14 +50,14 @@ class SpreadBuilder(PPOBuilder):
 
 def spreads(folder, make_topology, launcher="serial", *, num_actors=2):
     """Those of all batches that were recorded, and the lag of all."""
-    system = make_topology(
-        SpreadBuilder(config=CONFIG, batch_size=4),
-        CatchFactory(rows=4, columns=3),
-        Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=2),
-        Goal(max_env_steps=480, record_every=1),
-        seed=0,
+    experiment = Experiment(
+        builder=SpreadBuilder(config=CONFIG, batch_size=4),
+        environment_factory=CatchFactory(rows=4, columns=3),
+        layout=Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=2),
+        goal=Goal(max_env_steps=480, record_every=1),
         metrics=str(folder / "metrics.jsonl"),
     )
+    system = make_topology(experiment)
     with launch(system.program, launcher) as running:
         running.wait(timeout=60)
     lines = (folder / "metrics.jsonl").read_text().splitlines()

@@ -229,7 +229,7 @@ def test_the_end_of_a_run_is_no_fault():
 def test_other_ways_to_reset_and_other_spaces_are_refused():
     env = Counting()
     env.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
-    with pytest.raises(ConfigError, match=r"after an episode's last, not .*SAME_STEP"):
+    with pytest.raises(ConfigError, match=r"mode must be .*NEXT_STEP, not .*SAME_STEP"):
         GymnasiumVector(env, seed=0)
     with pytest.raises(ConfigError, match="action space MultiBinary"):
         GymnasiumVector(Counting(space=spaces.MultiBinary(2)), seed=0)

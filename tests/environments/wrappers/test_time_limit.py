@@ -45,7 +45,7 @@ def test_an_episode_of_one_step():
     assert kinds(1, 4)[0] == "FLFLF"
 
 
-def test_a_reset_in_the_middle_begins_to_count_anew():
+def test_a_reset_in_the_middle_of_an_episode_restarts_the_count():
     environment = TimeLimit(CATCH(0), num_steps=3)
     environment.reset()
     environment.step(np.int32(1))

@@ -13,9 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import future, when, within
+from acmelike import deadline, start, when
 from acmelike.launchers.scheduler import FreeScheduler
-from acmelike.rpc import Channel, Client, RemoteTarget, Server, SocketServer
+from acmelike.rpc import (
+    Channel,
+    Client,
+    RemoteTarget,
+    Request,
+    Server,
+    SocketServer,
+)
 from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.server import new_address
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, MAX_BYTES, MAX_MAPS
@@ -140,8 +147,8 @@ def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
     store = Client(RemoteTarget("store", channel))
     gc.disable()  # It must not take that: memory would be lent for as long.
     try:
-        keep = within(60, store.keep) if has_deadline else store.keep
-        kept = future(keep)(np.zeros(SIZE, np.uint8))
+        with deadline(60 if has_deadline else None):
+            kept = start(store.keep, np.zeros(SIZE, np.uint8))
         store.open_up()
         assert kept.result() is None
         assert store.has_dropped()
@@ -155,11 +162,11 @@ def test_what_several_wait_for_is_pickled_once_each_time(served):
     stores = [Client(RemoteTarget("store", one)) for one in (channel, channel, other)]
     try:
         for number, text in enumerate(["first", "second"]):
-            waiting = [future(store.newer)(number) for store in stores]
+            waiting = [start(store.newer, number) for store in stores]
             while len(server.parked()) < len(stores):
                 pass
             before = News.num_pickled
-            server.submit("tell", (text,), {}, None, "outside")
+            server.submit(Request("tell", (text,), {}, None, "outside"))
             for call in waiting:
                 assert [news.text for news in call.result()][number:] == [text]
             assert News.num_pickled - before == number + 1  # of one list
@@ -170,13 +177,13 @@ def test_what_several_wait_for_is_pickled_once_each_time(served):
 
 READER = """
 import sys
-from acmelike import future
+from acmelike import start
 from acmelike.rpc import Channel, Client, RemoteTarget
 
 channel = Channel(lambda: bytes.fromhex(sys.argv[1]).decode(), lambda: None)
 store = Client(RemoteTarget("store", channel))
 held = [store.make(number) for number in range(10)]
-outcome = future(store.never)()
+outcome = start(store.never)
 print("holds them", flush=True)
 outcome.result()
 """

@@ -17,9 +17,10 @@ import pytest
 from rich.console import Console
 
 from acmelike import launch
-from acmelike.experiments.run import main
-from acmelike.programs.dqn import Config, make_builder
-from acmelike.telemetry.snapshot import Records, Snapshot
+from acmelike.experiments import watch
+from acmelike.experiments.run import train
+from acmelike.programs.dqn import PROGRAM
+from acmelike.telemetry.snapshot import RecordReader, Snapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
 from acmelike.telemetry.terminal.rows import edge_rows, node_rows
@@ -32,10 +33,10 @@ ROOT = Path(__file__).parents[3]
 
 
 def quiet_status(run):
-    """What is so when the worker waits for a ticket."""
+    """The status while the worker waits for a ticket."""
     while not run.status()["tickets"].parked:
         pass
-    # Asked anew: each process says how it is at a moment of its own.
+    # Asked again: each process reports its state of a moment of its own.
     return run.status()
 
 
@@ -62,7 +63,7 @@ def test_status_and_table_agree_with_what_the_nodes_count(launcher):
         assert parked == ("worker", "take", "sold out")
 
         seconds = 10.0
-        service, worker = node_rows(before, now, seconds, most_of_a_kind=6)
+        service, worker = node_rows(before, now, seconds, max_per_role=6)
         assert (service.num_calls, service.calls_per_second) == (34, 2.2)
         assert (worker.steps_per_second, worker.phase) == (2.0, "waiting")
         assert (worker.waits_for, worker.reason) == ("tickets.take", "sold out")
@@ -85,7 +86,7 @@ def test_status_and_table_agree_with_what_the_nodes_count(launcher):
 
 def test_records_are_read_once_and_whole(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    records = Records(path)
+    records = RecordReader(path)
     assert records.read() == []
     path.write_text('{"a": 1}\n{"a": 2}\n{"a"')
     assert records.read() == [{"a": 1}, {"a": 2}]
@@ -106,13 +107,7 @@ SMALL = [
 
 
 def dqn(out, *args):
-    return main(
-        Config,
-        make_builder,
-        name="dqn",
-        description="DQN.",
-        args=[*SMALL, "--out", str(out), *args],
-    )
+    return train(PROGRAM, [*SMALL, "--out", str(out), *args])
 
 
 def terminal(file):
@@ -121,7 +116,7 @@ def terminal(file):
 
 def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     screen = io.StringIO()
-    monkeypatch.setattr(live_table, "find_terminal", lambda: terminal(screen))
+    monkeypatch.setattr(watch, "find_terminal", lambda: terminal(screen))
     assert dqn(tmp_path) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert "is recorded in" in first and "the budget of 120" in last
@@ -136,7 +131,7 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
 
 
 def test_without_a_live_table_there_are_lines(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(live_table, "find_terminal", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(watch, "find_terminal", lambda: pytest.fail("looked"))
     assert dqn(tmp_path, "--no-live") == 0
     assert "\x1b" not in capsys.readouterr().out
 
@@ -200,7 +195,7 @@ class Terminal:
             self._read()
 
     def read_all(self):
-        """To the end; nobody else has it open then."""
+        """Reads to the end; no other process has it open then."""
         os.close(self.theirs)
         while self._read():
             pass

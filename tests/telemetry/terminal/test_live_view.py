@@ -8,9 +8,9 @@ from rich.text import Text
 
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
-from acmelike.telemetry.snapshot import Evaluated, Snapshot
+from acmelike.telemetry.snapshot import EvaluationResult, Snapshot
 from acmelike.telemetry.terminal import cells
-from acmelike.telemetry.terminal.braille import curve
+from acmelike.telemetry.terminal.cells import curve
 from acmelike.telemetry.terminal.live_view import Facts, allot, live_view
 from acmelike.telemetry.terminal.sections import Section
 from tests.telemetry.statuses import by_label, edge, status
@@ -51,7 +51,8 @@ def snapshot(at, num_actors=2, num_evaluations=4):
         status(
             f"actor/{index}",
             phase="waiting",
-            waits_for=f"replay.insert: {FULL}",
+            waits_for="replay.insert",
+            reason=FULL,
             num_steps=100 * at,
             worked_seconds=0.25 * at,
             waited_seconds={"replay.insert": 0.75 * at},
@@ -86,7 +87,9 @@ def snapshot(at, num_actors=2, num_evaluations=4):
         env_steps=1_000 * at,
         learner_steps=500 * at,
         tables=[table_info()],
-        evaluations=[Evaluated(1_000 * n, 100.0 * n) for n in range(num_evaluations)],
+        evaluations=[
+            EvaluationResult(1_000 * n, 100.0 * n) for n in range(num_evaluations)
+        ],
     )
 
 
@@ -187,10 +190,35 @@ def test_a_node_that_failed_stands_out():
 
 
 def test_returns_that_are_no_numbers_are_not_drawn():
-    made = [Evaluated(1_000, math.nan), Evaluated(2_000, 7.0), Evaluated(3_000, 7.0)]
+    made = [
+        EvaluationResult(1_000, math.nan),
+        EvaluationResult(2_000, 7.0),
+        EvaluationResult(3_000, 7.0),
+    ]
     last = Snapshot(seconds=101.0, nodes={}, evaluations=made)
     lines = plain(live_view(FACTS, [last], 80, 23))
     assert any("latest 7.0  best 7.0" in line for line in lines)
+
+
+def metrics_line(width, **metrics):
+    last = Snapshot(seconds=101.0, metrics=metrics)
+    lines = plain(live_view(FACTS, [last], width, 23))
+    return next((line for line in lines if line.startswith("metrics")), None)
+
+
+def test_the_latest_metrics_are_in_a_line():
+    assert metrics_line(80) is None
+    assert metrics_line(80, loss=0.123456, kl=-12345.6) == (
+        "metrics  loss 0.1235  kl -1.235e+04"
+    )
+    assert metrics_line(80, loss=math.nan) == "metrics  loss nan"
+
+
+def test_metrics_without_room_are_counted():
+    names = {f"metric_{i}": float(i) for i in range(6)}
+    assert metrics_line(49, **names) == ("metrics  metric_0 0  metric_1 1  and 4 more")
+    assert metrics_line(79, **names).endswith("metric_5 5")
+    assert metrics_line(78, **names).endswith("metric_3 3  and 2 more")
 
 
 def test_lines_go_first_to_what_matters_most():

@@ -3,12 +3,12 @@
 import pytest
 
 from acmelike.core.status import ParkedCall
-from acmelike.telemetry.terminal.rows import edge_rows, node_rows, waits_at
+from acmelike.telemetry.terminal.rows import edge_rows, node_rows, parked_calls
 from tests.telemetry.statuses import by_label, edge, status
 
 
 def row(before, now, seconds=2.0):
-    (only,) = node_rows(by_label(before), by_label(now), seconds, most_of_a_kind=6)
+    (only,) = node_rows(by_label(before), by_label(now), seconds, max_per_role=6)
     return only
 
 
@@ -23,7 +23,8 @@ def test_rates_and_shares_are_of_the_time_between():
     now = status(
         "learner",
         phase="waiting",
-        waits_for="replay.update_priorities: it is busy",
+        waits_for="replay.update_priorities",
+        reason="it is busy",
         num_steps=110,
         num_calls=10,
         worked_seconds=51.0,
@@ -43,7 +44,9 @@ def test_rates_and_shares_are_of_the_time_between():
 def test_the_reason_is_of_what_was_waited_for_longest_or_none():
     before = status("actor", num_steps=1)
     waited = {"replay.insert": 1.5, "learner.next_parameters": 0.1}
-    now = status("actor", waits_for="learner.next_parameters: x", waited_seconds=waited)
+    now = status(
+        "actor", waits_for="learner.next_parameters", reason="x", waited_seconds=waited
+    )
     found = row(before, now)
     assert (found.waits_for, found.reason) == ("replay.insert", "")
 
@@ -68,7 +71,7 @@ def test_one_long_step_is_work_though_it_is_not_counted_yet():
 
 def test_of_a_node_that_has_just_appeared_no_rate_is_known():
     now = status("actor", num_steps=5, num_calls=5, waited_seconds={"a": 1.0})
-    (found,) = node_rows({}, by_label(now), 2.0, most_of_a_kind=6)
+    (found,) = node_rows({}, by_label(now), 2.0, max_per_role=6)
     assert (found.steps_per_second, found.calls_per_second) == (0.0, 0.0)
     assert (found.busy, found.waiting, found.num_calls) == (0.0, 0.0, 5)
 
@@ -90,7 +93,8 @@ def actors(number, num_steps, waited):
                 phase="waiting" if index else "working",
                 num_steps=num_steps * index,
                 waited_seconds={"replay.insert": waited},
-                waits_for="replay.insert: full" if index == 2 else "",
+                waits_for="replay.insert" if index == 2 else "",
+                reason="full" if index == 2 else "",
                 process=index // 2,
                 memory_bytes=100 + index // 2,
             )
@@ -100,7 +104,7 @@ def actors(number, num_steps, waited):
 
 
 def test_many_of_a_kind_are_one_row():
-    rows = node_rows(actors(8, 0, 0.0), actors(8, 2, 1.0), 2.0, most_of_a_kind=6)
+    rows = node_rows(actors(8, 0, 0.0), actors(8, 2, 1.0), 2.0, max_per_role=6)
     assert [(r.label, r.num_nodes) for r in rows] == [("replay", 1), ("actor", 8)]
     found = rows[1]
     assert found.steps_per_second == 2 * sum(range(8)) / 2.0
@@ -112,12 +116,12 @@ def test_many_of_a_kind_are_one_row():
 def test_one_that_failed_is_not_hidden_among_many():
     nodes = by_label(*(status(f"actor/{i}") for i in range(7)))
     nodes["actor/7"] = status("actor/7", phase="failed")
-    (found,) = node_rows(nodes, nodes, 2.0, most_of_a_kind=6)
+    (found,) = node_rows(nodes, nodes, 2.0, max_per_role=6)
     assert found.phase == "failed"
 
 
 def test_few_of_a_kind_are_a_row_each_and_processes_are_told_once():
-    rows = node_rows(actors(4, 0, 0.0), actors(4, 2, 1.0), 2.0, most_of_a_kind=6)
+    rows = node_rows(actors(4, 0, 0.0), actors(4, 2, 1.0), 2.0, max_per_role=6)
     assert [r.label for r in rows[1:]] == [f"actor/{index}" for index in range(4)]
     assert [r.memory_bytes for r in rows] == [90, 100, None, 101, None]
 
@@ -148,16 +152,44 @@ def test_edges_are_added_up_over_actors():
     assert [r.p50_seconds for r in rows] == [0.5, 0.2, None]
 
 
-def test_parked_calls_of_a_kind_are_one():
+def test_a_role_is_the_group_and_nothing_in_the_label():
+    nodes = by_label(
+        *(status(f"worker {i}", group="actor", num_steps=1) for i in range(3)),
+        status("actor/log", group=None, num_steps=1),
+    )
+    rows = node_rows(nodes, nodes, 2.0, max_per_role=2)
+    assert [(r.label, r.num_nodes) for r in rows] == [("actor", 3), ("actor/log", 1)]
+
+
+def test_a_row_names_a_step_that_takes_long():
+    short, long, spins = (
+        status("actor/0", working_seconds=9.9, spinning_seconds=9.9),
+        status("actor/1", working_seconds=12.3, num_steps=5),
+        status("actor/2", working_seconds=0.1, spinning_seconds=70.0),
+    )
+    alone = "working for 12 s", "working without a wait or a call for 70 s"
+    assert [row(n, n).slow_step for n in (short, long, spins)] == ["", *alone]
+    nodes = by_label(short, long, spins)
+    (found,) = node_rows(nodes, nodes, 2.0, max_per_role=1)
+    assert found.slow_step == "actor/1 working for 12 s, 1 more too"
+
+
+def test_parked_calls_of_a_role_are_one():
     parked = (
         ParkedCall("actor/0", "insert", "full"),
         ParkedCall("learner", "sample", "empty"),
         ParkedCall("actor/3", "insert", "full"),
     )
-    assert waits_at(status("replay", parked=parked)) == [
+    others = status("actor/0"), status("actor/3"), status("learner")
+    replay = status("replay", parked=parked)
+    assert parked_calls(by_label(replay, *others), "replay") == [
         (2, ParkedCall("actor", "insert", "full")),
         (1, ParkedCall("learner", "sample", "empty")),
     ]
-    assert waits_at(status("replay", parked=parked[:1])) == [
-        (1, ParkedCall("actor/0", "insert", "full"))
+    outside = ParkedCall("outside", "insert", "full")
+    replay = status("replay", parked=(parked[0], outside))
+    assert parked_calls(by_label(replay, *others), "replay") == [
+        (1, ParkedCall("actor/0", "insert", "full")),
+        (1, outside),
     ]
+    assert parked_calls(by_label(*others), "replay") == []

@@ -1,4 +1,4 @@
-"""Layouts of random programs: nothing overlaps, and no arrow crosses a box."""
+"""Random programs as pictures: nothing overlaps, and no arrow crosses a box."""
 
 import random
 from itertools import combinations, pairwise
@@ -6,8 +6,8 @@ from itertools import combinations, pairwise
 import pytest
 
 from acmelike import Node, Program
-from acmelike.graph.drawing.layout import HEAD, lay_out
 from acmelike.graph.drawing.picture import boxes_of, make_picture
+from acmelike.graph.drawing.placement import HEAD, place_picture
 
 NUM_PROGRAMS = 60
 
@@ -17,7 +17,7 @@ def service(*handles):
 
 
 def make_program(seed):
-    """A program with cycles, loops, groups and nodes that nobody calls."""
+    """A program with cycles, loops, groups and nodes without callers."""
     rng = random.Random(seed)
     program = Program("random")
     labels = [rng.choice(["", "", "a", "b"]) for _ in range(rng.randint(1, 12))]
@@ -53,10 +53,10 @@ def is_in(shape, x, y):
 def test_nothing_overlaps_and_no_arrow_crosses_a_box(seed):
     program = make_program(seed)
     picture = make_picture(list(program.entries.values()), program.edges())
-    layout = lay_out(picture)
+    placement = place_picture(picture)
     for unit in picture.units:
-        assert unit.x >= 0 and unit.x + unit.width <= layout.width
-        assert unit.y >= 0 and unit.y + unit.height <= layout.height
+        assert unit.x >= 0 and unit.x + unit.width <= placement.width
+        assert unit.y >= 0 and unit.y + unit.height <= placement.height
         for box in boxes_of(unit):
             assert unit.x <= box.x and box.x + box.width <= unit.x + unit.width
             assert unit.y <= box.y and box.y + box.height <= unit.y + unit.height
@@ -64,7 +64,7 @@ def test_nothing_overlaps_and_no_arrow_crosses_a_box(seed):
         apart_x = a.x + a.width < b.x - HEAD or b.x + b.width < a.x - HEAD
         apart_y = a.y + a.height < b.y - 8 or b.y + b.height < a.y - 8
         assert apart_x or apart_y
-    for route in layout.routes:
+    for route in placement.routes:
         if route.bulge:
             continue
         ends = route.arrow.source, route.arrow.target
@@ -73,5 +73,5 @@ def test_nothing_overlaps_and_no_arrow_crosses_a_box(seed):
             inside = set(boxes_of(unit)) & set(ends) and unit not in ends
             shapes = boxes_of(unit) if inside else (unit,)
             for x, y in curve(route):
-                assert 0 <= x <= layout.width and 0 <= y <= layout.height
+                assert 0 <= x <= placement.width and 0 <= y <= placement.height
                 assert not any(is_in(shape, x, y) for shape in shapes)

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from acmelike import Node, Program, launch, sleep, stop_run
-from acmelike import within as in_time
+from acmelike import Node, Program, deadline, launch, sleep, stop_run
 from acmelike.core import now
 from acmelike.errors import (
     Deadlock,
@@ -19,8 +18,8 @@ from acmelike.errors import (
 from tests.launchers.contract import LIMIT, Buffer, Step, run_to_end
 
 
-def make_standstill():
-    program = Program("standstill")
+def make_deadlock():
+    program = Program("deadlock")
     inbox = program.add_node(Node(Buffer, 3), label="inbox")
     outbox = program.add_node(Node(Buffer, 0), label="outbox")
     program.add_node(Node(Step, lambda b: b.get(), inbox), label="reader")
@@ -30,7 +29,7 @@ def make_standstill():
     return program
 
 
-STANDSTILL = (
+DEADLOCK = (
     "every node waits and nothing can wake one; "
     "reader waits for inbox.get: no items; "
     + "; ".join(f"writer/{i} waits for outbox.put: 0 items of 0" for i in range(11))
@@ -41,8 +40,8 @@ def test_everybody_waiting_is_told_with_reasons_and_numbers(launcher, caplog):
     logger = logging.getLogger("acmelike")
     if launcher == "serial":
         with pytest.raises(Deadlock) as caught:
-            run_to_end(make_standstill(), launcher)
-        assert str(caught.value) == STANDSTILL
+            run_to_end(make_deadlock(), launcher)
+        assert str(caught.value) == DEADLOCK
         return
     warned = threading.Event()
 
@@ -54,15 +53,15 @@ def test_everybody_waiting_is_told_with_reasons_and_numbers(launcher, caplog):
     messages, handler = [], Handler(logging.WARNING)
     logger.addHandler(handler)
     try:
-        with launch(make_standstill(), launcher, stall_seconds=0.1):
+        with launch(make_deadlock(), launcher, stall_seconds=0.1):
             assert warned.wait(LIMIT)
     finally:
         logger.removeHandler(handler)
-    assert messages == [f"no progress for 0 s: {STANDSTILL}"]
+    assert messages == [f"no progress for 0 s: {DEADLOCK}"]
 
 
 def test_a_program_that_waits_uses_no_cpu():
-    with launch(make_standstill(), "threads") as run:
+    with launch(make_deadlock(), "threads") as run:
         while "waiting" not in {s.phase for s in run.status().values()}:
             pass
         before, started = time.process_time(), time.perf_counter()
@@ -75,7 +74,8 @@ def test_a_program_that_waits_uses_no_cpu():
 def test_a_timer_is_no_deadlock(launcher):
     def wait(buffer):
         with pytest.raises(RpcTimeout):
-            in_time(0.02, buffer.get)()
+            with deadline(0.02):
+                buffer.get()
         stop_run("woken by time")
 
     program = Program("timer")
@@ -101,7 +101,7 @@ def test_serial_time_is_logical_and_the_earliest_wakes_first():
             order.append(seconds)
 
     program = Program("logical time")
-    log = program.add_node(Node(lambda: Log()), label="log")
+    log = program.add_node(Node(Log), label="log")
     for seconds in (3e6, 1e6, 2e6):
         program.add_node(Node(Sleeper, seconds, log), label=f"sleeper {seconds}")
     assert run_to_end(program, "serial") == "every worker has ended"
@@ -109,6 +109,18 @@ def test_serial_time_is_logical_and_the_earliest_wakes_first():
 
 
 # --- Status -------------------------------------------------------------------------
+
+
+def test_status_has_the_group_of_each_node(launcher):
+    program = Program("groups")
+    program.add_node(Node(Buffer, 1), label="buffer")
+    with program.group("shard"):
+        program.add_node(Node(Buffer, 1))
+    with launch(program, launcher) as run:
+        while len(status := run.status()) < 2:
+            pass
+        roles = {label: (node.group, node.role) for label, node in status.items()}
+    assert roles == {"buffer": (None, "buffer"), "shard/0": ("shard", "shard")}
 
 
 def test_status_says_what_every_node_does_or_waits_for(launcher):
@@ -128,7 +140,11 @@ def test_status_says_what_every_node_does_or_waits_for(launcher):
         assert status["buffer"].phase == "serving"
         assert status["buffer"].parked == (("waiter", "get", "no items"),)
         assert status["waiter"].phase == "waiting"
-        assert status["waiter"].waits_for == "buffer.get: no items"
+        assert status["waiter"].waits_for == "buffer.get"
+        assert status["waiter"].reason == "no items"
+        assert (
+            str(status["waiter"]) == "waiter: waits for buffer.get: no items (0 steps)"
+        )
         run.client(buffer).put(1)
         while run.status()["waiter"].num_steps < 1:
             pass

@@ -1,64 +1,46 @@
-"""Films of episodes: an environment that keeps a picture of each of its steps."""
+"""Records a video of an episode as a GIF."""
 
 from __future__ import annotations
 
 import io
 import warnings
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
-from acmelike.environments.interface import EnvironmentFactory
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    Renderable,
+    make_rendering,
+)
 from acmelike.errors import ConfigError
 from acmelike.files import write_whole
 from acmelike.types import Array
 
 _FRAMES_PER_SECOND = 30
-_MIN_SIDE = 100  # Pixels of the longer side, or more.
-_SHORTEST = 20  # Milliseconds; what shows GIFs takes less for a tenth of a second.
+_MIN_SIDE = 100  # Smaller pictures are enlarged to about this many pixels.
+_MIN_MILLISECONDS = 20  # Browsers show frames with a shorter duration for 100 ms.
 
 
-@runtime_checkable
-class Renders(Protocol):
-    """An environment that draws itself."""
-
-    def render(self) -> Any:
-        """A picture of its state, `[H, W, 3]` uint8."""
-
-
-@runtime_checkable
-class RendersIfAsked(Protocol):
-    """A factory whose environments draw themselves only if they are made for it."""
-
-    def make_rendering(self, seed: int) -> dm_env.Environment:
-        """Makes one environment that renders."""
-
-
-def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment:
-    """Makes one environment, which renders if it can."""
-    if isinstance(factory, RendersIfAsked):
-        return factory.make_rendering(seed)
-    return factory(seed)
-
-
-class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
-    """An environment that keeps a picture of every step.
+class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
+    """An environment that keeps a picture of every step of an episode.
 
     Args:
-      factory: of the environment.
-      seed: of the environment.
+      factory: makes the inner environment.
+      seed: of the inner environment.
 
     Raises:
-      ConfigError: it does not render, or cannot here; also from `reset` and `step`.
+      ConfigError: the environment cannot be rendered here; `reset` and `step` raise it,
+        too.
     """
 
     def __init__(self, factory: EnvironmentFactory, *, seed: int):
         self._pictures: list[Any] = []
         with warnings.catch_warnings():
-            # Gymnasium's, of what is told here in an error.
+            # Gymnasium warns of the same problems that are raised here as errors.
             warnings.simplefilter("ignore")
             try:
                 self._environment = make_rendering(factory, seed)
@@ -66,35 +48,35 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
                 raise _refusal(error) from error
 
     def reset(self) -> dm_env.TimeStep:
-        """Begins an episode, and a film in the place of the last."""
+        """Starts an episode, and discards the pictures of the last one."""
         step = self._environment.reset()
         self._pictures = []
         self._keep()
         return step
 
     def step(self, action: Any) -> dm_env.TimeStep:
-        """Takes one step, and a picture."""
+        """Takes one step, and keeps a picture of it."""
         step = self._environment.step(action)
         self._keep()
         return step
 
     def observation_spec(self) -> specs.Array:
-        """That of the environment inside."""
+        """The spec of the inner environment."""
         return self._environment.observation_spec()
 
     def action_spec(self) -> specs.Array:
-        """That of the environment inside."""
+        """The spec of the inner environment."""
         return self._environment.action_spec()
 
     def close(self) -> None:
-        """Closes the environment inside."""
+        """Closes the inner environment."""
         self._environment.close()
 
     def save(self, path: Path) -> None:
-        """Writes the film as a GIF: aside, then renamed.
+        """Writes the pictures of the episode as a GIF.
 
         Raises:
-          ConfigError: it cannot be written.
+          ConfigError: the file cannot be written.
         """
         rate = getattr(self._environment, "frames_per_second", _FRAMES_PER_SECOND)
         content = io.BytesIO()
@@ -104,7 +86,7 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
             "GIF",
             save_all=True,
             append_images=others,
-            duration=max(_SHORTEST, round(1000 / rate)),
+            duration=max(_MIN_MILLISECONDS, round(1000 / rate)),
             loop=0,
         )
         try:
@@ -115,24 +97,24 @@ class FilmedEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     def _keep(self) -> None:
         from PIL import Image
 
-        if not isinstance(self._environment, Renders):
+        if not isinstance(self._environment, Renderable):
             raise ConfigError("this environment does not render")
         try:
             picture = self._environment.render()
-            if picture is None:  # What Gymnasium's return that only show themselves.
+            if picture is None:  # Environments of Gymnasium that open a window do so.
                 raise ConfigError("it draws no picture")
             image = Image.fromarray(_as_bytes(np.asarray(picture)))
         except Exception as error:
             raise _refusal(error) from error
-        # One of a few pixels would be shown as a dot.
+        # A picture of a few pixels, such as MinAtar's, is too small to be seen.
         factor = max(1, _MIN_SIDE // max(image.size))
         image = image.resize((image.width * factor, image.height * factor), 0)
-        # With a palette, as GIFs have it: a third of the memory.
+        # With a palette, as in a GIF, a picture takes a third of the memory.
         self._pictures.append(image.quantize())
 
 
 def _as_bytes(picture: Array) -> Array:
-    """A picture in bytes; one of floats from 0 to 1, as some draw, in 256 steps."""
+    """Converts a picture to uint8; floats in 0..1, as some environments draw, too."""
     if not np.issubdtype(picture.dtype, np.floating):
         return np.asarray(picture, np.uint8)
     if picture.min() < 0 or picture.max() > 1:

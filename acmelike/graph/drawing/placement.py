@@ -1,8 +1,9 @@
-"""Where the parts of a picture go: callers on the left, the called on the right.
+"""Places the parts of a picture: callers are on the left, their callees on the right.
 
-Grandalf finds the layers, the order within them and the heights. An arrow leaves one
-shape on one side and enters the other on its other side. It passes layers in lanes
-between their shapes and changes height only between layers, so it crosses no shape.
+Grandalf computes the layers, the order of the shapes in each layer, and their heights.
+An arrow leaves its source on one side and enters its target on the opposite side. It
+passes a layer in a lane between the shapes and changes its height only between two
+layers. So no arrow crosses a shape.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from grandalf.layouts import SugiyamaLayout, VertexViewer
 from acmelike.graph.drawing.picture import ARC, Arrow, Picture, Shape, boxes_of
 
 LAYER_GAP, UNIT_GAP, MARGIN = 72.0, 28.0, 20.0
-LARGEST_PORT_GAP = 16.0
-LOOP = 30.0
+MAX_PORT_GAP = 16.0  # Between the ends of arrows that meet at one side of a shape.
+LOOP = 30.0  # The bulge of an arrow from a shape to itself.
 HEAD = 9.0  # The length of an arrowhead.
 
 
 class Point(NamedTuple):
-    """A place on the picture, in pixels from the upper left corner."""
+    """A point of the picture, in pixels from the upper left corner."""
 
     x: float
     y: float
@@ -30,13 +31,13 @@ class Point(NamedTuple):
 
 @dataclass(kw_only=True)
 class Route:
-    """The way of an arrow.
+    """The line of an arrow.
 
     Attributes:
-      arrow: whose way it is.
-      points: from the caller to the called; the arrow is horizontal at each.
-      bulge: how far to the right an arrow goes that comes back to the side where it
-        began; 0 for all others.
+      arrow: the arrow.
+      points: from the caller to the callee; the line is horizontal at each of them.
+      bulge: how far the line goes to the right, in pixels, if it ends on the side where
+        it began; 0 for other lines.
     """
 
     arrow: Arrow
@@ -45,13 +46,13 @@ class Route:
 
 
 @dataclass(kw_only=True)
-class Layout:
-    """What is known when every part of a picture has its place.
+class Placement:
+    """The size of a picture and the lines of its arrows; shapes hold their own places.
 
     Attributes:
-      width: of the whole, in pixels.
-      height: of the whole, in pixels.
-      routes: of all arrows.
+      width: of the picture, in pixels.
+      height: of the picture, in pixels.
+      routes: one for each arrow.
     """
 
     width: float
@@ -60,14 +61,24 @@ class Layout:
 
 
 class _Edge(Edge):  # type: ignore[misc]
-    """Grandalf goes through a set of edges; their numbers make it one order."""
+    """An edge whose hash is its number.
+
+    Grandalf iterates over sets of edges. With the default hash, which is an address,
+    the same program could get two different pictures.
+    """
 
     def __hash__(self) -> int:
         return hash(self.data)
 
 
 class _End(NamedTuple):
-    """One end of an arrow: the height that it goes to, and its points."""
+    """One end of an arrow.
+
+    Attributes:
+      towards: the height that the line goes to from there.
+      route: of the arrow.
+      where: the points of the route that belong to this end.
+    """
 
     towards: float
     route: Route
@@ -75,23 +86,26 @@ class _End(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """Where arrows are horizontal: a layer, and the arrowheads on both sides of it."""
+    """The x range of a layer and of the arrowheads on both sides of it.
+
+    In it all arrows are horizontal.
+    """
 
     left: float
     right: float
 
 
-def lay_out(picture: Picture) -> Layout:
-    """Gives every shape of the picture its place, and every arrow its way."""
+def place_picture(picture: Picture) -> Placement:
+    """Moves every shape to its place, and computes the line of every arrow."""
     unit_of: dict[Shape, Shape] = {
         shape: unit for unit in picture.units for shape in (unit, *boxes_of(unit))
     }
     vertices: dict[Shape, Vertex] = {}
     for unit in picture.units:
         vertices[unit] = Vertex(unit)
-        # Grandalf's layers are below each other, so its widths are our heights.
+        # Grandalf puts layers below each other, so its widths are the heights here.
         vertices[unit].view = VertexViewer(w=unit.height, h=unit.width)
-    # Grandalf wants one edge at most between two vertices.
+    # Grandalf allows only one edge between two vertices.
     edges: dict[frozenset[Shape], _Edge] = {}
     for arrow in picture.outer:
         source, target = unit_of[arrow.source], unit_of[arrow.target]
@@ -118,7 +132,7 @@ def lay_out(picture: Picture) -> Layout:
     _spread_ends(routes)
     rightmost = [unit.x + unit.width for unit in picture.units]
     rightmost += [route.points[0].x + route.bulge for route in routes]
-    return Layout(
+    return Placement(
         width=max(rightmost, default=0.0) + MARGIN,
         height=max(bottom, 0.0) + MARGIN,
         routes=routes,
@@ -131,7 +145,14 @@ def _place(
     ranks: dict[Shape, int],
     lanes: dict[Edge, dict[int, float]],
 ) -> float:
-    """Finds ranks and heights of units that hang together; returns where they end."""
+    """Places connected units below `top`; returns the y of their lower end.
+
+    Args:
+      component: the units and edges of one connected part of the picture.
+      top: the y of its upper end.
+      ranks: gets the layer of each unit.
+      lanes: gets, for each edge, the height at which it passes each layer in between.
+    """
     sugiyama = SugiyamaLayout(component)
     sugiyama.xspace, sugiyama.dw, sugiyama.dh = UNIT_GAP, 0.0, 0.0
     sugiyama.init_all(optimize=True)
@@ -165,7 +186,15 @@ def _route(
     lanes: dict[int, float],
     columns: list[_Column],
 ) -> Route:
-    """From layer `first` to layer `last`, which may be to the left of it."""
+    """The line of an arrow between two units.
+
+    Args:
+      arrow: between the units.
+      first: the layer of its source.
+      last: the layer of its target, which may be to the left.
+      lanes: the height at which it passes each layer in between.
+      columns: of all layers.
+    """
     source, target = arrow.source, arrow.target
     step = 1 if first < last else -1
     begin, end = _middle(source, right=step > 0), _middle(target, right=step < 0)
@@ -178,7 +207,7 @@ def _route(
 
 
 def _arc(arrow: Arrow) -> Route:
-    """From the right side of a shape to that of itself or of another in its frame."""
+    """The line of an arrow inside one unit, which begins and ends on the right side."""
     begin, end = (_middle(s, right=True) for s in (arrow.source, arrow.target))
     rows = abs(end.y - begin.y) / arrow.source.height
     bulge = LOOP if arrow.source is arrow.target else ARC * (1 + rows)
@@ -190,17 +219,17 @@ def _middle(shape: Shape, *, right: bool) -> Point:
 
 
 def _spread_ends(routes: list[Route]) -> None:
-    """Moves the ends of arrows apart that meet in the middle of a side."""
+    """Moves the ends of arrows apart where several meet in the middle of a side."""
     ends: dict[tuple[Shape, float], list[_End]] = {}
     for route in routes:
-        # An end is two points of one height; the third says where the arrow goes.
+        # An end is two points at one height; the third point is where the line goes.
         points = route.points
         begin = _End(points[2].y, route, slice(0, 2))
         ends.setdefault((route.arrow.source, points[0].x), []).append(begin)
         end = _End(points[-3].y, route, slice(-2, None))
         ends.setdefault((route.arrow.target, points[-1].x), []).append(end)
     for (shape, _), together in ends.items():
-        gap = min(LARGEST_PORT_GAP, (shape.height - 8) / len(together))
+        gap = min(MAX_PORT_GAP, (shape.height - 8) / len(together))
         together.sort(key=lambda end: end.towards)
         for index, (_, route, where) in enumerate(together):
             shift = gap * (index - (len(together) - 1) / 2)

@@ -1,11 +1,12 @@
-"""The command line as a function of a configuration class."""
+"""Flags as a function of a configuration."""
 
 from dataclasses import asdict, dataclass, field
 
 import pytest
 
 from acmelike.errors import ConfigError
-from acmelike.experiments.cli import flags_of, one_line, parse, restore
+from acmelike.experiments.flags import flags_of, parse, restore
+from acmelike.experiments.process import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def test_a_configuration_is_restored_from_what_json_keeps():
     config = Program(target=0.1, agent=Agent(double=False, sizes=(7,)))
     values = asdict(config)
     values["agent"]["sizes"] = list(values["agent"]["sizes"])
-    assert restore(Program, values) == config
+    assert restore(Program(), values) == config
 
 
 def test_an_error_in_one_line():

@@ -1,0 +1,109 @@
+"""What a launcher provides to the code of nodes: the context of a node's thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from acmelike.core.status import NodeMetrics
+from acmelike.errors import ContractError
+
+_thread = threading.local()
+# The labels of the nodes whose services are served in this process, by the id of the
+# service.
+_served: dict[int, str] = {}
+
+
+class Context(Protocol):
+    """What a run gives to the thread of one of its nodes."""
+
+    @property
+    def label(self) -> str:
+        """The node's label."""
+
+    @property
+    def is_serial(self) -> bool:
+        """Whether nodes take turns, so that nothing happens ahead of need."""
+
+    @property
+    def metrics(self) -> NodeMetrics:
+        """The node's counters."""
+
+    def now(self) -> float:
+        """Seconds on the clock by which the node's deadlines are measured."""
+
+    def sleep(self, seconds: float | None, reason: str) -> None:
+        """Waits `seconds`, or until the run ends; then it raises RpcClosed."""
+
+    def updating(self, service: object) -> AbstractContextManager[None]:
+        """Guards a change of the service by this node's step."""
+
+
+def current_context() -> Context | None:
+    """The context of the calling thread; None outside a run."""
+    return getattr(_thread, "context", None)
+
+
+def set_context(context: Context | None) -> None:
+    """Makes the calling thread a node's thread, or with None an ordinary one."""
+    _thread.context = context
+
+
+def now() -> float:
+    """Seconds on the clock by which the calling thread's deadlines are measured.
+
+    Under `serial` it is logical, so that what depends on it is the same in every run.
+    """
+    context = current_context()
+    return time.monotonic() if context is None else context.now()
+
+
+def current_deadline() -> float | None:
+    """When the calling thread's deadline passes, on its clock; None if it has none."""
+    return getattr(_thread, "deadline", None)
+
+
+def set_deadline(at: float | None) -> None:
+    """Sets the calling thread's deadline, on its clock."""
+    _thread.deadline = at
+
+
+def seconds_left() -> float | None:
+    """Seconds until the calling thread's deadline, at least 0; None without one."""
+    at = getattr(_thread, "deadline", None)
+    return None if at is None else max(0.0, at - now())
+
+
+def prefetch_depth(wanted: int) -> int:
+    """How many calls to keep under way ahead of need.
+
+    That is `wanted`, but 0 under `serial` and outside a run, where nothing happens
+    ahead of need.
+    """
+    context = current_context()
+    return 0 if context is None or context.is_serial else wanted
+
+
+def register_service(service: object, label: str | None) -> None:
+    """Notes that a service is served by a node; None that it no longer is."""
+    if label is None:
+        _served.pop(id(service), None)
+    else:
+        _served[id(service)] = label
+
+
+def update_outside_node(service: object) -> AbstractContextManager[None]:
+    """What `with updating(service)` enters in a thread that is no node's.
+
+    Raises:
+      ContractError: the service is served by a node, whose step alone may update it.
+    """
+    label = _served.get(id(service))
+    if label is not None:
+        raise ContractError(
+            f"updating({type(service).__name__}) in a thread that is not the thread of "
+            f"node '{label}': only the node's own step may update its service"
+        )
+    return nullcontext()

@@ -1,0 +1,95 @@
+"""The records of a run: one JSON object a line, in `metrics.jsonl`.
+
+    {"event": "progress", "env_steps": 500, "learner_steps": 120, "loss": 0.41,
+     "metrics": {"loss": 0.41, "entropy": 1.3}, "staleness_mean": 2.1,
+     "samples_per_insert": 7.9, "replay_size": 500, "time": {"seconds": 1.25}}
+    {"event": "evaluation", "env_steps": 1000, "learner_steps": 245,
+     "mean_return": 31.2, "std_return": 8.4, "num_episodes": 20, "time": {...}}
+
+The last record of a complete run has the event "end" and the fields of an evaluation.
+An agent's metrics have a mapping of their own, because an agent may choose any name.
+What a clock says stands under "time" alone, so the records of two runs with one seed
+can be compared without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from acmelike.files import append_json_line
+from acmelike.learners.learner import LearnerProgress
+from acmelike.replay import TableInfo
+from acmelike.types import Array
+
+Event = Literal["progress", "evaluation", "end"]
+
+
+class RecordWriter:
+    """Appends records to a file, with the seconds since `start`.
+
+    Args:
+      path: of the file.
+    """
+
+    def __init__(self, path: Path):
+        self._path, self._started = path, 0.0
+
+    def start(self) -> None:
+        """Sets the clock of the records to 0."""
+        self._started = time.perf_counter()
+
+    def write(self, event: Event, record: Mapping[str, Any]) -> None:
+        """Appends one record.
+
+        Raises:
+          OSError: the file cannot be written, as on a full disk.
+        """
+        seconds = round(time.perf_counter() - self._started, 4)
+        line = {"event": event, **record, "time": {"seconds": seconds}}
+        append_json_line(self._path, line)
+
+
+def learner_metrics(learner: LearnerProgress) -> dict[str, float]:
+    """The named scalars of the learner's latest batch; empty before the first."""
+    return {} if learner.loss is None else {"loss": learner.loss}
+
+
+def make_progress_record(
+    env_steps: int, learner: LearnerProgress, table: TableInfo
+) -> dict[str, Any]:
+    """The counters of replay and the learner at one moment."""
+    metrics = learner_metrics(learner)
+    return {
+        "env_steps": env_steps,
+        "learner_steps": learner.num_updates,
+        # Every agent has a loss, so it also stands where scripts find it at once.
+        "loss": metrics.get("loss"),
+        "metrics": metrics,
+        "staleness_mean": learner.staleness_mean,
+        "samples_per_insert": table.samples_per_insert,
+        "replay_size": table.size,
+    }
+
+
+def make_evaluation_record(
+    env_steps: int, version: int, returns: Array
+) -> dict[str, Any]:
+    """The result of one evaluation.
+
+    Args:
+      env_steps: made when the evaluation was ordered.
+      version: of the parameters, which is the number of updates that made them.
+      returns: `[E]`, one of each episode.
+    """
+    return {
+        "env_steps": env_steps,
+        "learner_steps": version,
+        "mean_return": float(np.mean(returns)),
+        "std_return": float(np.std(returns)),
+        "num_episodes": len(returns),
+    }

@@ -1,0 +1,64 @@
+"""From flags to a program of nodes that is ready to be launched."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from acmelike.environments import (
+    EnvironmentFactory,
+    FrameStackFactory,
+    TimeLimitFactory,
+    make_environment_factory,
+)
+from acmelike.evaluation.goal import Goal
+from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
+from acmelike.experiments.program import TrainingProgram
+from acmelike.experiments.run_folder import RunFolder
+from acmelike.topologies.layout import Layout
+from acmelike.topologies.names import TOPOLOGIES
+from acmelike.topologies.system import Experiment, System
+
+C = TypeVar("C", bound=ExperimentConfig[Any])
+P = TypeVar("P")
+
+
+def make_system(program: TrainingProgram[C], config: C, folder: RunFolder) -> System:
+    """Makes the nodes and edges of a run, and starts nothing.
+
+    Args:
+      program: makes the agent.
+      config: the flags.
+      folder: of the run; metrics and policy are written there.
+
+    Raises:
+      ConfigError: the environment, the agent and the topology do not fit together.
+    """
+    experiment = Experiment(
+        environment_factory=_environment_factory(config),
+        builder=program.make_builder(config),
+        layout=_part(config, Layout),
+        goal=_part(config, Goal),
+        seed=config.seed,
+        metrics=str(folder.metrics),
+        policy=str(folder.policy),
+    )
+    return TOPOLOGIES[config.topology](experiment)
+
+
+def _environment_factory(config: EnvironmentConfig) -> EnvironmentFactory:
+    factory = make_environment_factory(config.environment)
+    if config.max_episode_steps is not None:
+        factory = TimeLimitFactory(inner=factory, num_steps=config.max_episode_steps)
+    if config.frame_stack > 1:
+        factory = FrameStackFactory(inner=factory, num_frames=config.frame_stack)
+    return factory
+
+
+def _part(config: Any, kind: type[P]) -> P:
+    """The fields of a configuration that it inherits from `kind`.
+
+    Nodes get this part, so that their processes need not import the program.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: getattr(config, name) for name in names})

@@ -1,0 +1,109 @@
+"""Flags of the command line, derived from the fields of a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from acmelike.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+def parse(
+    kind: type[T],
+    args: Sequence[str],
+    *,
+    default: T | None = None,
+    prog: str,
+    description: str,
+) -> T:
+    """Parses a command line into a configuration; nested fields are `--outer.inner`.
+
+    Args:
+      kind: the configuration's class, a dataclass.
+      args: the command line.
+      default: has the values of flags that are not given; None for the class's own.
+      prog: the command, for `--help`.
+      description: for `--help`.
+
+    Raises:
+      ConfigError: a flag or a value is wrong; in one line.
+      SystemExit: `--help` was asked for and printed.
+    """
+    import tyro
+
+    flags = list(flags_of(kind if default is None else default))
+    known = [*flags, "--help", "-h"]
+    for arg in args:
+        flag = arg.split("=")[0].replace("_", "-")
+        if re.match(r"--?[a-zA-Z]", flag) and flag not in known:
+            raise ConfigError(f"unknown flag {flag}{nearest(flag, known)}")
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(printed):
+            parsed: T = tyro.cli(  # type: ignore[assignment]
+                kind, args=args, default=default, prog=prog, description=description
+            )
+            return parsed
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise ConfigError(_first_message(printed.getvalue())) from None
+    except ConfigError as error:
+        raise ConfigError(_with_flag(str(error), flags)) from None
+
+
+def flags_of(config: Any, prefix: str = "--") -> Iterator[str]:
+    """The flags of a configuration, or of a configuration class with its defaults."""
+    for field in dataclasses.fields(config):
+        default: Any = getattr(config, field.name, field.default)
+        if isinstance(config, type) and callable(field.default_factory):
+            default = field.default_factory()
+        name = field.name.replace("_", "-")
+        if dataclasses.is_dataclass(default):
+            yield from flags_of(default, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+            if isinstance(default, bool):
+                yield f"{prefix}no-{name}"
+
+
+def restore(default: T, values: Mapping[str, Any]) -> T:
+    """Makes a configuration from the content of a `config.json`.
+
+    Args:
+      default: a configuration of the same classes.
+      values: what `json.load` returned.
+    """
+    restored = dict(values)
+    for field in dataclasses.fields(default):  # type: ignore[arg-type]
+        value = getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            restored[field.name] = restore(value, values[field.name])
+        elif isinstance(value, tuple):
+            restored[field.name] = tuple(values[field.name])  # JSON has lists only.
+    return type(default)(**restored)
+
+
+def _with_flag(message: str, flags: Sequence[str]) -> str:
+    """Replaces a field's name at the beginning of a message by the field's flag."""
+    field, space, rest = message.partition(" ")
+    name = field.replace("_", "-")
+    meant = [flag for flag in flags if re.split(r"--|\.", flag)[-1] == name]
+    return f"{meant[0]}{space}{rest}" if len(meant) == 1 else message
+
+
+def _first_message(text: str) -> str:
+    """The first message in a box that tyro prints, as one line."""
+    lines = [line.strip("│ ").strip() for line in text.splitlines()]
+    message = []
+    for line in lines[1:]:
+        if set(line) <= set("─╰╯"):
+            break
+        message.append(line)
+    return " ".join(message)

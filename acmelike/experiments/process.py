@@ -1,0 +1,97 @@
+"""A command's process: what signals do to it, and with which status it exits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+from acmelike.errors import AcmelikeError
+
+INTERRUPTED = 130  # The status that shells report for a process that Ctrl-C ended.
+SECONDS_TO_END = 4.5  # From the first Ctrl-C until the process exits in any case.
+
+
+def run_process(main: Callable[[], int]) -> NoReturn:
+    """Runs `main` and exits the process with the status that it returns.
+
+    The first SIGINT (Ctrl-C) or SIGTERM raises KeyboardInterrupt in `main`. A second
+    one ends the process at once. So does a timer, if `main` has not returned
+    `SECONDS_TO_END` after the first.
+    """
+    # Threads of XLA and BLAS do not speed up small networks, and take cores from nodes.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    interrupts = _Interrupts()
+    signal.signal(signal.SIGINT, interrupts.start)
+    signal.signal(signal.SIGTERM, interrupts.start)
+    signal.signal(signal.SIGALRM, interrupts.interrupt)
+    sys.unraisablehook = interrupts.retry_if_dropped
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:  # For example `... --help | head`: stdout is closed.
+        status = 1
+    with contextlib.suppress(OSError):  # stdout or stderr may be closed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # Not sys.exit, which would wait for a node that is still in a long step.
+    os._exit(status)
+
+
+def complain(error: AcmelikeError) -> int:
+    """Prints a mistake of the user's in one line; returns the exit status for it."""
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    return 2
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class's name if there is none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__
+
+
+class _Interrupts:
+    """Signal handlers. They take no lock, because the main thread might hold it."""
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+
+    def start(self, number: int, frame: FrameType | None) -> None:
+        """Handles SIGINT and SIGTERM."""
+        if self._deadline is not None:
+            os._exit(INTERRUPTED)
+        self._deadline = time.monotonic() + SECONDS_TO_END
+        with contextlib.suppress(OSError):  # The terminal may be closed.
+            os.write(2, b"ending the run; once more ends it at once\n")
+        self.interrupt(number, frame)
+
+    def interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
+        """Interrupts the main thread, or exits if the time to end has passed."""
+        left = (self._deadline or 0.0) - time.monotonic()
+        # An exception in the middle of an import makes some C extensions crash.
+        if left < 0.01 or _is_importing(frame):
+            os._exit(INTERRUPTED)
+        signal.setitimer(signal.ITIMER_REAL, left)
+        raise KeyboardInterrupt
+
+    def retry_if_dropped(self, unraisable: Any) -> None:
+        """Interrupts again if Python dropped the exception, as it does in callbacks."""
+        if unraisable.exc_type is KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            sys.__unraisablehook__(unraisable)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False

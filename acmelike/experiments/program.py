@@ -1,0 +1,106 @@
+"""Training programs: an agent, flags with defaults, and a name to start them by."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from acmelike.errors import ConfigError, nearest
+from acmelike.experiments.config import ExperimentConfig
+
+if TYPE_CHECKING:
+    from acmelike.agent import Builder
+
+C = TypeVar("C", bound=ExperimentConfig[Any])
+
+_OWN = "acmelike.programs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgram(Generic[C]):
+    """A program that trains an agent; a module has one as `PROGRAM`.
+
+    `acmelike train NAME` and `python -m MODULE` run it.
+
+    Attributes:
+      name: names folders of runs, and the program in messages.
+      description: what `--help` shows; the first line is shown in lists.
+      config: the flags, with this program's defaults.
+      make_builder: makes the agent's builder from the flags that the user gave. It is
+        called when a run starts, so that `--help` need not import the agent.
+    """
+
+    name: str
+    description: str | None
+    config: C
+    make_builder: Callable[[C], Builder]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the description."""
+        return (self.description or "").strip().partition("\n")[0]
+
+    @property
+    def config_type(self) -> type[C]:
+        """The class of the flags, with the type of the agent's settings filled in."""
+        kind: Any = type(self.config)
+        return kind[type(self.config.agent)] if kind.__parameters__ else kind  # type: ignore[no-any-return]
+
+
+def program_names() -> list[str]:
+    """The names of the programs that are installed with acmelike."""
+    package = importlib.import_module(_OWN)
+    names = (info.name for info in pkgutil.iter_modules(package.__path__))
+    return [name for name in names if not name.startswith("_")]
+
+
+def find_program(name: str) -> TrainingProgram[Any]:
+    """Imports the module of a program.
+
+    Args:
+      name: of one of acmelike's programs, such as "dqn"; or of a module that has a
+        `PROGRAM`, such as "my_package.my_program".
+
+    Raises:
+      ConfigError: there is no such program; in one line.
+    """
+    names = program_names()
+    if name in names:
+        module = importlib.import_module(f"{_OWN}.{name}")
+    elif _exists(name):
+        module = _import(name)
+    else:
+        known = nearest(name, names) or f"; there are {', '.join(names)}"
+        raise ConfigError(f"unknown program '{name}'{known}")
+    program = getattr(module, "PROGRAM", None)
+    if not isinstance(program, TrainingProgram):
+        raise ConfigError(f"module '{name}' has no PROGRAM that is a TrainingProgram")
+    return program
+
+
+def _exists(module: str) -> bool:
+    if not all(part.isidentifier() for part in module.split(".")):
+        return False
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # Its package does not exist.
+        return False
+    except Exception as error:
+        raise _cannot_import(module, error) from error
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # It is the user's code.
+        raise _cannot_import(name, error) from error
+
+
+def _cannot_import(name: str, error: Exception) -> ConfigError:
+    reason = str(error).strip().partition("\n")[0]
+    return ConfigError(f"cannot import '{name}': {type(error).__name__}: {reason}")

@@ -1,0 +1,83 @@
+"""Shows a run while it lasts: a live table, or a line every few seconds."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from acmelike.errors import RpcClosed
+from acmelike.experiments.config import ExperimentConfig
+from acmelike.launchers import Run
+from acmelike.telemetry.progress_line import ProgressLine
+from acmelike.telemetry.slow_steps import slow_steps
+from acmelike.telemetry.snapshot import Probe, has_started
+from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
+from acmelike.telemetry.terminal.live_view import Facts
+from acmelike.topologies.system import System
+
+PROGRESS_SECONDS = 2.0
+QUIET_SECONDS = 30.0
+
+logger = logging.getLogger("acmelike")
+
+
+def say(line: str) -> None:
+    """Prints a line, and logs it."""
+    print(line, flush=True)
+    logger.info("%s", line.strip())
+
+
+def watch(
+    run: Run,
+    system: System,
+    *,
+    config: ExperimentConfig[Any],
+    metrics: Path,
+    started: float,
+) -> str:
+    """Shows a run until it ends; returns the reason for its end.
+
+    Args:
+      run: of the system.
+      system: what runs.
+      config: the flags.
+      metrics: the file of the run's records.
+      started: when the command started, on `time.perf_counter`.
+    """
+    console = find_terminal() if config.live else None
+    if console is None:
+        return _watch_in_lines(run, system, started)
+    label = system.program.entry(system.replay).label
+    facts = Facts(
+        agent=system.program.name,
+        environment=config.environment,
+        launcher=config.launch,
+        seed=config.seed,
+        max_env_steps=config.max_env_steps,
+        target=config.stop_at_return,
+        replay=label,
+        started=started,
+    )
+    return watch_live(run, Probe(run, system.replay, label, metrics), facts, console)
+
+
+def _watch_in_lines(run: Run, system: System, started: float) -> str:
+    """Prints a line every few seconds; fewer while nothing changes."""
+    line, coordinator = ProgressLine(started), run.client(system.coordinator)
+    before, said_at = None, -math.inf
+    while not run.is_over(within=PROGRESS_SECONDS):
+        with suppress(RpcClosed):  # The run ended meanwhile, and `wait` returns why.
+            status = run.status()
+            progress = None
+            if has_started(status, "coordinator"):
+                progress = coordinator.progress()
+            news = progress, bool(slow_steps(status))
+            # Without news, somebody may be at a breakpoint and reading its output.
+            if news != before or time.monotonic() - said_at >= QUIET_SECONDS:
+                say(line.text(progress, status))
+                before, said_at = news, time.monotonic()
+    return run.wait()

@@ -1,0 +1,44 @@
+"""How many nodes a program has, and what each of them gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from acmelike.checks import at_least, check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How many nodes a program has, and what each of them gets.
+
+    Attributes:
+      num_actors: how many actor nodes.
+      num_envs_per_actor: how many environments each actor steps as one vector.
+      num_eval_episodes: episodes in an evaluation.
+      learner_cpus: cores that the learner may keep busy under "processes"; more than
+        one helps large networks only.
+      replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
+        replay node, which needs `make reverb-env`.
+      inference_batch_size: with central inference, a batch is complete at this number
+        of environments and never larger, but holds at least one actor; 0 for the
+        environments of all actors.
+      inference_wait_seconds: with central inference, how long an incomplete batch waits
+        for more environments.
+    """
+
+    num_actors: Annotated[int, at_least(1)] = 2
+    num_envs_per_actor: Annotated[int, at_least(1)] = 4
+    num_eval_episodes: Annotated[int, at_least(1)] = 20
+    learner_cpus: Annotated[int, at_least(1)] = 1
+    replay_engine: Literal["own", "reverb"] = "own"
+    inference_batch_size: Annotated[int, at_least(0)] = 0
+    inference_wait_seconds: Annotated[float, at_least(0)] = 0.002
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def num_envs(self) -> int:
+        """How many environments all actors have together."""
+        return self.num_actors * self.num_envs_per_actor
