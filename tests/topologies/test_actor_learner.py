@@ -297,11 +297,8 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
 def test_a_program_is_made_without_jax():
     code = """
 import sys
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
-from acmelike.environments import make_environment_factory
-from acmelike.evaluation.goal import Goal
-from acmelike.topologies import Layout, make_actor_learner
+import acmelike as al
+from acmelike.agents import dqn
 
 experiment = al.Experiment(
     builder=dqn.DQNBuilder(config=dqn.DQNConfig()),
