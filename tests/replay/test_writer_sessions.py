@@ -292,7 +292,7 @@ class Slow(RemoteMethod):
 
     Attributes:
       timeouts: the seconds that were left when it was called.
-      calls: their outcomes.
+      calls: what came of it.
     """
 
     def __init__(self, clock):

@@ -180,9 +180,7 @@ class Writer:
             try:
                 return call.result()
             except NotReady:
-                self._under_way = (
-                    None  # Outside a run: it is tried again as a new call.
-                )
+                self._under_way = None  # Outside a run it is tried again.
                 raise
             except RpcTimeout:
                 # A call that was sent ahead may have had an earlier deadline than this.
