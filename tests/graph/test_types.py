@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mypy import api
 
 PROGRAM = """
@@ -40,6 +41,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.long
 def test_handles_and_nodes_are_typed(tmp_path):
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)
