@@ -47,6 +47,12 @@ run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 test: $(STAMP) ## Run the tests, but the slow and the learning ones
 	@$(BIN)/python -m pytest -q $(ARGS)
 
+FAST := tests/test_checks.py tests/test_layers.py tests/core tests/graph tests/launchers \
+    tests/replay
+test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some seconds
+	@$(BIN)/python -m pytest -q -k "not processes" \
+	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
+
 test-slow: $(STAMP) ## Run the slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
 

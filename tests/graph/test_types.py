@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from mypy import api
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,7 @@ ERRORS = [
 ]
 
 
+@pytest.mark.long
 def test_handles_and_nodes_are_typed(tmp_path):
     file = tmp_path / "program.py"
     file.write_text(PROGRAM)

@@ -366,6 +366,7 @@ class Spins:
             stop_run("the end")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("worker", "words"),
     [(Hangs, "working for"), (Spins, "working without a wait or a call for")],
