@@ -11,7 +11,7 @@ from acmelike.core.runtime import seconds_left
 from acmelike.errors import RpcTimeout
 
 if TYPE_CHECKING:
-    from acmelike.rpc.sockets.frames import Pickles
+    from acmelike.rpc.sockets.frames import PayloadCache
 
 
 class Request(NamedTuple):
@@ -61,7 +61,7 @@ class CallOwner(Protocol):
 class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
 
-    def set(self) -> Callable[[Pickles], None] | None:
+    def set(self) -> Callable[[PayloadCache], None] | None:
         """Takes the news; returns what sends the outcome to a caller, if any."""
 
 

@@ -1,4 +1,4 @@
-"""One service made callable: its lock, its guards, and the calls parked at it."""
+"""The server of one service: its lock, its guards, and the calls parked at it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
 from acmelike.rpc.call import Call, Request, Scheduler, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.sockets.frames import Pickles
+from acmelike.rpc.sockets.frames import PayloadCache
 
-# What to do when the lock is no longer held, and what that leaves to be done.
-Reports: TypeAlias = list[Callable[[], Callable[[Pickles], None] | None]]
-# How often a caller that waits for a busy service looks whether the run has ended.
+# Functions to call when the lock is released. Each may return another one, which sends
+# an outcome to a caller.
+Reports: TypeAlias = list[Callable[[], Callable[[PayloadCache], None] | None]]
+# How often a caller that waits for a busy service checks whether the run has ended.
 _LOOK_SECONDS = 0.1
 
 
 class Supervisor(Protocol):
-    """What a server reports to."""
+    """Is told by a server what concerns the whole run."""
 
     def stop(self, reason: str) -> None:
         """A method asked for the end of the run."""
@@ -144,12 +145,12 @@ class Server:
         return call
 
     def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
-        """What the call leads to; a caller elsewhere is sent its outcome before."""
+        """Does what follows a call; a remote caller gets its outcome before that."""
         if call.wakeup is None and wakeup is None and call.follow_up is not None:
             call.follow_up()
 
     def _wait_for_lock(self, call: Call) -> None:
-        """Takes the lock; or ends the call, if its deadline or the run's end is first.
+        """Takes the lock, or ends the call if its deadline or the run's end is earlier.
 
         The lock is busy for as long as a method runs, which may be long.
         """
@@ -194,17 +195,17 @@ class Server:
 
     @property
     def num_calls(self) -> int:
-        """How many calls have had an outcome."""
+        """How many calls have run."""
         return self._num_calls
 
     # --- Under the lock ------------------------------------------------------------
 
     @contextmanager
     def _changing(self) -> Iterator[Reports]:
-        """Holds the lock, then tests the parked calls; wakes and reports after it.
+        """Holds the lock, and tests the parked calls before it is released.
 
-        No caller is woken and no supervisor called under the lock: no thread ever
-        holds two.
+        Callers are woken and supervisors called afterwards, so that no thread ever
+        holds two locks.
         """
         after: Reports = []
         self._lock.acquire()
@@ -297,7 +298,7 @@ class Server:
 
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
-        # Who keeps the call, for its deadline, does not keep what it was called with.
+        # The call may be kept for its deadline; its arguments need not be.
         call.request = call.request._replace(args=(), kwargs={})
         assert call.wakeup is not None
         after.append(call.wakeup.set)
@@ -327,15 +328,15 @@ def _served(method: Any, service: object) -> _Served:
 
 
 def _report(after: Reports) -> None:
-    """Tells everybody; those with the same outcome get the same pickle.
+    """Wakes the callers, and sends them their outcomes; an equal one is pickled once.
 
-    Whoever is told first may take this thread's core, so the others should be told soon
-    after: actors in lock-step would wait for one that has begun.
+    A caller that wakes up may take this thread's core. So all are woken in a row:
+    actors in lock-step would otherwise wait for the first of them.
     """
-    pickles = Pickles()
+    payloads = PayloadCache()
     for report in after:
         if (tell := report()) is not None:
-            tell(pickles)
+            tell(payloads)
 
 
 def _note(error: Exception, note: str) -> None:

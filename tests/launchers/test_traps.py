@@ -405,7 +405,7 @@ def test_stop_does_not_wait_for_a_method_that_runs(launcher, tmp_path):
     program.add_node(Node(Once, lambda o: o.bake(), oven), label="baker")
     with launch(program, launcher) as run:
         while not file.with_suffix(".begun").exists():
-            time.sleep(0.005)
+            threading.Event().wait(0.005)
         run.stop("enough")
         assert not file.exists()  # It returned while the method was still running.
         file.touch()
