@@ -70,6 +70,7 @@ def check_fields(config: Any, owner: str = "") -> None:
     for name, check, is_whole in _ranges_of(type(config)):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
+        number: Any
         for number in values:
             if number is None:
                 continue
@@ -122,7 +123,7 @@ def _message(owner: str, name: str, words: str, value: object) -> str:
 
 
 @functools.cache
-def _ranges_of(kind: type) -> list[tuple[str, Range, bool]]:
+def _ranges_of(kind: Any) -> list[tuple[str, Range, bool]]:
     """(name, range, whether it takes whole numbers only) of each field with a range."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = []
