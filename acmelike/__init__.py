@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     )
     from acmelike.agent import (
         ActorPlace,
+        Agent,
         Builder,
-        LearnerCore,
-        Policy,
+        PolicyInputs,
         PolicyOutput,
         UpdateOutputs,
     )
@@ -104,8 +104,8 @@ _NAMES = {
     "acmelike.agent": (
         "ActorPlace",
         "Builder",
-        "LearnerCore",
-        "Policy",
+        "Agent",
+        "PolicyInputs",
         "PolicyOutput",
         "UpdateOutputs",
     ),
@@ -192,6 +192,7 @@ _NAMES = {
 __all__ = [
     "AcmelikeError",
     "ActorPlace",
+    "Agent",
     "Batches",
     "Builder",
     "ConfigError",
@@ -205,7 +206,6 @@ __all__ = [
     "Future",
     "Goal",
     "Layout",
-    "LearnerCore",
     "Lifo",
     "MaxHeap",
     "MinHeap",
@@ -214,7 +214,7 @@ __all__ = [
     "Node",
     "NodeFailed",
     "NotReady",
-    "Policy",
+    "PolicyInputs",
     "PolicyOutput",
     "Prioritized",
     "Program",

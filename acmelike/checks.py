@@ -70,6 +70,7 @@ def check_fields(config: Any, owner: str = "") -> None:
     for name, check, is_whole in _ranges_of(cast(Any, type(config))):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
+        number: Any
         for number in values:
             if number is None:
                 continue

@@ -15,6 +15,7 @@ from acmelike.evaluation.records import (
 )
 from acmelike.evaluation.schedule import Schedule
 from acmelike.learners import Learner
+from acmelike.policies import PortablePolicy
 from acmelike.replay import Replay
 from acmelike.types import Array, Nested
 
@@ -27,6 +28,7 @@ class EvaluationTask(NamedTuple):
       end_reason: why the run ends after this evaluation; None if it continues.
       env_steps: environment steps made when the task was ordered.
       version: of the parameters.
+      policy: of the agent.
       parameters: to act with.
     """
 
@@ -34,6 +36,7 @@ class EvaluationTask(NamedTuple):
     end_reason: str | None
     env_steps: int
     version: int
+    policy: PortablePolicy
     parameters: Nested
 
 
@@ -84,6 +87,7 @@ class Coordinator:
         self._replay, self._table, self._learner = replay, table, learner
         self._policy_file = policy_file
         self._started_at: float | None = None
+        self._policy: PortablePolicy | None = None
         self._ordered: EvaluationTask | None = None
         self._under_way: EvaluationTask | None = None
         self._reached_target: EvaluationTask | None = None
@@ -123,7 +127,7 @@ class Coordinator:
         best = mean if best is None else max(mean, best)
         self._progress = self._progress._replace(mean_return=mean, best_return=best)
         if self._policy_file is not None:
-            self._policy_file.write(task.parameters, record)
+            self._policy_file.write(task.policy, task.parameters, record)
         self._records.write("end" if task.end_reason else "evaluation", record)
         if task.end_reason is not None:
             stop_run(task.end_reason)
@@ -181,6 +185,8 @@ class Coordinator:
           reached: the task whose parameters to evaluate; None for the newest ones.
           end_reason: why the run ends after it, or None.
         """
+        if self._policy is None:
+            self._policy = self._learner.policy()
         judged = self._learner.parameters() if reached is None else reached
         with updating(self):
             self._ordered = EvaluationTask(
@@ -188,5 +194,6 @@ class Coordinator:
                 end_reason,
                 env_steps,
                 judged.version,
+                self._policy,
                 judged.parameters,
             )

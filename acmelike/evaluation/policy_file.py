@@ -2,10 +2,12 @@
 
     policy.zip
       policy.json          format, agent, evaluation record, names of the parameters
+      policy.py            the policy as NumPy text, unless it needs JAX
       parameters/0.npy ... the arrays, in the order of these names
-      agent.pkl            builder, spec, environment factory, nest of the parameters
+      act.pkl              the policy as the agent's own function
+      agent.pkl            inputs, spec, environment factory, nest of the parameters
 
-Only the last member needs Python's pickle to be read. The archive has a checksum of
+Members that end in .pkl need Python's pickle to be read. The archive has a checksum of
 each member, so damage is detected.
 """
 
@@ -23,32 +25,36 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
-from acmelike.agent import Builder
+from acmelike.agent import PolicyInputs
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.evaluation import public_pickle
 from acmelike.files import write_whole
+from acmelike.policies import PortablePolicy
 from acmelike.types import EnvironmentSpec, Nested
 
 # The name of the file in the folder of a run.
 POLICY_NAME = "policy.zip"
-# 1 named classes by the files that defined them.
-_FORMAT = 2
-_FACTS, _AGENT = "policy.json", "agent.pkl"
+# 1 named classes by the files that defined them, 2 had the agent's builder.
+_FORMAT = 3
+_FACTS, _TEXT = "policy.json", "policy.py"
+_FUNCTION, _AGENT = "act.pkl", "agent.pkl"
 
 
 class PolicyContents(NamedTuple):
     """What a policy file holds.
 
     Attributes:
-      builder: makes the agent's policy.
+      policy: the greedy policy.
+      inputs: its initial state, and its noise if it draws any.
       spec: of the environments that the agent was trained in.
       environment_factory: makes these environments.
       parameters: NumPy arrays, in the nest that the policy acts with.
       record: the evaluation of these parameters, as in `metrics.jsonl`.
     """
 
-    builder: Builder
+    policy: PortablePolicy
+    inputs: PolicyInputs
     spec: EnvironmentSpec
     environment_factory: EnvironmentFactory
     parameters: Nested
@@ -61,20 +67,25 @@ class PolicyFile:
 
     Attributes:
       path: of the file.
-      builder: makes the agent's policy.
+      agent: the name of the agent.
+      inputs: the inputs of its greedy policy.
       spec: of the environments that the agent is trained in.
       environment_factory: makes these environments.
     """
 
     path: str
-    builder: Builder
+    agent: str
+    inputs: PolicyInputs
     spec: EnvironmentSpec
     environment_factory: EnvironmentFactory
 
-    def write(self, parameters: Nested, record: Mapping[str, Any]) -> None:
+    def write(
+        self, policy: PortablePolicy, parameters: Nested, record: Mapping[str, Any]
+    ) -> None:
         """Replaces the file: writes another one beside it and renames that.
 
         Args:
+          policy: the greedy policy, from the learner.
           parameters: a nest of arrays, as the policy acts with.
           record: the evaluation of these parameters; values that JSON can hold.
 
@@ -88,7 +99,8 @@ class PolicyFile:
         numbered = optree.tree_unflatten(nest, range(len(arrays)))
         facts = {
             "format": _FORMAT,
-            "agent": self.builder.name,
+            "agent": self.agent,
+            "needs_jax": policy.needs_jax,
             "environment": repr(self.environment_factory),
             "record": dict(record),
             "parameters": names,
@@ -96,9 +108,12 @@ class PolicyFile:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             archive.writestr(_FACTS, json.dumps(facts, indent=2) + "\n")
+            if policy.text is not None:
+                archive.writestr(_TEXT, policy.text)
+            archive.writestr(_FUNCTION, policy.pickled)
             # cloudpickle stores classes of a script or a notebook in the file itself;
             # all others are imported when it is read.
-            agent = (self.builder, self.spec, self.environment_factory, numbered)
+            agent = (self.inputs, self.spec, self.environment_factory, numbered)
             archive.writestr(_AGENT, public_pickle.dumps(agent))
             for number, array in enumerate(arrays):
                 with archive.open(_array(number), "w") as file:
@@ -111,7 +126,7 @@ class PolicyFile:
 def read_policy(path: Path) -> PolicyContents:
     """Reads a file that `PolicyFile.write` wrote.
 
-    The builder is unpickled, and unpickling runs code: read only files that you trust.
+    A policy is code, and unpickling runs code: read only files that you trust.
 
     Raises:
       ConfigError: the file is missing or damaged, has a newer format, or needs code
@@ -132,6 +147,11 @@ def read_policy(path: Path) -> PolicyContents:
             for number in range(len(facts["parameters"]))
         ]
         pickled, record = members[_AGENT], dict(facts["record"])
+        policy = PortablePolicy(
+            text=members[_TEXT].decode() if _TEXT in members else None,
+            pickled=members[_FUNCTION],
+            needs_jax=bool(facts["needs_jax"]),
+        )
     except FileNotFoundError:
         raise ConfigError(
             f"there is no policy in {path.parent}: it holds no {path.name}, which a "
@@ -145,12 +165,12 @@ def read_policy(path: Path) -> PolicyContents:
     ) as error:
         raise ConfigError(f"{path} is damaged: {_first_line(error)}") from None
     try:
-        builder, spec, environment_factory, numbered = public_pickle.loads(pickled)
+        inputs, spec, environment_factory, numbered = public_pickle.loads(pickled)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Missing or changed code may raise anything.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
-    return PolicyContents(builder, spec, environment_factory, parameters, record)
+    return PolicyContents(policy, inputs, spec, environment_factory, parameters, record)
 
 
 def _array(number: int) -> str:

@@ -63,20 +63,24 @@ def make_synchronous(experiment: Experiment) -> System:
 def _add_actors(
     backbone: Backbone, experiment: Experiment, *, steps_per_version: int | None = None
 ) -> None:
-    layout = experiment.layout
+    builder, layout = experiment.builder, experiment.layout
     with backbone.program.group("actor"):
         for index in range(layout.num_actors):
             backbone.program.add_node(
                 Node(
                     Actor,
-                    builder=experiment.builder,
+                    inputs=builder.make_policy_inputs(
+                        backbone.spec,
+                        ActorPlace(
+                            index=index,
+                            num_actors=layout.num_actors,
+                            num_envs=layout.num_envs_per_actor,
+                        ),
+                    ),
+                    adder=builder.make_adder(layout.num_envs_per_actor),
                     spec=backbone.spec,
                     environment_factory=experiment.environment_factory,
-                    place=ActorPlace(
-                        index=index,
-                        num_actors=layout.num_actors,
-                        num_envs=layout.num_envs_per_actor,
-                    ),
+                    num_envs=layout.num_envs_per_actor,
                     replay=backbone.replay,
                     table=backbone.table,
                     learner=backbone.learner,

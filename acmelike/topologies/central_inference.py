@@ -16,7 +16,7 @@ stay in the inference node. The requests that it waits for are queued in another
 from __future__ import annotations
 
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
-from acmelike.agent import ActorPlace
+from acmelike.agent import ActorPlace, Builder, PolicyInputs, draw_alike
 from acmelike.errors import ConfigError
 from acmelike.graph import Node
 from acmelike.topologies.layout import Layout
@@ -38,7 +38,7 @@ def make_central_inference(experiment: Experiment) -> System:
     builder, layout = experiment.builder, experiment.layout
     batch_size = _batch_size(layout)
     backbone = add_replay_and_learner(experiment)
-    _check_policies(backbone, experiment)
+    inputs = _policy_inputs(backbone, builder, layout)
     with backbone.program.colocate("inference"):
         requests = backbone.program.add_node(
             Node(InferenceQueue, num_actors=layout.num_actors, batch_size=batch_size),
@@ -47,9 +47,9 @@ def make_central_inference(experiment: Experiment) -> System:
         backbone.program.add_node(
             Node(
                 InferenceServer,
-                builder=builder,
+                inputs=inputs,
+                adder=builder.make_adder(layout.num_envs_per_actor),
                 spec=backbone.spec,
-                num_actors=layout.num_actors,
                 num_envs=layout.num_envs_per_actor,
                 requests=requests,
                 wait_seconds=layout.inference_wait_seconds,
@@ -88,19 +88,24 @@ def _batch_size(layout: Layout) -> int:
     return num_actors * layout.num_envs_per_actor
 
 
-def _check_policies(backbone: Backbone, experiment: Experiment) -> None:
-    """Raises unless the actors' policies differ in nothing but their initial states."""
-    builder, layout = experiment.builder, experiment.layout
-    places = (
-        ActorPlace(
-            index=index,
-            num_actors=layout.num_actors,
-            num_envs=layout.num_envs_per_actor,
+def _policy_inputs(
+    backbone: Backbone, builder: Builder, layout: Layout
+) -> list[PolicyInputs]:
+    """The inputs of each actor, which may differ in their initial states only."""
+    inputs = [
+        builder.make_policy_inputs(
+            backbone.spec,
+            ActorPlace(
+                index=index,
+                num_actors=layout.num_actors,
+                num_envs=layout.num_envs_per_actor,
+            ),
         )
         for index in range(layout.num_actors)
-    )
-    if len({builder.make_policy(backbone.spec, place) for place in places}) > 1:
+    ]
+    if not draw_alike(inputs):
         raise ConfigError(
             f"{builder.name} cannot run with central inference: its actors' policies "
             "differ in more than their initial states"
         )
+    return inputs

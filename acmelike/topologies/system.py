@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, Protocol
 
 import numpy as np
 
-from acmelike.agent import Builder
+from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.evaluation.coordinator import Coordinator
@@ -22,7 +22,7 @@ from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
-from acmelike.replay import Replay, check_engine, check_sample_size
+from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec
 
@@ -85,14 +85,14 @@ class Backbone(NamedTuple):
     Attributes:
       program: with these two nodes.
       spec: of the environments.
-      table: the name of the replay table.
+      table: the table that actors write and the learner samples.
       replay: the handle of the replay node.
       learner: the handle of the learner node.
     """
 
     program: Program
     spec: EnvironmentSpec
-    table: str
+    table: TableConfig
     replay: Replay
     learner: Learner
 
@@ -103,8 +103,10 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
     environment = experiment.environment_factory(derive_seed(experiment.seed, "spec"))
     spec = make_environment_spec(environment)
     environment.close()
+    check_builder(builder)
     builder.check(spec)
     table = builder.make_table(spec)
+    check_items(table, builder.name)
     check_sample_size(table, builder.batch_size)
     check_engine(layout.replay_engine, [table])
 
@@ -130,17 +132,19 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
         label="learner",
         num_cpus=layout.learner_cpus,
     )
-    return Backbone(program, spec, table.name, replay, learner)
+    return Backbone(program, spec, table, replay, learner)
 
 
 def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
     """Adds a coordinator, and an evaluator that gets its work from it."""
     program, spec, table, replay, learner = backbone
+    inputs = experiment.builder.make_greedy_inputs(spec)
     policy_file = None
     if experiment.policy is not None:
         policy_file = PolicyFile(
             path=experiment.policy,
-            builder=experiment.builder,
+            agent=experiment.builder.name,
+            inputs=inputs,
             spec=spec,
             environment_factory=experiment.environment_factory,
         )
@@ -149,7 +153,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             Coordinator,
             goal=experiment.goal,
             replay=replay,
-            table=table,
+            table=table.name,
             learner=learner,
             metrics=experiment.metrics,
             policy_file=policy_file,
@@ -159,7 +163,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
     evaluator = program.add_node(
         Node(
             Evaluator,
-            builder=experiment.builder,
+            inputs=inputs,
             spec=spec,
             environment_factory=experiment.environment_factory,
             coordinator=coordinator,

@@ -1,20 +1,6 @@
-"""Soft actor-critic for continuous actions, with a learned temperature."""
+"""Soft actor-critic: continuous actions, twin critics and a learned temperature."""
 
-from __future__ import annotations
+from acmelike.agents.parts.settings import ReplaySettings
+from acmelike.agents.sac.agent import SACBuilder, SACConfig
 
-from typing import TYPE_CHECKING
-
-from acmelike.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from acmelike.agents.sac.builder import SACBuilder
-    from acmelike.agents.sac.config import SACConfig
-
-_HOMES = {
-    "SACBuilder": "acmelike.agents.sac.builder",
-    "SACConfig": "acmelike.agents.sac.config",
-}
-
-__all__ = ["SACBuilder", "SACConfig"]
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__all__ = ["ReplaySettings", "SACBuilder", "SACConfig"]

@@ -43,7 +43,8 @@ class World:
             metrics=str(self.metrics),
             policy_file=PolicyFile(
                 path=str(folder / "policy.zip"),
-                builder=builder,
+                agent=builder.name,
+                inputs=builder.make_greedy_inputs(SPEC),
                 spec=SPEC,
                 environment_factory=Clock,
             ),

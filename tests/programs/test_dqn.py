@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from acmelike import load_policy
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.evaluation.goal import Goal
 from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
 from acmelike.experiments.flags import flags_of
@@ -24,11 +25,14 @@ LIMIT = 60.0  # seconds after which what has not ended hangs
 OVERDUE = "still runs 2 s after the end of the run"
 SMALL = [
     *("--max-env-steps", "300", "--num-eval-episodes", "2"),
-    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
-DOCUMENTED = (EnvironmentConfig, Layout, Goal, ExperimentConfig, DQNConfig)
+DOCUMENTED = (
+    *(EnvironmentConfig, Layout, Goal, ExperimentConfig),
+    *(DQNConfig, OptimizerSettings, ReplaySettings),
+)
 DOCUMENTATION = "".join(config.__doc__ for config in DOCUMENTED)
 
 
@@ -64,7 +68,7 @@ def test_help_explains_every_flag_within_80_columns_and_without_jax(monkeypatch)
     text = " ".join(ended.stdout.replace("│", " ").split())
     documented = dict(re.findall(r"^ +(\w+): (.+)$", DOCUMENTATION, re.M))
     for flag in flags_of(PROGRAM.config):
-        name = re.sub(r"^--(\w+\.)?(no-)?", "", flag).replace("-", "_")
+        name = re.sub(r"^--(\w+\.)*(no-)?", "", flag).replace("-", "_")
         assert flag in text
         assert documented[name] in text
 
