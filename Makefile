@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 REVERB_PYTHON ?= python3.11
+# The interpreter that the wheel is tested with: this one, if it is there.
+WHEEL_PYTHON ?= $(shell python3.12 -c "" 2>/dev/null && echo python3.12 || echo $(PYTHON))
 VENV ?= .venv
 ARGS ?=
 
@@ -28,7 +30,8 @@ ENVPOOL_VENV ?= .venv-envpool
 ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-learning test-reverb test-torch test-envpool
+.PHONY: help setup run test test-fast test-slow test-learning test-wheel
+.PHONY: test-reverb test-torch test-envpool
 .PHONY: check bench bench-env reverb-env rllib-env torch-env envpool-env docs clean
 
 help: ## List the targets
@@ -44,11 +47,21 @@ run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 test: $(STAMP) ## Run the tests, but the slow and the learning ones
 	@$(BIN)/python -m pytest -q $(ARGS)
 
+FAST := tests/test_checks.py tests/test_layers.py tests/core tests/graph tests/launchers \
+    tests/replay
+test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some seconds
+	@$(BIN)/python -m pytest -q -k "not processes" \
+	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
+
 test-slow: $(STAMP) ## Run the slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
 
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 -o faulthandler_timeout=0 $(ARGS)
+
+test-wheel: $(STAMP) ## Install the wheel and a checkout as users do, and test both
+	@WHEEL_PYTHON=$(WHEEL_PYTHON) $(BIN)/python -m pytest -q -m wheel \
+	    -o faulthandler_timeout=0 $(ARGS) tests/packaging
 
 test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as the engine
 	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay tests/programs/test_reverb.py $(ARGS)

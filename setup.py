@@ -1,10 +1,14 @@
 """What acmelike is called, holds and needs; pyproject.toml has the tools' settings."""
 
+import runpy
+
 from setuptools import find_packages, setup
+
+VERSION = runpy.run_path(".editable/acmelike/version.py")["__version__"]
 
 setup(
     name="acmelike",
-    version="0.1.0.dev0",
+    version=VERSION,
     description="Reinforcement-learning agents as graphs of nodes joined by RPC edges",
     author="The acmelike authors",
     license="Apache-2.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -31,8 +32,8 @@ a command, and `acmelike train PROGRAM --help` those of a program.
 def run() -> NoReturn:
     """The entry point: runs a command and exits the process with its status."""
     # A program or an environment may be a module in the current folder. `python -m`
-    # finds it there, and a console command would not.
-    sys.path.append("")
+    # finds it there first, and a console command would not look there.
+    sys.path.insert(0, os.getcwd())
     run_process(main)
 
 

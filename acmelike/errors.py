@@ -8,18 +8,18 @@ AcmelikeError
 |-- RpcError               a call over an edge
 |   |-- RpcTimeout         its deadline passed
 |   |-- RpcClosed          the run ended before it could proceed
-|   |-- RpcFailed          it raised what cannot be raised here
+|   |-- RpcFailed          it raised an error that cannot be sent
 |   `-- NoSuchMethod       the node's class has no such public method
 |-- RunError               a launched program
 |   |-- NodeFailed         a node raised
-|   |-- ProcessDied        a node's process ended of itself
+|   |-- ProcessDied        a node's process ended before the run
 |   |-- Deadlock           every node waits and nothing can wake one
 |   `-- RunTimeout         it did not end in time
-|-- CheckpointDamaged      a checkpoint that is not whole, or was changed
+|-- CheckpointDamaged      a checkpoint with a missing or changed file
 |-- EnvironmentFault       an environment that breaks its own specification
 `-- NonFinite              learning that produced an infinity or a NaN
 
-and, like SystemExit no Exception, RunStopped, which unwinds to where a run is ended.
+RunStopped stands apart: like SystemExit it is not an Exception. `stop_run` raises it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class AcmelikeError(Exception):
 
 
 class ConfigError(AcmelikeError, ValueError):
-    """A mistake in what the user asked for, told in one line before anything starts."""
+    """A mistake of the user, told in one line before anything starts."""
 
 
 class CheckpointDamaged(AcmelikeError):
-    """A checkpoint that is not whole, or was changed; names the file."""
+    """A checkpoint with a missing, truncated or changed file; the message names it."""
 
 
 class GraphError(ConfigError):
@@ -45,7 +45,7 @@ class GraphError(ConfigError):
 
 
 class NotReady(AcmelikeError):
-    """Outside a run, a guarded call whose guard says that it cannot proceed yet."""
+    """Outside a run, a guarded call that cannot proceed yet; has the guard's reason."""
 
 
 class ContractError(AcmelikeError):
@@ -65,7 +65,7 @@ class RpcClosed(RpcError):
 
 
 class RpcFailed(RpcError):
-    """A method of another process raised an error whose type is not known here."""
+    """A method of another process raised an error that could not be sent as it is."""
 
 
 class NoSuchMethod(RpcError, AttributeError):
@@ -81,7 +81,8 @@ class NodeFailed(RunError):
 
     Attributes:
       label: the node's label.
-      where: what it was doing: "constructor", "step", "run", "close" or "guard of ...".
+      where: the part that failed: "constructor", "step", "run", "function", "close", or
+        "guard of ...".
     """
 
     def __init__(self, label: str, where: str, cause: BaseException):
@@ -105,11 +106,11 @@ class Deadlock(RunError):
 
 
 class RunTimeout(RunError, TimeoutError):
-    """`Run.wait` was given a time in which the run did not end."""
+    """The run did not end within the time that `Run.wait` was given."""
 
 
 class RunStopped(BaseException):
-    """Raised by `stop_run`; no Exception, so that a broad `except` cannot keep it."""
+    """Raised by `stop_run`. It is not an Exception: a broad `except` lets it pass."""
 
 
 class EnvironmentFault(AcmelikeError):
@@ -130,6 +131,6 @@ def describe(error: BaseException) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The words "did you mean ...?" for the name most like this one, or none."""
+    """The text "; did you mean '...'?" for the most similar name, or "" without one."""
     matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f"; did you mean '{matches[0]}'?" if matches else ""

@@ -1,4 +1,4 @@
-"""The vocabulary of arrays: nests, transitions, and what an environment's arrays are.
+"""The types of arrays: nests, time steps, transitions, and specs of environments.
 
 Axes: `B` a batch of items, `K` the environments of one actor, `T` time. In names,
 `_tm1` is the time step before `_t`: an agent that saw `o_tm1` did `a_tm1` and got
@@ -16,27 +16,27 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 
-# Arrays in tuples, named tuples, lists and dicts (what optree takes apart).
+# Arrays in tuples, named tuples, lists and dicts, nested as optree allows.
 Nested: TypeAlias = Any
-# The same with a `dm_env.specs.Array` for every array.
+# The same nest with a `dm_env.specs.Array` in the place of every array.
 NestedSpec: TypeAlias = Any
 
 
 _LAST = int(dm_env.StepType.LAST)
-# FIRST is zero, which NumPy finds in half the time of another number.
+# FIRST is zero; NumPy compares with zero in half the time.
 assert dm_env.StepType.FIRST == 0
 
 
 class EnvironmentSpec(NamedTuple):
-    """What the arrays of one environment look like, without a batch axis.
+    """The specs of one environment's arrays, without a batch axis.
 
     Attributes:
-      observations: of one observation.
-      actions: of one action.
-      rewards: of a reward.
-      discounts: of a discount.
-      num_frames: F, if an observation is the last F frames, `[F, ...]`, as those of
-        `FrameStack` are; else 1.
+      observations: the spec of one observation.
+      actions: the spec of one action.
+      rewards: the spec of a reward.
+      discounts: the spec of a discount.
+      num_frames: F if an observation is a stack of the last F frames, `[F, ...]`, as
+        `FrameStack` makes them; otherwise 1.
     """
 
     observations: specs.Array
@@ -53,7 +53,7 @@ class VectorStep(NamedTuple):
       step_type: `[K]` int8, `dm_env.StepType` values.
       reward: `[K]` float32; zero where the step is FIRST.
       discount: `[K]` float32; zero only where the episode terminated.
-      observation: `[K, ...]`, arrays that nobody writes to again.
+      observation: `[K, ...]`; these arrays are never written to again.
     """
 
     step_type: Array
@@ -62,31 +62,31 @@ class VectorStep(NamedTuple):
     observation: Array
 
     def first(self) -> Array:
-        """Where an episode begins: `[K]` bool."""
+        """Whether the step is the first of an episode: `[K]` bool."""
         return np.logical_not(self.step_type)
 
     def last(self) -> Array:
-        """Where an episode ends: `[K]` bool."""
+        """Whether the step is the last of an episode: `[K]` bool."""
         return np.equal(self.step_type, _LAST)
 
     def num_env_steps(self) -> int:
-        """How many of the K environments took a step; the others began an episode."""
+        """How many of the K environments took a step; the others started an episode."""
         return int(np.count_nonzero(self.step_type))
 
 
 class Transition(NamedTuple):
-    """A step, or n steps taken as one, of an agent; every field has a leading `[B]`.
+    """One step of an agent, or n steps joined; every field has a leading `[B]`.
 
     Attributes:
       o_tm1: `[B, ...]` the observation that was acted on.
       a_tm1: `[B, ...]` the action.
       r_t: `[B]` float32, the rewards of the n steps, discounted to the first of them.
-      discount_t: `[B]` float32, what the value of `o_t` counts for: the product of
-        the agent's and the environment's discounts over the n steps, zero after
+      discount_t: `[B]` float32, the factor of the value of `o_t`: the product of the
+        agent's and the environment's discounts over the n steps, zero after
         termination.
       o_t: `[B, ...]` the observation n steps later.
       version: `[B]` int64, the version of the parameters that chose `a_tm1`.
-      extras: by name, `[B, ...]` what the policy said besides `a_tm1`.
+      extras: by name, `[B, ...]` other outputs of the policy for `o_tm1`.
     """
 
     o_tm1: Nested
@@ -99,7 +99,7 @@ class Transition(NamedTuple):
 
 
 class Versioned(NamedTuple):
-    """Parameters and the number of learner updates that made them."""
+    """Parameters, and their version: the number of learner updates before them."""
 
     version: int
     parameters: Nested

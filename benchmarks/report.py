@@ -1,13 +1,12 @@
 """What every benchmark leaves: one JSON with its raw samples, medians and bars.
 
-    python -m benchmarks.report FILE.json --markdown --plot OUT.png
+    python -m benchmarks.show FILE.json --markdown --plot OUT.png
 
 makes a table and a picture of it, and exits with 1 if one of its bars does not hold.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import operator
@@ -174,26 +173,3 @@ def _describe(machine: Mapping[str, Any]) -> str:
         packages = ", ".join(f"{package} {v}" for package, v in versions.items())
         parts.append(f"{name}: {packages}.")
     return " ".join(parts)
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Shows a report that was made before."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.report", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("file", type=Path, help="the JSON of a benchmark")
-    parser.add_argument("--markdown", action="store_true", help="print its tables")
-    parser.add_argument("--plot", type=Path, help="the PNG to draw")
-    options = parser.parse_args(args)
-    report = read_report(options.file)
-    if options.markdown:
-        print(markdown(report))
-    if options.plot:
-        from benchmarks.plot import plot_report
-
-        plot_report(report, options.plot)
-    return exit_status(report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,14 +21,17 @@ class leaf:
 
     Args:
       kind: what sort of code it is.
-      what: how a message names it, such as "replay.insert".
+      what: what messages name it by; its `str` is taken only when it is needed.
     """
 
     # A class, because a generator would cost as much as the rest of a call.
     __slots__ = ("_outer", "kind", "what")
 
-    def __init__(self, kind: LeafKind, what: str):
+    def __init__(self, kind: LeafKind, what: object):
         self.kind, self.what = kind, what
+
+    def __str__(self) -> str:
+        return f"the guard of {self.what}" if self.kind == "guard" else str(self.what)
 
     def __enter__(self) -> None:
         self._outer = getattr(_thread, "leaf", None)
@@ -51,6 +54,4 @@ def refuse_inside_leaf(what: str) -> None:
     """
     inside = getattr(_thread, "leaf", None)
     if inside is not None:
-        raise ContractError(
-            f"{inside.what} may not use an edge or wait: it used {what}"
-        )
+        raise ContractError(f"{inside} may not use an edge or wait: it used {what}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,19 +20,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 import optree
 
 from acmelike.agent import Builder
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
+from acmelike.evaluation import public_pickle
 from acmelike.files import write_whole
 from acmelike.types import EnvironmentSpec, Nested
 
 # The name of the file in the folder of a run.
 POLICY_NAME = "policy.zip"
-_FORMAT = 1
+# 1 named classes by the files that defined them.
+_FORMAT = 2
 _FACTS, _AGENT = "policy.json", "agent.pkl"
 
 
@@ -99,7 +99,7 @@ class PolicyFile:
             # cloudpickle stores classes of a script or a notebook in the file itself;
             # all others are imported when it is read.
             agent = (self.builder, self.spec, self.environment_factory, numbered)
-            archive.writestr(_AGENT, cloudpickle.dumps(agent))
+            archive.writestr(_AGENT, public_pickle.dumps(agent))
             for number, array in enumerate(arrays):
                 with archive.open(_array(number), "w") as file:
                     np.lib.format.write_array(
@@ -121,10 +121,11 @@ def read_policy(path: Path) -> PolicyContents:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         facts = json.loads(members[_FACTS])
-        if facts["format"] > _FORMAT:
+        if facts["format"] != _FORMAT:
+            age = "a newer" if facts["format"] > _FORMAT else "an older"
             raise ConfigError(
-                f"{path} is of format {facts['format']}, this acmelike reads up to "
-                f"{_FORMAT}: a newer one wrote it"
+                f"{path} has format {facts['format']} of {age} acmelike, this one "
+                f"reads format {_FORMAT}"
             )
         arrays = [
             np.load(io.BytesIO(members[_array(number)]), allow_pickle=False)
@@ -144,7 +145,7 @@ def read_policy(path: Path) -> PolicyContents:
     ) as error:
         raise ConfigError(f"{path} is damaged: {_first_line(error)}") from None
     try:
-        builder, spec, environment_factory, numbered = pickle.loads(pickled)
+        builder, spec, environment_factory, numbered = public_pickle.loads(pickled)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Missing or changed code may raise anything.
         reason = f"{type(error).__name__}: {_first_line(error)}"

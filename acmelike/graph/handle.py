@@ -1,4 +1,4 @@
-"""Handles, the edges of a program, and how they are found in a node's arguments."""
+"""Handles: what stands for a node in the arguments of other nodes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from acmelike.errors import GraphError
 
 
 class Handle:
-    """Stands for a node in the arguments of other nodes; never called itself.
+    """Stands for a node in the arguments of other nodes.
 
-    To the type checker it is the node's class; when the node that holds it starts, it
-    has become a client with the same methods.
+    To the type checker it is the node's class. When the node that holds it starts, it
+    is replaced by a client with the same methods. It cannot be called itself.
 
     Attributes:
       program_name: the name of the program it belongs to.
-      key: tells it from every other handle of that program.
+      key: its number in that program.
     """
 
     def __init__(self, program_name: str, program_id: int, key: int):
-        # The names must not hide what a service may call its own methods.
+        # With underscores, so that these names do not hide methods of a service.
         self._program_name, self._program_id, self._key = program_name, program_id, key
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -41,16 +41,16 @@ class Handle:
         return hash(self.identity())
 
     def identity(self) -> tuple[int, int]:
-        """(program, key): what makes two handles the same."""
+        """(program, key); equal for two handles of the same node."""
         return self._program_id, self._key
 
-    # Without these, pickle would ask __getattr__ for them.
+    # Without this, pickle would ask __getattr__ for it.
     def __reduce__(self) -> tuple[Any, ...]:
         return Handle, (self._program_name, self._program_id, self._key)
 
 
 def replace_handles(value: Any, replace: Callable[[Handle], Any]) -> Any:
-    """`value` with every handle in it replaced; what holds none is returned as it is.
+    """`value` with every handle in it replaced; without handles it is returned as is.
 
     Handles are found in tuples, named tuples, lists, dicts, dataclasses and partials,
     nested in each other.

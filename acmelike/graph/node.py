@@ -1,4 +1,4 @@
-"""Nodes as data: what is constructed, with which arguments, and where it runs."""
+"""Nodes as data: a constructor, its arguments, and where it runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ T = TypeVar("T")
 
 
 class Node(Generic[T]):
-    """Inert data: what constructs a service, and with which arguments.
+    """A node before it runs: data, and nothing else.
 
     Args:
-      constructor: called with the arguments when the node starts, each handle in them
-        replaced by a client. What it returns is the service.
-      *args: data and handles.
-      **kwargs: data and handles.
+      constructor: a class, whose instance becomes the node's service; or a function,
+        which runs once; or a generator function, which runs step by step. It is called
+        when the node starts, with a client in the place of each handle.
+      *args: data and handles for the constructor.
+      **kwargs: data and handles for the constructor.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Node(Generic[T]):
 
     @property
     def is_function(self) -> bool:
-        """Whether the constructor is a function, so that the node is that call.
+        """Whether the constructor is a function, and the node is one call of it.
 
         A function runs once; a generator function runs step by step, from one `yield`
         to the next. A class, or a class method, makes a service instead.
@@ -45,7 +46,7 @@ class Node(Generic[T]):
 
     @property
     def name(self) -> str:
-        """What the constructor is called."""
+        """The name of the constructor."""
         constructor: Any = self.constructor
         while isinstance(constructor, functools.partial):
             constructor = constructor.func
@@ -69,16 +70,17 @@ class Node(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A node in its place in a program.
+    """A node of a program, with its label and its place.
 
     Attributes:
-      label: unique in the program, such as "learner" or "actor/0".
-      node: what will be constructed.
+      label: the node's unique name, such as "learner" or "actor/0".
+      node: the constructor and its arguments.
       group: the group it was added in, or None.
-      process: the name of the process that it shares with others, or None for its own.
-      num_cpus: the cores that it keeps busy; where it has a process, XLA and BLAS get
-        no more threads than that.
-      variables: of the environment, where it has a process.
+      process: the name of the process that it shares with other nodes; None for a
+        process of its own.
+      num_cpus: the cores that it may keep busy. In a process of its own, XLA and BLAS
+        get at most so many threads.
+      variables: environment variables of its process.
     """
 
     label: str

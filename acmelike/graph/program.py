@@ -1,4 +1,4 @@
-"""A program: nodes, and the edges that their arguments make."""
+"""Programs: nodes, joined by the handles in their arguments."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _program_ids = itertools.count()
 
 
 class Program:
-    """A directed graph of nodes joined by RPC edges. Building one starts nothing.
+    """A directed graph of nodes joined by edges. Building one starts nothing.
 
     Args:
-      name: what the program is called in pictures and messages.
+      name: of the program, in pictures and messages.
     """
 
     def __init__(self, name: str):
@@ -46,15 +46,15 @@ class Program:
         """Adds a node and returns its handle, which the type checker takes for a `T`.
 
         Args:
-          node: what to construct.
-          label: the node's name; within `group("actor")` "x" becomes "actor/x", and
-            None the next number.
-          fulfils: what `promise` returned, if others already hold this node's handle.
-          num_cpus: see `Entry`.
-          variables: see `Entry`.
+          node: the node to add.
+          label: the node's name. Inside `group("actor")`, "x" becomes "actor/x" and
+            None becomes "actor/0", "actor/1", and so on.
+          fulfils: the handle that `promise` returned for this node, if there is one.
+          num_cpus: the cores that the node may keep busy.
+          variables: environment variables of the node's process.
 
         Raises:
-          GraphError: an empty or taken label, or a promise that is not this program's.
+          GraphError: an empty or taken label, another program's promise, or not a Node.
         """
         if not isinstance(node, Node):
             name = getattr(node, "__name__", type(node).__name__)
@@ -93,7 +93,7 @@ class Program:
 
     @contextmanager
     def group(self, name: str) -> Iterator[None]:
-        """Nodes added inside are labelled `name/0`, `name/1`, ... and drawn as one."""
+        """Labels the nodes that are added inside `name/0`, `name/1`, and so on."""
         if self._group is not None:
             raise GraphError(f"group '{name}' inside group '{self._group}'")
         if not name or "/" in name:
@@ -106,7 +106,7 @@ class Program:
 
     @contextmanager
     def colocate(self, process: str) -> Iterator[None]:
-        """Nodes added inside share one process where the launcher has processes."""
+        """Lets the nodes that are added inside share one process."""
         if self._process is not None:
             raise GraphError(f"process '{process}' inside process '{self._process}'")
         self._process = process
@@ -129,14 +129,14 @@ class Program:
         """The node that a handle stands for.
 
         Raises:
-          GraphError: it is no handle of this program.
+          GraphError: it is not a handle of this program.
         """
         if isinstance(handle, Handle) and handle in self._entries:
             return self._entries[handle]
-        raise GraphError(f"{handle!r} is no node of program '{self.name}'")
+        raise GraphError(f"{handle!r} is not a node of program '{self.name}'")
 
     def edges(self) -> list[tuple[str, str]]:
-        """(label of the caller, label of the called) for every edge, none twice."""
+        """Every edge once, as (label of the caller, label of the callee)."""
         found: dict[tuple[str, str], None] = {}
         for entry in self._entries.values():
             for _, handle in find_handles([entry.node.args, entry.node.kwargs]):
@@ -164,14 +164,14 @@ class Program:
         if format == "mermaid":
             return to_mermaid(list(self._entries.values()), self.edges())
         if format == "svg":
-            # Only here, as what lays it out takes long to import.
+            # Imported only here: the layout library takes long to import.
             from acmelike.graph.drawing.svg import to_svg
 
             return to_svg(self.name, list(self._entries.values()), self.edges())
         raise GraphError(f"a program is drawn as 'mermaid' or 'svg', not {format!r}")
 
     def _repr_svg_(self) -> str | None:
-        """What notebooks show of a program; None for one that is not complete yet."""
+        """The picture that notebooks show; None while a promise is open."""
         return None if self._promises else self.draw("svg")
 
     def _new_handle(self) -> Handle:

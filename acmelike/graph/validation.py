@@ -1,4 +1,4 @@
-"""What is wrong with a program, told before anything starts."""
+"""The check of a program before it is launched."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def validate(
     Args:
       name: of the program.
       entries: its nodes.
-      promises: handles that no node has been added for, with their classes' names.
+      promises: handles without a node, with the names of the classes promised.
 
     Raises:
       GraphError: the first fault found, with the node and the argument's path.
@@ -63,7 +63,7 @@ def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> Non
     fault = _pickle_fault(value)
     if fault is None:
         return
-    # The innermost part that fails alone is the one to name.
+    # Name the innermost part that cannot be pickled by itself.
     for inner, part in walk(value, path):
         inner_fault = _pickle_fault(part)
         if inner_fault is not None:
@@ -73,7 +73,7 @@ def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> Non
 
 
 def _pickle_fault(value: Any) -> str | None:
-    """Why `value` could not be sent, or None; handles in plain sight are no fault."""
+    """Why `value` cannot be pickled; None if it can. Visible handles are allowed."""
     pickler = _Pickler(Counter(handle for _, handle in find_handles(value)))
     try:
         pickler.dump(value)
@@ -89,11 +89,11 @@ def _pickle_fault(value: Any) -> str | None:
 
 
 class _HiddenHandle(Exception):
-    """A handle inside an object that is not taken apart."""
+    """A handle inside an object, where it cannot be replaced by a client."""
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles to nowhere, and meets each handle as often as it is in plain sight."""
+    """Pickles into a buffer, and counts the handles that it meets."""
 
     def __init__(self, visible: Counter[Handle]):
         super().__init__(io.BytesIO())

@@ -65,7 +65,7 @@ class UpdateCheck:
         if name in self._read_at or inside is None or name.startswith("__"):
             return
         if inside.kind in ("method", "guard"):
-            self._read_at[name] = f"{inside.what} ({_caller()})"
+            self._read_at[name] = f"{inside} ({_caller()})"
             self._compare(name)
 
     def _compare(self, name: str) -> None:

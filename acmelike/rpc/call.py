@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from acmelike.core.future import Future
-from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import seconds_left
 from acmelike.errors import RpcTimeout
 
 if TYPE_CHECKING:
-    from acmelike.rpc.sockets.frames import Pickles
+    from acmelike.rpc.sockets.frames import PayloadCache
 
 
 class Request(NamedTuple):
@@ -61,7 +61,7 @@ class CallOwner(Protocol):
 class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
 
-    def set(self) -> Callable[[Pickles], None] | None:
+    def set(self) -> Callable[[PayloadCache], None] | None:
         """Takes the news; returns what sends the outcome to a caller, if any."""
 
 
@@ -104,11 +104,15 @@ class Call(Future[Any]):
         """The method that is called, as people read it: "replay.insert"."""
         return f"{self.server.label}.{self.request.method}"
 
+    def __str__(self) -> str:
+        return self.target
+
     def done(self) -> bool:
         return self._done
 
     def result(self) -> Any:
-        refuse_inside_leaf(f"the result of {self.target}")
+        if current_leaf() is not None:
+            refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
             self.server.scheduler.wait(self, seconds_left())
             if not self._done:

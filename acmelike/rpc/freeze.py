@@ -1,4 +1,4 @@
-"""What crosses an edge is immutable: arrays arrive read-only on every transport."""
+"""Makes the arrays that cross an edge read-only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
 
 
 def freeze(value: Any) -> Any:
-    """`value` with every array in it read-only, without copying what need not be.
+    """`value` with every array in it read-only; it copies only where it has to.
 
-    An array that owns its memory is frozen in place, for the sender too: who wants to
-    write on sends a copy. A writable view of somebody else's memory is copied, because
-    its owner could still write. Arrays are found in tuples, lists, dicts and
-    dataclasses; what holds none to copy is returned as it is.
+    An array that owns its memory is frozen in place, for the sender too. A sender that
+    wants to write to the array afterwards sends a copy. A writable view is copied,
+    because the owner of its memory could still write to it. Arrays are found in tuples,
+    lists, dicts and dataclasses.
     """
     kind = type(value)
     if kind is np.ndarray:

@@ -1,4 +1,4 @@
-"""One service made callable: its lock, its guards, and the calls parked at it."""
+"""The server of one service: its lock, its guards, and the calls parked at it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from types import MethodType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from acmelike.core.contract import Guarded
 from acmelike.core.leaf import leaf
@@ -16,16 +17,17 @@ from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
 from acmelike.rpc.call import Call, Request, Scheduler, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.sockets.frames import Pickles
+from acmelike.rpc.sockets.frames import PayloadCache
 
-# What to do when the lock is no longer held, and what that leaves to be done.
-Reports: TypeAlias = list[Callable[[], Callable[[Pickles], None] | None]]
-# How often a caller that waits for a busy service looks whether the run has ended.
+# Functions to call when the lock is released. Each may return another one, which sends
+# an outcome to a caller.
+Reports: TypeAlias = list[Callable[[], Callable[[PayloadCache], None] | None]]
+# How often a caller that waits for a busy service checks whether the run has ended.
 _LOOK_SECONDS = 0.1
 
 
 class Supervisor(Protocol):
-    """What a server reports to."""
+    """Is told by a server what concerns the whole run."""
 
     def stop(self, reason: str) -> None:
         """A method asked for the end of the run."""
@@ -53,7 +55,7 @@ class Server:
         self._lock = threading.Lock()
         self._service: Any = None
         self._interface: Interface | None = None
-        self._methods: dict[str, Callable[..., Any]] | None = None
+        self._methods: dict[str, _Served] | None = None
         self._parked: list[Call] = []
         self._closed: str | None = None
         self._num_calls = 0
@@ -66,7 +68,9 @@ class Server:
         None stands for a node that is a function and serves nothing.
         """
         interface = interface_of(type(service))
-        methods = {name: getattr(service, name) for name in interface.methods}
+        methods = {
+            name: _served(getattr(service, name), service) for name in interface.methods
+        }
         if service is not None:
             register_service(service, self.label)
         with self._changing():
@@ -118,7 +122,7 @@ class Server:
             call.deadline = self.scheduler.now() + request.timeout
         methods = self._methods
         if methods and self._closed is None and self.is_concurrent(request.method):
-            self._run(call, methods[request.method])
+            self._run(call, methods[request.method].body)
             self._follow_up(call, wakeup)
             return call
         after: Reports = []
@@ -141,12 +145,12 @@ class Server:
         return call
 
     def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
-        """What the call leads to; a caller elsewhere is sent its outcome before."""
+        """Does what follows a call; a remote caller gets its outcome before that."""
         if call.wakeup is None and wakeup is None and call.follow_up is not None:
             call.follow_up()
 
     def _wait_for_lock(self, call: Call) -> None:
-        """Takes the lock; or ends the call, if its deadline or the run's end is first.
+        """Takes the lock, or ends the call if its deadline or the run's end is earlier.
 
         The lock is busy for as long as a method runs, which may be long.
         """
@@ -166,7 +170,8 @@ class Server:
 
     def is_concurrent(self, method: str) -> bool:
         """Whether calls of a method run without the lock, and as long as they like."""
-        return getattr((self._methods or {}).get(method), "is_concurrent", False)
+        served = (self._methods or {}).get(method)
+        return served is not None and served.is_concurrent
 
     def expire(self, call: Call) -> None:
         """Ends a parked call whose deadline has passed."""
@@ -190,17 +195,17 @@ class Server:
 
     @property
     def num_calls(self) -> int:
-        """How many calls have had an outcome."""
+        """How many calls have run."""
         return self._num_calls
 
     # --- Under the lock ------------------------------------------------------------
 
     @contextmanager
     def _changing(self) -> Iterator[Reports]:
-        """Holds the lock, then tests the parked calls; wakes and reports after it.
+        """Holds the lock, and tests the parked calls before it is released.
 
-        No caller is woken and no supervisor called under the lock: no thread ever
-        holds two.
+        Callers are woken and supervisors called afterwards, so that no thread ever
+        holds two locks.
         """
         after: Reports = []
         self._lock.acquire()
@@ -246,28 +251,29 @@ class Server:
             assert self._interface is not None
             call.fail(no_such_method(self.label, self._interface, name))
             return True
-        guarded = getattr(method, "__func__", None)
-        if type(guarded) is not Guarded:
-            self._run(call, method)
-            return True
-        request = call.request
-        with leaf("guard", f"the guard of {call.target}"):
-            try:
-                reason = guarded.reason(self._service, request.args, request.kwargs)
-            except Exception as error:
-                where = f"guard of '{name}'"
-                after.append(partial(self._supervisor.fail, self.label, where, error))
-                call.fail(error)
-                return True
-        if reason is not None:
-            call.reason = reason
-            return False
-        self._run(call, partial(guarded.body, self._service))
+        if method.guarded is not None:
+            request = call.request
+            with leaf("guard", call):
+                try:
+                    reason = method.guarded.reason(
+                        self._service, request.args, request.kwargs
+                    )
+                except Exception as error:
+                    where = f"guard of '{name}'"
+                    after.append(
+                        partial(self._supervisor.fail, self.label, where, error)
+                    )
+                    call.fail(error)
+                    return True
+            if reason is not None:
+                call.reason = reason
+                return False
+        self._run(call, method.body)
         return True
 
     def _run(self, call: Call, method: Callable[..., Any]) -> None:
         request = call.request
-        with leaf("method", call.target):
+        with leaf("method", call):
             try:
                 call.succeed(freeze(method(*request.args, **request.kwargs)))
             except RunStopped as stopped:
@@ -292,7 +298,7 @@ class Server:
 
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
-        # Who keeps the call, for its deadline, does not keep what it was called with.
+        # The call may be kept for its deadline; its arguments need not be.
         call.request = call.request._replace(args=(), kwargs={})
         assert call.wakeup is not None
         after.append(call.wakeup.set)
@@ -300,16 +306,37 @@ class Server:
             after.append(call.follow_up)
 
 
-def _report(after: Reports) -> None:
-    """Tells everybody; those with the same outcome get the same pickle.
+class _Served(NamedTuple):
+    """A method as it is served.
 
-    Whoever is told first may take this thread's core, so the others should be told soon
-    after: actors in lock-step would wait for one that has begun.
+    Attributes:
+      guarded: what has its guard; None for a method without one.
+      body: the method without its guard, bound to the service.
+      is_concurrent: whether it runs without the lock.
     """
-    pickles = Pickles()
+
+    guarded: Guarded | None
+    body: Callable[..., Any]
+    is_concurrent: bool
+
+
+def _served(method: Any, service: object) -> _Served:
+    guarded = getattr(method, "__func__", None)
+    if isinstance(guarded, Guarded):
+        return _Served(guarded, MethodType(guarded.body, service), False)
+    return _Served(None, method, getattr(method, "is_concurrent", False))
+
+
+def _report(after: Reports) -> None:
+    """Wakes the callers, and sends them their outcomes; an equal one is pickled once.
+
+    A caller that wakes up may take this thread's core. So all are woken in a row:
+    actors in lock-step would otherwise wait for the first of them.
+    """
+    payloads = PayloadCache()
     for report in after:
         if (tell := report()) is not None:
-            tell(pickles)
+            tell(payloads)
 
 
 def _note(error: Exception, note: str) -> None:

@@ -10,7 +10,13 @@ import pytest
 from acmelike.adders import Adder, EpisodeAdder
 from acmelike.environments import VectorEnvironment
 from acmelike.errors import ConfigError
-from tests.adders.test_sequence import Lengths, collect_with, episode_steps, windows
+from tests.adders.test_sequence import (
+    Lengths,
+    collect_with,
+    episode_steps,
+    num_observations,
+    windows,
+)
 
 
 def collect(lengths, num_steps, max_length):
@@ -78,11 +84,10 @@ def test_an_item_has_what_was_done_and_what_followed():
 def test_padding_is_not_stored(max_length):
     # Ten episodes of one environment and twenty of the other; then both begin one.
     made, _, replay = collect([5, 2], 60, max_length=max_length)
-    column = replay._shared["o_t"]
     assert made[-1] == 30
-    assert column.num_rows == 2 * 60
+    assert num_observations(replay) == 2 * 60
     replay.reset("sequences")
-    assert column.num_rows == 0
+    assert num_observations(replay) == 0
 
 
 def test_a_new_start_forgets_what_was_there():

@@ -9,12 +9,12 @@ from benchmarks.report import (
     Report,
     exit_status,
     interleave,
-    main,
     markdown,
     median,
     number,
     read_report,
 )
+from benchmarks.show import main
 
 MACHINE = {
     "cpu": "A processor",

@@ -266,15 +266,16 @@ def rewrite(path, name, change):
             archive.writestr(member, content)
 
 
-def test_a_policy_of_a_newer_format_is_refused(tmp_path):
+@pytest.mark.parametrize(("number", "age"), [(1, "an older"), (3, "a newer")])
+def test_a_policy_of_another_format_is_refused(tmp_path, number, age):
     save_counting(tmp_path)
     rewrite(
         tmp_path / "policy.zip",
         "policy.json",
-        lambda content: content.replace(b'"format": 1', b'"format": 2'),
+        lambda content: content.replace(b'"format": 2', b'"format": %d' % number),
     )
     assert refusal(tmp_path).endswith(
-        "policy.zip is of format 2, this acmelike reads up to 1: a newer one wrote it"
+        f"policy.zip has format {number} of {age} acmelike, this one reads format 2"
     )
 
 

@@ -230,6 +230,7 @@ def test_stop_run_in_a_method_lets_the_call_succeed(launcher, tmp_path):
 
     def ask(judge, file):
         file.write_text(repr(judge.judge()))
+        sleep(None, "the end of the run")
 
     program = Program("judge")
     judge = program.add_node(Node(Judge), label="judge")
@@ -365,6 +366,7 @@ class Spins:
             stop_run("the end")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("worker", "words"),
     [(Hangs, "working for"), (Spins, "working without a wait or a call for")],
@@ -403,7 +405,7 @@ def test_stop_does_not_wait_for_a_method_that_runs(launcher, tmp_path):
     program.add_node(Node(Once, lambda o: o.bake(), oven), label="baker")
     with launch(program, launcher) as run:
         while not file.with_suffix(".begun").exists():
-            time.sleep(0.005)
+            threading.Event().wait(0.005)
         run.stop("enough")
         assert not file.exists()  # It returned while the method was still running.
         file.touch()

@@ -60,6 +60,7 @@ def test_everybody_waiting_is_told_with_reasons_and_numbers(launcher, caplog):
     assert messages == [f"no progress for 0 s: {DEADLOCK}"]
 
 
+@pytest.mark.long
 def test_a_program_that_waits_uses_no_cpu():
     with launch(make_deadlock(), "threads") as run:
         while "waiting" not in {s.phase for s in run.status().values()}:

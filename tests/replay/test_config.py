@@ -195,6 +195,7 @@ def _is_refused(table, num_items: int) -> bool:
 
 
 # No sample size is a whole multiple of these ratios, so no deadlock is skipped.
+@pytest.mark.long
 @pytest.mark.parametrize("ratio", [0.3719, 1.0271, 2.7183])
 @pytest.mark.parametrize(("min_size", "max_size"), [(1, 1), (3, 3), (3, 7)])
 def test_of_items_sampled_for_ever_exactly_the_deadlocks_are_refused(
@@ -234,6 +235,7 @@ def test_a_window_without_a_hairs_breadth_to_spare_does_not_deadlock(
             assert not _deadlocks(table, num_items, 2000, prefer_insert=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ratio", [0.3719, 0.7183, 1.0])
 @pytest.mark.parametrize(("min_size", "max_size"), [(1, 8), (3, 8), (1, 40)])
 def test_of_items_sampled_once_exactly_the_deadlocks_are_refused(
@@ -253,6 +255,7 @@ def test_of_items_sampled_once_exactly_the_deadlocks_are_refused(
     assert outcomes == {True, False}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [*({"max_times_sampled": n} for n in (1, 2, 3)), {"replacement": False}],

@@ -258,6 +258,7 @@ arguments = given(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=500, deadline=None, derandomize=True, database=None)
 @arguments
 def test_a_table_does_what_its_docs_say(config, limiter, seed, program):

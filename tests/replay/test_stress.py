@@ -143,6 +143,7 @@ def finish(replay, num_samplers):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("samplers_die", [False, True])
 def test_nothing_acknowledged_is_lost_torn_or_doubled(tmp_path, samplers_die):
     run_and_kill(tmp_path, 3, 3, num_messages=30, samplers_die=samplers_die)
@@ -155,6 +156,7 @@ def test_nothing_acknowledged_is_lost_torn_or_doubled_by_many(tmp_path, samplers
     run_and_kill(tmp_path, 8, 8, num_messages=500, samplers_die=samplers_die)
 
 
+@pytest.mark.long
 def test_of_a_message_that_breaks_off_nothing_arrives():
     numbers = np.arange(MESSAGE)
     message = Message(

@@ -24,6 +24,7 @@ _updates = st.integers(1, 40).flatmap(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(_updates)
 def test_it_behaves_like_an_array_of_weights(case):

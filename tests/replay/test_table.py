@@ -263,6 +263,7 @@ def test_new_items_get_the_largest_priority_so_far(make_table, make_items):
     assert probabilities()[3] == 5 / 16
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sampler", "weights"),
     [
@@ -292,6 +293,7 @@ def test_after_all_changes_items_are_drawn_as_often_as_they_should(
     assert _chi_square(found, shares) < 20.5  # 5 degrees at most: once in a thousand
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("remover", "weights"),
     [(Uniform(), [1, 1, 1, 1]), (Prioritized(exponent=1.0), [1, 2, 0, 3])],

@@ -168,6 +168,7 @@ def test_without_replacement_a_sample_has_no_item_twice(
     assert len(contents(table)) == 50
 
 
+@pytest.mark.long
 def test_without_replacement_each_pick_is_among_those_left(make_table, make_items):
     priorities, counts = np.array([1.0, 2.0, 3.0, 4.0]), np.zeros((4, 4))
     table = make_table(max_size=4, sampler=Prioritized(exponent=1.0), replacement=False)

@@ -286,6 +286,8 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
     # And it computes the same.
     assert len(plain) == len(compiled)
     for record, other in zip(plain, compiled, strict=True):
+        metrics = pytest.approx(other.pop("metrics", {}), rel=1e-4)
+        assert record.pop("metrics", {}) == metrics
         assert record == {
             name: pytest.approx(value, rel=1e-4) if type(value) is float else value
             for name, value in other.items()

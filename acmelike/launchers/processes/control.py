@@ -14,7 +14,7 @@ from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
 from acmelike.rpc import Peer
 from acmelike.rpc.failure import WireError
-from acmelike.rpc.sockets.frames import CONTROL, Reader, encode
+from acmelike.rpc.sockets.frames import CONTROL, FrameReader, encode
 from acmelike.rpc.sockets.server import send_some
 
 
@@ -92,7 +92,7 @@ class ControlConnection:
 
     def __init__(self, sock: socket.socket):
         sock.setblocking(False)
-        self._sock, self._reader = sock, Reader(sock)
+        self._sock, self._reader = sock, FrameReader(sock)
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:

@@ -144,7 +144,7 @@ class Snapshot:
         return array
 
     def add_deferred(self, name: str, make: Callable[[], Array]) -> None:
-        """Adds the array that `make` returns; `finish` calls it, while nobody waits."""
+        """Adds the array that `make` returns; `finish` calls it outside any lock."""
         self._deferred.append((self._folder / f"{name}.npy", make))
 
     def copy_part(self, num_bytes: int) -> bool:

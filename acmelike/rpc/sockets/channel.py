@@ -1,4 +1,4 @@
-"""The way to the services of another process: one connection, shared by all callers."""
+"""A connection to the services of another process, shared by all callers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from typing import Any
 
 from acmelike.core.future import Future
-from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import current_context, current_deadline
 from acmelike.core.status import EdgeMetrics
 from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, Reader, encode
+from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, FrameReader, encode
 from acmelike.rpc.sockets.server import send_some
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 
-# Beyond a call's deadline, which its server keeps, for the answer to arrive.
+# How long after a call's deadline, which its server keeps, the answer may arrive.
 _GRACE_SECONDS = 5.0
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
@@ -33,8 +33,8 @@ class RemoteCall(Future[Any]):
     """A call to another process.
 
     Attributes:
-      target: "replay.insert".
-      reason: unknown here; who looks at the whole program finds it at the callee.
+      target: the method that is called, such as "replay.insert".
+      reason: "", as only the callee knows it; `Run.status` adds it.
       deadline: on the monotonic clock, or None.
     """
 
@@ -61,11 +61,12 @@ class RemoteCall(Future[Any]):
         return self._done
 
     def is_known(self) -> bool:
-        """Whether the outcome has been read; looks at no socket."""
+        """Whether the outcome has been read; does not look at the socket."""
         return self._done
 
     def result(self) -> Any:
-        refuse_inside_leaf(f"the result of {self.target}")
+        if current_leaf() is not None:
+            refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
             self._wait()
         if self._error is not None:
@@ -106,17 +107,18 @@ class RemoteCall(Future[Any]):
 
 
 class Channel:
-    """Calls over one connection, made when it is first needed.
+    """Makes calls over one connection, which is opened at the first call.
 
-    There is no thread for reading: of those who wait for an outcome, one reads the
-    socket for all, and whoever only looks at a future reads what has arrived.
+    It has no thread for reading. Of the threads that wait for an outcome, one reads the
+    socket for all of them. A thread that asks whether a future is done reads what has
+    arrived.
 
     Args:
-      find_address: returns the address once the other process has one; raises RpcClosed
-        if the run ends first.
-      wait_for_end: returns why the run ended, or None if it does not end within a
-        while; a connection is usually lost because a process died, and the run's end
-        says better what happened.
+      find_address: returns the address of the other process when it is known; raises
+        RpcClosed if the run ends first.
+      wait_for_end: returns why the run ended, or None if it does not end soon. A
+        connection is usually lost because a process died, and the reason of the run's
+        end says so.
     """
 
     def __init__(
@@ -124,13 +126,14 @@ class Channel:
     ):
         self._find_address, self._wait_for_end = find_address, wait_for_end
         self._sock: socket.socket | None = None
-        self._reader: Reader | None = None
+        self._reader: FrameReader | None = None
         self._shared = SharedMemory()
         self._connecting = threading.Lock()
         self._sending = threading.Lock()
         self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
-        # Guards who reads; others wait on it until their call is done or nobody reads.
+        # Decides which thread reads; the others wait until their call is done or no
+        # thread reads.
         self._turn = threading.Condition()
         self._is_reading = False
         self._closed: str | None = None
@@ -206,16 +209,16 @@ class Channel:
             pass  # The connection is lost, and with it the call.
 
     def close(self, reason: str) -> None:
-        """Ends every call; whoever waits is woken."""
+        """Ends every call and wakes the threads that wait."""
         self._closed = self._closed or reason
         if self._sock is not None:
             try:
                 self._sock.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # The other end was quicker.
+                pass  # The other end has closed it already.
 
     def dispose(self) -> None:
-        """Gives the socket and the memory back, when nobody calls any more."""
+        """Closes the socket and releases the memory, when no thread calls any more."""
         self._shared.close()
         if self._sock is not None:
             self._sock.close()
@@ -236,7 +239,7 @@ class Channel:
                 sock.close()
                 raise
             sock.setblocking(False)
-            self._reader, self._sock = Reader(sock, self._shared), sock
+            self._reader, self._sock = FrameReader(sock, self._shared), sock
 
     def _send(self, pieces: list[bytes | memoryview]) -> None:
         sock = self._sock
@@ -247,7 +250,7 @@ class Channel:
                 _ready(sock, select.POLLOUT, None)
 
     def _read(self, call: RemoteCall, limit: float | None) -> None:
-        """Reads for everybody until the call's outcome is known or time is up."""
+        """Reads for all callers until this call's outcome is known or time is up."""
         assert self._sock is not None
         while not call.is_known():
             if not _ready(self._sock, select.POLLIN, _left(limit)):

@@ -1,4 +1,4 @@
-"""Frames: how a message is laid out on a stream between two processes.
+"""Frames: the layout of messages on a stream between two processes.
 
     | magic 2 | version 1 | kind 1 | number of buffers 4 | request 8 | length 8 |
     | slot 4 | released 4 | length of each buffer, 8 | pickle | buffers |
@@ -38,9 +38,9 @@ class Frame(NamedTuple):
 
     Attributes:
       kind: one of the constants of this module.
-      request: what it belongs to.
+      request: the number of the request that it belongs to.
       value: any object.
-      num_bytes: of its pickle and its buffers.
+      num_bytes: size of its pickle and its buffers.
     """
 
     kind: int
@@ -50,64 +50,64 @@ class Frame(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """A message that can be sent.
+    """A message that is ready to be sent.
 
     Attributes:
-      pieces: what to send, one after the other.
-      num_bytes: of its pickle and its buffers, wherever they are.
+      pieces: the bytes to send, in order.
+      num_bytes: size of its pickle and its buffers, those in shared memory included.
     """
 
     pieces: list[bytes | memoryview]
     num_bytes: int
 
 
-class Pickled(NamedTuple):
-    """A value, ready for any number of frames.
+class Payload(NamedTuple):
+    """A pickled value, which can go into any number of frames.
 
     Attributes:
-      body: its pickle.
-      views: the buffers beside it.
+      body: the pickle.
+      views: the buffers out of band.
     """
 
     body: bytes
     views: list[memoryview]
 
 
-class Pickles:
-    """Values that are sent to several at once, each of them pickled once.
+class PayloadCache:
+    """Pickles each value once, if it is sent to several callers at the same time.
 
-    It is for one moment: a value that changes later would be sent as it was.
+    Use it for one moment only: a value that changes later would be sent as it was.
     """
 
     def __init__(self) -> None:
-        # With the values, as an id is theirs only as long as they live.
-        self._by_id: dict[int, tuple[Any, Pickled]] = {}
+        # With the values, because an id is unique only while its object lives.
+        self._by_id: dict[int, tuple[Any, Payload]] = {}
 
-    def of(self, value: Any) -> Pickled:
-        """The pickle of a value."""
+    def of(self, value: Any) -> Payload:
+        """The payload of a value."""
         if id(value) not in self._by_id:
-            self._by_id[id(value)] = value, pickled(value)
+            self._by_id[id(value)] = value, make_payload(value)
         return self._by_id[id(value)][1]
 
 
 def encode(
     kind: int, request: int, value: Any, shared: SharedMemory | None = None
 ) -> Encoded:
-    """A frame of any value that can be pickled; see `frame_of`."""
-    return frame_of(kind, request, pickled(value), shared)
+    """Pickles a value and makes a frame of it; arguments as for `make_frame`."""
+    return make_frame(kind, request, make_payload(value), shared)
 
 
-def frame_of(
-    kind: int, request: int, value: Pickled, shared: SharedMemory | None = None
+def make_frame(
+    kind: int, request: int, value: Payload, shared: SharedMemory | None = None
 ) -> Encoded:
-    """A frame.
+    """Makes a frame.
 
     Args:
       kind: one of the constants of this module.
-      request: what it belongs to.
-      value: what it carries.
-      shared: of the connection that it goes to, if that has any. What is encoded must
-        be sent then, as it may have taken a slot.
+      request: the number of the request that it belongs to.
+      value: its content.
+      shared: the shared memory of the connection, or None. With it, the frame has to
+        be sent, because it may have taken a slot.
     """
     body, views = value
     pieces: list[bytes | memoryview] = []
@@ -116,7 +116,7 @@ def frame_of(
         if large := [view for view in views if view.nbytes >= LARGE_BYTES]:
             slot = shared.lender.put(large)
             if slot is None and (offer := shared.lender.offer(large)):
-                # Ahead of the frame, so that its answer can say that it is mapped.
+                # Before the frame, so that the answer to it can say that it is mapped.
                 pieces += encode(OFFER, *offer).pieces
         released = shared.borrower.take_released()
     lengths: list[int] = []
@@ -144,8 +144,8 @@ def frame_of(
     return Encoded(pieces, len(body) + sum(map(abs, lengths)))
 
 
-def pickled(value: Any) -> Pickled:
-    """The value, by cloudpickle if it needs that."""
+def make_payload(value: Any) -> Payload:
+    """Pickles a value, with cloudpickle if that is needed."""
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5, buffer_callback=buffers.append)
@@ -154,21 +154,21 @@ def pickled(value: Any) -> Pickled:
         pickler.dump(value)
         body = file.getvalue()
         if b"__main__" not in body:
-            return Pickled(body, [buffer.raw() for buffer in buffers])
+            return Payload(body, [buffer.raw() for buffer in buffers])
     except Exception:
-        pass  # Such as a function made on the spot, which cloudpickle can send.
-    # Its Python code costs ten times as much, but it sends by value what only this
-    # process can import.
+        pass  # Such as a local function, which cloudpickle can send.
+    # Cloudpickle costs ten times as much, but it sends by value what only this process
+    # can import.
     buffers, file = [], io.BytesIO()
     cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
-    return Pickled(file.getvalue(), [buffer.raw() for buffer in buffers])
+    return Payload(file.getvalue(), [buffer.raw() for buffer in buffers])
 
 
 def _reduce(array: Any) -> Any:
-    """What NumPy says of an array, or where it is of plain numbers, the same shorter.
+    """Reduces an array for pickle; arrays of plain numbers in a short form.
 
-    NumPy's own takes a third longer to make and three times as long to read, which is
-    most of what it takes to send a few small arrays.
+    NumPy's own form takes a third longer to write and three times as long to read,
+    which is most of the cost of sending a few small arrays.
     """
     dtype = array.dtype
     if dtype.kind in "biufc" and array.size and array.flags.c_contiguous:
@@ -177,7 +177,7 @@ def _reduce(array: Any) -> Any:
 
 
 class _Reductions(dict[type, Any]):
-    """That of arrays, besides those that everybody's pickles have."""
+    """The reduction of arrays, and otherwise those of `copyreg`."""
 
     def __missing__(self, kind: type) -> Any:
         return copyreg.dispatch_table[kind]
@@ -186,12 +186,12 @@ class _Reductions(dict[type, Any]):
 _REDUCTIONS = _Reductions({np.ndarray: _reduce})
 
 
-class Reader:
-    """Puts frames together from what a socket has to give.
+class FrameReader:
+    """Reads frames from a socket.
 
     Args:
-      sock: a stream socket; whether it blocks decides whether `read` does.
-      shared: what the other end encodes with, if it does.
+      sock: a stream socket; `read` blocks if it does.
+      shared: the shared memory of the connection, or None.
     """
 
     def __init__(self, sock: socket.socket, shared: SharedMemory | None = None):
@@ -205,10 +205,10 @@ class Reader:
         """The next frame.
 
         Raises:
-          BlockingIOError: the socket does not block and has no whole frame yet; what it
-            had is kept.
+          BlockingIOError: the socket does not block and has no whole frame yet; what
+            has arrived is kept.
           EOFError: the other end closed the stream.
-          RpcError: these are no frames, or of another version.
+          RpcError: the stream has no frames, or frames of another version.
         """
         while True:
             self._fill()
@@ -245,7 +245,7 @@ class Reader:
         if magic != _MAGIC or version != _VERSION:
             raise RpcError(f"the stream has no frames of version {_VERSION}")
         if released and self._shared is not None:
-            self._shared.lender.take_back(released)
+            self._shared.lender.release(released)
         self._sizes = bytearray(8 * num_buffers)
         self._expect(memoryview(self._sizes))
 

@@ -1,4 +1,4 @@
-"""The services of one process, open to other processes over a Unix-domain socket."""
+"""Serves the nodes of one process to other processes, over a Unix-domain socket."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from acmelike.rpc.sockets.frames import (
     RESULT,
     Encoded,
     Frame,
-    Pickles,
-    Reader,
+    FrameReader,
+    PayloadCache,
     encode,
-    frame_of,
+    make_frame,
 )
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 
@@ -41,16 +41,16 @@ logger = logging.getLogger("acmelike")
 class SocketServer:
     """Takes calls from other processes to the servers of this one.
 
-    One thread reads requests and runs them. It never waits for a caller: what a socket
-    does not take at once is sent when it can be. A parked call holds no thread; whoever
-    lets it proceed sends its result. Only a call that is `concurrent` gets a thread of
+    One thread reads requests and runs them. It never waits for a caller: what does not
+    fit into a socket is sent later. A parked call holds no thread; the thread that lets
+    it proceed sends its outcome. Only a call of a `concurrent` method gets a thread of
     its own.
 
     Args:
       servers: by label.
-      scheduler: whose clock deadlines are on.
+      scheduler: has the clock of the deadlines.
       address: where to listen, from `new_address`.
-      on_failure: told if the thread cannot go on.
+      on_failure: called if the thread fails.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class SocketServer:
         )
 
     def start(self) -> None:
-        """Begins to take calls."""
+        """Starts to take calls."""
         self._thread.start()
 
     def close(self) -> None:
@@ -109,7 +109,8 @@ class SocketServer:
             self._expire()
         for key in list(self._selector.get_map().values()):
             if isinstance(key.data, _Connection):
-                key.data.flush()  # The last of what callers wait for, if it fits.
+                # Callers may still wait for these outcomes; what does not fit is lost.
+                key.data.flush()
                 key.data.shared.close()
             key.fileobj.close()  # type: ignore[union-attr]
         self._wake_in.close()
@@ -140,7 +141,7 @@ class SocketServer:
             self._selector.unregister(connection.sock)
             connection.sock.close()
             connection.shared.close()
-            # Whoever called is gone; what it asked for must not be done for nobody.
+            # The caller is gone; its parked calls must not run later.
             for call in connection.take_parked():
                 call.server.withdraw(call)
 
@@ -152,7 +153,7 @@ class SocketServer:
         elif frame.kind == CALL:
             label, method, *_ = frame.value
             if self._servers[label].is_concurrent(method):
-                # It has no lock that others wait for, so they do not wait for it.
+                # It runs without the lock and may take long, so it gets a thread.
                 thread = threading.Thread(
                     target=self._run_call,
                     args=(connection, frame),
@@ -215,7 +216,7 @@ class _Connection:
 
     def __init__(self, sock: socket.socket, ask_to_send: Any):
         self.shared = SharedMemory()
-        self.sock, self.reader = sock, Reader(sock, self.shared)
+        self.sock, self.reader = sock, FrameReader(sock, self.shared)
         self.parked: dict[int, Call] = {}
         self._ask_to_send = ask_to_send
         self._lock = threading.Lock()
@@ -231,12 +232,12 @@ class _Connection:
             try:
                 is_sent = send_some(self.sock, self._pieces)
             except OSError:
-                return  # The caller is gone, which the server's thread will notice.
+                return  # The caller is gone; the server's thread will notice.
         if not is_sent:
             self._ask_to_send(self)
 
     def flush(self) -> bool:
-        """Goes on sending; whether all is sent."""
+        """Sends what is left, as far as it fits; returns whether all is sent."""
         with self._lock:
             try:
                 return send_some(self.sock, self._pieces)
@@ -250,9 +251,9 @@ class _Connection:
 
 
 class _Reply:
-    """Sends the outcome of a call once, by the thread that finds it first.
+    """Sends the outcome of a call once, in the thread that has it first.
 
-    For a parked call it stands where a waiting thread's event would.
+    For a parked call it takes the place of the event of a waiting thread.
     """
 
     def __init__(self, connection: _Connection, request: int):
@@ -262,16 +263,16 @@ class _Reply:
         self._lock = threading.Lock()
 
     def send_or_wait(self, call: Call) -> None:
-        """The call was made; if it was parked, `set` will send its outcome."""
+        """Sends the outcome of a call; if it was parked, `set` will do that."""
         with self._lock:
             self._call = call
             if call.wakeup is not None and not self._is_due:
                 self._connection.parked[self._request] = call
                 return
-        self._send(call, Pickles())
+        self._send(call, PayloadCache())
 
-    def set(self) -> Callable[[Pickles], None] | None:
-        """The parked call has an outcome; returns what sends it."""
+    def set(self) -> Callable[[PayloadCache], None] | None:
+        """Called when a parked call has its outcome; returns what sends it."""
         with self._lock:
             self._is_due = True
             call = self._call
@@ -280,20 +281,20 @@ class _Reply:
         self._connection.parked.pop(self._request, None)
         return partial(self._send, call)
 
-    def _send(self, call: Call, pickles: Pickles) -> None:
-        # A ring of the two would keep the arguments, and the memory that they lie in.
+    def _send(self, call: Call, payloads: PayloadCache) -> None:
+        # A reference cycle would keep the arguments and their memory.
         self._call = None
         shared = self._connection.shared
         try:
-            outcome = pickles.of(call.outcome())
-            frame = frame_of(RESULT, self._request, outcome, shared)
+            outcome = payloads.of(call.outcome())
+            frame = make_frame(RESULT, self._request, outcome, shared)
         except BaseException as error:
             frame = encode(ERROR, self._request, to_wire(error), shared)
         self._connection.send(frame)
 
 
 def send_some(sock: socket.socket, pieces: deque[memoryview]) -> bool:
-    """Sends from the left of `pieces` as much as goes; whether that was all of it."""
+    """Sends as much of `pieces` as fits, and removes it; returns whether all was."""
     while pieces:
         try:
             sent = sock.sendmsg(list(itertools.islice(pieces, 256)))
@@ -309,8 +310,8 @@ def send_some(sock: socket.socket, pieces: deque[memoryview]) -> bool:
 def new_address(folder: str) -> str:
     """An address for one process.
 
-    On Linux it is in the abstract namespace, of which nothing is left however the
-    process ends; elsewhere it is a file in `folder`.
+    On Linux it is in the abstract namespace, where nothing is left behind however the
+    process ends. Elsewhere it is a file in `folder`.
     """
     name = f"acmelike-{os.getpid()}-{os.urandom(6).hex()}"
     return f"\0{name}" if sys.platform == "linux" else os.path.join(folder, name)
@@ -319,7 +320,7 @@ def new_address(folder: str) -> str:
 def _is_own_user(sock: socket.socket) -> bool:
     """Whether the process at the other end is the same user's."""
     if sys.platform != "linux":
-        return True  # Its folder is closed to others.
+        return True  # Its folder is closed to other users.
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     _, user, _ = struct.unpack("3i", credentials)
     return bool(user == os.getuid())

@@ -1,14 +1,14 @@
-"""Memory that one process writes and another reads, for large arrays on one host.
+"""Shared memory for large arrays between two processes of one host.
 
-A connection's ends lend each other memory in numbered slots. All they need to say is
+The two ends of a connection lend each other memory in numbered slots. The messages are
 
     writer:  OFFER: slot 3 is this memory      reader:  slot 3 is released (it maps it)
     writer:  a frame, its arrays in slot 3     reader:  slot 3 is released (all dropped)
 
-so a slot is written only while nobody views it, and one that the reader cannot map is
-never written. What is released goes in the header of whatever is sent next. The memory
-is anonymous (`memfd`), found by its reader in `/proc`, and gone with its last process.
-Whatever is missing or exhausted, arrays then go through the connection's stream.
+So a slot is written only while no array views it, and a slot that the reader cannot map
+is never written. Released slots are named in the header of the next frame. The memory
+is anonymous (`memfd`): its reader finds it in `/proc`, and it disappears with the last
+process that has it. If no slot can be had, arrays go through the stream.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import numpy as np
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
-# Arrays begin at multiples of this, which JAX and SIMD code want.
+# Arrays start at multiples of this, as JAX and SIMD code require.
 ALIGNMENT = 64
-# From here on an array is large: smaller ones are as fast through a socket.
+# Smaller arrays are as fast through a socket.
 LARGE_BYTES = 2**17
-# Of one connection, each way; the bits of a word.
+# Slots of a connection in each direction; the bits of a word.
 NUM_SLOTS = 32
-# What one process lends, to all others.
+# What one process lends to all others.
 MAX_BYTES = 2**29
 # Maps of one process, lent and borrowed; each takes a file descriptor, of which many
 # systems allow a process 1024.
@@ -39,11 +39,12 @@ MAX_MAPS = 256
 
 
 class Offer(NamedTuple):
-    """What its reader needs to map a slot's memory.
+    """Says how a reader can map the memory of a slot.
 
     Attributes:
-      path: where it can be opened as long as its writer waits for that.
-      device, inode: which file it is; without its writer, the path may be another's.
+      path: where it can be opened while its writer waits for that.
+      device, inode: identify the file; when its writer has ended, the path may be
+        another file's.
       num_bytes: its size.
     """
 
@@ -53,15 +54,15 @@ class Offer(NamedTuple):
     num_bytes: int
 
 
-class Limits:
-    """What the connections of a process may still take together."""
+class MemoryBudget:
+    """How much memory and how many maps the connections of a process may still take."""
 
     def __init__(self, num_bytes: int, num_maps: int):
         self._num_bytes, self._num_maps = num_bytes, num_maps
         self._lock = threading.Lock()
 
     def take(self, num_bytes: int, num_maps: int) -> bool:
-        """Takes so much, if there is so much; less than 0 gives back."""
+        """Takes that much if it is left; negative numbers return it."""
         with self._lock:
             if num_bytes > self._num_bytes or num_maps > self._num_maps:
                 return False
@@ -70,28 +71,28 @@ class Limits:
             return True
 
 
-_limits = Limits(MAX_BYTES, MAX_MAPS)
+_budget = MemoryBudget(MAX_BYTES, MAX_MAPS)
 
 
 class Lender:
     """The slots that this end of a connection writes."""
 
-    def __init__(self, limits: Limits):
-        self._limits = limits
+    def __init__(self, budget: MemoryBudget):
+        self._budget = budget
         self._lock = threading.Lock()
         self._slots: list[Bytes] = []
-        # Slots that nobody views; the last was released last, and is still in caches.
+        # Free slots; the last one was released last and is still in the caches.
         self._free: list[int] = []
-        # One slot at a time is on offer: none more if the reader cannot map.
+        # One slot is offered at a time; if the reader cannot map it, no other one is.
         self._offered: tuple[int, int] | None = None
         self._largest = 0
         self._is_closed = False
 
     def put(self, views: Sequence[memoryview]) -> int | None:
-        """Copies what the views hold into a free slot, one behind the other, aligned.
+        """Copies views into a free slot, one after the other, aligned.
 
         Returns:
-          The slot, or None: no slot that is free is large enough.
+          The slot, or None if no free slot is large enough.
         """
         size = sum(padded(view.nbytes) for view in views)
         with self._lock:
@@ -109,11 +110,11 @@ class Lender:
         return slot
 
     def offer(self, views: Sequence[memoryview]) -> tuple[int, Offer] | None:
-        """Makes memory for views such as these and says what to tell the other end.
+        """Makes memory for views of this size, to be offered to the other end.
 
         Returns:
-          A slot and its memory, or None: there may be no more, or as much was never
-          needed before; what is sent once, such as a checkpoint, may not come again.
+          A slot and its memory; or None, if there may be no more, or if this size is
+          needed for the first time: what is sent once may never come again.
         """
         size = _rounded(sum(padded(view.nbytes) for view in views))
         with self._lock:
@@ -122,19 +123,19 @@ class Lender:
                 return None
             if self._is_closed or self._offered is not None:
                 return None
-            # A slot that is free and too small has had its time.
+            # A free slot that is too small is replaced.
             small = [s for s in self._free if self._slots[s].size < size]
             slot = small[0] if small else len(self._slots)
             if slot == NUM_SLOTS:
                 return None
             more_bytes = size - (self._slots[slot].size if small else 0)
-            if not self._limits.take(more_bytes, 0 if small else 1):
+            if not self._budget.take(more_bytes, 0 if small else 1):
                 return None
             try:
                 fd, memory = _make_memory(size)
             except (AttributeError, OSError):
-                self._limits.take(-more_bytes, 0 if small else -1)
-                return None  # Not on this system, or not now.
+                self._budget.take(-more_bytes, 0 if small else -1)
+                return None  # Not supported by this system, or exhausted.
             self._offered = slot, fd
             if small:
                 self._free.remove(slot)
@@ -145,8 +146,8 @@ class Lender:
         path = f"/proc/{os.getpid()}/fd/{fd}"
         return slot, Offer(path, status.st_dev, status.st_ino, size)
 
-    def take_back(self, released: int) -> None:
-        """The other end maps, or no longer views, these slots: bit 3 means slot 3."""
+    def release(self, released: int) -> None:
+        """Takes back slots, as bits: the other end has mapped or released them."""
         with self._lock:
             if self._is_closed:
                 return
@@ -156,7 +157,7 @@ class Lender:
             self._free += [s for s in range(NUM_SLOTS) if released >> s & 1]
 
     def close(self) -> None:
-        """Gives up all slots, of which the other end keeps what it views."""
+        """Releases all slots; the other end keeps what it views."""
         with self._lock:
             if self._is_closed:
                 return
@@ -164,81 +165,81 @@ class Lender:
             if self._offered is not None:
                 os.close(self._offered[1])
             num_bytes = sum(memory.size for memory in self._slots)
-            self._limits.take(-num_bytes, -len(self._slots))
+            self._budget.take(-num_bytes, -len(self._slots))
             self._slots, self._free = [], []
 
 
 class Borrower:
     """The slots that this end of a connection reads; one thread at a time calls it."""
 
-    def __init__(self, limits: Limits):
-        self._limits = limits
+    def __init__(self, budget: MemoryBudget):
+        self._budget = budget
         self._maps: dict[int, mmap.mmap] = {}
         self._leases: dict[int, weakref.ref[Bytes]] = {}
-        # Appended to by whatever thread drops the last view, even in a collection of
-        # garbage; so nothing is locked and nothing sent there.
+        # Filled by the thread that drops the last view, perhaps during a garbage
+        # collection; so it takes no lock and sends nothing.
         self._released: deque[int] = deque()
 
     def accept(self, slot: int, offer: Offer) -> None:
-        """Maps the memory of a slot and releases it; what cannot be mapped never is."""
+        """Maps a slot's memory and releases the slot, unless it cannot be mapped."""
         is_new = slot not in self._maps
-        if is_new and not self._limits.take(0, 1):
+        if is_new and not self._budget.take(0, 1):
             return
         try:
             self._maps[slot] = _map_memory(offer)
         except (OSError, ValueError):
             if is_new:
-                self._limits.take(0, -1)
+                self._budget.take(0, -1)
             return
         self._released.append(slot)
 
     def borrow(self, slot: int) -> memoryview:
-        """A slot, read-only; it is released when nothing views it any more."""
+        """The memory of a slot, read-only; it is released when no array views it."""
         whole = np.frombuffer(self._maps[slot], np.uint8)
         released = self._released
         self._leases[slot] = weakref.ref(whole, lambda _: released.append(slot))
         return whole.data
 
     def take_released(self) -> int:
-        """What to tell the other end: bit 3 means slot 3."""
+        """The slots that were released since the last call, as bits."""
         released = 0
         while self._released:
             try:
                 released |= 1 << self._released.popleft()
             except IndexError:
-                break  # Another thread was quicker.
+                break  # Another thread has taken it.
         return released
 
     def close(self) -> None:
-        """Gives up all slots; what still views one keeps it."""
-        self._limits.take(0, -len(self._maps))
+        """Releases all slots; arrays that still view one keep it."""
+        self._budget.take(0, -len(self._maps))
         self._maps = {}
 
 
 class SharedMemory:
-    """What one end of a connection lends and borrows.
+    """The shared memory of one end of a connection: what it lends and borrows.
 
     Args:
-      limits: by default those of this process.
+      budget: by default the one of this process.
     """
 
-    def __init__(self, limits: Limits | None = None):
-        self.lender = Lender(limits or _limits)
-        self.borrower = Borrower(limits or _limits)
+    def __init__(self, budget: MemoryBudget | None = None):
+        self.lender = Lender(budget or _budget)
+        self.borrower = Borrower(budget or _budget)
 
     def close(self) -> None:
-        """The connection is lost."""
+        """Releases everything, when the connection is lost."""
         self.lender.close()
         self.borrower.close()
 
 
 def padded(length: int) -> int:
-    """What so many bytes take, so that what follows is aligned."""
+    """The size of so many bytes with padding, so that the next array is aligned."""
     return -(-length // ALIGNMENT) * ALIGNMENT
 
 
 def _rounded(size: int) -> int:
-    """A little more, so that what is a little larger fits too."""
+    """Rounds a size up a little, so that slightly larger arrays fit too."""
     step = max(mmap.PAGESIZE, 1 << (size.bit_length() - 4))
     return -(-size // step) * step
 
@@ -246,7 +247,7 @@ def _rounded(size: int) -> int:
 def _make_memory(size: int) -> tuple[int, Bytes]:
     fd = os.memfd_create("acmelike")
     try:
-        # Takes the memory now: too little is an error here and would be a signal later.
+        # Takes the memory now: a shortage is an error here, and a signal later.
         os.posix_fallocate(fd, 0, size)
         return fd, np.frombuffer(mmap.mmap(fd, size), np.uint8)
     except BaseException:
@@ -255,7 +256,7 @@ def _make_memory(size: int) -> tuple[int, Bytes]:
 
 
 def _map_memory(offer: Offer) -> mmap.mmap:
-    # If the path is another's by now, it may be a pipe, which must not be waited for.
+    # The path may be another file's by now, even a pipe; opening must not block.
     fd = os.open(offer.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(fd)

@@ -49,7 +49,9 @@ def test_the_table_is_as_the_settings_say():
 
 
 def test_a_table_too_small_for_the_first_update_is_refused():
-    with pytest.raises(ConfigError, match="max_size >= min_size = 20, got 10"):
+    with pytest.raises(
+        ConfigError, match="max_size must be at least min_size = 20: 10"
+    ):
         make_builder(replay_size=10, min_replay_size=20).make_table(SPEC)
 
 

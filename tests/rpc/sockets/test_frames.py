@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from acmelike.rpc.sockets.frames import RESULT, Reader, encode
+from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
 
 ARRAYS = {
     "a number": np.array(2.5),
@@ -44,7 +44,7 @@ def sent(value):
     with here, there:
         for piece in encode(RESULT, 7, value).pieces:
             here.sendall(piece)
-        return Reader(there).read().value
+        return FrameReader(there).read().value
 
 
 @pytest.mark.parametrize("name", ARRAYS)

@@ -111,9 +111,9 @@ def served(tmp_path):
     channel.close("the test is over")
     channel.dispose()
     assert failures == []
-    # Whatever the connections took of the process's limits is back.
-    assert shared_memory._limits.take(MAX_BYTES, MAX_MAPS)
-    shared_memory._limits.take(-MAX_BYTES, -MAX_MAPS)
+    # Whatever the connections took of the process's budget is back.
+    assert shared_memory._budget.take(MAX_BYTES, MAX_MAPS)
+    shared_memory._budget.take(-MAX_BYTES, -MAX_MAPS)
 
 
 def test_threads_that_share_a_connection_get_their_own_arrays(served):

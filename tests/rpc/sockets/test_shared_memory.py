@@ -14,12 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.rpc.sockets.frames import RESULT, Reader, encode
+from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
 from acmelike.rpc.sockets.server import send_some
 from acmelike.rpc.sockets.shared_memory import (
     LARGE_BYTES,
     NUM_SLOTS,
-    Limits,
+    MemoryBudget,
     SharedMemory,
 )
 
@@ -33,15 +33,15 @@ class End:
     """One end of a connection.
 
     Attributes:
-      limits: what it may take.
+      budget: what it may take.
       num_sent: bytes of the last message that went through the socket.
     """
 
     def __init__(self, sock, most_bytes=MAX_BYTES):
         sock.setblocking(False)
-        self.sock, self.limits = sock, Limits(most_bytes, MAX_MAPS)
-        self.shared = SharedMemory(self.limits)
-        self.reader = Reader(sock, self.shared)
+        self.sock, self.budget = sock, MemoryBudget(most_bytes, MAX_MAPS)
+        self.shared = SharedMemory(self.budget)
+        self.reader = FrameReader(sock, self.shared)
         self.num_sent = 0
 
     def encode(self, value):
@@ -54,9 +54,9 @@ class End:
         self.sock.close()
 
     def has_given_all_back(self):
-        """Whether nothing is taken of its limits."""
-        is_all = self.limits.take(MAX_BYTES, MAX_MAPS)
-        return is_all and self.limits.take(-MAX_BYTES, -MAX_MAPS)
+        """Whether nothing is taken of its budget."""
+        is_all = self.budget.take(MAX_BYTES, MAX_MAPS)
+        return is_all and self.budget.take(-MAX_BYTES, -MAX_MAPS)
 
 
 @pytest.fixture
@@ -275,7 +275,7 @@ def test_larger_arrays_replace_memory_that_has_become_too_small(ends):
         np.testing.assert_array_equal(arrived, numbers(size=size))
         del arrived
         send(target, source, None)
-    assert source.limits.take(MAX_BYTES - 5 * SIZE, MAX_MAPS - 1)
+    assert source.budget.take(MAX_BYTES - 5 * SIZE, MAX_MAPS - 1)
 
 
 def test_a_lost_connection_gives_all_back_and_arrays_stay(make_ends):
@@ -342,13 +342,13 @@ def test_without_shared_memory_arrays_are_streamed(
 )
 def test_what_others_of_the_process_took_is_not_there(ends, end, num_bytes, num_maps):
     source, target = ends
-    assert ends[end].limits.take(num_bytes, num_maps)
+    assert ends[end].budget.take(num_bytes, num_maps)
     for seed in range(4):
         arrived = send(*ends, numbers(seed))
         assert not is_shared(source)
         np.testing.assert_array_equal(arrived, numbers(seed))
         send(target, source, None)
-    ends[end].limits.take(-num_bytes, -num_maps)
+    ends[end].budget.take(-num_bytes, -num_maps)
     if end == 0:  # A writer tries again; what a reader could not map stays unused.
         send(*ends, numbers())
         send(target, source, None)

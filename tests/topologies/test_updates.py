@@ -1,0 +1,129 @@
+"""No worker of the product forgets `updating`, as the check under `serial` says."""
+
+from __future__ import annotations
+
+import pytest
+
+from acmelike import (
+    Experiment,
+    Goal,
+    Layout,
+    Node,
+    NodeFailed,
+    launch,
+    make_actor_learner,
+    make_central_inference,
+    make_synchronous,
+    sleep,
+)
+from tests.counting_agent import Clock, CountingBuilder, LagBuilder
+
+LAYOUT = Layout(num_actors=2, num_envs_per_actor=2, num_eval_episodes=1)
+# Each topology, and an agent that fits it.
+TOPOLOGIES = {
+    make_actor_learner: CountingBuilder(prioritized=True),
+    make_synchronous: LagBuilder(),
+    make_central_inference: LagBuilder(),
+}
+# Every worker of the product, and a topology that has it.
+WORKERS = {
+    "actor/0": make_actor_learner,
+    "learner": make_actor_learner,
+    "coordinator": make_actor_learner,
+    "evaluator": make_actor_learner,
+    "inference": make_central_inference,
+    "actor/1": make_central_inference,
+}
+
+
+def make_clock(seed):
+    return Clock(5)
+
+
+def make_system(folder, topology):
+    return topology(
+        Experiment(
+            builder=TOPOLOGIES[topology],
+            environment_factory=make_clock,
+            layout=LAYOUT,
+            goal=Goal(max_env_steps=120, evaluate_every=40),
+            metrics=str(folder / "metrics.jsonl"),
+            policy=str(folder / "policy.zip"),
+        )
+    )
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.__name__)
+def test_the_check_finds_nothing_in_the_product(tmp_path, topology):
+    system = make_system(tmp_path, topology)
+    with launch(system.program, "serial", check=True) as run:
+        assert run.wait(60) == "the budget of 120 environment steps is used"
+
+
+def forgetful(kind):
+    """The worker, with a counter of its steps that a method reads and that is set
+    without `updating`."""
+
+    class Forgetful(kind):
+        counted = 0
+
+        def step(self):
+            self.counted += 1
+            return super().step()
+
+        def num_counted(self):
+            return self.counted
+
+    return Forgetful
+
+
+def peek(worker):
+    while True:
+        worker.num_counted()
+        sleep(0.0, "another look")
+        yield
+
+
+@pytest.mark.parametrize(("label", "topology"), WORKERS.items())
+def test_the_check_finds_a_forgotten_one_in_each_worker(tmp_path, label, topology):
+    program = make_system(tmp_path, topology).program
+    handle, entry = next(
+        (handle, entry)
+        for handle, entry in program.entries.items()
+        if entry.label == label
+    )
+    entry.node.constructor = forgetful(entry.node.constructor)
+    program.add_node(Node(peek, handle), label="peek")
+    with pytest.raises(NodeFailed) as caught:
+        with launch(program, "serial", check=True) as run:
+            run.wait(60)
+    assert caught.value.label == label
+    assert f"node '{label}': its step sets 'counted'" in str(caught.value)
+    assert f"{label}.num_counted" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "label", "attribute"),
+    [
+        ("acmelike.learners.learner", "learner", "_published"),
+        ("acmelike.evaluation.coordinator", "coordinator", "_ordered"),
+    ],
+)
+def test_the_check_finds_what_the_product_would_have_forgotten(
+    tmp_path, monkeypatch, module, label, attribute
+):
+    class Nothing:
+        def __init__(self, service):
+            pass
+
+        def __enter__(self):
+            pass
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr(f"{module}.updating", Nothing)
+    system = make_system(tmp_path, make_actor_learner)
+    with pytest.raises(NodeFailed, match=f"node '{label}': its step sets"):
+        with launch(system.program, "serial", check=True) as run:
+            run.wait(60)
