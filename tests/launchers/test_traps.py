@@ -6,7 +6,6 @@ import functools
 import logging
 import re
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
