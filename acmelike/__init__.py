@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NStepAdder,
         SequenceAdder,
         UnrollAdder,
+        observations_signature,
         sequence_signature,
         transition_signature,
         unroll_signature,
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     )
     from acmelike.environments import (
         EnvironmentFactory,
+        FrameStackFactory,
+        TimeLimitFactory,
+        Vector,
         make_environment_factory,
         make_environment_spec,
         make_vector_environment,
@@ -88,7 +92,7 @@ if TYPE_CHECKING:
     from acmelike.topologies.central_inference import make_central_inference
     from acmelike.topologies.layout import Layout
     from acmelike.topologies.system import Experiment, System, Topology
-    from acmelike.types import EnvironmentSpec
+    from acmelike.types import EnvironmentSpec, VectorStep
     from acmelike.version import __version__
 
 _NAMES = {
@@ -97,6 +101,7 @@ _NAMES = {
         "NStepAdder",
         "SequenceAdder",
         "UnrollAdder",
+        "observations_signature",
         "sequence_signature",
         "transition_signature",
         "unroll_signature",
@@ -122,6 +127,9 @@ _NAMES = {
     ),
     "acmelike.environments": (
         "EnvironmentFactory",
+        "FrameStackFactory",
+        "TimeLimitFactory",
+        "Vector",
         "make_environment_factory",
         "make_environment_spec",
         "make_vector_environment",
@@ -185,7 +193,10 @@ _NAMES = {
         "System",
         "Topology",
     ),
-    "acmelike.types": ("EnvironmentSpec",),
+    "acmelike.types": (
+        "EnvironmentSpec",
+        "VectorStep",
+    ),
     "acmelike.version": ("__version__",),
 }
 
@@ -203,6 +214,7 @@ __all__ = [
     "Experiment",
     "ExperimentConfig",
     "Fifo",
+    "FrameStackFactory",
     "Future",
     "Goal",
     "Layout",
@@ -232,12 +244,15 @@ __all__ = [
     "Stack",
     "System",
     "TableConfig",
+    "TimeLimitFactory",
     "Topology",
     "TrainingProgram",
     "TrajectoryWriter",
     "Uniform",
     "UnrollAdder",
     "UpdateOutputs",
+    "Vector",
+    "VectorStep",
     "Writer",
     "__version__",
     "concurrent",
@@ -250,6 +265,7 @@ __all__ = [
     "make_environment_spec",
     "make_synchronous",
     "make_vector_environment",
+    "observations_signature",
     "read_json_lines",
     "run_program",
     "sequence_signature",

@@ -1,4 +1,4 @@
-"""Files that are always whole: written aside and renamed, or appended line by line."""
+"""Atomic writing: a file is replaced as a whole, or grows by whole lines."""
 
 from __future__ import annotations
 
@@ -11,42 +11,46 @@ from typing import Any
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file that is always whole."""
+    """Replaces a JSON file as a whole; see `write_whole`."""
     write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file that is always whole: aside, then renamed."""
+    """Replaces a file as a whole: writes another one beside it and renames that.
+
+    Raises:
+      OSError: it cannot be written; an older file is unchanged.
+    """
     data = content.encode() if isinstance(content, str) else content
     aside = path.with_name(path.name + ".tmp")
     try:
         aside.write_bytes(data)
         aside.replace(path)
     except OSError:
-        with suppress(OSError):  # Its folder may be none.
+        with suppress(OSError):  # Its folder may not exist.
             aside.unlink()
         raise
 
 
 def overwrite_json(path: Path, value: Any) -> None:
-    """Writes a JSON file over the old one, for a disk with no room for both."""
+    """Writes a JSON file over the old one, for a disk that has no room for both."""
     with path.open("r+b", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         file.write((json.dumps(value, indent=2) + "\n").encode().ljust(size))
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
-    """Adds one line to a JSON-lines file, whole or not at all."""
+    """Appends one line to a JSON-lines file; if that fails, appends nothing."""
     line = (json.dumps(value) + "\n").encode()
     with path.open("ab", buffering=0) as file:
         before = file.tell()
-        if file.write(line) != len(line):  # As on a disk that has just become full.
+        if file.write(line) != len(line):  # The disk has just become full.
             file.truncate(before)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON-lines file; none if there is no file."""
+    """The values in a JSON-lines file, one a line; none if there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines()]

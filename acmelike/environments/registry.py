@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
+import dm_env
+
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
@@ -13,6 +18,7 @@ from acmelike.environments.adapters.gymnasium_vector import (
 from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
+from acmelike.errors import ConfigError
 
 _VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
@@ -36,6 +42,8 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
       "CartPole-v1"             an id in Gymnasium's registry
       "MinAtar/Breakout-v1"     the same, of MinAtar; needs the extra `minatar`
       "module:id"               an id that the module registers when it is imported
+      "module:factory"          an `EnvironmentFactory` of the module; a class of
+                                environments that takes a seed is one too
       "vec:CartPole-v1"         Gymnasium's vectorised version, which computes all
                                 environments of an actor at once
       "envpool:CartPole-v1"     EnvPool; needs the extra `envpool`
@@ -45,7 +53,7 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
 
     Raises:
       ConfigError: no environment has this name, or it cannot be made. To find out, an
-        environment of Gymnasium or EnvPool is made once and closed.
+        environment is made once and closed, unless it is one of this package.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
@@ -53,4 +61,31 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
         return make_gymnasium_vector_factory(name.removeprefix(_VECTORISED))
     if name.startswith(_ENVPOOL):
         return make_envpool_factory(name.removeprefix(_ENVPOOL))
-    return make_gymnasium_factory(name, other_names=_BUILT_IN)
+    own = _find_factory(name)
+    return own or make_gymnasium_factory(name, other_names=_BUILT_IN)
+
+
+def _find_factory(name: str) -> EnvironmentFactory | None:
+    """The factory that "module:factory" names; None if the name is of another form.
+
+    Raises:
+      ConfigError: the module or the factory fails, or it makes something else.
+    """
+    module, _, attribute = name.partition(":")
+    if not attribute.isidentifier():  # Ids have a version, as in "module:Maze-v1".
+        return None
+    try:
+        factory: Any = getattr(importlib.import_module(module), attribute, None)
+        if factory is None:
+            return None
+        environment = factory(seed=0)
+        if isinstance(environment, dm_env.Environment):
+            environment.close()
+            return factory  # type: ignore[no-any-return]
+    except Exception as error:  # It is the user's code.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
+    raise ConfigError(
+        f"environment '{name}': {attribute}(seed=0) returned a "
+        f"{type(environment).__name__}, not a dm_env.Environment"
+    )

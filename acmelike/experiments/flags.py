@@ -53,9 +53,10 @@ def parse(
     except SystemExit as end:
         if not end.code:
             raise
+        error = _config_error_behind(end)
+        if error is not None:
+            raise ConfigError(_with_flag(str(error), flags)) from None
         raise ConfigError(_first_message(printed.getvalue())) from None
-    except ConfigError as error:
-        raise ConfigError(_with_flag(str(error), flags)) from None
 
 
 def flags_of(config: Any, prefix: str = "--") -> Iterator[str]:
@@ -88,6 +89,14 @@ def restore(default: T, values: Mapping[str, Any]) -> T:
         elif isinstance(value, tuple):
             restored[field.name] = tuple(values[field.name])  # JSON has lists only.
     return type(default)(**restored)
+
+
+def _config_error_behind(end: SystemExit) -> ConfigError | None:
+    """The error that a configuration raised, if this is why tyro ended."""
+    error: BaseException | None = end
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__context__
+    return error
 
 
 def _with_flag(message: str, flags: Sequence[str]) -> str:

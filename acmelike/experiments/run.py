@@ -17,11 +17,11 @@ from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder, create_run_folder
 from acmelike.files import overwrite_json, read_json_lines, write_json
 from acmelike.telemetry.logs import logging_to
-from acmelike.telemetry.plots import plot_curve, plot_metrics
 from acmelike.telemetry.summary import summarize
 
-# JAX, and what imports it, is imported only when a run starts: `--help` and mistakes
-# are answered at once, and a Ctrl-C during the imports finds the run's folder in place.
+# What imports NumPy or JAX is imported only when a run starts: `--help` and mistakes
+# are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
+# NumPy starts as few threads as `run_process` says.
 if TYPE_CHECKING:
     from acmelike.launchers import Run
 
@@ -178,6 +178,8 @@ class _RecordedRun:
         return summary
 
     def _plot(self, summary: Mapping[str, Any]) -> None:
+        from acmelike.telemetry.plots import plot_curve, plot_metrics
+
         config = self._config
         records = read_json_lines(self._folder.metrics)
         title = f"{self._agent} on {config.environment}"

@@ -1,6 +1,8 @@
 """Environments by name, and what a wrong name is answered."""
 
 import pickle
+import sys
+import types
 import warnings
 
 import gymnasium
@@ -132,6 +134,53 @@ def test_a_namespace_without_its_package_is_not_taken_for_a_misspelling():
 
 def test_a_module_that_is_missing_is_named():
     assert "no_such_module" in complaint("no_such_module:Some-v0")
+
+
+@pytest.fixture
+def own_module(monkeypatch):
+    """A module of the user's with environments."""
+
+    class Own(Catch):
+        def __init__(self, seed):
+            super().__init__(rows=4, columns=3, seed=seed)
+
+    def fail(seed):
+        raise OSError("no map\nand more")
+
+    module = types.ModuleType("own_module")
+    module.Own, module.small, module.fail = Own, CatchFactory(rows=3), fail
+    module.Old = Unusual
+    monkeypatch.setitem(sys.modules, "own_module", module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["Own", "small"])
+def test_a_factory_of_a_module_is_found_by_name(own_module, name):
+    factory = make_environment_factory(f"own_module:{name}")
+    assert factory is getattr(own_module, name)
+    assert isinstance(factory(3), Catch)
+
+
+def test_a_factory_that_fails_gives_the_first_line_of_why(own_module):
+    assert complaint("own_module:fail") == (
+        "environment 'own_module:fail' cannot be made: no map"
+    )
+
+
+def test_a_factory_has_to_take_a_seed_and_make_a_dm_env_environment(own_module):
+    assert complaint("own_module:Old").endswith("Unusual() takes no arguments")
+    own_module.Old = lambda seed: Unusual()
+    assert complaint("own_module:Old") == (
+        "environment 'own_module:Old': Old(seed=0) returned a Unusual, "
+        "not a dm_env.Environment"
+    )
+
+
+def test_a_name_that_its_module_does_not_have_may_be_an_id(own_module, register):
+    register("Nameless", Unusual)
+    assert complaint("own_module:Nameless").startswith(
+        "environment 'own_module:Nameless': observation space MultiBinary(2)"
+    )
 
 
 def test_a_space_that_is_not_supported_is_refused_with_the_name(register):

@@ -21,6 +21,7 @@ from acmelike.experiments.flags import restore
 from acmelike.experiments.run import train
 from acmelike.files import read_json_lines
 from acmelike.programs.dqn import PROGRAM
+from acmelike.telemetry import plots
 
 BROKEN = "tests.programs.broken_envs"
 LAUNCHERS = ("serial", "threads")
@@ -169,7 +170,7 @@ def test_the_process_is_left_as_it_was(tmp_path):
             ["--agent.optimizer.learning-rate", "0"],
             "--agent.optimizer.learning-rate must be",
         ),
-        (["--agent.replay.error-buffer", "5"], "got 5"),
+        (["--agent.replay.error-buffer", "5"], "error_buffer must be at least the ratio"),
         (
             ["--agent.optimizer.lerning-rate", "1"],
             "did you mean '--agent.optimizer.learning-rate'?",
@@ -321,7 +322,7 @@ def test_an_interrupt_in_the_run(tmp_path, monkeypatch, launcher):
 
 
 def test_an_interrupt_after_the_run_is_still_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "plot_curve", interrupt)
+    monkeypatch.setattr(plots, "plot_curve", interrupt)
     assert dqn(tmp_path) == 130
     told = summary(tmp_path)
     assert told["status"] == "interrupted"

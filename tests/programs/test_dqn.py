@@ -19,10 +19,10 @@ from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
 from acmelike.experiments.flags import flags_of
 from acmelike.programs.dqn import PROGRAM
 from acmelike.topologies.layout import Layout
+from tests.programs.said import OVERDUE, complaints
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds after which what has not ended hangs
-OVERDUE = "still runs 2 s after the end of the run"
 SMALL = [
     *("--max-env-steps", "300", "--num-eval-episodes", "2"),
     *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
@@ -44,12 +44,6 @@ def run(*args, python=()):
     return subprocess.run(
         command(*args, python=python), cwd=ROOT, capture_output=True, text=True
     )
-
-
-def complaints(ended):
-    """What it said of mistakes; a node may be in a long compilation as the run ends."""
-    lines = ended.stderr.splitlines(keepends=True)
-    return "".join(line for line in lines if OVERDUE not in line)
 
 
 def summary(folder):
@@ -98,7 +92,7 @@ def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
     args = ["--environment", "Catch", "--max-env-steps", "100", "--frame-stack", "3"]
     args += ["--max-episode-steps", "2"]
     ended = run(*SMALL, *args, "--launch", "serial", "--out", tmp_path / "x")
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended)) == (0, "")
     policy = load_policy(tmp_path / "x")
     environment = policy.environment_factory(seed=0)
     observation = environment.reset().observation
