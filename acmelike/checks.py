@@ -67,10 +67,10 @@ def check_fields(config: Any, owner: str = "") -> None:
     Raises:
       ConfigError: for the first field that is out of its range.
     """
-    for name, check, is_whole in _ranges_of(cast(Any, type(config))):
+    config_class: Any = type(config)
+    for name, check, is_whole in _ranges_of(config_class):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
-        number: Any
         for number in values:
             if number is None:
                 continue
@@ -78,7 +78,8 @@ def check_fields(config: Any, owner: str = "") -> None:
             if isinstance(number, bool) or not isinstance(number, kind):
                 what = "a whole number" if is_whole else "a number"
                 raise ConfigError(_message(owner, name, what, value))
-            if not check.contains(float(number)):
+            contains: Any = check.contains
+            if not contains(number):
                 raise ConfigError(_message(owner, name, check.words, value))
 
 

@@ -49,12 +49,7 @@ class ActorAlone:
             environment_factory, num_envs=num_envs, seed=seed
         )
         spec = self._environment.spec
-        policy = make_portable(
-            builder.make_agent(spec),
-            parameters,
-            spec,
-            builder.make_greedy_inputs(spec),
-        )
+        policy = make_portable(builder, spec, parameters)
         inputs = builder.make_policy_inputs(spec, place)
         self._inference = Inference(policy, inputs, spec, num_envs=num_envs, seed=seed)
         self._inference.set_parameters(parameters)

@@ -38,7 +38,7 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
         core = builder.make_agent(spec)
         parameters = jax.device_get(core.parameters(core.init(jax.random.key(0))))
         greedy = builder.make_greedy_inputs(spec)
-        policy = make_portable(core, parameters, spec, greedy)
+        policy = make_portable(builder, spec, parameters)
         size = sum(leaf.size for leaf in jax.tree.leaves(parameters))
         for num_envs in NUM_ENVS:
             micros = {}

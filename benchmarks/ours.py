@@ -133,7 +133,7 @@ def _acting_with(
 ) -> Callable[[Array], Array]:
     """The greedy policy; it is asked about one episode of each environment."""
     greedy = builder.make_greedy_inputs(spec)
-    policy = make_portable(builder.make_agent(spec), parameters, spec, greedy)
+    policy = make_portable(builder, spec, parameters)
     inference = Inference(policy, greedy, spec, num_envs=NUM_EPISODES, seed=0)
     inference.set_parameters(parameters)
     scalars = np.ones(NUM_EPISODES, np.float32)

@@ -106,7 +106,7 @@ def _seconds_to_act(config: Any, parameters: Any, *, num_envs: int) -> float:
     place = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=num_envs)
     builder, spec = ImpalaBuilder(config=config), environment.spec
     inputs = builder.make_policy_inputs(spec, place)
-    policy = make_portable(builder.make_agent(spec), parameters, spec, inputs)
+    policy = make_portable(builder, spec, parameters)
     acting = Inference(policy, inputs, spec, num_envs=num_envs, seed=0)
     acting.set_parameters(parameters)
     step, times = environment.reset(), []

@@ -9,7 +9,9 @@ from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 PROGRAM = TrainingProgram(
     name="apex_dqn",
     description=__doc__,
-    config=ExperimentConfig(num_actors=4, agent=dqn.DQNConfig(actor_priorities=True)),
+    make_config=lambda: ExperimentConfig(
+        num_actors=4, agent=dqn.DQNConfig(actor_priorities=True)
+    ),
     make_builder=lambda config: dqn.DQNBuilder(config=config.agent),
 )
 

@@ -6,7 +6,7 @@ from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 PROGRAM = TrainingProgram(
     name="dqn",
     description=__doc__,
-    config=ExperimentConfig(agent=dqn.DQNConfig()),
+    make_config=lambda: ExperimentConfig(agent=dqn.DQNConfig()),
     make_builder=lambda config: dqn.DQNBuilder(config=config.agent),
 )
 

@@ -6,7 +6,9 @@ from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 PROGRAM = TrainingProgram(
     name="impala",
     description=__doc__,
-    config=ExperimentConfig(max_env_steps=400_000, agent=impala.ImpalaConfig()),
+    make_config=lambda: ExperimentConfig(
+        max_env_steps=400_000, agent=impala.ImpalaConfig()
+    ),
     make_builder=lambda config: impala.ImpalaBuilder(config=config.agent),
 )
 

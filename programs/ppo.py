@@ -7,7 +7,7 @@ PROGRAM = TrainingProgram(
     name="ppo",
     description=__doc__,
     # In another topology, some of the unrolls are older than the parameters.
-    config=ExperimentConfig(topology="synchronous", agent=ppo.PPOConfig()),
+    make_config=lambda: ExperimentConfig(topology="synchronous", agent=ppo.PPOConfig()),
     make_builder=lambda config: ppo.PPOBuilder(
         config=config.agent, batch_size=config.num_envs
     ),

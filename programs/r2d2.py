@@ -10,7 +10,7 @@ from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 PROGRAM = TrainingProgram(
     name="r2d2",
     description=__doc__,
-    config=ExperimentConfig(
+    make_config=lambda: ExperimentConfig(
         environment="CartPole-v1-positions",  # It takes memory to solve it.
         max_env_steps=300_000,
         agent=r2d2.R2D2Config(),

@@ -6,7 +6,7 @@ from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
 PROGRAM = TrainingProgram(
     name="sac",
     description=__doc__,
-    config=ExperimentConfig(
+    make_config=lambda: ExperimentConfig(
         environment="Pendulum-v1",
         num_actors=1,
         num_envs_per_actor=1,

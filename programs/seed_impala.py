@@ -12,7 +12,7 @@ PROGRAM = replace(
     impala.PROGRAM,
     name="seed_impala",
     description=__doc__,
-    config=replace(impala.PROGRAM.config, topology="central_inference"),
+    make_config=lambda: replace(impala.PROGRAM.config, topology="central_inference"),
 )
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ PROGRAM = replace(
     r2d2.PROGRAM,
     name="seed_r2d2",
     description=__doc__,
-    config=replace(r2d2.PROGRAM.config, topology="central_inference"),
+    make_config=lambda: replace(r2d2.PROGRAM.config, topology="central_inference"),
 )
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ from acmelike.agents import dqn
 PROGRAM = TrainingProgram(
     name="mine",
     description=__doc__,
-    config=ExperimentConfig(environment="Catch", num_actors=3, agent=dqn.DQNConfig()),
+    make_config=lambda: ExperimentConfig(
+        environment="Catch", num_actors=3, agent=dqn.DQNConfig()
+    ),
     make_builder=lambda config: dqn.DQNBuilder(config=config.agent),
 )
 '''

@@ -4,10 +4,9 @@
       policy.json          format, agent, evaluation record, names of the parameters
       policy.py            the policy as NumPy text, unless it needs JAX
       parameters/0.npy ... the arrays, in the order of these names
-      act.pkl              the policy as the agent's own function
-      agent.pkl            inputs, spec, environment factory, nest of the parameters
+      agent.pkl            builder, spec, environment factory, nest of the parameters
 
-Members that end in .pkl need Python's pickle to be read. The archive has a checksum of
+Only the last member needs Python's pickle to be read. The archive has a checksum of
 each member, so damage is detected.
 """
 
@@ -25,20 +24,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
-from acmelike.agent import PolicyInputs
+from acmelike.agent import Builder, PolicyInputs
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.evaluation import public_pickle
 from acmelike.files import write_whole
-from acmelike.policies import PortablePolicy
+from acmelike.policies import PortablePolicy, pickled_act
 from acmelike.types import EnvironmentSpec, Nested
 
 # The name of the file in the folder of a run.
 POLICY_NAME = "policy.zip"
-# 1 named classes by the files that defined them, 2 had the agent's builder.
-_FORMAT = 3
-_FACTS, _TEXT = "policy.json", "policy.py"
-_FUNCTION, _AGENT = "act.pkl", "agent.pkl"
+# 1 named classes by the files that defined them.
+_FORMAT = 2
+_FACTS, _TEXT, _AGENT = "policy.json", "policy.py", "agent.pkl"
 
 
 class PolicyContents(NamedTuple):
@@ -67,15 +65,13 @@ class PolicyFile:
 
     Attributes:
       path: of the file.
-      agent: the name of the agent.
-      inputs: the inputs of its greedy policy.
+      builder: makes the agent.
       spec: of the environments that the agent is trained in.
       environment_factory: makes these environments.
     """
 
     path: str
-    agent: str
-    inputs: PolicyInputs
+    builder: Builder
     spec: EnvironmentSpec
     environment_factory: EnvironmentFactory
 
@@ -99,7 +95,7 @@ class PolicyFile:
         numbered = optree.tree_unflatten(nest, range(len(arrays)))
         facts = {
             "format": _FORMAT,
-            "agent": self.agent,
+            "agent": self.builder.name,
             "needs_jax": policy.needs_jax,
             "environment": repr(self.environment_factory),
             "record": dict(record),
@@ -110,10 +106,9 @@ class PolicyFile:
             archive.writestr(_FACTS, json.dumps(facts, indent=2) + "\n")
             if policy.text is not None:
                 archive.writestr(_TEXT, policy.text)
-            archive.writestr(_FUNCTION, policy.pickled)
             # cloudpickle stores classes of a script or a notebook in the file itself;
             # all others are imported when it is read.
-            agent = (self.inputs, self.spec, self.environment_factory, numbered)
+            agent = (self.builder, self.spec, self.environment_factory, numbered)
             archive.writestr(_AGENT, public_pickle.dumps(agent))
             for number, array in enumerate(arrays):
                 with archive.open(_array(number), "w") as file:
@@ -147,11 +142,10 @@ def read_policy(path: Path) -> PolicyContents:
             for number in range(len(facts["parameters"]))
         ]
         pickled, record = members[_AGENT], dict(facts["record"])
-        policy = PortablePolicy(
-            text=members[_TEXT].decode() if _TEXT in members else None,
-            pickled=members[_FUNCTION],
-            needs_jax=bool(facts["needs_jax"]),
-        )
+        text = members[_TEXT].decode() if _TEXT in members else None
+        needs_jax = bool(facts["needs_jax"])
+    except ConfigError:
+        raise
     except FileNotFoundError:
         raise ConfigError(
             f"there is no policy in {path.parent}: it holds no {path.name}, which a "
@@ -165,11 +159,15 @@ def read_policy(path: Path) -> PolicyContents:
     ) as error:
         raise ConfigError(f"{path} is damaged: {_first_line(error)}") from None
     try:
-        inputs, spec, environment_factory, numbered = public_pickle.loads(pickled)
+        builder, spec, environment_factory, numbered = public_pickle.loads(pickled)
+        inputs = builder.make_greedy_inputs(spec)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Missing or changed code may raise anything.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
+    policy = PortablePolicy(
+        text=text, pickled=pickled_act(builder, spec), needs_jax=needs_jax
+    )
     return PolicyContents(policy, inputs, spec, environment_factory, parameters, record)
 
 

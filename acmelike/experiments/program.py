@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -30,15 +31,21 @@ class TrainingProgram(Generic[C]):
     Attributes:
       name: names folders of runs, and the program in messages.
       description: what `--help` shows; the first line is shown in lists.
-      config: the flags, with this program's defaults.
-      make_builder: makes the agent's builder from the flags that the user gave. It is
-        called when a run starts, so that `--help` need not import the agent.
+      make_config: makes the flags, with this program's defaults. It is called after
+        the process was prepared, so that NumPy, which settings import, starts no
+        threads of its own.
+      make_builder: makes the agent's builder from the flags that the user gave.
     """
 
     name: str
     description: str | None
-    config: C
+    make_config: Callable[[], C]
     make_builder: Callable[[C], Builder]
+
+    @functools.cached_property
+    def config(self) -> C:
+        """The flags, with this program's defaults."""
+        return self.make_config()
 
     @property
     def summary(self) -> str:

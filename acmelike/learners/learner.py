@@ -75,9 +75,7 @@ class Learner:
         self._told: Future[int] | None = None
         self._under_way: _Update | None = None
         self._published = self._versioned(0, self._agent.parameters(self._state))
-        self._policy = make_portable(
-            agent, self._published.parameters, spec, builder.make_greedy_inputs(spec)
-        )
+        self._policy = make_portable(builder, spec, self._published.parameters)
 
     # --- What others may call --------------------------------------------------------
 

@@ -16,13 +16,14 @@ def take_action(values: jax.Array, action: jax.Array) -> jax.Array:
     """The values of the actions: `[..., A]` and `[...]` to `[...]`."""
     rows = values.reshape(-1, values.shape[-1])
     taken = one_of_each_row(rows, action.reshape(-1))
-    return jnp.reshape(taken, action.shape)
+    found: jax.Array = jnp.reshape(taken, action.shape)
+    return found
 
 
 def log_prob_of(logits: jax.Array, action: jax.Array) -> jax.Array:
     """The log-probabilities of the actions only: `[K, A]` and `[K]` to `[K]`."""
-    log_probs: jax.Array = one_of_each_row(logits, action) - log_sum_exp_of_rows(logits)
-    return log_probs
+    found: jax.Array = one_of_each_row(logits, action) - log_sum_exp_of_rows(logits)
+    return found
 
 
 def entropy_of(log_probs: jax.Array) -> jax.Array:

@@ -6,13 +6,14 @@ from acmelike.policies.noise import (
     uniform_noise,
     zero_noise,
 )
-from acmelike.policies.portable import PortablePolicy, make_portable
+from acmelike.policies.portable import PortablePolicy, make_portable, pickled_act
 
 __all__ = [
     "PortablePolicy",
     "gumbel_noise",
     "make_portable",
     "normal_noise",
+    "pickled_act",
     "uniform_noise",
     "zero_noise",
 ]

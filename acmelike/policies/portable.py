@@ -6,12 +6,13 @@ import logging
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cloudpickle
 import numpy as np
 
-from acmelike.agent import Agent, PolicyInputs
+from acmelike.agent import Builder
 from acmelike.policies.numpy_operations import convolve, reduce_windows
 from acmelike.types import Array, EnvironmentSpec, Nested
 
@@ -27,7 +28,8 @@ class PortablePolicy:
 
     Attributes:
       text: the source of a NumPy function that does the same; None if there is none.
-      pickled: `act` itself, which is unpickled only where it is called.
+      pickled: a function that makes `act` itself; it is unpickled only where there is
+        no text, or where JAX is faster, so that other actors import neither.
       needs_jax: whether `act` is written in JAX.
     """
 
@@ -54,22 +56,22 @@ class PortablePolicy:
 
     def load_function(self) -> Callable[..., Any]:
         """Unpickles `act`, which runs code: load only what you trust."""
-        function: Callable[..., Any] = pickle.loads(self.pickled)
-        return function
+        act: Callable[..., Any] = pickle.loads(self.pickled)()
+        return act
 
 
 def make_portable(
-    agent: Agent, parameters: Nested, spec: EnvironmentSpec, inputs: PolicyInputs
+    builder: Builder, spec: EnvironmentSpec, parameters: Nested
 ) -> PortablePolicy:
     """Traces an agent's `act`.
 
     Args:
-      agent: whose `act` it is.
-      parameters: such as it acts with.
+      builder: of the agent.
       spec: of the environments.
-      inputs: of any actor, for the shapes of state and noise.
+      parameters: such as it acts with.
     """
-    pickled = cloudpickle.dumps(agent.act)
+    agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
+    pickled = pickled_act(builder, spec)
     if not agent.needs_jax:
         return PortablePolicy(text=None, pickled=pickled, needs_jax=False)
     # Tracing imports JAX; this module is imported at actors, too.
@@ -87,3 +89,12 @@ def make_portable(
     except MissingOperation as missing:
         logger.warning("actors use JAX, as NumPy text has no words for %s", missing)
     return PortablePolicy(text=text, pickled=pickled, needs_jax=True)
+
+
+def pickled_act(builder: Builder, spec: EnvironmentSpec) -> bytes:
+    """A pickle of a function that makes the agent's `act`; see `PortablePolicy`."""
+    return cloudpickle.dumps(partial(_make_act, builder, spec))  # type: ignore[no-any-return]
+
+
+def _make_act(builder: Builder, spec: EnvironmentSpec) -> Callable[..., Any]:
+    return builder.make_agent(spec).act

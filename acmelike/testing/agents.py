@@ -134,8 +134,7 @@ class AgentContract:
 
     def portable(self, parameters: Nested) -> PortablePolicy:
         """The policy as it travels to actors."""
-        greedy = self.builder.make_greedy_inputs(self.spec)
-        return make_portable(self.agent, parameters, self.spec, greedy)
+        return make_portable(self.builder, self.spec, parameters)
 
     @functools.cached_property
     def trial(self) -> Trial:

@@ -143,8 +143,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
     if experiment.policy is not None:
         policy_file = PolicyFile(
             path=experiment.policy,
-            agent=experiment.builder.name,
-            inputs=inputs,
+            builder=experiment.builder,
             spec=spec,
             environment_factory=experiment.environment_factory,
         )

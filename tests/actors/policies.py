@@ -10,7 +10,7 @@ from acmelike.policies.numpy_text import numpy_text
 
 def as_it_is(policy, *, needs_jax):
     """A policy whose `act` is called in NumPy, or compiled."""
-    pickled = cloudpickle.dumps(policy.act)
+    pickled = cloudpickle.dumps(lambda: policy.act)
     return PortablePolicy(text=None, pickled=pickled, needs_jax=needs_jax)
 
 
@@ -23,7 +23,7 @@ def with_text(policy, parameters, observation_shape):
         lambda num_envs: np.zeros((num_envs, *observation_shape), np.float32),
         lambda num_envs: policy.noise(np.random.default_rng(0), num_envs),
     )
-    pickled = cloudpickle.dumps(policy.act)
+    pickled = cloudpickle.dumps(lambda: policy.act)
     return PortablePolicy(text=text, pickled=pickled, needs_jax=True)
 
 

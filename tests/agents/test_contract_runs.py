@@ -1,11 +1,11 @@
 """What every agent's runs keep: equal for equal seeds, compiled once, and learning."""
 
-import functools
 import json
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudpickle
 import jax
 import numpy as np
 import pytest
@@ -84,7 +84,17 @@ class Compilations(logging.Handler):
 
 WATCHED = Compilations()
 # For both runs, as compiling takes most of their time.
-COMPILED_ONCE = functools.cache(make_functions)
+FUNCTIONS: dict[bytes, Any] = {}
+
+
+def compiled_once(agent):
+    """The functions of an agent; equal agents have equal pickles."""
+    key = cloudpickle.dumps(agent)
+    if key not in FUNCTIONS:
+        FUNCTIONS[key] = make_functions(agent)
+    return FUNCTIONS[key]
+
+
 UPDATE, EVALUATION = "an update", "an evaluation"
 
 
@@ -127,7 +137,7 @@ def watched_run(folder, agent):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("acmelike.actors.policy_runner.MAX_FOR_NUMPY", 0)
-            patch.setattr("acmelike.learners.learner.make_functions", COMPILED_ONCE)
+            patch.setattr("acmelike.learners.learner.make_functions", compiled_once)
             return run(folder, agent, replaced=replaced), tuple(WATCHED.log)
     finally:
         jax.config.update("jax_log_compiles", False)
@@ -220,6 +230,7 @@ SAC = OFF_POLICY | {
     "target_rate": 0.02,
     "initial_temperature": 0.1,
 }
+TD3 = {name: value for name, value in SAC.items() if "temperature" not in name}
 ACTOR_CRITIC = {"hidden_sizes": (32,), "unroll_length": 16, "learning_rate": 1e-2}
 IMPALA = ACTOR_CRITIC | {"batch_size": 8}
 
@@ -244,6 +255,7 @@ TASKS = [
     Task("ppo", contract.make_ppo(**ACTOR_CRITIC), 30_000),
     Task("r2d2", contract.make_r2d2(**R2D2), 20_000),
     Task("sac", contract.make_sac(**SAC), 6_000, score=-0.4),
+    Task("td3", contract.make_td3(**TD3), 6_000, score=-0.4),
     Task("reinforce", contract.make_reinforce(unroll_length=16), 40_000),
 ]
 

@@ -29,7 +29,7 @@ def acts_alike(builder, shape) -> PortablePolicy:
     spec = make_spec(shape)
     agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
     parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
-    policy = make_portable(agent, parameters, spec, inputs)
+    policy = make_portable(builder, spec, parameters)
     if policy.text is not None:
         random = np.random.default_rng(0)
         observation = random.normal(size=(6, *shape)).astype(np.float32)

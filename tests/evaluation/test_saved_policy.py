@@ -61,16 +61,14 @@ def make_parameters(builder, spec):
 
 
 def make_policy(builder, parameters, spec):
-    greedy = builder.make_greedy_inputs(spec)
-    return make_portable(builder.make_agent(spec), parameters, spec, greedy)
+    return make_portable(builder, spec, parameters)
 
 
 def save(folder, builder, parameters, shape=VECTOR):
     spec = make_spec(shape)
     PolicyFile(
         path=str(folder / "policy.zip"),
-        agent=builder.name,
-        inputs=builder.make_greedy_inputs(spec),
+        builder=builder,
         spec=spec,
         environment_factory=CatchFactory(),
     ).write(make_policy(builder, parameters, spec), parameters, RECORD)
@@ -283,10 +281,10 @@ def test_a_policy_of_another_format_is_refused(tmp_path, number, age):
     rewrite(
         tmp_path / "policy.zip",
         "policy.json",
-        lambda content: content.replace(b'"format": 3', b'"format": %d' % number),
+        lambda content: content.replace(b'"format": 2', b'"format": %d' % number),
     )
     assert refusal(tmp_path).endswith(
-        f"policy.zip has format {number} of {age} acmelike, this one reads format 3"
+        f"policy.zip has format {number} of {age} acmelike, this one reads format 2"
     )
 
 

@@ -170,7 +170,10 @@ def test_the_process_is_left_as_it_was(tmp_path):
             ["--agent.optimizer.learning-rate", "0"],
             "--agent.optimizer.learning-rate must be",
         ),
-        (["--agent.replay.error-buffer", "5"], "error_buffer must be at least the ratio"),
+        (
+            ["--agent.replay.error-buffer", "5"],
+            "error_buffer must be at least the ratio",
+        ),
         (
             ["--agent.optimizer.lerning-rate", "1"],
             "did you mean '--agent.optimizer.learning-rate'?",

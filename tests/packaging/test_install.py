@@ -28,7 +28,7 @@ import agents
 PROGRAM = TrainingProgram(
     name="mine",
     description=agents.MINE,
-    config=ExperimentConfig(
+    make_config=lambda: ExperimentConfig(
         environment="Catch",
         max_env_steps=300,
         num_eval_episodes=2,

@@ -98,8 +98,7 @@ def policy_of(builder, spec, parameters=None):
     """Of a builder of these tests, or of an agent with these parameters."""
     if isinstance(builder, RememberingBuilder):
         return as_it_is(RememberingPolicy(), needs_jax=builder.needs_jax)
-    greedy = builder.make_greedy_inputs(spec)
-    return make_portable(builder.make_agent(spec), parameters, spec, greedy)
+    return make_portable(builder, spec, parameters)
 
 
 def inputs_of_actors(builder, spec, num_actors):

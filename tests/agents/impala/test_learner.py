@@ -41,9 +41,7 @@ class World:
         self.state = self.core.init(jax.random.key(0))
         self.update = compiled_update(self.core)
         place = ActorPlace(index=0, num_actors=1, num_envs=NUM_ENVS)
-        policy = make_portable(
-            self.core, self.parameters(), spec, self.builder.make_greedy_inputs(spec)
-        )
+        policy = make_portable(self.builder, spec, self.parameters())
         inputs = self.builder.make_policy_inputs(spec, place)
         self.inference = Inference(policy, inputs, spec, num_envs=NUM_ENVS, seed=0)
         self.adder = self.builder.make_adder(NUM_ENVS)

@@ -43,7 +43,7 @@ def _collect(builder, num_steps):
     state = jax.jit(core.init)(jax.random.key(0))
     place = ActorPlace(index=0, num_actors=1, num_envs=1)
     parameters = jax.device_get(core.parameters(state))
-    policy = make_portable(core, parameters, spec, builder.make_greedy_inputs(spec))
+    policy = make_portable(builder, spec, parameters)
     inputs = builder.make_policy_inputs(spec, place)
     inference = Inference(policy, inputs, spec, num_envs=1, seed=0)
     inference.set_parameters(parameters)

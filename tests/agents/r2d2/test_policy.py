@@ -8,15 +8,15 @@ import numpy as np
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyInputs
 from acmelike.agents.parts.epsilon_greedy import EPSILON_NOISE
-from acmelike.agents.r2d2 import R2D2Config
+from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
 from acmelike.agents.r2d2.agent import initial_state, lstm_of
-from acmelike.agents.r2d2.learner import make_r2d2
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.policies import make_portable
 from acmelike.types import VectorStep
 
 SPEC = make_environment_spec(CatchFactory(rows=4, columns=3)(0))
-AGENT = make_r2d2(R2D2Config(torso_sizes=(5,), num_units=4), SPEC)
+BUILDER = R2D2Builder(config=R2D2Config(torso_sizes=(5,), num_units=4))
+AGENT = BUILDER.make_agent(SPEC)
 PARAMETERS = jax.device_get(AGENT.parameters(AGENT.init(jax.random.key(0))))
 OBSERVATIONS = np.random.default_rng(0).normal(size=(9, 2, 4, 3)).astype(np.float32)
 
@@ -27,7 +27,7 @@ def make_inputs(epsilons=(0.0,)):
 
 
 def make_inference(epsilons=(0.0,), seed=0):
-    policy = make_portable(AGENT, PARAMETERS, SPEC, make_inputs())
+    policy = make_portable(BUILDER, SPEC, PARAMETERS)
     inference = Inference(policy, make_inputs(epsilons), SPEC, num_envs=2, seed=seed)
     inference.set_parameters(PARAMETERS)
     return inference

@@ -111,9 +111,10 @@ assert "jax" not in sys.modules and "flax" not in sys.modules
 
     pendulum = GymnasiumFactory(name="Pendulum-v1")
     spec = VectorEnvironment(pendulum, num_envs=2, seed=0).spec
-    agent = make_sac(SACConfig(hidden_sizes=(4,)), spec)
+    builder = SACBuilder(config=SACConfig(hidden_sizes=(4,)))
+    agent = builder.make_agent(spec)
     parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
-    policy = make_portable(agent, parameters, spec, BUILDER.make_greedy_inputs(spec))
+    policy = make_portable(builder, spec, parameters)
     with tempfile.NamedTemporaryFile(suffix=".pkl") as file:
         pickle.dump((policy, parameters), file)
         file.flush()
