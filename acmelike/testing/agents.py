@@ -347,8 +347,7 @@ class AgentContract:
         with tempfile.TemporaryDirectory() as folder:
             PolicyFile(
                 path=f"{folder}/policy.zip",
-                agent=self.builder.name,
-                inputs=greedy,
+                builder=self.builder,
                 spec=trial.spec,
                 environment_factory=self._factory,
             ).write(policy, parameters, {})

@@ -126,7 +126,7 @@ import sys
 from acmelike.actors import Actor
 from acmelike.actors.central import InferenceServer
 from acmelike.actors.policy_runner import Inference
-from acmelike.evaluation import Evaluator
+from acmelike.evaluation.evaluator import Evaluator
 from acmelike.agents.dqn import DQNBuilder, DQNConfig
 sys.exit("jax" in sys.modules or "flax" in sys.modules)
 """

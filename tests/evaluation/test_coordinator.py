@@ -43,8 +43,7 @@ class World:
             metrics=str(self.metrics),
             policy_file=PolicyFile(
                 path=str(folder / "policy.zip"),
-                agent=builder.name,
-                inputs=builder.make_greedy_inputs(SPEC),
+                builder=builder,
                 spec=SPEC,
                 environment_factory=Clock,
             ),
