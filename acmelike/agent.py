@@ -1,135 +1,155 @@
-"""What an agent is: pure functions, and a builder that says how they fit together.
+"""What an agent is: pure functions, and a builder that makes what a program needs.
 
-Agents are written against these protocols and know nothing of nodes, edges or
-launchers; topologies turn a builder into a program.
+Agents are written against these protocols. They know nothing of nodes, edges or
+launchers; a topology turns a builder into a program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import cloudpickle
 import numpy as np
 
 from acmelike.adders import Adder
+from acmelike.errors import ConfigError
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
-# jax.Array, without importing JAX: replay and the graph start without it.
+# jax.Array, without importing JAX: actors, replay and the graph start without it.
 JaxArray: TypeAlias = Any
 PRNGKey: TypeAlias = Any
-# Of JAX or of NumPy.
-AnyArray: TypeAlias = Any
 
 
 class PolicyOutput(NamedTuple):
-    """What a policy makes of an observation of each of K environments.
+    """The result of `Agent.act` for K environments.
 
     Attributes:
       action: `[K, ...]`.
-      state: of the policy, `[K, ...]` arrays, for the next observation.
-      extras: by name, `[K, ...]` what the adder is told beside the action, such as the
-        state before it, its log-probability, or what a first priority is made of.
+      state: `[K, ...]` arrays, the state for the next observation.
+      extras: by name, `[K, ...]`. They go to the adder with the action: the state
+        before the action, its log-probability, or the parts of a first priority.
     """
 
-    action: AnyArray
+    action: JaxArray
     state: Nested
-    extras: Mapping[str, AnyArray] = {}
-
-
-class Policy(Protocol):
-    """How an agent acts, as pure functions batched over K environments.
-
-    A policy is a hashable value: two that are equal share one compilation.
-
-    Attributes:
-      needs_jax: whether `act` wants arrays of JAX. One that takes NumPy's too can act
-        without compilation, which is faster for small networks.
-    """
-
-    @property
-    def needs_jax(self) -> bool: ...
-
-    def init(self, num_envs: int) -> Nested:
-        """The policy's state before the first observation; `[K, ...]` arrays.
-
-        Every environment has it again when its next episode begins.
-        """
-
-    def noise(self, random: np.random.Generator, num_envs: int) -> Nested:
-        """All that is random about one time step of K environments, drawn by NumPy.
-
-        So the same actions follow from the same numbers, whoever evaluates `act`.
-        """
-
-    def act(
-        self, parameters: Nested, state: Nested, observation: AnyArray, noise: Nested
-    ) -> PolicyOutput:
-        """Chooses actions.
-
-        Args:
-          parameters: of the network, as the learner published them.
-          state: what the last call returned.
-          observation: `[K, ...]`.
-          noise: what `noise` drew for this step.
-        """
+    extras: Mapping[str, JaxArray] = {}
 
 
 class UpdateOutputs(NamedTuple):
-    """What an update says besides the new state.
+    """The result of `Agent.update` besides the new state.
 
     Attributes:
-      loss: `[]`, the mean over the call's updates.
-      priorities: `[N]`, new ones for the items of the batch, or None.
+      loss: `[]`, the mean over the updates of the call.
+      priorities: `[N]`, new priorities of the batch's items; None leaves them.
+      metrics: by name, `[]`, any other numbers to show and record.
     """
 
     loss: JaxArray
-    priorities: JaxArray | None
+    priorities: JaxArray | None = None
+    metrics: Mapping[str, JaxArray] = {}
 
 
-class LearnerCore(Protocol):
-    """How an agent learns, as pure functions.
+class Agent(Protocol):
+    """An algorithm as pure functions. It lives at the learner.
+
+    `act` is written once, in `jax.numpy`. The learner traces it and sends it to the
+    actors as the text of a NumPy function, so that actors need no JAX; where NumPy
+    would be slower, or cannot do it, actors compile `act` itself.
 
     Attributes:
-      needs_jax: whether they are functions of JAX, which the learner compiles. Those of
-        another library it calls as they are, with NumPy's arrays; their update may
-        change the state in place, as long as `parameters` returns copies.
+      needs_jax: whether the functions are JAX's, which the learner compiles. Those of
+        another library are called as they are, with NumPy arrays: `update` may then
+        change the state in place, if `parameters` returns copies; and actors call
+        `act` itself, which must be written in NumPy.
     """
 
     @property
     def needs_jax(self) -> bool: ...
 
     def init(self, key: PRNGKey) -> Nested:
-        """The state before the first update.
+        """Returns the training state before the first update.
 
         Args:
-          key: one of JAX's; the seed itself, if JAX is not needed.
+          key: a key of JAX; an integer if JAX is not needed, as for `update`.
         """
 
     def update(
-        self, state: Nested, data: Nested, probabilities: JaxArray
+        self, state: Nested, data: Nested, probabilities: JaxArray, key: PRNGKey
     ) -> tuple[Nested, UpdateOutputs]:
         """Makes `Builder.num_updates_per_batch` updates, one after the other.
 
         Args:
-          state: what the last call returned.
-          data: the items, `[N, ...]`.
-          probabilities: `[N]`, with which replay drew them.
+          state: the training state.
+          data: items of the table, `[N, ...]`.
+          probabilities: `[N]`, with which replay sampled them.
+          key: for random numbers; another one for every call.
+
+        Returns:
+          The next training state, of the same shapes and types, and the outputs.
         """
 
     def parameters(self, state: Nested) -> Nested:
-        """What a policy acts with: arrays of JAX, or of NumPy if JAX is not needed."""
+        """Returns the part of the training state that `act` needs."""
+
+    def act(
+        self, parameters: Nested, state: Nested, observation: JaxArray, noise: Nested
+    ) -> PolicyOutput:
+        """Chooses actions for K environments.
+
+        Args:
+          parameters: as `parameters` returned them.
+          state: from the last call, or from `PolicyInputs.init`.
+          observation: `[K, ...]`.
+          noise: random numbers from `PolicyInputs.noise`.
+        """
+
+
+def no_state(num_envs: int) -> Nested:
+    """The state of a policy that has none."""
+    return ()
+
+
+def no_noise(random: np.random.Generator, num_envs: int) -> Nested:
+    """The noise of a policy that draws nothing."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyInputs:
+    """How one actor explores: the inputs of `Agent.act` that differ between actors.
+
+    An evaluation has other inputs than an actor, such as an epsilon of zero. They are
+    sent to actors, so both are picklable functions of modules that import no JAX.
+
+    Attributes:
+      init: from a number of environments K to the state `[K, ...]` in which each
+        episode starts, arrays of NumPy.
+      noise: from a generator and K to all random numbers of one time step. So equal
+        random numbers give equal actions, in NumPy as in JAX.
+    """
+
+    init: Callable[[int], Nested] = no_state
+    noise: Callable[[np.random.Generator, int], Nested] = no_noise
+
+
+def draw_alike(inputs: Sequence[PolicyInputs]) -> bool:
+    """Whether the random numbers of all are those of the first."""
+    # Functions that do the same need not be equal, but their pickles are.
+    return len({cloudpickle.dumps(one.noise) for one in inputs}) <= 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActorPlace:
-    """Which of the program's actors an actor is.
+    """Which actor of the program an actor is.
 
     Attributes:
       index: 0 <= index < num_actors.
       num_actors: in the whole program.
-      num_envs: of each actor.
+      num_envs: environments of each actor.
     """
 
     index: int
@@ -139,7 +159,7 @@ class ActorPlace:
 
 @runtime_checkable
 class OnPolicy(Protocol):
-    """What a builder says besides, if each of its items is used once.
+    """A builder whose items are used once each.
 
     Attributes:
       unroll_length: the steps after which the adder completes an item of every
@@ -153,9 +173,11 @@ class OnPolicy(Protocol):
 class Builder(Protocol):
     """Makes the parts of one agent; itself a picklable value.
 
+    Only `make_agent` may import JAX.
+
     Attributes:
-      name: what the agent is called.
-      batch_size: items that one call of `LearnerCore.update` takes.
+      name: of the agent.
+      batch_size: items that one call of `Agent.update` takes.
       num_updates_per_batch: updates that one call makes.
     """
 
@@ -167,19 +189,86 @@ class Builder(Protocol):
     def num_updates_per_batch(self) -> int: ...
 
     def check(self, spec: EnvironmentSpec) -> None:
-        """Raises ConfigError, in one line, if the agent cannot act in such a place."""
+        """Checks that the agent can act in such an environment.
+
+        Raises:
+          ConfigError: it cannot; in one line.
+        """
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
-        """The replay table that actors write and the learner reads."""
+        """Makes the replay table that actors write and the learner reads.
+
+        The learner itself reads two fields of an item, so its signature is a named
+        tuple with
+
+        - `version`: `[]` or `[T]` integers, the version of the parameters that chose
+          the action or actions;
+        - `mask`: `[T]`, one where an action was taken; only if `version` is `[T]`.
+        """
 
     def make_adder(self, num_envs: int) -> Adder:
-        """What turns an actor's time steps into items of the table."""
+        """Makes what turns an actor's time steps into items of the table."""
 
-    def make_policy(self, spec: EnvironmentSpec, place: ActorPlace) -> Policy:
-        """How an actor acts, exploration included."""
+    def make_policy_inputs(
+        self, spec: EnvironmentSpec, place: ActorPlace
+    ) -> PolicyInputs:
+        """Makes the exploration of one actor."""
 
-    def make_greedy_policy(self, spec: EnvironmentSpec) -> Policy:
-        """How the agent acts when it is judged."""
+    def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
+        """Makes the inputs with which the agent acts when it is evaluated."""
 
-    def make_learner_core(self, spec: EnvironmentSpec) -> LearnerCore:
-        """How the agent learns."""
+    def make_agent(self, spec: EnvironmentSpec) -> Agent:
+        """Makes the functions of the algorithm; called at the learner."""
+
+
+def import_agent(factory: str, config: Any, spec: EnvironmentSpec) -> Agent:
+    """Makes an agent by a function that is imported only now, as it imports JAX.
+
+    Args:
+      factory: "module:function"; the function takes the next two.
+      config: the agent's settings.
+      spec: of the environments.
+    """
+    module, _, name = factory.partition(":")
+    agent: Agent = getattr(importlib.import_module(module), name)(config, spec)
+    return agent
+
+
+def check_builder(builder: Any) -> None:
+    """Checks that a builder has all that `Builder` asks for.
+
+    Raises:
+      ConfigError: it lacks something; in one line.
+    """
+    wanted = [name for name in vars(Builder) if not name.startswith("_")]
+    missing = [name for name in wanted if not hasattr(builder, name)]
+    if missing:
+        kind = builder.__name__ if isinstance(builder, type) else type(builder).__name__
+        raise ConfigError(
+            f"{kind} has no '{missing[0]}', which acmelike.agent.Builder asks for"
+        )
+
+
+def check_items(table: TableConfig, agent: str) -> None:
+    """Checks that items have the fields that the learner reads; see `make_table`.
+
+    Raises:
+      ConfigError: one is missing or of another shape; the message names the agent.
+    """
+    signature = table.signature
+    version, mask = (getattr(signature, name, None) for name in ("version", "mask"))
+    if version is None:
+        raise ConfigError(
+            f"{agent}: items of table '{table.name}' need a field 'version', which "
+            "tells the learner how old they are"
+        )
+    if len(version.shape) > 1:
+        raise ConfigError(
+            f"{agent}: 'version' of table '{table.name}' must have the shape () or "
+            f"(T,): {version.shape}"
+        )
+    if version.shape and (mask is None or mask.shape != version.shape):
+        raise ConfigError(
+            f"{agent}: items of table '{table.name}' have several versions and so need "
+            f"a field 'mask' of the shape {version.shape}"
+        )

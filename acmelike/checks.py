@@ -67,7 +67,8 @@ def check_fields(config: Any, owner: str = "") -> None:
     Raises:
       ConfigError: for the first field that is out of its range.
     """
-    for name, check, is_whole in _ranges_of(type(config)):
+    config_class: Any = type(config)
+    for name, check, is_whole in _ranges_of(config_class):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
         for number in values:
@@ -77,7 +78,8 @@ def check_fields(config: Any, owner: str = "") -> None:
             if isinstance(number, bool) or not isinstance(number, kind):
                 what = "a whole number" if is_whole else "a number"
                 raise ConfigError(_message(owner, name, what, value))
-            if not check.contains(number):
+            contains: Any = check.contains
+            if not contains(number):
                 raise ConfigError(_message(owner, name, check.words, value))
 
 
@@ -122,7 +124,7 @@ def _message(owner: str, name: str, words: str, value: object) -> str:
 
 
 @functools.cache
-def _ranges_of(kind: type) -> list[tuple[str, Range, bool]]:
+def _ranges_of(kind: Any) -> list[tuple[str, Range, bool]]:
     """(name, range, whether it takes whole numbers only) of each field with a range."""
     hints = typing.get_type_hints(kind, include_extras=True)
     found = []

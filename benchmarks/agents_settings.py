@@ -15,12 +15,18 @@ def make_config(program: str, **flags: Any) -> Any:
       flags: other than their defaults, as JSON has them; under "agent" those of it.
     """
     config = importlib.import_module(f"programs.{program}").Config()
-    # JSON has no tuples.
-    settings = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in flags.get("agent", {}).items()
-    }
-    return replace(config, **{**flags, "agent": replace(config.agent, **settings)})
+    return _replaced(config, flags)
+
+
+def _replaced(config: Any, flags: dict[str, Any]) -> Any:
+    """A config with other values, groups of settings by their names."""
+    settings = {}
+    for name, value in flags.items():
+        if isinstance(value, dict):
+            value = _replaced(getattr(config, name), value)
+        # JSON has no tuples.
+        settings[name] = tuple(value) if isinstance(value, list) else value
+    return replace(config, **settings)
 
 
 def decay_of_learning_rate(program: str, **flags: Any) -> dict[str, float]:
@@ -33,12 +39,10 @@ def decay_of_learning_rate(program: str, **flags: Any) -> dict[str, float]:
     config = make_config(program, **flags)
     builder = importlib.import_module(f"programs.{program}").make_builder(config)
     steps_of_batch = builder.batch_size * builder.unroll_length
-    num_batches = config.agent.learning_rate_decay_updates / (
-        builder.num_updates_per_batch
-    )
-    start = config.agent.learning_rate
+    num_batches = config.agent.optimizer.decay_updates / (builder.num_updates_per_batch)
+    start = config.agent.optimizer.learning_rate
     return {
         "start": start,
-        "end": start * config.agent.final_learning_rate_fraction,
+        "end": start * config.agent.optimizer.final_fraction,
         "env_steps": num_batches * steps_of_batch,
     }

@@ -19,6 +19,7 @@ from acmelike.environments import (
     make_environment_spec,
     make_vector_environment,
 )
+from acmelike.policies import make_portable
 from acmelike.topologies import Layout
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -48,9 +49,14 @@ class ActorAlone:
             environment_factory, num_envs=num_envs, seed=seed
         )
         spec = self._environment.spec
-        self._inference = Inference(
-            builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
+        policy = make_portable(
+            builder.make_agent(spec),
+            parameters,
+            spec,
+            builder.make_greedy_inputs(spec),
         )
+        inputs = builder.make_policy_inputs(spec, place)
+        self._inference = Inference(policy, inputs, spec, num_envs=num_envs, seed=seed)
         self._inference.set_parameters(parameters)
         self._adder = builder.make_adder(num_envs)
         self._now = self._environment.reset()
@@ -117,7 +123,7 @@ def actors_alone(
 
 def learner_alone(builder: Builder, spec: EnvironmentSpec, *, seconds: float) -> float:
     """Updates per second of the jitted update on one batch that is on the device."""
-    core, size = builder.make_learner_core(spec), builder.batch_size
+    core, size = builder.make_agent(spec), builder.batch_size
     # As the learner makes it: compiled, which also decides the types of its leaves.
     update, state = jax.jit(core.update), jax.jit(core.init)(jax.random.key(0))
     signature, rng = builder.make_table(spec).signature, np.random.default_rng(0)
@@ -133,12 +139,14 @@ def learner_alone(builder: Builder, spec: EnvironmentSpec, *, seconds: float) ->
             np.full(size, 1 / size),
         )
     )
-    num_calls = 0
-    state, _ = jax.block_until_ready(update(state, data, probabilities))  # Compiles.
+    num_calls, key = 0, jax.random.key(0)
+    state, _ = jax.block_until_ready(
+        update(state, data, probabilities, key)
+    )  # Compiles.
     started = time.perf_counter()
     while time.perf_counter() - started < seconds:
         for _ in range(4):  # The device never waits for Python.
-            state, _ = update(state, data, probabilities)
+            state, _ = update(state, data, probabilities, key)
             num_calls += 1
         jax.block_until_ready(state)
     rate = num_calls / (time.perf_counter() - started)

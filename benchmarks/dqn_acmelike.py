@@ -12,8 +12,8 @@ from typing import Any
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
+from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.programs.dqn import Config
 from acmelike.topologies import Layout
 from benchmarks import ours
@@ -26,14 +26,11 @@ ZOO = DQNConfig(
     dueling=False,
     n_step=1,
     prioritized=False,
-    learning_rate=2.3e-3,
-    final_learning_rate_fraction=1.0,
+    optimizer=OptimizerSettings(learning_rate=2.3e-3, final_fraction=1.0),
     batch_size=64,
     num_updates_per_call=128,
     target_update_period=128,
-    replay_size=100_000,
-    min_replay_size=1_000,
-    samples_per_insert=32.0,
+    replay=ReplaySettings(size=100_000, min_size=1_000, samples_per_insert=32.0),
 )
 DEFAULTS = Config()
 

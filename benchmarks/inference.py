@@ -26,24 +26,26 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
     """Microseconds a call of `Inference.act`, each way, for every shape; a trial."""
     import jax
 
-    from acmelike.actors import inference
-    from acmelike.agents.dqn.builder import DQNBuilder
-    from acmelike.agents.dqn.config import DQNConfig
+    from acmelike.actors import policy_runner
+    from acmelike.agents.dqn import DQNBuilder, DQNConfig
     from acmelike.environments import make_environment_factory, make_environment_spec
+    from acmelike.policies import make_portable
 
     spec = make_environment_spec(make_environment_factory("CartPole-v1")(0))
     found = []
     for hidden_sizes in HIDDEN_SIZES:
         builder = DQNBuilder(config=DQNConfig(hidden_sizes=hidden_sizes))
-        core = builder.make_learner_core(spec)
+        core = builder.make_agent(spec)
         parameters = jax.device_get(core.parameters(core.init(jax.random.key(0))))
+        greedy = builder.make_greedy_inputs(spec)
+        policy = make_portable(core, parameters, spec, greedy)
         size = sum(leaf.size for leaf in jax.tree.leaves(parameters))
         for num_envs in NUM_ENVS:
             micros = {}
             for name, most in (("numpy", float("inf")), ("jax", 0)):
-                inference.MAX_FOR_NUMPY = most  # type: ignore[assignment]
-                acting = inference.Inference(
-                    builder.make_greedy_policy(spec), spec, num_envs=num_envs, seed=0
+                policy_runner.MAX_FOR_NUMPY = most  # type: ignore[assignment]
+                acting = policy_runner.Inference(
+                    policy, greedy, spec, num_envs=num_envs, seed=0
                 )
                 acting.set_parameters(parameters)
                 micros[name] = _microseconds(acting.act, num_envs, num_calls)

@@ -52,9 +52,10 @@ PIXELS = (
     *("--environment", "MinAtar/Breakout-v1", "--evaluate-every", "100000"),
     *("--num-actors", "1", "--num-envs-per-actor", "32", "--agent.batch-size", "32"),
     *("--agent.hidden-sizes", "128", "--agent.entropy-weight", "0.1"),
-    *("--agent.learning-rate", "3e-3", "--agent.learning-rate-decay-updates", "4800"),
+    *("--agent.optimizer.learning-rate", "3e-3"),
     # Its values are far below those that the program scales down.
-    *("--agent.reward-scale", "1", "--agent.max-gradient-norm", "1"),
+    *("--agent.optimizer.decay-updates", "4800", "--agent.reward-scale", "1"),
+    *("--agent.optimizer.max-gradient-norm", "1"),
 )
 
 TASKS = (

@@ -21,6 +21,7 @@ from acmelike.actors.policy_runner import Inference
 from acmelike.agent import Builder
 from acmelike.environments import make_environment_factory
 from acmelike.evaluation.coordinator import Goal
+from acmelike.policies import make_portable
 from acmelike.topologies import TOPOLOGIES, Layout, System
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 from benchmarks.alone import actors_alone, learner_alone, spec_of
@@ -130,8 +131,9 @@ def _acting_with(
     builder: Builder, spec: EnvironmentSpec, parameters: Nested
 ) -> Callable[[Array], Array]:
     """The greedy policy; it is asked about one episode of each environment."""
-    policy = builder.make_greedy_policy(spec)
-    inference = Inference(policy, spec, num_envs=NUM_EPISODES, seed=0)
+    greedy = builder.make_greedy_inputs(spec)
+    policy = make_portable(builder.make_agent(spec), parameters, spec, greedy)
+    inference = Inference(policy, greedy, spec, num_envs=NUM_EPISODES, seed=0)
     inference.set_parameters(parameters)
     scalars = np.ones(NUM_EPISODES, np.float32)
 

@@ -33,22 +33,21 @@ def one_process(*, started: float) -> dict[str, float]:
     import numpy as np
 
     reached["JAX imported"] = time.time() - started
-    from acmelike.agents.dqn.builder import DQNBuilder
-    from acmelike.agents.dqn.config import DQNConfig
+    from acmelike.agents.dqn import DQNBuilder, DQNConfig
     from acmelike.environments import make_environment_factory, make_environment_spec
 
     builder = DQNBuilder(config=DQNConfig())
     spec = make_environment_spec(make_environment_factory("CartPole-v1")(0))
-    core = builder.make_learner_core(spec)
+    core = builder.make_agent(spec)
     reached["agent made"] = time.time() - started
     state = jax.jit(lambda seed: core.init(jax.random.key(seed)))(np.uint32(0))
     parameters = jax.block_until_ready(core.parameters(state))
     reached["parameters made"] = time.time() - started
-    policy = builder.make_greedy_policy(spec)
+    policy = builder.make_greedy_inputs(spec)
     noise = policy.noise(np.random.default_rng(0), NUM_ENVS)
     observation = np.zeros((NUM_ENVS, 4), np.float32)
     jax.block_until_ready(
-        jax.jit(policy.act)(parameters, policy.init(NUM_ENVS), observation, noise)
+        jax.jit(core.act)(parameters, policy.init(NUM_ENVS), observation, noise)
     )
     reached["policy compiled"] = time.time() - started
     data = jax.tree.map(
@@ -56,7 +55,9 @@ def one_process(*, started: float) -> dict[str, float]:
         builder.make_table(spec).signature,
     )
     jax.block_until_ready(
-        jax.jit(core.update)(state, data, np.ones(builder.batch_size))
+        jax.jit(core.update)(
+            state, data, np.ones(builder.batch_size), jax.random.key(0)
+        )
     )
     reached["first update"] = time.time() - started
     return reached
@@ -71,8 +72,7 @@ def program(*, started: float) -> dict[str, float]:
     """
     reached = {"interpreter": time.time() - started}
     from acmelike import launch
-    from acmelike.agents.dqn.builder import DQNBuilder
-    from acmelike.agents.dqn.config import DQNConfig
+    from acmelike.agents.dqn import DQNBuilder, DQNConfig
     from acmelike.environments import make_environment_factory
     from acmelike.evaluation.coordinator import Goal
     from acmelike.topologies import Layout, make_actor_learner

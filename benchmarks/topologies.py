@@ -49,8 +49,7 @@ def trial(
     """
     import time
 
-    from acmelike.agents.impala.builder import ImpalaBuilder
-    from acmelike.agents.impala.config import ImpalaConfig
+    from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
     from acmelike.topologies import Layout
     from benchmarks.ours import Setup
 
@@ -97,15 +96,18 @@ def _seconds_to_act(config: Any, parameters: Any, *, num_envs: int) -> float:
 
     from acmelike.actors.policy_runner import Inference
     from acmelike.agent import ActorPlace
-    from acmelike.agents.impala.builder import ImpalaBuilder
+    from acmelike.agents.impala import ImpalaBuilder
     from acmelike.environments import VectorEnvironment, make_environment_factory
+    from acmelike.policies import make_portable
 
     environment = VectorEnvironment(
         make_environment_factory("CartPole-v1"), num_envs=num_envs, seed=0
     )
     place = ActorPlace(index=0, num_actors=NUM_ACTORS, num_envs=num_envs)
-    policy = ImpalaBuilder(config=config).make_policy(environment.spec, place)
-    acting = Inference(policy, environment.spec, num_envs=num_envs, seed=0)
+    builder, spec = ImpalaBuilder(config=config), environment.spec
+    inputs = builder.make_policy_inputs(spec, place)
+    policy = make_portable(builder.make_agent(spec), parameters, spec, inputs)
+    acting = Inference(policy, inputs, spec, num_envs=num_envs, seed=0)
     acting.set_parameters(parameters)
     step, times = environment.reset(), []
     for _ in range(200):

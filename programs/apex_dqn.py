@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNConfig
 from acmelike.experiments.run import run_program
 from acmelike.programs.dqn import Config as DQNProgram
 from acmelike.programs.dqn import make_builder

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNConfig
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.run import run_program
 
 if TYPE_CHECKING:
-    from acmelike.agents.dqn.builder import DQNBuilder
+    from acmelike.agents.dqn import DQNBuilder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Config(ExperimentConfig):
 
 def make_builder(config: Config) -> DQNBuilder:
     """The agent; imported only when a run begins."""
-    from acmelike.agents.dqn.builder import DQNBuilder
+    from acmelike.agents.dqn import DQNBuilder
 
     return DQNBuilder(config=config.agent)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala import ImpalaConfig
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.run import run_program
 
 if TYPE_CHECKING:
-    from acmelike.agents.impala.builder import ImpalaBuilder
+    from acmelike.agents.impala import ImpalaBuilder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Config(ExperimentConfig):
 
 def make_builder(config: Config) -> ImpalaBuilder:
     """The agent; imported only when a run begins."""
-    from acmelike.agents.impala.builder import ImpalaBuilder
+    from acmelike.agents.impala import ImpalaBuilder
 
     return ImpalaBuilder(config=config.agent)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.ppo import PPOConfig
 from acmelike.experiments.config import ExperimentConfig, TopologyName
 from acmelike.experiments.run import run_program
 
 if TYPE_CHECKING:
-    from acmelike.agents.ppo.builder import PPOBuilder
+    from acmelike.agents.ppo import PPOBuilder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Config(ExperimentConfig):
 
 def make_builder(config: Config) -> PPOBuilder:
     """The agent; imported only when a run begins."""
-    from acmelike.agents.ppo.builder import PPOBuilder
+    from acmelike.agents.ppo import PPOBuilder
 
     num_envs = config.num_actors * config.num_envs_per_actor
     return PPOBuilder(config=config.agent, batch_size=num_envs)

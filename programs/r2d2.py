@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2 import R2D2Config
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.run import run_program
 
 if TYPE_CHECKING:
-    from acmelike.agents.r2d2.builder import R2D2Builder
+    from acmelike.agents.r2d2 import R2D2Builder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Config(ExperimentConfig):
 
 def make_builder(config: Config) -> R2D2Builder:
     """The agent; imported only when a run begins."""
-    from acmelike.agents.r2d2.builder import R2D2Builder
+    from acmelike.agents.r2d2 import R2D2Builder
 
     return R2D2Builder(config=config.agent)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac import SACConfig
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.run import run_program
 
 if TYPE_CHECKING:
-    from acmelike.agents.sac.builder import SACBuilder
+    from acmelike.agents.sac import SACBuilder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Config(ExperimentConfig):
 
 def make_builder(config: Config) -> SACBuilder:
     """The agent; imported only when a run begins."""
-    from acmelike.agents.sac.builder import SACBuilder
+    from acmelike.agents.sac import SACBuilder
 
     return SACBuilder(config=config.agent)
 

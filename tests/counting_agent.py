@@ -20,39 +20,29 @@ from acmelike.adders import (
     transition_signature,
     unroll_signature,
 )
-from acmelike.agent import PolicyOutput, UpdateOutputs
+from acmelike.agent import PolicyInputs, PolicyOutput, UpdateOutputs
+from acmelike.policies import make_portable
 from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
 from acmelike.types import Transition
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountingPolicy:
-    num_actions: int
-
-    needs_jax = False
-
-    def init(self, num_envs):
-        return np.zeros(num_envs)
-
-    def noise(self, random, num_envs):
-        return None
-
-    def act(self, parameters, state, observation, noise):
-        action = parameters["count"] % self.num_actions
-        return PolicyOutput(np.full(len(observation), action, np.int32), state)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountingCore:
+class CountingAgent:
     num_updates: int
-    prioritized: bool
+    prioritized: bool = False
+    num_actions: int
 
     needs_jax = True
 
     def init(self, key):
         return {"count": jnp.zeros((), jnp.int32)}
 
-    def update(self, state, data, probabilities):
+    def act(self, parameters, state, observation, noise):
+        action = parameters["count"] % self.num_actions
+        shape = observation.shape[:1]
+        return PolicyOutput(jnp.full(shape, action, jnp.int32), state)
+
+    def update(self, state, data, probabilities, key):
         priorities = data.r_t if self.prioritized else None
         state = {"count": state["count"] + self.num_updates}
         return state, UpdateOutputs(loss=jnp.mean(data.r_t), priorities=priorities)
@@ -88,36 +78,28 @@ class CountingBuilder:
     def make_adder(self, num_envs):
         return NStepAdder(num_envs=num_envs, n=self.n_step, discount=0.5)
 
-    def make_policy(self, spec, place):
-        return CountingPolicy(num_actions=spec.actions.num_values)
+    def make_policy_inputs(self, spec, place):
+        return PolicyInputs(init=zeros)
 
-    def make_greedy_policy(self, spec):
-        return CountingPolicy(num_actions=spec.actions.num_values)
+    def make_greedy_inputs(self, spec):
+        return PolicyInputs(init=zeros)
 
-    def make_learner_core(self, spec):
-        return CountingCore(
-            num_updates=self.num_updates_per_batch, prioritized=self.prioritized
+    def make_agent(self, spec):
+        return CountingAgent(
+            num_updates=self.num_updates_per_batch,
+            prioritized=self.prioritized,
+            num_actions=spec.actions.num_values,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class LagCore:
+class LagAgent(CountingAgent):
     """Counts its updates; its loss is how old the oldest of its data is, in updates."""
 
-    num_updates: int
-
-    needs_jax = True
-
-    def init(self, key):
-        return {"count": jnp.zeros((), jnp.int32)}
-
-    def update(self, state, data, probabilities):
+    def update(self, state, data, probabilities, key):
         lag = state["count"] - jnp.min(data.version)
         state = {"count": state["count"] + self.num_updates}
-        return state, UpdateOutputs(loss=lag.astype(jnp.float32), priorities=None)
-
-    def parameters(self, state):
-        return state
+        return state, UpdateOutputs(loss=lag.astype(jnp.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +116,25 @@ class LagBuilder(CountingBuilder):
     def make_adder(self, num_envs):
         return UnrollAdder(num_envs=num_envs, length=self.unroll_length)
 
-    def make_learner_core(self, spec):
-        return LagCore(num_updates=self.num_updates_per_batch)
+    def make_agent(self, spec):
+        return LagAgent(
+            num_updates=self.num_updates_per_batch,
+            num_actions=spec.actions.num_values,
+        )
+
+
+def zeros(num_envs):
+    """A state that nothing depends on."""
+    return np.zeros(num_envs, np.float32)
+
+
+def counting_policy(spec):
+    """The policy as a learner would send it."""
+    builder = CountingBuilder()
+    parameters = {"count": np.int32(0)}
+    return make_portable(
+        builder.make_agent(spec), parameters, spec, builder.make_greedy_inputs(spec)
+    )
 
 
 class Clock(dm_env.Environment):

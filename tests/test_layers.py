@@ -15,8 +15,12 @@ ROOT = Path(__file__).parents[1]
 BASE = {"errors", "types", "checks", "files", "core"}
 RUNNING = BASE | {"graph", "rpc", "launchers"}
 DATA = BASE | {"environments", "replay", "adders"}
-LEARNING = DATA | {"networks", "agent", "learners", "actors", "evaluation"}
-ALL = RUNNING | LEARNING | {"topologies", "telemetry", "experiments", "agents"}
+LEARNING = DATA | {
+    *("networks", "agent", "policies", "learners", "actors", "evaluation")
+}
+ALL = (
+    RUNNING | LEARNING | {"testing", "topologies", "telemetry", "experiments", "agents"}
+)
 
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
@@ -34,9 +38,12 @@ LAYERS: dict[str, set[str]] = {
     "adders": BASE | {"replay"},
     "networks": BASE,
     "agent": DATA,
-    "learners": DATA | {"agent"},
-    "actors": DATA | {"networks", "agent", "learners"},
-    "evaluation": DATA | {"networks", "agent", "learners", "actors"},
+    "policies": DATA | {"agent"},
+    "learners": DATA | {"agent", "policies"},
+    "actors": DATA | {"networks", "agent", "policies", "learners"},
+    "evaluation": DATA | {"networks", "agent", "policies", "learners", "actors"},
+    # What an agent's author runs.
+    "testing": LEARNING,
     # The two together.
     "topologies": LEARNING | {"graph"},
     "telemetry": RUNNING | {"replay", "evaluation"},
@@ -50,9 +57,11 @@ LAYERS: dict[str, set[str]] = {
 
 WITHOUT_JAX = (
     "acmelike",
+    *(f"acmelike.agents.{name}" for name in ("dqn", "impala", "ppo", "r2d2", "sac")),
+    *("acmelike.actors", "acmelike.learners", "acmelike.evaluation"),
     *(
         f"acmelike.{name}"
-        for name in ("graph", "rpc", "launchers", "replay", "networks")
+        for name in ("graph", "rpc", "launchers", "replay", "networks", "policies")
     ),
 )
 

@@ -1,33 +1,35 @@
-"""The actor: policy and environments on one side, replay on the other."""
+"""The actor: a policy and environments on one side, replay on the other."""
 
 from __future__ import annotations
 
 from acmelike.actors.policy_runner import Inference
 from acmelike.actors.recorder import Recorder
-from acmelike.agent import ActorPlace, Builder
+from acmelike.adders import Adder
+from acmelike.agent import PolicyInputs
 from acmelike.core import Future, future
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.learners import Learner
-from acmelike.replay import Replay
+from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
 
 class Actor:
     """A worker; each step is one step of its K environments.
 
-    It takes new parameters as soon as the learner has them and never waits for them,
-    except for the first; or in lock-step, where it takes so many steps with each
-    version and then waits for the next. It waits when replay does not admit what it
-    wrote.
+    It gets the policy and the first parameters from the learner, and waits for them.
+    Later it takes new parameters as soon as the learner has them, without waiting; or
+    in lock-step: it takes a number of steps with each version and then waits for the
+    next. It also waits while replay does not admit what it wrote.
 
     Args:
-      builder: of the agent.
+      inputs: its exploration.
+      adder: makes the items that it writes.
       spec: of the environments.
       environment_factory: makes the environments.
-      place: which actor it is, and K.
+      num_envs: K.
       replay: where its items go.
-      table: the table's name.
-      learner: where its parameters come from.
+      table: of these items.
+      learner: has the policy and the parameters.
       steps_per_version: in lock-step, how many steps it takes with each version; None
         for no lock-step.
       seed: of its environments and its exploration.
@@ -36,25 +38,25 @@ class Actor:
     def __init__(
         self,
         *,
-        builder: Builder,
+        inputs: PolicyInputs,
+        adder: Adder,
         spec: EnvironmentSpec,
         environment_factory: EnvironmentFactory,
-        place: ActorPlace,
+        num_envs: int,
         replay: Replay,
-        table: str,
+        table: TableConfig,
         learner: Learner,
         steps_per_version: int | None = None,
         seed: int,
     ):
-        num_envs = place.num_envs
         self._learner = learner
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
-        self._inference = Inference(
-            builder.make_policy(spec, place), spec, num_envs=num_envs, seed=seed
-        )
-        self._recorder = Recorder(builder, spec, num_envs, replay, table)
+        self._inputs, self._spec, self._num_envs = inputs, spec, num_envs
+        self._seed = seed
+        self._inference: Inference | None = None
+        self._recorder = Recorder(adder, table, num_envs=num_envs, replay=replay)
         self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None
@@ -62,11 +64,11 @@ class Actor:
 
     def step(self) -> None:
         """Acts once in every environment and writes what that completed."""
-        self._refresh_parameters()
+        inference = self._with_parameters()
         if self._now is None:
             self._now = self._environment.reset()
             self._recorder.start(self._now)
-        action, extras = self._inference.act(self._now)
+        action, extras = inference.act(self._now)
         self._now = self._environment.step(action)
         self._num_steps += 1
         self._recorder.add(action, self._version, self._now, extras)
@@ -75,12 +77,22 @@ class Actor:
         """Closes the environments."""
         self._environment.close()
 
-    def _refresh_parameters(self) -> None:
+    def _with_parameters(self) -> Inference:
+        """The policy, with the parameters that this step acts with."""
+        if self._inference is None:
+            self._inference = Inference(
+                self._learner.policy(),
+                self._inputs,
+                self._spec,
+                num_envs=self._num_envs,
+                seed=self._seed,
+            )
         if self._steps_per_version and self._num_steps % self._steps_per_version:
-            return
+            return self._inference
         if self._newer is None:
             self._newer = future(self._learner.next_parameters)(self._version)
         if self._version < 0 or self._steps_per_version or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)
             self._newer = None
+        return self._inference

@@ -1,35 +1,40 @@
-"""Policies compiled with JAX."""
+"""Policies compiled with JAX, where NumPy would be slower."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache
 from typing import Any
 
 import jax
 
-from acmelike.agent import Policy, PolicyOutput
+from acmelike.agent import PolicyOutput
 from acmelike.networks import reset_where
+from acmelike.policies import PortablePolicy
 from acmelike.types import Nested
 
 
-def compile_policy(policy: Policy) -> Callable[..., PolicyOutput]:
-    """The evaluation of a policy, compiled; equal policies share one."""
-    return partial(_act, policy)
+@cache
+def compile_policy(policy: PortablePolicy) -> Callable[..., PolicyOutput]:
+    """Compiles a policy. Equal policies share one compilation.
+
+    The result takes (parameters, state, initial state, is_first `[B]`, observation,
+    noise).
+    """
+    act = policy.load_function()
+
+    @jax.jit
+    def compiled_act(
+        parameters: Nested, state: Nested, initial: Nested, is_first: Any, *inputs: Any
+    ) -> PolicyOutput:
+        output: PolicyOutput = act(
+            parameters, reset_where(state, initial, is_first), *inputs
+        )
+        return output
+
+    return compiled_act
 
 
 def to_device(arrays: Nested) -> Nested:
-    """Arrays where the device has them; done once, not at every time step."""
+    """Puts arrays where the device has them; once, not at every time step."""
     return jax.device_put(arrays)
-
-
-@partial(jax.jit, static_argnums=0)
-def _act(
-    policy: Policy,
-    parameters: Nested,
-    state: Nested,
-    initial: Nested,
-    begins: Any,
-    *inputs: Any,
-) -> PolicyOutput:
-    return policy.act(parameters, reset_where(state, initial, begins), *inputs)

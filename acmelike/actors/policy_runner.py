@@ -1,4 +1,4 @@
-"""A policy at work: parameters, randomness, and a state that moves on."""
+"""Runs a policy for a batch of environments: parameters, random numbers, states."""
 
 from __future__ import annotations
 
@@ -8,109 +8,135 @@ from typing import Any, TypeAlias
 import numpy as np
 import optree
 
-from acmelike.agent import Policy, PolicyOutput
-from acmelike.networks import reset_where
+from acmelike.agent import PolicyInputs
+from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
-# Parameters times environments up to which NumPy is the faster. Calling a compiled
+# NumPy is used up to this number of parameters times environments. To call a compiled
 # function costs about 60 us, in which NumPy does about this many multiplications:
 # `python -m benchmarks.inference` measures where the two meet.
 MAX_FOR_NUMPY = 2_000_000
 
-# (parameters, state, the initial state, where an episode begins [K], observation,
-# noise) -> what the policy says.
-Evaluate: TypeAlias = Callable[..., PolicyOutput]
+# (state, initial state, is_first [B], observation, noise) -> action, state, extras.
+Evaluate: TypeAlias = Callable[..., tuple[Any, Nested, Mapping[str, Any]]]
 
 
 class PolicyRunner:
-    """Evaluates a policy for a batch: in NumPy or compiled, whichever is faster.
+    """Evaluates a policy for a batch, in NumPy or compiled, whichever is faster.
 
     Args:
-      policy: how to act.
-      num_envs: B, the most environments of a batch.
+      policy: from the learner.
+      num_envs: the largest batch, B.
 
     Attributes:
-      is_compiled: whether every new size of a batch costs a compilation; known once
-        there are parameters.
+      is_compiled: whether each new batch size costs a compilation. It is set with the
+        first parameters.
     """
 
-    def __init__(self, policy: Policy, *, num_envs: int):
+    def __init__(self, policy: PortablePolicy, *, num_envs: int):
         self._policy, self._num_envs = policy, num_envs
-        self._parameters: Nested = None
+        self._bind: Callable[[Nested], Evaluate] | None = None
         self._evaluate: Evaluate | None = None
+        self._prepare: Callable[[Nested], Nested] = lambda state: state
         self.is_compiled = False
-        self.to_device: Callable[[Nested], Nested] = lambda arrays: arrays
 
     def set_parameters(self, parameters: Nested) -> None:
         """Acts with these from now on."""
-        if self._evaluate is None:
-            self._choose(parameters)
-        self._parameters = self.to_device(parameters)
+        if self._bind is None:
+            self._bind = self._choose(parameters)
+        self._evaluate = self._bind(parameters)
+
+    def prepare(self, state: Nested) -> Nested:
+        """The state in the form that calls take and return; after `set_parameters`."""
+        return self._prepare(state)
 
     def __call__(
         self,
         state: Nested,
         initial: Nested,
-        begins: Array,
+        is_first: Array,
         observation: Array,
         noise: Nested,
-    ) -> PolicyOutput:
-        """What the policy says; its arrays are of NumPy or of JAX.
+    ) -> tuple[Any, Nested, Mapping[str, Any]]:
+        """Returns the action, the next state and the extras, of NumPy or of JAX.
 
         Args:
-          state: `[B, ...]` what the last call returned of these environments.
-          initial: `[B, ...]` the state where an episode begins.
-          begins: `[B]` bool, where it does.
+          state: `[B, ...]`, returned by the last call for these environments.
+          initial: `[B, ...]`, the state where an episode starts.
+          is_first: `[B]` bool, where one does.
           observation: `[B, ...]`.
-          noise: what the policy drew for B environments.
+          noise: drawn for B environments.
         """
         assert self._evaluate is not None
-        return self._evaluate(
-            self._parameters, state, initial, begins, observation, noise
-        )
+        return self._evaluate(state, initial, is_first, observation, noise)
 
-    def _choose(self, parameters: Nested) -> None:
+    def _choose(self, parameters: Nested) -> Callable[[Nested], Evaluate]:
+        policy = self._policy
+        if not policy.needs_jax:
+            act = policy.load_function()
+            return lambda parameters: _with_resets(
+                lambda *inputs: act(parameters, *inputs)
+            )
         size = sum(leaf.size for leaf in optree.tree_leaves(parameters))
-        if not self._policy.needs_jax and size * self._num_envs <= MAX_FOR_NUMPY:
-            self._evaluate = _in_numpy(self._policy)
-            return
-        # Only here: most actors do without JAX.
+        if policy.text is not None and size * self._num_envs <= MAX_FOR_NUMPY:
+            bind = policy.load_text()
+            self._prepare = lambda state: tuple(optree.tree_leaves(state))
+            return lambda parameters: _with_resets(bind(parameters))
+        # Imported only here: most actors do without JAX.
         from acmelike.actors.compiled import compile_policy, to_device
 
-        self._evaluate, self.to_device = compile_policy(self._policy), to_device
-        self.is_compiled = True
+        self.is_compiled, self._prepare = True, to_device
+        compiled = compile_policy(policy)
+
+        def bind_compiled(parameters: Nested) -> Evaluate:
+            on_device = to_device(parameters)
+            return lambda *inputs: compiled(on_device, *inputs)
+
+        return bind_compiled
 
 
 class Inference:
     """Acts for K environments, with one evaluation of the policy per time step.
 
+    It needs parameters before it can act.
+
     Args:
-      policy: how to act.
-      spec: of the environments, whose actions may be of another type than JAX's.
+      policy: from the learner.
+      inputs: initial states and random numbers.
+      spec: of the environments. Actions get its dtype, which JAX may not have.
       num_envs: K.
-      seed: of what is random about the policy.
+      seed: of the random numbers.
     """
 
     def __init__(
-        self, policy: Policy, spec: EnvironmentSpec, *, num_envs: int, seed: int
+        self,
+        policy: PortablePolicy,
+        inputs: PolicyInputs,
+        spec: EnvironmentSpec,
+        *,
+        num_envs: int,
+        seed: int,
     ):
-        self._policy, self._dtype = policy, spec.actions.dtype
+        self._inputs, self._dtype = inputs, spec.actions.dtype
         self._num_envs = num_envs
         self._random = np.random.default_rng(seed)
-        self._state = self._initial = policy.init(num_envs)
         self._runner = PolicyRunner(policy, num_envs=num_envs)
+        self._state: Nested = None
+        self._initial: Nested = None
 
     def set_parameters(self, parameters: Nested) -> None:
         """Acts with these from now on."""
         self._runner.set_parameters(parameters)
-        self._initial = self._runner.to_device(self._initial)
+        if self._initial is None:
+            self._initial = self._runner.prepare(self._inputs.init(self._num_envs))
+            self._state = self._initial
 
     def act(self, step: VectorStep) -> tuple[Array, Mapping[str, Array]]:
-        """Actions `[K, ...]` for the observations of a step, and the policy's extras.
+        """Returns actions `[K, ...]` for the observations of a step, and the extras.
 
-        It needs parameters. The policy's state begins anew where an episode does.
+        Where an episode starts, the policy's state is reset first.
         """
-        noise = self._policy.noise(self._random, self._num_envs)
+        noise = self._inputs.noise(self._random, self._num_envs)
         action, self._state, extras = self._runner(
             self._state, self._initial, step.first(), step.observation, noise
         )
@@ -120,14 +146,18 @@ class Inference:
         )
 
 
-def _in_numpy(policy: Policy) -> Evaluate:
-    """`policy` as it is, from its initial state where an episode begins."""
+def _with_resets(act: Callable[..., Any]) -> Evaluate:
+    """`act` in NumPy, with the initial state where an episode starts."""
 
     def evaluate(
-        parameters: Nested, state: Nested, initial: Nested, begins: Array, *inputs: Any
-    ) -> PolicyOutput:
-        if np.count_nonzero(begins):  # A third of the time of `any`.
-            state = reset_where(state, initial, begins)
-        return policy.act(parameters, state, *inputs)
+        state: Nested, initial: Nested, is_first: Array, observation: Any, noise: Any
+    ) -> Any:
+        if np.count_nonzero(is_first):  # A third of the time of `any`.
+
+            def choose(now: Array, first: Array) -> Array:
+                return np.where(is_first.reshape(-1, *[1] * (now.ndim - 1)), first, now)
+
+            state = optree.tree_map(choose, state, initial)
+        return act(state, observation, noise)
 
     return evaluate

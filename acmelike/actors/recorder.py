@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
-from acmelike.adders import store_frames_once
-from acmelike.agent import Builder
-from acmelike.replay import Items, Replay, Writer
-from acmelike.types import Array, EnvironmentSpec, VectorStep
+from acmelike.adders import Adder, store_frames_once
+from acmelike.replay import Items, Replay, TableConfig, Writer
+from acmelike.types import Array, VectorStep
 
 
 class Recorder:
-    """What the environments of one actor do, on its way to replay.
+    """Writes what happens in the environments of one actor to replay.
 
     Args:
-      builder: of the agent, whose adder makes the items.
-      spec: of the environments.
+      adder: makes the items.
+      table: that they go to.
       num_envs: K.
-      replay: where items go.
-      table: the table's name.
+      replay: that has the table.
     """
 
     def __init__(
-        self,
-        builder: Builder,
-        spec: EnvironmentSpec,
-        num_envs: int,
-        replay: Replay,
-        table: str,
+        self, adder: Adder, table: TableConfig, *, num_envs: int, replay: Replay
     ):
-        signature = builder.make_table(spec).signature
+        # A copy, as an adder has a state and a program may be launched twice.
         self._adder = store_frames_once(
-            builder.make_adder(num_envs), signature, num_envs=num_envs
+            copy.deepcopy(adder), table.signature, num_envs=num_envs
         )
-        self._table = table
+        self._table = table.name
         self._writer = Writer(replay, num_ahead=1)
 
     def start(self, step: VectorStep) -> None:
-        """See `Adder.start`."""
+        """Starts with the step that the next action answers."""
         self._adder.start(step)
 
     def add(
@@ -47,7 +41,10 @@ class Recorder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array],
     ) -> None:
-        """See `Adder.add`; waits until replay has what was completed before."""
+        """Adds what followed an action; waits until replay has what was written before.
+
+        The arguments are those of `Adder.add`.
+        """
         added = self._adder.add(a_tm1, version_tm1, step_t, extras_tm1)
         items = []
         if added.items is not None:
@@ -60,5 +57,5 @@ class Recorder:
         )
 
     def close(self) -> None:
-        """Lets replay give up the steps that only these environments refer to."""
+        """Releases the steps in replay that only these environments refer to."""
         self._writer.close()

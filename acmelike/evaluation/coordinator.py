@@ -13,6 +13,7 @@ from acmelike.core import now, sleep, stop_run, updating, when
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.files import append_json_line
 from acmelike.learners import Learner
+from acmelike.policies import PortablePolicy
 from acmelike.replay import Replay
 from acmelike.types import Array, Nested
 
@@ -47,6 +48,7 @@ class Evaluation(NamedTuple):
       why_over: of the one that judges the run, why it is over; None for the others.
       env_steps: done when it was ordered.
       version: of the parameters.
+      policy: of the agent.
       parameters: to act with.
     """
 
@@ -54,6 +56,7 @@ class Evaluation(NamedTuple):
     why_over: str | None
     env_steps: int
     version: int
+    policy: PortablePolicy
     parameters: Nested
 
 
@@ -101,6 +104,7 @@ class Coordinator:
         self._started: float | None = None
         self._looking_since = 0.0
         self._num_evaluations = 0
+        self._policy: PortablePolicy | None = None
         self._ordered: Evaluation | None = None
         self._under_way: Evaluation | None = None
         self._reached: Evaluation | None = None
@@ -139,7 +143,7 @@ class Coordinator:
             "num_episodes": len(returns),
         }
         if self._policy_file is not None:
-            self._policy_file.write(task.parameters, record)
+            self._policy_file.write(task.policy, task.parameters, record)
         self._record("evaluation" if task.why_over is None else "end", **record)
         if task.why_over is not None:
             stop_run(task.why_over)
@@ -213,6 +217,7 @@ class Coordinator:
             env_steps=env_steps,
             learner_steps=learner.num_updates,
             loss=learner.loss,
+            metrics={k: v for k, v in learner.metrics.items() if k != "loss"},
             staleness_mean=learner.staleness_mean,
             samples_per_insert=table.samples_per_insert,
             replay_size=table.size,
@@ -225,12 +230,15 @@ class Coordinator:
 
         It is of the parameters of `reached`, or of the newest if there is none.
         """
+        if self._policy is None:
+            self._policy = self._learner.policy()
         judged = self._learner.parameters() if reached is None else reached
         number = env_steps // self._goal.evaluate_every
         with updating(self):
             self._num_evaluations = number
             self._ordered = Evaluation(
-                number, why_over, env_steps, judged.version, judged.parameters
+                *(number, why_over, env_steps, judged.version),
+                *(self._policy, judged.parameters),
             )
 
     def _record(self, event: str, **values: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from acmelike.actors.policy_runner import Inference
-from acmelike.agent import Builder
+from acmelike.agent import PolicyInputs
 from acmelike.core import set_status
 from acmelike.environments import EnvironmentFactory, Vector, make_vector_environment
 from acmelike.evaluation.coordinator import Coordinator
@@ -16,7 +16,7 @@ class Evaluator:
     """A worker; each step waits for an evaluation that is due and makes it.
 
     Args:
-      builder: of the agent.
+      inputs: with which the agent acts when it is evaluated.
       spec: of the environments.
       environment_factory: makes the environments; every episode is a fresh one.
       coordinator: says what to evaluate, and is told the result.
@@ -27,7 +27,7 @@ class Evaluator:
     def __init__(
         self,
         *,
-        builder: Builder,
+        inputs: PolicyInputs,
         spec: EnvironmentSpec,
         environment_factory: EnvironmentFactory,
         coordinator: Coordinator,
@@ -38,13 +38,21 @@ class Evaluator:
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_episodes, seed=seed
         )
-        self._inference = Inference(
-            builder.make_greedy_policy(spec), spec, num_envs=num_episodes, seed=seed
-        )
+        self._inputs, self._spec = inputs, spec
+        self._num_episodes, self._seed = num_episodes, seed
+        self._inference: Inference | None = None
 
     def step(self) -> None:
         """Makes the next evaluation."""
         task = self._coordinator.next_evaluation()
+        if self._inference is None:
+            self._inference = Inference(
+                task.policy,
+                self._inputs,
+                self._spec,
+                num_envs=self._num_episodes,
+                seed=self._seed,
+            )
         self._inference.set_parameters(task.parameters)
         returns = play_episodes(self._environment, self._inference)
         self._coordinator.report(task.number, returns)

@@ -2,11 +2,13 @@
 
     policy.zip
       policy.json          the format, the agent, the evaluation, the parameters' names
+      policy.py            how it acts, as NumPy text, unless it needs JAX
       parameters/0.npy ... the arrays, in the order of these names
-      agent.pkl            builder, specs, environment factory, the parameters' nest
+      act.pkl              how it acts, as the agent's own function
+      agent.pkl            inputs, specs, environment factory, the parameters' nest
 
-Everything but the last is read without Python's pickle. An archive keeps a checksum of
-each of its files.
+Files that end in .pkl need Python's pickle, the others do not. An archive keeps a
+checksum of each of its files.
 """
 
 from __future__ import annotations
@@ -25,30 +27,34 @@ import cloudpickle
 import numpy as np
 import optree
 
-from acmelike.agent import Builder
+from acmelike.agent import PolicyInputs
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.files import write_whole
+from acmelike.policies import PortablePolicy
 from acmelike.types import EnvironmentSpec, Nested
 
 # In the folder of a run.
 POLICY_NAME = "policy.zip"
-_FORMAT = 1
-_FACTS, _AGENT = "policy.json", "agent.pkl"
+_FORMAT = 2
+_FACTS, _TEXT = "policy.json", "policy.py"
+_FUNCTION, _AGENT = "act.pkl", "agent.pkl"
 
 
 class Contents(NamedTuple):
     """What a policy's file holds.
 
     Attributes:
-      builder: of the agent.
+      policy: how it acts.
+      inputs: its initial state, and its noise if it draws any.
       spec: of its environments.
       environment_factory: made them.
       parameters: arrays of NumPy, in the nest that the policy acts with.
       record: of the evaluation of these parameters, as in `metrics.jsonl`.
     """
 
-    builder: Builder
+    policy: PortablePolicy
+    inputs: PolicyInputs
     spec: EnvironmentSpec
     environment_factory: EnvironmentFactory
     parameters: Nested
@@ -61,20 +67,25 @@ class PolicyFile:
 
     Attributes:
       path: of the file.
-      builder: of the agent.
+      agent: the name of the agent.
+      inputs: with which it acts when it is evaluated.
       spec: of its environments.
       environment_factory: makes them.
     """
 
     path: str
-    builder: Builder
+    agent: str
+    inputs: PolicyInputs
     spec: EnvironmentSpec
     environment_factory: EnvironmentFactory
 
-    def write(self, parameters: Nested, record: Mapping[str, Any]) -> None:
-        """Writes the file anew: aside, then renamed.
+    def write(
+        self, policy: PortablePolicy, parameters: Nested, record: Mapping[str, Any]
+    ) -> None:
+        """Writes a new file under another name, and renames it.
 
         Args:
+          policy: from the learner.
           parameters: that the policy acts with.
           record: of their evaluation, as JSON has it.
 
@@ -87,7 +98,8 @@ class PolicyFile:
         numbered = optree.tree_unflatten(nest, range(len(arrays)))
         facts = {
             "format": _FORMAT,
-            "agent": self.builder.name,
+            "agent": self.agent,
+            "needs_jax": policy.needs_jax,
             "environment": repr(self.environment_factory),
             "record": dict(record),
             "parameters": names,
@@ -95,8 +107,11 @@ class PolicyFile:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             archive.writestr(_FACTS, json.dumps(facts, indent=2) + "\n")
-            # Classes of a script or a notebook go along; others are imported.
-            agent = (self.builder, self.spec, self.environment_factory, numbered)
+            if policy.text is not None:
+                archive.writestr(_TEXT, policy.text)
+            archive.writestr(_FUNCTION, policy.pickled)
+            # Classes of a script or a notebook are pickled, others are imported.
+            agent = (self.inputs, self.spec, self.environment_factory, numbered)
             archive.writestr(_AGENT, cloudpickle.dumps(agent))
             for number, array in enumerate(arrays):
                 with archive.open(_array(number), "w") as file:
@@ -109,7 +124,7 @@ class PolicyFile:
 def read_policy(path: Path) -> Contents:
     """Reads what `PolicyFile.write` wrote.
 
-    The builder is unpickled, which runs code: read only what you trust.
+    This unpickles, and a policy is code itself: read only what you trust.
 
     Raises:
       ConfigError: there is no such file; or it is damaged; or of a later format; or
@@ -119,16 +134,22 @@ def read_policy(path: Path) -> Contents:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         facts = json.loads(members[_FACTS])
-        if facts["format"] > _FORMAT:
+        if facts["format"] != _FORMAT:
+            age = "a newer" if facts["format"] > _FORMAT else "an older"
             raise ConfigError(
-                f"{path} is of format {facts['format']}, this acmelike reads up to "
-                f"{_FORMAT}: a newer one wrote it"
+                f"{path} is of format {facts['format']}, this acmelike reads "
+                f"{_FORMAT}: {age} one wrote it"
             )
         arrays = [
             np.load(io.BytesIO(members[_array(number)]), allow_pickle=False)
             for number in range(len(facts["parameters"]))
         ]
         pickled, record = members[_AGENT], dict(facts["record"])
+        policy = PortablePolicy(
+            text=members[_TEXT].decode() if _TEXT in members else None,
+            pickled=members[_FUNCTION],
+            needs_jax=bool(facts["needs_jax"]),
+        )
     except FileNotFoundError:
         raise ConfigError(
             f"there is no policy in {path.parent}: it holds no {path.name}, which a "
@@ -142,12 +163,12 @@ def read_policy(path: Path) -> Contents:
     ) as error:
         raise ConfigError(f"{path} is damaged: {_first_line(error)}") from None
     try:
-        builder, spec, environment_factory, numbered = pickle.loads(pickled)
+        inputs, spec, environment_factory, numbered = pickle.loads(pickled)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Code that has gone or changed may raise anything.
         reason = f"{type(error).__name__}: {_first_line(error)}"
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
-    return Contents(builder, spec, environment_factory, parameters, record)
+    return Contents(policy, inputs, spec, environment_factory, parameters, record)
 
 
 def _array(number: int) -> str:

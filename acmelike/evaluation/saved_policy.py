@@ -38,7 +38,7 @@ class SavedPolicy:
         self.spec = contents.spec
         self.environment_factory = contents.environment_factory
         self.record = contents.record
-        self._builder, self._parameters = contents.builder, contents.parameters
+        self._contents = contents
         self._inference: Inference | None = None
         self._num_envs = 0
         self._begins = True
@@ -89,10 +89,12 @@ class SavedPolicy:
         return action
 
     def make_inference(self, num_envs: int) -> Inference:
-        """The same policy for whoever steps `num_envs` environments as one vector."""
-        policy = self._builder.make_greedy_policy(self.spec)
-        inference = Inference(policy, self.spec, num_envs=num_envs, seed=0)
-        inference.set_parameters(self._parameters)
+        """Makes the same policy for `num_envs` environments stepped as one vector."""
+        contents = self._contents
+        inference = Inference(
+            contents.policy, contents.inputs, self.spec, num_envs=num_envs, seed=0
+        )
+        inference.set_parameters(contents.parameters)
         return inference
 
     def _inference_for(self, num_envs: int) -> Inference:

@@ -1,4 +1,4 @@
-"""What a learner calls: an agent's functions, compiled if they are of JAX."""
+"""The functions of an agent as the learner calls them: compiled if they are JAX's."""
 
 from __future__ import annotations
 
@@ -7,50 +7,80 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from acmelike.agent import LearnerCore, UpdateOutputs
-from acmelike.types import Nested
+from acmelike.agent import Agent, UpdateOutputs
+from acmelike.errors import ContractError
+from acmelike.types import Array, Nested
 
 
 class LearnerFunctions(NamedTuple):
-    """Those of a `LearnerCore`, ready to be called.
+    """The functions of an `Agent`, ready to be called.
 
     Attributes:
-      init: the state before the first update, from a seed.
-      update: see `LearnerCore`.
-      parameters: see `LearnerCore`.
-      to_host: of parameters, the arrays of NumPy; it waits until they are computed.
-      compiles: whether the first update takes long. That one may be called for nothing:
-        it leaves the state as it is.
+      init: from a seed to the training state before the first update.
+      update: (state, data, probabilities, seed, number of updates) -> (state, outputs).
+        Its random key comes from the last two.
+      parameters: from a training state to what policies act with.
+      to_host: from these to NumPy arrays; it waits until they are computed.
+      compiles: whether the first update takes long. Then it may be called once for
+        nothing, as it leaves the state as it is.
     """
 
     init: Callable[[int], Nested]
-    update: Callable[[Nested, Nested, Any], tuple[Nested, UpdateOutputs]]
+    update: Callable[..., tuple[Nested, UpdateOutputs]]
     parameters: Callable[[Nested], Nested]
     to_host: Callable[[Nested], Nested]
     compiles: bool
 
 
-def make_functions(core: LearnerCore) -> LearnerFunctions:
-    """Compiles what is JAX's, and leaves as it is what is another library's."""
-    if not core.needs_jax:
+def make_functions(agent: Agent) -> LearnerFunctions:
+    """Compiles functions of JAX, and takes those of another library as they are."""
+    if not agent.needs_jax:
+
+        def plain_update(
+            state: Nested, data: Nested, probabilities: Array, seed: int, number: int
+        ) -> tuple[Nested, UpdateOutputs]:
+            (key,) = np.random.SeedSequence([seed, number]).generate_state(1)
+            return _checked(agent, agent.update(state, data, probabilities, int(key)))
+
         return LearnerFunctions(
-            init=core.init,
-            update=core.update,
-            parameters=core.parameters,
+            init=agent.init,
+            update=plain_update,
+            parameters=agent.parameters,
             to_host=lambda parameters: parameters,
             compiles=False,
         )
     # JAX is imported where a node runs, not where its program is made.
     import jax
 
+    def update(
+        state: Nested, data: Nested, probabilities: Any, seed: Any, number: Any
+    ) -> tuple[Nested, UpdateOutputs]:
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        return _checked(agent, agent.update(state, data, probabilities, key))
+
     # Compiled as one: op by op it takes seconds.
-    init = jax.jit(lambda seed: core.init(jax.random.key(seed)))
+    init = jax.jit(lambda seed: agent.init(jax.random.key(seed)))
+    compiled = jax.jit(update)
     return LearnerFunctions(
         init=lambda seed: init(np.uint32(seed)),
-        update=jax.jit(core.update),
-        parameters=core.parameters,
+        update=lambda state, data, probabilities, seed, number: compiled(
+            state, data, probabilities, np.uint32(seed), np.uint32(number)
+        ),
+        parameters=agent.parameters,
         to_host=_to_host,
         compiles=not jax.config.jax_disable_jit,  # type: ignore[attr-defined]
+    )
+
+
+def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
+    """What `update` returned, if it is a state and outputs."""
+    if isinstance(result, tuple) and len(result) == 2:
+        state, outputs = result
+        if isinstance(outputs, UpdateOutputs):
+            return state, outputs
+    raise ContractError(
+        f"{type(agent).__name__}.update must return (state, UpdateOutputs(...)), not "
+        f"{type(result).__name__}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import Future, future, updating, when
 from acmelike.errors import NonFinite
 from acmelike.learners.functions import make_functions
+from acmelike.policies import PortablePolicy, make_portable
 from acmelike.replay import Batches, Replay, Sample
 from acmelike.types import Array, EnvironmentSpec, Nested, Versioned
 
@@ -22,15 +24,21 @@ class LearnerProgress:
 
     Attributes:
       num_updates: made and published so far; the version of the parameters.
-      loss: of the latest batch, or None before the first.
-      staleness_mean: over all items used so far, the number of versions between the
-        parameters that an item was collected with, in the mean of its steps, and the
-        update that used it.
+      staleness_mean: the mean age of the items used so far: the number of versions
+        between the parameters that an item was collected with, in the mean of its
+        steps, and the update that used it.
+      metrics: by name, of the latest batch: "loss", and what the agent reports besides.
+        Empty before the first batch.
     """
 
     num_updates: int
-    loss: float | None
     staleness_mean: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float | None:
+        """The loss of the latest batch, or None before the first."""
+        return self.metrics.get("loss")
 
 
 class Learner:
@@ -53,21 +61,29 @@ class Learner:
         table: str,
         seed: int,
     ):
-        self._core = make_functions(builder.make_learner_core(spec))
+        agent = builder.make_agent(spec)
+        self._agent, self._seed = make_functions(agent), seed
         self._replay, self._table = replay, table
         self._batches = Batches(replay, table, batch_size=builder.batch_size)
         self._updates_per_batch = builder.num_updates_per_batch
-        self._state = self._core.init(seed)
-        self._has_compiled = not self._core.compiles
+        self._state = self._agent.init(seed)
+        self._has_compiled = not self._agent.compiles
         self._signature = builder.make_table(spec).signature
-        self._num_updates = 0
+        self._num_updates = self._num_started = 0
         self._num_items, self._staleness_sum = 0, 0.0
-        self._loss: float | None = None
+        self._metrics: Mapping[str, float] = {}
         self._told: Future[int] | None = None
         self._under_way: _Update | None = None
-        self._published = self._versioned(0, self._core.parameters(self._state))
+        self._published = self._versioned(0, self._agent.parameters(self._state))
+        self._policy = make_portable(
+            agent, self._published.parameters, spec, builder.make_greedy_inputs(spec)
+        )
 
     # --- What others may call --------------------------------------------------------
+
+    def policy(self) -> PortablePolicy:
+        """The agent's policy, which acts with the parameters of every version."""
+        return self._policy
 
     def _nothing_newer(self, newer_than: int) -> str | None:
         version = self._published.version
@@ -88,8 +104,8 @@ class Learner:
         """How far the learner is."""
         return LearnerProgress(
             num_updates=self._num_updates,
-            loss=self._loss,
             staleness_mean=self._staleness_sum / max(self._num_items, 1),
+            metrics=self._metrics,
         )
 
     # --- Its own work ----------------------------------------------------------------
@@ -105,10 +121,15 @@ class Learner:
         if not self._batches.is_ready():
             self._finish()
         sample, before = next(self._batches), self._under_way
-        self._state, outputs = self._core.update(
-            self._state, sample.data, sample.probabilities
+        self._state, outputs = self._agent.update(
+            self._state,
+            sample.data,
+            sample.probabilities,
+            self._seed,
+            self._num_started,
         )
-        parameters = self._core.parameters(self._state)
+        self._num_started += self._updates_per_batch
+        parameters = self._agent.parameters(self._state)
         self._batches.prefetch()
         # While the device computes, as actors wait for what it computes.
         self._under_way = _Update(sample.keys, _versions(sample), outputs, parameters)
@@ -123,7 +144,7 @@ class Learner:
         data = optree.tree_map(
             lambda spec: np.zeros((num_items, *spec.shape), spec.dtype), self._signature
         )
-        self._core.update(self._state, data, np.ones(num_items))
+        self._agent.update(self._state, data, np.ones(num_items), self._seed, 0)
         self._has_compiled = True
 
     def _finish(self) -> None:
@@ -135,6 +156,7 @@ class Learner:
     def _publish(self, update: _Update) -> None:
         keys, versions, outputs, parameters = update
         loss = float(outputs.loss)
+        metrics = {name: float(value) for name, value in outputs.metrics.items()}
         if not np.isfinite(loss):
             raise NonFinite(f"the loss is {loss} after {self._num_updates} updates")
         if self._told is not None:
@@ -153,10 +175,10 @@ class Learner:
             self._num_updates, self._published = published.version, published
             self._num_items += len(keys)
             self._staleness_sum += float(staleness)
-            self._loss = loss
+            self._metrics = {"loss": loss, **metrics}
 
     def _versioned(self, version: int, parameters: Nested) -> Versioned:
-        return Versioned(version, self._core.to_host(parameters))
+        return Versioned(version, self._agent.to_host(parameters))
 
 
 class _Update(NamedTuple):

@@ -1,49 +1,75 @@
-"""Networks, whose code evaluates them in NumPy as in JAX."""
+"""Networks as flax modules, and the functions that agents put around them.
 
-from acmelike.networks.categorical import (
-    gumbel_noise,
-    log_prob_of,
-    log_softmax,
-    take_action,
+Modules of flax are imported when they are first used: actors need none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from acmelike.networks.choice import (
+    Network,
+    NetworkSource,
+    check_images,
+    check_network,
 )
-from acmelike.networks.dense import dense, flat, init_dense, init_mlp, mlp, namespace
+from acmelike.networks.lstm_state import LSTMState, lstm_state
 from acmelike.networks.normalizer import (
     Moments,
     init_moments,
     normalize,
     update_moments,
 )
-from acmelike.networks.recurrent import (
-    LSTMState,
-    init_lstm,
-    lstm,
-    lstm_state,
-    reset_where,
-)
-from acmelike.networks.torso import Activation, Torso, check_images, make_torso
+
+if TYPE_CHECKING:
+    from acmelike.networks.categorical import (
+        entropy_of,
+        log_prob_of,
+        log_softmax,
+        take_action,
+    )
+    from acmelike.networks.recurrent import LSTM, reset_where
+    from acmelike.networks.torso import MLP, ImpalaResNet, MinAtarConv, make_network
+
+_HOMES = {
+    "LSTM": "recurrent",
+    "MLP": "torso",
+    "ImpalaResNet": "torso",
+    "MinAtarConv": "torso",
+    "entropy_of": "categorical",
+    "log_prob_of": "categorical",
+    "log_softmax": "categorical",
+    "make_network": "torso",
+    "reset_where": "recurrent",
+    "take_action": "categorical",
+}
 
 __all__ = [
-    "Activation",
+    "LSTM",
+    "MLP",
+    "ImpalaResNet",
     "LSTMState",
+    "MinAtarConv",
     "Moments",
-    "Torso",
+    "Network",
+    "NetworkSource",
     "check_images",
-    "dense",
-    "flat",
-    "gumbel_noise",
-    "init_dense",
-    "init_lstm",
-    "init_mlp",
+    "check_network",
+    "entropy_of",
     "init_moments",
     "log_prob_of",
     "log_softmax",
-    "lstm",
     "lstm_state",
-    "make_torso",
-    "mlp",
-    "namespace",
+    "make_network",
     "normalize",
     "reset_where",
     "take_action",
     "update_moments",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

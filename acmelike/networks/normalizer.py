@@ -1,53 +1,49 @@
-"""Running moments: observations with mean zero and variance one, on both sides.
+"""Running moments, which give observations mean zero and variance one.
 
-They are part of an agent's parameters, so that actors, evaluators and a saved policy
-see what the learner saw.
+They are part of an agent's parameters, so actors, evaluators and a saved policy
+normalise as the learner does. Imports no JAX, as actors unpickle `Moments`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from acmelike.networks.dense import namespace
-
-# An array of NumPy or of JAX.
-AnyArray = Any
+import numpy as np
 
 
 class Moments(NamedTuple):
-    """Of everything seen so far, by element.
+    """The moments of everything seen so far, element by element.
 
     Attributes:
-      count: `[]` float32, of observations.
+      count: `[]` float32, the number of observations.
       mean: `[...]`.
       variance: `[...]`.
     """
 
-    count: AnyArray
-    mean: AnyArray
-    variance: AnyArray
+    count: Any
+    mean: Any
+    variance: Any
 
 
 def init_moments(shape: tuple[int, ...]) -> Moments:
-    """Of nothing: mean zero and variance one, which the first update forgets."""
-    import jax.numpy as jnp
+    """The moments of nothing: mean zero and variance one, until the first update."""
+    zeros = np.zeros(shape, np.float32)
+    return Moments(np.float32(0), zeros, zeros + 1)
 
-    return Moments(jnp.zeros(()), jnp.zeros(shape), jnp.ones(shape))
 
-
-def update_moments(moments: Moments, x: AnyArray, mask: AnyArray) -> Moments:
-    """Takes in `[N, ...]` where `mask` `[N]` is one.
+def update_moments(moments: Moments, x: Any, mask: Any) -> Moments:
+    """The moments with those of `[N, ...]` where `mask` `[N]` is one.
 
     Chan et al. 1979, "Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", equation 2.1.
     """
-    xp = namespace(x)
     weights = mask.reshape(-1, *[1] * (x.ndim - 1))
     added = mask.sum()
-    mean = (x * weights).sum(axis=0) / xp.maximum(added, 1.0)
-    variance = ((x - mean) ** 2 * weights).sum(axis=0) / xp.maximum(added, 1.0)
+    divisor = added.clip(1.0)
+    mean = (x * weights).sum(axis=0) / divisor
+    variance = ((x - mean) ** 2 * weights).sum(axis=0) / divisor
     count = moments.count + added
-    share = added / xp.maximum(count, 1.0)
+    share = added / count.clip(1.0)
     apart = mean - moments.mean
     return Moments(
         count,
@@ -56,7 +52,6 @@ def update_moments(moments: Moments, x: AnyArray, mask: AnyArray) -> Moments:
     )
 
 
-def normalize(moments: Moments, x: AnyArray) -> AnyArray:
+def normalize(moments: Moments, x: Any) -> Any:
     """`[B, ...]` with mean zero and variance one, and nothing beyond ten."""
-    xp = namespace(x)
-    return xp.clip((x - moments.mean) / xp.sqrt(moments.variance + 1e-6), -10.0, 10.0)
+    return ((x - moments.mean) / (moments.variance + 1e-6) ** 0.5).clip(-10.0, 10.0)

@@ -1,150 +1,164 @@
-"""What turns observations into features: dense layers, or convolutions for pixels."""
+"""Networks from observations to features."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cache
+import importlib
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from acmelike.errors import ConfigError
-from acmelike.networks.dense import flat, init_mlp, mlp, namespace
-from acmelike.types import Nested
+from acmelike.networks.choice import KERNEL, NetworkSource, are_images
 
 Activation: TypeAlias = Literal["relu", "tanh"]
-KERNEL = 3  # The sides of a convolution's window.
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
+    "tanh": jnp.tanh,
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class DenseTorso:
+class MLP(nn.Module):
     """Dense layers: observations `[B, ...]` to features `[B, F]`.
 
     Attributes:
-      observation_shape: of one observation.
       hidden_sizes: units of each layer; the last is F.
       activation: after each layer.
     """
 
-    observation_shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     activation: Activation = "relu"
 
-    @property
-    def num_features(self) -> int:
-        """F."""
-        return (math.prod(self.observation_shape), *self.hidden_sizes)[-1]
-
-    def init(self, key: Any) -> Nested:
-        """Random parameters; the key is one of JAX's."""
-        return init_mlp(key, math.prod(self.observation_shape), self.hidden_sizes)
-
-    def apply(self, parameters: Nested, observation: Any) -> Any:
-        """Features, in NumPy or JAX."""
-        return mlp(parameters, flat(observation), self.activation)
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.reshape(x.shape[0], -1)
+        for size in self.hidden_sizes:
+            x = ACTIVATIONS[self.activation](nn.Dense(size)(x))
+        return x
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConvTorso:
-    """A convolution and dense layers: images `[B, H, W, C]` to features `[B, F]`.
+class MinAtarConv(nn.Module):
+    """A convolution with a relu, and dense layers: images to features `[B, F]`.
 
-    The channels of a stack of images `[B, N, H, W, C]` are those of all N.
-
-    Without padding and with a step of one, as small images want, and a relu after it:
-    the network of Young and Tian 2019, "MinAtar", arXiv 1903.03176.
+    Without padding and with a step of one, as small images want: the network of Young
+    and Tian 2019, "MinAtar", arXiv 1903.03176. Images are `[B, H, W, C]`, or stacks
+    `[B, N, H, W, C]`, whose channels are put together.
 
     Attributes:
-      observation_shape: of one image, `(H, W, C)`, or of N, `(N, H, W, C)`.
-      num_channels: of the convolution.
-      kernel: the sides of its square window.
       hidden_sizes: units of each dense layer; the last is F.
       activation: after each dense layer.
+      num_channels: of the convolution.
     """
 
-    observation_shape: tuple[int, ...]
     hidden_sizes: tuple[int, ...]
     activation: Activation = "relu"
     num_channels: int = 16
-    kernel: int = KERNEL
 
-    @property
-    def num_features(self) -> int:
-        """F."""
-        return (self._num_outputs(), *self.hidden_sizes)[-1]
-
-    def init(self, key: Any) -> Nested:
-        """Random parameters; the key is one of JAX's."""
-        import jax
-
-        keys = jax.random.split(key)
-        *_, height, width, _ = self.observation_shape
-        num_inputs = math.prod(self.observation_shape) // (height * width)
-        shape = (self.kernel, self.kernel, num_inputs, self.num_channels)
-        return {
-            "kernel": jax.nn.initializers.lecun_normal()(keys[0], shape),
-            "biases": jax.numpy.zeros(self.num_channels),
-            "dense": init_mlp(keys[1], self._num_outputs(), self.hidden_sizes),
-        }
-
-    def apply(self, parameters: Nested, observation: Any) -> Any:
-        """Features, in NumPy or JAX."""
-        # A product with the windows: of small images on a CPU its gradient takes about
-        # three quarters of the time of XLA's convolution, and NumPy has it too.
-        windows, kernel = self._windows(observation), parameters["kernel"]
-        x = windows @ kernel.reshape(-1, self.num_channels) + parameters["biases"]
-        features = flat(namespace(x).maximum(x, 0.0))
-        return mlp(parameters["dense"], features, self.activation)
-
-    def _windows(self, image: Any) -> Any:
-        """Images to float32 `[B, H', W', kernel * kernel * C]`."""
-        height, width = self._sides()
-        if len(self.observation_shape) == 4:
-            stack = namespace(image).moveaxis(image, 1, 3)
-            image = stack.reshape(*stack.shape[:3], -1)
-        shifts = [(i, j) for i in range(self.kernel) for j in range(self.kernel)]
-        parts = [image[:, i : i + height, j : j + width] for i, j in shifts]
-        return namespace(image).concatenate(parts, axis=-1).astype(np.float32)
-
-    def _sides(self) -> tuple[int, int]:
-        *_, height, width, _ = self.observation_shape
-        return height - self.kernel + 1, width - self.kernel + 1
-
-    def _num_outputs(self) -> int:
-        return math.prod(self._sides()) * self.num_channels
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = _merge_stack(x)
+        _, height, width, channels = x.shape
+        initializers = nn.initializers.lecun_normal(), nn.initializers.zeros
+        shape = KERNEL, KERNEL, channels, self.num_channels
+        kernel = self.param("kernel", initializers[0], shape)
+        bias = self.param("bias", initializers[1], (self.num_channels,))
+        # A product with the windows: for small images on a CPU its gradient takes
+        # about three quarters of the time of XLA's convolution.
+        windows = [
+            x[:, i : i + height - KERNEL + 1, j : j + width - KERNEL + 1]
+            for i in range(KERNEL)
+            for j in range(KERNEL)
+        ]
+        product = jnp.concatenate(windows, axis=-1) @ kernel.reshape(
+            -1, self.num_channels
+        )
+        return MLP(self.hidden_sizes, self.activation)(nn.relu(product + bias))
 
 
-Torso: TypeAlias = DenseTorso | ConvTorso
+class ImpalaResNet(nn.Module):
+    """IMPALA's deep residual network: images to features `[B, 256]`.
+
+    Figure 3, right, of Espeholt et al. 2018, "IMPALA", arXiv 1802.01561, without its
+    LSTM. Images are those of `MinAtarConv`.
+
+    Attributes:
+      num_channels: of each section; each halves the sides of the image.
+      num_features: F.
+    """
+
+    num_channels: Sequence[int] = (16, 32, 32)
+    num_features: int = 256
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = _merge_stack(x)
+        for channels in self.num_channels:
+            x = nn.Conv(channels, (3, 3))(x)
+            pool: Any = nn.max_pool
+            x = pool(x, (3, 3), strides=(2, 2), padding="SAME")
+            for _ in range(2):
+                y = nn.Conv(channels, (3, 3))(nn.relu(x))
+                x = x + nn.Conv(channels, (3, 3))(nn.relu(y))
+        x = nn.relu(x)
+        return nn.relu(nn.Dense(self.num_features)(x.reshape(x.shape[0], -1)))
 
 
-@cache
-def make_torso(
+class Torso(nn.Module):
+    """A network whose input is float32 and whose features are checked.
+
+    Attributes:
+      network: the network.
+    """
+
+    network: nn.Module
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        """Observations `[B, ...]` to features `[B, F]`."""
+        features: jax.Array = self.network(observation.astype(jnp.float32))
+        if features.ndim != 2:
+            raise ConfigError(
+                f"the network {type(self.network).__name__} must return features "
+                f"[B, F]: it returned the shape {features.shape}"
+            )
+        return features
+
+
+def make_network(
+    source: NetworkSource,
     observation_shape: tuple[int, ...],
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
 ) -> Torso:
-    """A convolution for images, if no smaller than its window, else dense layers."""
-    shape = observation_shape
-    are_images = len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL
-    kind = ConvTorso if are_images else DenseTorso
-    return kind(
-        observation_shape=shape, hidden_sizes=hidden_sizes, activation=activation
-    )
+    """Makes the network that an agent's setting asks for; see `choice.py`.
 
-
-def check_images(observation_shape: tuple[int, ...], *, agent: str) -> None:
-    """Refuses images whose channels come first, which `make_torso` takes for rows.
-
-    These are `[H, W, C]` with both W and C more than four times H, and than its window.
-
-    Raises:
-      ConfigError: the message names the agent.
+    Args:
+      source: the setting.
+      observation_shape: of one observation.
+      hidden_sizes: units of each dense layer of "mlp" and "minatar".
+      activation: after each of these.
     """
-    shape = observation_shape
-    if len(shape) not in (3, 4):
-        return
-    if min(shape[-2:]) > 4 * max(shape[-3], KERNEL):
-        raise ConfigError(
-            f"{agent} needs images as [height, width, channels]; the channels of this "
-            f"environment's seem to come first: {shape}"
-        )
+    if source == "auto":
+        source = "minatar" if are_images(observation_shape) else "mlp"
+    if source == "mlp":
+        return Torso(MLP(hidden_sizes, activation))
+    if source == "minatar":
+        return Torso(MinAtarConv(hidden_sizes, activation))
+    if source == "impala_resnet":
+        return Torso(ImpalaResNet())
+    if isinstance(source, str):
+        module, _, name = source.partition(":")
+        source = getattr(importlib.import_module(module), name)
+    network: Any = source if isinstance(source, nn.Module) else source()
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"network must be a flax module: {network!r}")
+    return Torso(network)
+
+
+def _merge_stack(x: jax.Array) -> jax.Array:
+    """Stacks of images `[B, N, H, W, C]` as images `[B, H, W, N * C]`."""
+    if x.ndim != 5:
+        return x
+    x = jnp.moveaxis(x, 1, 3)
+    return x.reshape(*x.shape[:3], -1)

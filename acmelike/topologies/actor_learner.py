@@ -113,14 +113,18 @@ def _add_actors(
             backbone.program.add_node(
                 Node(
                     Actor,
-                    builder=builder,
+                    inputs=builder.make_policy_inputs(
+                        backbone.spec,
+                        ActorPlace(
+                            index=index,
+                            num_actors=layout.num_actors,
+                            num_envs=layout.num_envs_per_actor,
+                        ),
+                    ),
+                    adder=builder.make_adder(layout.num_envs_per_actor),
                     spec=backbone.spec,
                     environment_factory=environment_factory,
-                    place=ActorPlace(
-                        index=index,
-                        num_actors=layout.num_actors,
-                        num_envs=layout.num_envs_per_actor,
-                    ),
+                    num_envs=layout.num_envs_per_actor,
                     replay=backbone.replay,
                     table=backbone.table,
                     learner=backbone.learner,

@@ -16,7 +16,7 @@ which shares its process.
 from __future__ import annotations
 
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
-from acmelike.agent import ActorPlace, Builder
+from acmelike.agent import ActorPlace, Builder, PolicyInputs, draw_alike
 from acmelike.environments import EnvironmentFactory
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Goal
@@ -52,7 +52,7 @@ def make_central_inference(
     most_actors = max(layout.inference_batch_size // layout.num_envs_per_actor, 1)
     batch_size = most_actors * layout.num_envs_per_actor
     backbone = add_replay_and_learner(builder, environment_factory, layout, seed=seed)
-    _check_policies(backbone, builder, layout)
+    inputs = _policy_inputs(backbone, builder, layout)
     with backbone.program.colocate("inference"):
         requests = backbone.program.add_node(
             Node(
@@ -65,9 +65,9 @@ def make_central_inference(
         backbone.program.add_node(
             Node(
                 InferenceServer,
-                builder=builder,
+                inputs=inputs,
+                adder=builder.make_adder(layout.num_envs_per_actor),
                 spec=backbone.spec,
-                num_actors=layout.num_actors,
                 num_envs=layout.num_envs_per_actor,
                 requests=requests,
                 wait_seconds=layout.inference_wait_seconds,
@@ -102,18 +102,24 @@ def make_central_inference(
     )
 
 
-def _check_policies(backbone: Backbone, builder: Builder, layout: Layout) -> None:
-    """One evaluation serves actors whose policies differ in their states only."""
-    places = (
-        ActorPlace(
-            index=index,
-            num_actors=layout.num_actors,
-            num_envs=layout.num_envs_per_actor,
+def _policy_inputs(
+    backbone: Backbone, builder: Builder, layout: Layout
+) -> list[PolicyInputs]:
+    """The inputs of each actor, which may differ in their initial states only."""
+    inputs = [
+        builder.make_policy_inputs(
+            backbone.spec,
+            ActorPlace(
+                index=index,
+                num_actors=layout.num_actors,
+                num_envs=layout.num_envs_per_actor,
+            ),
         )
         for index in range(layout.num_actors)
-    )
-    if len({builder.make_policy(backbone.spec, place) for place in places}) > 1:
+    ]
+    if not draw_alike(inputs):
         raise ConfigError(
             f"{builder.name} cannot run with central inference: its actors' policies "
             "differ in more than their initial states"
         )
+    return inputs

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from acmelike.agent import Builder
+from acmelike.agent import Builder, check_builder, check_items
 from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.evaluation import Evaluator
@@ -14,7 +14,13 @@ from acmelike.evaluation.coordinator import Coordinator, Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
 from acmelike.learners import Learner
-from acmelike.replay import Engine, Replay, check_engine, check_sample_size
+from acmelike.replay import (
+    Engine,
+    Replay,
+    TableConfig,
+    check_engine,
+    check_sample_size,
+)
 from acmelike.topologies.seeds import derive_seed
 from acmelike.types import EnvironmentSpec
 
@@ -109,14 +115,14 @@ class Backbone(NamedTuple):
     Attributes:
       program: with these two nodes.
       spec: of the environments.
-      table: the name of the table.
+      table: that actors write and the learner reads.
       replay: the handle of the one.
       learner: the handle of the other.
     """
 
     program: Program
     spec: EnvironmentSpec
-    table: str
+    table: TableConfig
     replay: Replay
     learner: Learner
 
@@ -132,8 +138,10 @@ def add_replay_and_learner(
     environment = environment_factory(derive_seed(seed, "spec"))
     spec = make_environment_spec(environment)
     environment.close()
+    check_builder(builder)
     builder.check(spec)
     table = builder.make_table(spec)
+    check_items(table, builder.name)
     check_sample_size(table, builder.batch_size)
     check_engine(layout.replay_engine, [table])
 
@@ -159,7 +167,7 @@ def add_replay_and_learner(
         label="learner",
         num_cpus=layout.learner_cpus,
     )
-    return Backbone(program, spec, table.name, replay, learner)
+    return Backbone(program, spec, table, replay, learner)
 
 
 def add_evaluation(
@@ -174,11 +182,12 @@ def add_evaluation(
     policy: str | None,
 ) -> System:
     """Adds a coordinator, and an evaluator that it orders evaluations from."""
-    policy_file = None
+    policy_file, inputs = None, builder.make_greedy_inputs(backbone.spec)
     if policy is not None:
         policy_file = PolicyFile(
             path=policy,
-            builder=builder,
+            agent=builder.name,
+            inputs=inputs,
             spec=backbone.spec,
             environment_factory=environment_factory,
         )
@@ -187,7 +196,7 @@ def add_evaluation(
             Coordinator,
             goal=goal,
             replay=backbone.replay,
-            table=backbone.table,
+            table=backbone.table.name,
             learner=backbone.learner,
             metrics=metrics,
             policy_file=policy_file,
@@ -197,7 +206,7 @@ def add_evaluation(
     evaluator = backbone.program.add_node(
         Node(
             Evaluator,
-            builder=builder,
+            inputs=inputs,
             spec=backbone.spec,
             environment_factory=environment_factory,
             coordinator=coordinator,

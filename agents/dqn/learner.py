@@ -1,89 +1,81 @@
-"""Learning: several updates in one compiled call."""
+"""DQN as pure functions: acting, and several updates in one compiled call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
-from acmelike.agent import UpdateOutputs
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agent import PolicyOutput, UpdateOutputs
+from acmelike.agents.dqn.agent import DQNConfig
 from acmelike.agents.dqn.losses import dqn_loss, importance_weights
-from acmelike.agents.dqn.networks import QNetwork
-from acmelike.agents.dqn.policy import MIN_PRIORITY
-from acmelike.learners.adam import decaying_adam
-from acmelike.types import Transition
-
-
-class TrainingState(NamedTuple):
-    """All that learning changes.
-
-    Attributes:
-      parameters: of the online network.
-      target: of the target network.
-      optimizer: its state.
-      num_updates: `[]` int32.
-    """
-
-    parameters: Any
-    target: Any
-    optimizer: Any
-    num_updates: jax.Array
+from acmelike.agents.parts.builders import check_discrete
+from acmelike.agents.parts.epsilon_greedy import MIN_PRIORITY, epsilon_greedy
+from acmelike.agents.parts.heads import QHead
+from acmelike.agents.parts.optimizer import apply_gradients, decaying_adam
+from acmelike.agents.parts.updates import TargetState, scan_minibatches
+from acmelike.networks import Network, make_network, take_action
+from acmelike.types import EnvironmentSpec, Transition
 
 
 @dataclass(frozen=True, kw_only=True)
-class DQNCore:
-    """The learner's pure functions.
+class DQN:
+    """The functions of DQN; implements `Agent`.
 
     Attributes:
       config: the agent's settings.
-      network: gives action values.
-      observation_shape: of one observation.
+      network: observations `[B, ...]` to action values `[B, A]`.
+      observation: `[1, ...]`, one of zeros.
     """
 
     config: DQNConfig
-    network: QNetwork
-    observation_shape: tuple[int, ...]
+    network: Network
+    observation: Any
 
     needs_jax = True
 
-    def init(self, key: jax.Array) -> TrainingState:
-        """Random parameters; the target network starts equal."""
-        parameters = self.network.init(key, self.observation_shape)
-        return TrainingState(
-            parameters=parameters,
-            target=parameters,
-            optimizer=self._optimizer().init(parameters),
-            num_updates=jnp.zeros((), jnp.int32),
-        )
+    def init(self, key: jax.Array) -> TargetState:
+        parameters = self.network.init(key, self.observation)
+        return TargetState.init(parameters, decaying_adam(self.config.optimizer))
 
-    def parameters(self, state: TrainingState) -> Any:
-        """What the policy acts with."""
+    def parameters(self, state: TargetState) -> Any:
         return state.parameters
 
+    def act(
+        self, parameters: Any, state: Any, observation: Any, noise: Any
+    ) -> PolicyOutput:
+        """Epsilon-greedy; the state is each environment's epsilon."""
+        values = self.network.apply(parameters, observation)
+        action = epsilon_greedy(values, state, noise)
+        if not self.config.actor_priorities:
+            return PolicyOutput(action, state)
+        extras = {"q_a": take_action(values, action), "q_max": values.max(axis=-1)}
+        return PolicyOutput(action, state, extras)
+
     def update(
-        self, state: TrainingState, data: Transition, probabilities: jax.Array
-    ) -> tuple[TrainingState, UpdateOutputs]:
-        """Cuts items `[U * B, ...]` into U minibatches and makes an update on each."""
-        num_updates = self.config.num_updates_per_call
-        minibatches = jax.tree.map(
-            lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])),
-            (data, probabilities),
+        self, state: TargetState, data: Transition, probabilities: Any, key: Any
+    ) -> tuple[TargetState, UpdateOutputs]:
+        config = self.config
+        state, (losses, errors) = scan_minibatches(
+            self._update_once, state, (data, probabilities), config.num_updates_per_call
         )
-        state, (losses, errors) = jax.lax.scan(self._update_once, state, minibatches)
-        priorities = None
-        if self.config.prioritized:
-            priorities = jnp.reshape(jnp.abs(errors), (-1,)) + MIN_PRIORITY
-        return state, UpdateOutputs(loss=jnp.mean(losses), priorities=priorities)
+        sizes = jnp.abs(errors)
+        priorities = jnp.reshape(sizes, (-1,)) + MIN_PRIORITY
+        return state, UpdateOutputs(
+            loss=jnp.mean(losses),
+            priorities=priorities if config.prioritized else None,
+            metrics={"td_error": jnp.mean(sizes)},
+        )
 
     def _update_once(
-        self, state: TrainingState, minibatch: tuple[Transition, jax.Array]
-    ) -> tuple[TrainingState, tuple[jax.Array, jax.Array]]:
+        self, state: TargetState, minibatch: tuple[Transition, jax.Array]
+    ) -> tuple[TargetState, tuple[jax.Array, jax.Array]]:
         batch, probabilities = minibatch
-        config = self.config
+        config, optimizer = self.config, decaying_adam(self.config.optimizer)
         weights = jnp.ones_like(probabilities)
         if config.prioritized:
             weights = importance_weights(probabilities, config.importance_exponent)
@@ -102,14 +94,22 @@ class DQNCore:
         (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.parameters
         )
-        changes, optimizer = self._optimizer().update(gradients, state.optimizer)
-        parameters = optax.apply_updates(state.parameters, changes)
-        num_updates = state.num_updates + 1
-        target = optax.periodic_update(
-            parameters, state.target, num_updates, config.target_update_period
+        parameters, optimizer_state = apply_gradients(
+            optimizer, gradients, state.optimizer, state.parameters
         )
-        state = TrainingState(parameters, target, optimizer, num_updates)
+        period = config.target_update_period
+        state = state.updated(parameters, optimizer_state, period=period)
         return state, (value, errors)
 
-    def _optimizer(self) -> optax.GradientTransformation:
-        return decaying_adam(self.config)
+
+def make_dqn(config: DQNConfig, spec: EnvironmentSpec) -> DQN:
+    """Makes the agent for an environment."""
+    shape = spec.observations.shape
+    torso = make_network(config.network, shape, config.hidden_sizes)
+    num_actions = check_discrete("dqn", spec, config.network)
+    network = nn.Sequential([torso, QHead(num_actions, config.dueling)])
+    return DQN(
+        config=config,
+        network=network,
+        observation=np.zeros((1, *shape), spec.observations.dtype),
+    )

@@ -1,1 +1,5 @@
 """IMPALA: actor-critic from unrolls of older policies, corrected by V-trace."""
+
+from acmelike.agents.impala.agent import ImpalaBuilder, ImpalaConfig
+
+__all__ = ["ImpalaBuilder", "ImpalaConfig"]

@@ -1,74 +1,87 @@
-"""Learning: one update for each batch of unrolls."""
+"""IMPALA as pure functions: acting, and one update for each batch of unrolls."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from acmelike.adders import Unroll
-from acmelike.agent import UpdateOutputs
-from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agent import PolicyOutput, UpdateOutputs
+from acmelike.agents.impala.agent import ImpalaConfig
 from acmelike.agents.impala.losses import unroll_loss
-from acmelike.agents.impala.networks import ImpalaNetwork
-from acmelike.learners.adam import decaying_adam
-from acmelike.networks import LSTMState
-from acmelike.types import Nested
-
-
-class TrainingState(NamedTuple):
-    """All that learning changes.
-
-    Attributes:
-      parameters: of the network.
-      optimizer: its state.
-    """
-
-    parameters: Any
-    optimizer: Any
+from acmelike.agents.parts.builders import check_discrete
+from acmelike.agents.parts.heads import ActorCriticHead
+from acmelike.agents.parts.optimizer import (
+    TrainingState,
+    apply_gradients,
+    decaying_adam,
+)
+from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
+from acmelike.agents.parts.softmax import sample
+from acmelike.networks import LSTMState, lstm_state, make_network
+from acmelike.types import EnvironmentSpec, Nested
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImpalaCore:
-    """The learner's pure functions.
+class Impala:
+    """The functions of IMPALA; implements `Agent`.
 
     Attributes:
       config: the agent's settings.
       network: gives logits and values.
+      observation: `[1, ...]`, one of zeros.
     """
 
     config: ImpalaConfig
-    network: ImpalaNetwork
+    network: RecurrentNetwork
+    observation: Any
 
     needs_jax = True
 
     def init(self, key: jax.Array) -> TrainingState:
-        """Random parameters."""
-        parameters = self.network.init(key)
-        return TrainingState(parameters, self._optimizer().init(parameters))
+        size = self.config.lstm_size
+        state = lstm_state(1, size) if size else ()
+        parameters = self.network.init(key, state, self.observation)
+        return TrainingState.init(parameters, decaying_adam(self.config.optimizer))
 
     def parameters(self, state: TrainingState) -> Any:
-        """What the policy acts with."""
         return state.parameters
 
+    def act(
+        self, parameters: Any, state: Any, observation: Any, noise: Any
+    ) -> PolicyOutput:
+        """Draws actions; the extras have an LSTM's state before the observation."""
+        (logits, _), next_state = self.network.apply(parameters, state, observation)
+        action, extras = sample(logits, noise)
+        if isinstance(state, LSTMState):
+            extras |= state._asdict()
+        return PolicyOutput(action, next_state, extras)
+
     def update(
-        self, state: TrainingState, data: Unroll, probabilities: jax.Array
+        self, state: TrainingState, data: Unroll, probabilities: Any, key: Any
     ) -> tuple[TrainingState, UpdateOutputs]:
         """Makes one update on unrolls `[B, T, ...]`."""
-        loss, gradients = jax.value_and_grad(self._loss)(state.parameters, data)
-        changes, optimizer = self._optimizer().update(gradients, state.optimizer)
-        parameters = optax.apply_updates(state.parameters, changes)
-        outputs = UpdateOutputs(loss=loss, priorities=None)
-        return TrainingState(parameters, optimizer), outputs
+        (loss, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(
+            state.parameters, data
+        )
+        optimizer = decaying_adam(self.config.optimizer)
+        state = TrainingState(
+            *apply_gradients(optimizer, gradients, state.optimizer, state.parameters)
+        )
+        return state, UpdateOutputs(loss=loss, metrics=metrics)
 
-    def _loss(self, parameters: Any, data: Unroll) -> jax.Array:
+    def _loss(
+        self, parameters: Any, data: Unroll
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         o_t, is_first = jnp.swapaxes(data.o_t, 0, 1), jnp.swapaxes(data.is_first, 0, 1)
-        heads = self.network.unroll(parameters, _first_state(data), o_t, is_first)
-        losses = jax.vmap(
+        state = first_state(data)
+        heads, _ = unroll(self.network, parameters, state, o_t, is_first)
+        losses, metrics = jax.vmap(
             partial(unroll_loss, config=self.config), in_axes=(1, 0, 0, 0, 0, 0)
         )(
             heads,
@@ -78,14 +91,24 @@ class ImpalaCore:
             data.mask,
             data.extras["log_prob"],
         )
-        return jnp.sum(losses) / jnp.maximum(jnp.sum(data.mask), 1.0)
+        num_steps = jnp.maximum(jnp.sum(data.mask), 1.0)
+        means = {name: jnp.sum(x) / num_steps for name, x in metrics.items()}
+        return jnp.sum(losses) / num_steps, means
 
-    def _optimizer(self) -> optax.GradientTransformation:
-        return decaying_adam(self.config)
+
+def first_state(data: Unroll) -> Nested:
+    """The network's state before the unrolls, as the actors had it."""
+    names = [name for name in LSTMState._fields if name in data.extras]
+    return LSTMState(*(data.extras[name] for name in names)) if names else ()
 
 
-def _first_state(data: Unroll) -> Nested:
-    """The network's state when the unrolls begin, as the actors had it."""
-    if "hidden" not in data.extras:
-        return ()
-    return LSTMState(data.extras["hidden"], data.extras["cell"])
+def make_impala(config: ImpalaConfig, spec: EnvironmentSpec) -> Impala:
+    """Makes the agent for an environment."""
+    shape = spec.observations.shape
+    network = RecurrentNetwork(
+        torso=make_network(config.network, shape, config.hidden_sizes),
+        head=ActorCriticHead(check_discrete("impala", spec, config.network)),
+        lstm_size=config.lstm_size,
+    )
+    observation = np.zeros((1, *shape), spec.observations.dtype)
+    return Impala(config=config, network=network, observation=observation)

@@ -6,21 +6,21 @@ import jax
 import jax.numpy as jnp
 import rlax
 
-from acmelike.agents.impala.config import ImpalaConfig
-from acmelike.agents.impala.networks import Heads
-from acmelike.networks import log_softmax, take_action
+from acmelike.agents.impala.agent import ImpalaConfig
+from acmelike.agents.parts.heads import ActorCritic
+from acmelike.networks import entropy_of, log_softmax, take_action
 
 
 def unroll_loss(
-    heads: Heads,
+    heads: ActorCritic,
     a_t: jax.Array,
     r_t: jax.Array,
     discount_t: jax.Array,
     mask: jax.Array,
     old_log_prob: jax.Array,
     config: ImpalaConfig,
-) -> jax.Array:
-    """The loss of each step of an unroll, `[T]`, zero where it is masked.
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The losses and metrics of the steps of an unroll, `[T]`, zero where masked.
 
     Section 4.2 of "IMPALA", arXiv 1802.01561. A step that is masked, the last
     observation of an episode, counts for nothing: what comes before bootstraps from
@@ -49,10 +49,15 @@ def unroll_loss(
         config.clip_rho,
         config.clip_pg_rho,
     )
-    entropy = -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
-    losses: jax.Array = mask * (
+    entropy = entropy_of(log_probs)
+    losses = mask * (
         -log_prob * jax.lax.stop_gradient(traced.pg_advantage)
         + config.value_weight * 0.5 * traced.errors**2
         - config.entropy_weight * entropy
     )
-    return losses
+    metrics = {
+        "entropy": mask * entropy,
+        "kl": mask * (old_log_prob - log_prob),
+        "td_error": mask * jnp.abs(traced.errors),
+    }
+    return losses, metrics

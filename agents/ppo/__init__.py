@@ -1,1 +1,5 @@
 """Proximal policy optimisation: in lock-step, on unrolls of one version."""
+
+from acmelike.agents.ppo.agent import PPOBuilder, PPOConfig
+
+__all__ = ["PPOBuilder", "PPOConfig"]

@@ -8,13 +8,29 @@ import jax
 import jax.numpy as jnp
 import rlax
 
+from acmelike.agents.parts.updates import masked_mean, standardize
+from acmelike.agents.ppo.agent import PPOConfig
+from acmelike.networks import entropy_of, take_action
+
+
+class Steps(NamedTuple):
+    """Single steps `[N, ...]`, and their estimates from before the first update."""
+
+    observation: jax.Array
+    action: jax.Array
+    mask: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    advantage: jax.Array
+    target: jax.Array
+
 
 class Advantages(NamedTuple):
-    """Of steps `[T]`: how much better each action was than expected, and by what.
+    """The estimates of steps `[T]`.
 
     Attributes:
-      advantage: `[T]`.
-      target: `[T]`, what the value should have been.
+      advantage: `[T]`, how much better the action was than expected.
+      target: `[T]`, of the value.
     """
 
     advantage: jax.Array
@@ -49,17 +65,6 @@ def advantages(
     return Advantages(advantage, advantage + values[:-1])
 
 
-def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """The mean `[]` of `x` `[N]` where the mask `[N]` is one."""
-    return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
-
-
-def standardize(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """`[N]` with mean zero and variance one where the mask `[N]` is one."""
-    x = x - masked_mean(x, mask)
-    return x / jnp.sqrt(masked_mean(x**2, mask) + 1e-8)
-
-
 def policy_loss(
     log_prob: jax.Array,
     old_log_prob: jax.Array,
@@ -91,3 +96,32 @@ def value_loss(
         near = old_value + jnp.clip(value - old_value, -clip, clip)
         errors = jnp.maximum(errors, (near - target) ** 2)
     return 0.5 * masked_mean(errors, mask)
+
+
+def ppo_loss(
+    log_probs: jax.Array, value: jax.Array, steps: Steps, config: PPOConfig
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss `[]` of a minibatch, equation 9 of arXiv 1707.06347, and metrics.
+
+    Args:
+      log_probs: `[N, A]` of all actions, by the policy as it is now.
+      value: `[N]`, as it is now.
+      steps: the minibatch.
+      config: the weights and limits.
+    """
+    mask, advantage = steps.mask, steps.advantage
+    if config.normalize_advantages:
+        advantage = standardize(advantage, mask)
+    log_prob = take_action(log_probs, steps.action)
+    entropy = masked_mean(entropy_of(log_probs), mask)
+    of_policy = policy_loss(log_prob, steps.log_prob, advantage, mask, config.clip)
+    of_value = value_loss(value, steps.value, steps.target, mask, config.clip_values)
+    loss = of_policy + config.value_weight * of_value - config.entropy_weight * entropy
+    log_ratio = log_prob - steps.log_prob
+    is_clipped = jnp.abs(jnp.exp(log_ratio) - 1) > config.clip
+    return loss, {
+        "entropy": entropy,
+        "kl": masked_mean(-log_ratio, mask),
+        "clip_fraction": masked_mean(is_clipped, mask),
+        "value_loss": of_value,
+    }

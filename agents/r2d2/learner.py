@@ -1,4 +1,4 @@
-"""Learning from sequences: several updates in one compiled call."""
+"""R2D2 as pure functions: acting, and several updates in one compiled call."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from acmelike.adders import Sequence
-from acmelike.agent import UpdateOutputs
-from acmelike.agents.dqn.learner import TrainingState
+from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.dqn.losses import importance_weights
-from acmelike.agents.dqn.policy import MIN_PRIORITY
-from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.parts.builders import check_discrete
+from acmelike.agents.parts.epsilon_greedy import MIN_PRIORITY, epsilon_greedy
+from acmelike.agents.parts.heads import QHead
+from acmelike.agents.parts.optimizer import apply_gradients, decaying_adam
+from acmelike.agents.parts.recurrent import RecurrentNetwork
+from acmelike.agents.parts.updates import TargetState, scan_minibatches
+from acmelike.agents.r2d2.agent import (
+    Memory,
+    PolicyState,
+    R2D2Config,
+    initial_state,
+    lstm_of,
+)
 from acmelike.agents.r2d2.losses import (
     learned_steps,
     r2d2_loss,
@@ -22,83 +32,94 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.agents.r2d2.networks import RecurrentQNetwork
-from acmelike.learners.adam import decaying_adam
+from acmelike.networks import make_network
+from acmelike.types import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2Core:
-    """The learner's pure functions.
+class R2D2:
+    """The functions of R2D2; implements `Agent`.
 
     Attributes:
       config: the agent's settings.
-      network: gives action values.
-      observation_shape: of one observation.
+      network: gives action values; its LSTM is told the last action, too.
+      observation: `[1, ...]`, one of zeros.
     """
 
     config: R2D2Config
-    network: RecurrentQNetwork
-    observation_shape: tuple[int, ...]
+    network: RecurrentNetwork
+    observation: Any
 
     needs_jax = True
 
-    def init(self, key: jax.Array) -> TrainingState:
-        """Random parameters; the target network starts equal."""
-        parameters = self.network.init(key, self.observation_shape)
-        return TrainingState(
-            parameters=parameters,
-            target=parameters,
-            optimizer=self._optimizer().init(parameters),
-            num_updates=jnp.zeros((), jnp.int32),
+    def init(self, key: jax.Array) -> TargetState:
+        units = self.config.num_units
+        memory, _ = initial_state(1, num_units=units, epsilons=(0.0,))
+        parameters = self.network.init(
+            key, lstm_of(memory), self.observation, memory.action
         )
+        return TargetState.init(parameters, decaying_adam(self.config.optimizer))
 
-    def parameters(self, state: TrainingState) -> Any:
-        """What the policy acts with."""
+    def parameters(self, state: TargetState) -> Any:
         return state.parameters
 
+    def act(
+        self, parameters: Any, state: PolicyState, observation: Any, noise: Any
+    ) -> PolicyOutput:
+        """Epsilon-greedy. The extras are the memory before the observation."""
+        memory, epsilon = state
+        apply: Any = self.network.apply
+        values, remembered = apply(
+            parameters,
+            lstm_of(memory),
+            observation,
+            memory.action,
+        )
+        action = epsilon_greedy(values, epsilon, noise)
+        state = PolicyState(Memory(remembered.hidden, remembered.cell, action), epsilon)
+        return PolicyOutput(action, state, memory._asdict())
+
     def update(
-        self, state: TrainingState, data: Sequence, probabilities: jax.Array
-    ) -> tuple[TrainingState, UpdateOutputs]:
-        """Cuts items `[U * B, ...]` into U minibatches and makes an update on each."""
-        num_updates = self.config.num_updates_per_call
-        minibatches = jax.tree.map(
-            lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])),
+        self, state: TargetState, data: Sequence, probabilities: Any, key: Any
+    ) -> tuple[TargetState, UpdateOutputs]:
+        state, (losses, priorities) = scan_minibatches(
+            self._update_once,
+            state,
             (data, probabilities),
+            self.config.num_updates_per_call,
         )
-        state, (losses, priorities) = jax.lax.scan(
-            self._update_once, state, minibatches
+        return state, UpdateOutputs(
+            loss=jnp.mean(losses),
+            priorities=jnp.reshape(priorities, (-1,)) + MIN_PRIORITY,
+            metrics={"priority": jnp.mean(priorities)},
         )
-        return state, UpdateOutputs(jnp.mean(losses), jnp.reshape(priorities, (-1,)))
 
     def _update_once(
-        self, state: TrainingState, minibatch: tuple[Sequence, jax.Array]
-    ) -> tuple[TrainingState, tuple[jax.Array, jax.Array]]:
+        self, state: TargetState, minibatch: tuple[Sequence, jax.Array]
+    ) -> tuple[TargetState, tuple[jax.Array, jax.Array]]:
         data, probabilities = minibatch
-        config = self.config
-        batch = _time_major(data)
+        config, batch = self.config, _time_major(data)
         mask = learned_steps(batch, burn_in=config.burn_in)
         weights = importance_weights(probabilities, config.importance_exponent)
 
-        def unroll(parameters: Any) -> jax.Array:
+        def unrolled(parameters: Any) -> jax.Array:
             return unroll_with_burn_in(
                 self.network, parameters, batch, burn_in=config.burn_in
             )
 
-        q_target = unroll(state.target)
+        q_target = unrolled(state.target)
 
         def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
             errors = td_errors(
-                unroll(parameters),
+                unrolled(parameters),
                 q_target,
                 batch,
                 n_step=config.n_step,
                 discount=config.discount,
                 rescale_values=config.rescale_values,
             )
-            return (
-                r2d2_loss(errors, mask, weights, huber_delta=config.huber_delta),
-                errors,
-            )
+            value = r2d2_loss(errors, mask, weights, huber_delta=config.huber_delta)
+            return value, errors
 
         (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.parameters
@@ -106,17 +127,31 @@ class R2D2Core:
         priorities = sequence_priorities(
             errors, mask, max_fraction=config.priority_max_fraction
         )
-        changes, optimizer = self._optimizer().update(gradients, state.optimizer)
-        parameters = optax.apply_updates(state.parameters, changes)
-        num_updates = state.num_updates + 1
-        target = optax.periodic_update(
-            parameters, state.target, num_updates, config.target_update_period
+        optimizer = decaying_adam(config.optimizer)
+        changed = apply_gradients(
+            optimizer, gradients, state.optimizer, state.parameters
         )
-        state = TrainingState(parameters, target, optimizer, num_updates)
-        return state, (value, priorities + MIN_PRIORITY)
+        state = state.updated(*changed, period=config.target_update_period)
+        return state, (value, priorities)
 
-    def _optimizer(self) -> optax.GradientTransformation:
-        return decaying_adam(self.config)
+
+def make_r2d2(config: R2D2Config, spec: EnvironmentSpec) -> R2D2:
+    """Makes the agent for an environment.
+
+    The network is that of section 2.3 of "Recurrent Experience Replay in Distributed
+    Reinforcement Learning", https://openreview.net/forum?id=r1lyTjAqYX: features, an
+    LSTM that is also told the last action, and dueling streams.
+    """
+    shape = spec.observations.shape
+    num_actions = check_discrete("r2d2", spec, config.network)
+    network = RecurrentNetwork(
+        torso=make_network(config.network, shape, config.torso_sizes),
+        head=QHead(num_actions, config.dueling),
+        lstm_size=config.num_units,
+        num_actions=num_actions,
+    )
+    observation = np.zeros((1, *shape), spec.observations.dtype)
+    return R2D2(config=config, network=network, observation=observation)
 
 
 def _time_major(batch: Sequence) -> Sequence:

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import rlax
 
 from acmelike.adders import Sequence
-from acmelike.agents.r2d2.networks import Memory, RecurrentQNetwork
+from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
+from acmelike.agents.r2d2.agent import NO_ACTION, Memory, lstm_of
 
 # h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x and its inverse: Pohlen et al. 2018,
 # "Observe and Look Further", arXiv 1805.11593.
@@ -18,7 +19,7 @@ RESCALING = rlax.SIGNED_HYPERBOLIC_PAIR
 
 
 def unroll_with_burn_in(
-    network: RecurrentQNetwork, parameters: Any, batch: Sequence, *, burn_in: int
+    network: RecurrentNetwork, parameters: Any, batch: Sequence, *, burn_in: int
 ) -> jax.Array:
     """Action values `[T, B, A]` of sequences `[T, B, ...]`, by the stored memories.
 
@@ -27,14 +28,19 @@ def unroll_with_burn_in(
     Learning".
     """
     memory = Memory(**batch.extras)
-    steps = batch.o_t, batch.a_t, batch.is_first
-    parts = [slice(burn_in, None)]
-    if burn_in:
-        parts.insert(0, slice(burn_in))
-    q = []
+    last_action = jnp.concatenate([memory.action[None], batch.a_t[:-1]])
+    last_action = jnp.where(batch.is_first, NO_ACTION, last_action)
+    state, q = lstm_of(memory), []
+    parts = [slice(burn_in), slice(burn_in, None)] if burn_in else [slice(None)]
     for part in parts:
-        memory = jax.lax.stop_gradient(memory)
-        values, memory = network.unroll(parameters, memory, *(x[part] for x in steps))
+        values, state = unroll(
+            network,
+            parameters,
+            jax.lax.stop_gradient(state),
+            batch.o_t[part],
+            batch.is_first[part],
+            last_action[part],
+        )
         q.append(values)
     return jnp.concatenate(q)
 

@@ -1,26 +1,55 @@
-"""Learning: several updates in one compiled call."""
+"""SAC as pure functions: acting, and several updates in one compiled call."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from acmelike.agent import UpdateOutputs
-from acmelike.agents.sac.bounds import Bounds
-from acmelike.agents.sac.config import SACConfig
-from acmelike.agents.sac.gaussian import log_prob, sample
+from acmelike.agent import PolicyOutput, UpdateOutputs
+from acmelike.agents.parts.bounds import Bounds, bounds_of
+from acmelike.agents.parts.critics import twin_critics
+from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
+from acmelike.agents.parts.optimizer import apply_gradients
+from acmelike.agents.parts.updates import mean_metrics, scan_minibatches
+from acmelike.agents.sac.agent import SACConfig
 from acmelike.agents.sac.losses import (
     critic_loss,
     policy_loss,
     soft_targets,
     temperature_loss,
 )
-from acmelike.agents.sac.networks import PolicyNetwork, TwinCritics
-from acmelike.types import Transition
+from acmelike.networks import Network, make_network
+from acmelike.types import EnvironmentSpec, Transition
+
+# Deviations outside of these are of no use and overflow sooner or later.
+MIN_LOG_STD, MAX_LOG_STD = -20.0, 2.0
+
+
+class GaussianPolicy(nn.Module):
+    """Observations `[B, ...]` to a Gaussian of `[B, A]`.
+
+    Attributes:
+      torso: observations to features.
+      num_actions: A, the dimensions of an action.
+    """
+
+    torso: nn.Module
+    num_actions: int
+
+    @nn.compact
+    def __call__(self, observation: jax.Array) -> Gaussian:
+        # A head of zeros: at first actions are the same everywhere, as likely on one
+        # side of the middle as on the other. A random head prefers a side.
+        zeros = nn.initializers.zeros
+        head = nn.Dense(2 * self.num_actions, kernel_init=zeros, name="head")
+        mean, log_std = jnp.split(head(self.torso(observation)), 2, axis=-1)
+        return Gaussian(mean, jnp.clip(log_std, MIN_LOG_STD, MAX_LOG_STD))
 
 
 class Learned(NamedTuple):
@@ -44,34 +73,30 @@ class TrainingState(NamedTuple):
       learned: the parameters.
       target: of the target critics.
       optimizer: Adam's states.
-      key: the root of all noise, as numbers.
-      num_updates: `[]` int32.
     """
 
     learned: Learned
     target: Any
     optimizer: Learned
-    key: jax.Array
-    num_updates: jax.Array
 
 
 @dataclass(frozen=True, kw_only=True)
-class SACCore:
-    """The learner's pure functions.
+class SAC:
+    """The functions of SAC; implements `Agent`.
 
     Attributes:
       config: the agent's settings.
-      policy: the network of the policy.
-      critics: the networks of the critics.
+      policy: gives the distribution of actions.
+      critics: observations and actions to values `[2, B]`.
       bounds: of actions.
-      observation_shape: of one observation.
+      observation: `[1, ...]`, one of zeros.
     """
 
     config: SACConfig
-    policy: PolicyNetwork
-    critics: TwinCritics
+    policy: Network
+    critics: Network
     bounds: Bounds
-    observation_shape: tuple[int, ...]
+    observation: Any
 
     needs_jax = True
 
@@ -82,53 +107,47 @@ class SACCore:
         return -float(self.bounds.size) if given is None else given
 
     def init(self, key: jax.Array) -> TrainingState:
-        """Random parameters; the target critics start equal."""
-        key, policy_key, critics_key = jax.random.split(key, 3)
+        keys = jax.random.split(key)
+        action = np.zeros((1, self.bounds.size), np.float32)
         learned = Learned(
-            policy=self.policy.init(policy_key, self.observation_shape),
-            critics=self.critics.init(critics_key, self.observation_shape),
+            policy=self.policy.init(keys[0], self.observation),
+            critics=self.critics.init(keys[1], self.observation, action),
             log_temperature=jnp.log(jnp.float32(self.config.initial_temperature)),
         )
+        adam = optax.adam(self.config.learning_rate)
         return TrainingState(
-            learned=learned,
-            target=learned.critics,
-            optimizer=Learned(*map(self._adam().init, learned)),
-            key=jax.random.key_data(key),
-            num_updates=jnp.zeros((), jnp.int32),
+            learned, learned.critics, Learned(*map(adam.init, learned))
         )
 
     def parameters(self, state: TrainingState) -> Any:
-        """What the policy acts with."""
         return state.learned.policy
 
-    def update(
-        self, state: TrainingState, data: Transition, probabilities: jax.Array
-    ) -> tuple[TrainingState, UpdateOutputs]:
-        """Cuts items `[U * B, ...]` into U minibatches and makes an update on each."""
-        num_updates = self.config.num_updates_per_call
-        minibatches = jax.tree.map(
-            lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])), data
-        )
-        noise = self._noise(state, minibatches.r_t.shape)
-        state, losses = jax.lax.scan(self._update_once, state, (minibatches, noise))
-        return state, UpdateOutputs(loss=jnp.mean(losses), priorities=None)
+    def act(
+        self, parameters: Any, state: Any, observation: Any, noise: Any
+    ) -> PolicyOutput:
+        """Samples the squashed Gaussian; without noise it takes its median."""
+        gaussian = self.policy.apply(parameters, observation)
+        return PolicyOutput(self.bounds.scale(sample(gaussian, noise)), state)
 
-    def _noise(self, state: TrainingState, shape: tuple[int, int]) -> jax.Array:
-        """For U updates `[U, 2, B, A]`, that of each by its number."""
-        num_updates, batch_size = shape
-        key = jax.random.wrap_key_data(state.key)
-        numbers = state.num_updates + jnp.arange(num_updates)
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, numbers)
-        return jax.vmap(
-            lambda key: jax.random.normal(key, (2, batch_size, self.bounds.size))
-        )(keys)
+    def update(
+        self, state: TrainingState, data: Transition, probabilities: Any, key: jax.Array
+    ) -> tuple[TrainingState, UpdateOutputs]:
+        num_items = data.r_t.shape[0]
+        noise = jax.random.normal(key, (num_items, 2, self.bounds.size))
+        state, (losses, metrics) = scan_minibatches(
+            self._update_once, state, (data, noise), self.config.num_updates_per_call
+        )
+        return state, UpdateOutputs(
+            loss=jnp.mean(losses), metrics=mean_metrics(metrics)
+        )
 
     def _update_once(
         self, state: TrainingState, inputs: tuple[Transition, jax.Array]
-    ) -> tuple[TrainingState, jax.Array]:
+    ) -> tuple[TrainingState, tuple[jax.Array, dict[str, jax.Array]]]:
         """Critics, policy, temperature, target, as in algorithm 1 of the paper."""
-        batch, (noise_tm1, noise_t) = inputs
-        learned = state.learned
+        batch, noise = inputs
+        noise_tm1, noise_t = noise[:, 0], noise[:, 1]
+        learned, adam = state.learned, optax.adam(self.config.learning_rate)
         temperature = jnp.exp(learned.log_temperature)
 
         gaussian_t = self.policy.apply(learned.policy, batch.o_t)
@@ -147,8 +166,8 @@ class SACCore:
             return critic_loss(q_tm1, targets)
 
         loss, gradient = jax.value_and_grad(critics_loss)(learned.critics)
-        critics, critics_adam = self._step(
-            gradient, state.optimizer.critics, learned.critics
+        critics, critics_adam = apply_gradients(
+            adam, gradient, state.optimizer.critics, learned.critics
         )
 
         def actor_loss(policy: Any) -> tuple[jax.Array, jax.Array]:
@@ -160,31 +179,39 @@ class SACCore:
             return policy_loss(q_tm1, log_prob_tm1, temperature), log_prob_tm1
 
         gradient, log_prob_tm1 = jax.grad(actor_loss, has_aux=True)(learned.policy)
-        policy, policy_adam = self._step(
-            gradient, state.optimizer.policy, learned.policy
+        policy, policy_adam = apply_gradients(
+            adam, gradient, state.optimizer.policy, learned.policy
         )
 
         gradient = jax.grad(temperature_loss)(
             learned.log_temperature, log_prob_tm1, self.target_entropy
         )
-        log_temperature, temperature_adam = self._step(
-            gradient, state.optimizer.log_temperature, learned.log_temperature
+        log_temperature, temperature_adam = apply_gradients(
+            adam, gradient, state.optimizer.log_temperature, learned.log_temperature
         )
         target = optax.incremental_update(
             critics, state.target, self.config.target_rate
         )
         state = TrainingState(
-            learned=Learned(policy, critics, log_temperature),
-            target=target,
-            optimizer=Learned(policy_adam, critics_adam, temperature_adam),
-            key=state.key,
-            num_updates=state.num_updates + 1,
+            Learned(policy, critics, log_temperature),
+            target,
+            Learned(policy_adam, critics_adam, temperature_adam),
         )
-        return state, loss
+        return state, (
+            loss,
+            {"temperature": temperature, "entropy": -jnp.mean(log_prob_tm1)},
+        )
 
-    def _step(self, gradient: Any, optimizer: Any, parameters: Any) -> tuple[Any, Any]:
-        changes, optimizer = self._adam().update(gradient, optimizer)
-        return optax.apply_updates(parameters, changes), optimizer
 
-    def _adam(self) -> optax.GradientTransformation:
-        return optax.adam(self.config.learning_rate)
+def make_sac(config: SACConfig, spec: EnvironmentSpec) -> SAC:
+    """Makes the agent for an environment."""
+    shape, sizes = spec.observations.shape, config.hidden_sizes
+    bounds = bounds_of(spec.actions, "sac")
+    torso = make_network(config.network, shape, sizes)
+    return SAC(
+        config=config,
+        policy=GaussianPolicy(torso, bounds.size),
+        critics=twin_critics(config.network, shape, sizes),
+        bounds=bounds,
+        observation=np.zeros((1, *shape), spec.observations.dtype),
+    )

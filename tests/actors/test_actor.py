@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from acmelike.actors import Actor
-from acmelike.agent import ActorPlace
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady
 from acmelike.learners import Learner
@@ -38,12 +37,13 @@ class World:
             builder=builder, spec=SPEC, replay=self._lessons, table="items", seed=0
         )
         self.actor = Actor(
-            builder=builder,
+            inputs=builder.make_greedy_inputs(SPEC),
+            adder=builder.make_adder(num_envs),
             spec=SPEC,
             environment_factory=self._make_environment,
-            place=ActorPlace(index=0, num_actors=1, num_envs=num_envs),
+            num_envs=num_envs,
             replay=self.replay,
-            table="items",
+            table=table,
             learner=self._learner,
             seed=0,
         )

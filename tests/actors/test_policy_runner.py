@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import dm_env
@@ -12,29 +11,38 @@ import pytest
 from dm_env import specs
 
 from acmelike.actors import policy_runner
+from acmelike.actors.compiled import compile_policy
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyOutput
 from acmelike.types import VectorStep
+from tests.actors.policies import as_it_is, inputs_of, with_text
 
 SPEC = SimpleNamespace(actions=specs.DiscreteArray(1_000, np.int64))
 
 
-@dataclass(frozen=True)
 class Countdown:
     """Its state counts its steps; actions add parameters, state and noise up."""
 
-    needs_jax: bool
-
     def init(self, num_envs):
-        return np.arange(num_envs) * 100
+        return np.arange(num_envs, dtype=np.int32) * 100
 
     def noise(self, random, num_envs):
-        return random.integers(10, size=num_envs)
+        return random.integers(10, size=num_envs, dtype=np.int32)
 
     def act(self, parameters, state, observation, noise):
         SEEN.add(isinstance(observation, np.ndarray))
         action = (parameters["w"].sum() + state + noise).astype(np.int32)
         return PolicyOutput(action, state + 1, {"state": state})
+
+
+# How each may be evaluated: called in NumPy, as text, or compiled.
+WAYS = ("numpy", "text", "jax")
+
+
+def make_policy(way, parameters):
+    if way == "text":
+        return with_text(Countdown(), parameters, (1,))
+    return as_it_is(Countdown(), needs_jax=way == "jax")
 
 
 SEEN: set[bool] = set()
@@ -48,10 +56,16 @@ def step(num_envs, begins=()):
     return VectorStep(kinds, scalars, scalars, np.zeros((num_envs, 1)))
 
 
-def actions(*, needs_jax, num_envs=3, num_parameters=4, seed=0):
+def make_inference(way, num_envs, parameters, seed=0):
+    policy = make_policy(way, parameters)
     SEEN.clear()
-    acting = Inference(Countdown(needs_jax), SPEC, num_envs=num_envs, seed=seed)
-    acting.set_parameters({"w": np.ones(num_parameters, np.int32)})
+    return Inference(policy, inputs_of(Countdown()), SPEC, num_envs=num_envs, seed=seed)
+
+
+def actions(*, way, num_envs=3, num_parameters=4, seed=0):
+    parameters = {"w": np.ones(num_parameters, np.int32)}
+    acting = make_inference(way, num_envs, parameters, seed)
+    acting.set_parameters(parameters)
     found = [acting.act(step(num_envs))[0] for _ in range(4)]
     acting.set_parameters({"w": np.zeros(num_parameters, np.int32)})
     found.append(acting.act(step(num_envs))[0])
@@ -60,26 +74,32 @@ def actions(*, needs_jax, num_envs=3, num_parameters=4, seed=0):
 
 
 def test_state_and_noise_move_on_and_parameters_are_the_last_set():
-    found = actions(needs_jax=False)
+    found = actions(way="numpy")
     noise = found - np.arange(3) * 100 - np.array([[4], [5], [6], [7], [4]])
     assert (noise >= 0).all() and (noise < 10).all()
     assert len({tuple(row) for row in noise}) > 1
-    np.testing.assert_array_equal(found, actions(needs_jax=False))
-    assert (found != actions(needs_jax=False, seed=1)).any()
+    np.testing.assert_array_equal(found, actions(way="numpy"))
+    assert (found != actions(way="numpy", seed=1)).any()
 
 
-def test_numpy_and_jax_act_alike():
-    by_numpy = actions(needs_jax=False)
+def test_numpy_text_and_jax_act_alike():
+    jax.clear_caches()
+    compile_policy.cache_clear()
+    by_numpy = actions(way="numpy")
     assert SEEN == {True}
-    by_jax = actions(needs_jax=True)
+    by_text = actions(way="text")
+    assert not SEEN  # The text does not call it.
+    by_jax = actions(way="jax")
     assert SEEN == {False}  # traced
     np.testing.assert_array_equal(by_numpy, by_jax)
+    np.testing.assert_array_equal(by_numpy, by_text)
 
 
-@pytest.mark.parametrize("needs_jax", [False, True])
-def test_a_state_begins_anew_where_an_episode_does(needs_jax):
-    acting = Inference(Countdown(needs_jax), SPEC, num_envs=3, seed=0)
-    acting.set_parameters({"w": np.ones(4, np.int32)})
+@pytest.mark.parametrize("way", WAYS)
+def test_a_state_is_reset_where_an_episode_starts(way):
+    parameters = {"w": np.ones(4, np.int32)}
+    acting = make_inference(way, 3, parameters)
+    acting.set_parameters(parameters)
     for begins in [(0, 1, 2), (), (1,)]:
         _, extras = acting.act(step(3, begins))
     assert isinstance(extras["state"], np.ndarray)
@@ -87,39 +107,27 @@ def test_a_state_begins_anew_where_an_episode_does(needs_jax):
 
 
 @pytest.mark.parametrize(
-    ("num_envs", "num_parameters", "is_numpy"),
+    ("num_envs", "num_parameters", "is_text"),
     [(2, 50, True), (2, 51, False), (1, 100, True), (101, 1, False)],
 )
 def test_large_networks_and_many_environments_are_compiled(
-    monkeypatch, num_envs, num_parameters, is_numpy
+    monkeypatch, num_envs, num_parameters, is_text
 ):
     monkeypatch.setattr(policy_runner, "MAX_FOR_NUMPY", 100)
     jax.clear_caches()
-    actions(needs_jax=False, num_envs=num_envs, num_parameters=num_parameters)
-    assert {is_numpy} == SEEN
+    compile_policy.cache_clear()
+    actions(way="text", num_envs=num_envs, num_parameters=num_parameters)
+    assert (set() if is_text else {False}) == SEEN
 
 
-def test_acting_with_numpy_imports_no_jax():
+def test_what_an_actor_imports_has_no_jax():
     code = """
 import sys
-import numpy as np
-from acmelike.agent import ActorPlace
-from acmelike.actors import Actor, Evaluator
+from acmelike.actors import Actor
+from acmelike.actors.central import InferenceServer
 from acmelike.actors.policy_runner import Inference
-from acmelike.environments import VectorEnvironment, make_environment_factory
-from acmelike.environments import make_environment_spec
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
-
-factory = make_environment_factory("CartPole-v1")
-spec = make_environment_spec(factory(0))
-builder = DQNBuilder(config=DQNConfig())
-policy = builder.make_policy(spec, ActorPlace(index=0, num_actors=1, num_envs=2))
-layer = {"weights": np.ones((4, 3), np.float32), "biases": np.ones(3, np.float32)}
-head = {"weights": np.ones((3, 2), np.float32), "biases": np.ones(2, np.float32)}
-acting = Inference(policy, spec, num_envs=2, seed=0)
-acting.set_parameters({"torso": [layer], "advantage": head, "value": head})
-acting.act(VectorEnvironment(factory, num_envs=2, seed=0).reset())
-sys.exit("jax" in sys.modules)
+from acmelike.evaluation import Evaluator
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
+sys.exit("jax" in sys.modules or "flax" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

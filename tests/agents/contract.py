@@ -7,16 +7,11 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.agent import Builder
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
-from acmelike.agents.impala.builder import ImpalaBuilder
-from acmelike.agents.impala.config import ImpalaConfig
-from acmelike.agents.ppo.builder import PPOBuilder
-from acmelike.agents.ppo.config import PPOConfig
-from acmelike.agents.r2d2.builder import R2D2Builder
-from acmelike.agents.r2d2.config import R2D2Config
-from acmelike.agents.sac.builder import SACBuilder
-from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
+from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
+from acmelike.agents.ppo import PPOBuilder, PPOConfig
+from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
+from acmelike.agents.sac import SACBuilder, SACConfig
 from acmelike.environments import (
     CatchFactory,
     EnvironmentFactory,
@@ -28,6 +23,7 @@ from acmelike.topologies import (
     make_central_inference,
     make_synchronous,
 )
+from tests.agents.settings import configure
 from tests.reinforce.builder import ReinforceBuilder
 
 NUM_ENVS = 4
@@ -76,20 +72,20 @@ def make_dqn(**settings):
         "hidden_sizes": (4,),
         "batch_size": 4,
         "num_updates_per_call": 2,
-        "min_replay_size": 10,
+        "min_size": 10,
         "samples_per_insert": 1.0,
     }
-    return DQNBuilder(config=DQNConfig(**(defaults | settings)))
+    return DQNBuilder(config=configure(DQNConfig, **(defaults | settings)))
 
 
 def make_impala(**settings):
     defaults = {"hidden_sizes": (4,), "batch_size": 3, "unroll_length": 4}
-    return ImpalaBuilder(config=ImpalaConfig(**(defaults | settings)))
+    return ImpalaBuilder(config=configure(ImpalaConfig, **(defaults | settings)))
 
 
 def make_ppo(**settings):
     defaults = {"hidden_sizes": (4,), "unroll_length": 8, "num_epochs": 2}
-    config = PPOConfig(**(defaults | settings))
+    config = configure(PPOConfig, **(defaults | settings))
     return PPOBuilder(config=config, batch_size=NUM_ACTORS * NUM_ENVS)
 
 
@@ -102,10 +98,10 @@ def make_r2d2(**settings):
         "burn_in": 1,
         "batch_size": 4,
         "num_updates_per_call": 2,
-        "min_replay_size": 10,
+        "min_size": 10,
         "samples_per_insert": 1.0,
     }
-    return R2D2Builder(config=R2D2Config(**(defaults | settings)))
+    return R2D2Builder(config=configure(R2D2Config, **(defaults | settings)))
 
 
 def make_sac(**settings):
@@ -113,10 +109,10 @@ def make_sac(**settings):
         "hidden_sizes": (4,),
         "batch_size": 4,
         "num_updates_per_call": 2,
-        "min_replay_size": 10,
+        "min_size": 10,
         "samples_per_insert": 1.0,
     }
-    return SACBuilder(config=SACConfig(**(defaults | settings)))
+    return SACBuilder(config=configure(SACConfig, **(defaults | settings)))
 
 
 def make_reinforce(*, unroll_length=8):

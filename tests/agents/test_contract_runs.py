@@ -197,7 +197,7 @@ DQN = OFF_POLICY | {
     "hidden_sizes": (32,),
     "batch_size": 32,
     "target_update_period": 20,
-    "min_replay_size": 200,
+    "min_size": 200,
     "samples_per_insert": 16.0,
     "epsilon_alpha": 1.0,
 }
@@ -209,14 +209,14 @@ R2D2 = OFF_POLICY | {
     "burn_in": 2,
     "batch_size": 16,
     "target_update_period": 20,
-    "min_replay_size": 50,
+    "min_size": 50,
     "samples_per_insert": 16.0,
     "epsilon_alpha": 1.0,
 }
 SAC = OFF_POLICY | {
     "hidden_sizes": (32,),
     "batch_size": 32,
-    "min_replay_size": 200,
+    "min_size": 200,
     "samples_per_insert": 16.0,
     "target_rate": 0.02,
     "initial_temperature": 0.1,

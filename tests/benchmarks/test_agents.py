@@ -65,8 +65,8 @@ def test_peers_learn_at_our_rates_over_as_many_environment_steps():
 
 
 def test_the_decay_is_that_of_the_flags():
-    changed = {"learning_rate": 4e-3, "learning_rate_decay_updates": 4_000}
-    decay = decay_of_learning_rate("ppo", num_actors=4, agent=changed)
+    changed = {"learning_rate": 4e-3, "decay_updates": 4_000}
+    decay = decay_of_learning_rate("ppo", num_actors=4, agent={"optimizer": changed})
     assert decay["start"] == 4e-3
     assert decay["env_steps"] == 102_400
 

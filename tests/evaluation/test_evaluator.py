@@ -9,7 +9,7 @@ from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import NotReady
 from acmelike.evaluation import Evaluator
 from acmelike.evaluation.coordinator import Evaluation
-from tests.counting_agent import Clock, CountingBuilder
+from tests.counting_agent import Clock, CountingBuilder, counting_policy
 
 
 class Orders:
@@ -22,16 +22,19 @@ class Orders:
         if not self.counts:
             raise NotReady("no evaluation is due")
         count = self.counts.pop(0)
-        return Evaluation(count, None, 100, count, {"count": np.int32(count)})
+        parameters = {"count": np.int32(count)}
+        return Evaluation(count, None, 100, count, self._policy, parameters)
 
     def report(self, number, returns):
         self.reports.append((number, list(returns)))
 
 
 def make_evaluator(orders, factory, num_episodes):
+    spec = make_environment_spec(factory(0))
+    orders._policy = counting_policy(spec)
     return Evaluator(
-        builder=CountingBuilder(),
-        spec=make_environment_spec(factory(0)),
+        inputs=CountingBuilder().make_greedy_inputs(spec),
+        spec=spec,
         environment_factory=factory,
         coordinator=orders,
         num_episodes=num_episodes,

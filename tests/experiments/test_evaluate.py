@@ -20,7 +20,7 @@ from acmelike.environments import (
     make_environment_spec,
 )
 from acmelike.evaluation.policy_file import PolicyFile
-from tests.counting_agent import Clock, CountingBuilder
+from tests.counting_agent import Clock, CountingBuilder, counting_policy
 
 ROOT = Path(__file__).parents[2]
 BROKEN = "tests.programs.broken_envs"
@@ -77,12 +77,14 @@ gymnasium.register("Dark-v0", Dark)
 
 
 def save(folder, factory, count=1):
+    spec = make_environment_spec(factory(0))
     PolicyFile(
         path=str(folder / "policy.zip"),
-        builder=CountingBuilder(),
-        spec=make_environment_spec(factory(0)),
+        agent="counting",
+        inputs=CountingBuilder().make_greedy_inputs(spec),
+        spec=spec,
         environment_factory=factory,
-    ).write({"count": np.int32(count)}, {})
+    ).write(counting_policy(spec), {"count": np.int32(count)}, {})
 
 
 def evaluate(capsys, *args):

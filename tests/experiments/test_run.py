@@ -24,7 +24,7 @@ LAUNCHERS = ("serial", "threads")
 SMALL = [
     *("--environment", "Catch", "--max-env-steps", "120", "--num-actors", "1"),
     *("--evaluate-every", "50", "--num-eval-episodes", "2"),
-    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 KEYS = set(
@@ -167,9 +167,15 @@ def test_the_process_is_left_as_it_was(tmp_path):
         (["--seed", "-1"], "--seed must be at least 0: -1"),
         (["--stop-at-return", "nan"], "--stop-at-return must be finite: nan"),
         (["--agent.n-step", "0"], "--agent.n-step must be at least 1: 0"),
-        (["--agent.learning-rate", "0"], "--agent.learning-rate must be"),
-        (["--agent.error-buffer", "5"], "got 5"),
-        (["--agent.lerning-rate", "1"], "did you mean '--agent.learning-rate'?"),
+        (
+            ["--agent.optimizer.learning-rate", "0"],
+            "--agent.optimizer.learning-rate must be",
+        ),
+        (["--agent.replay.error-buffer", "5"], "got 5"),
+        (
+            ["--agent.optimizer.lerning-rate", "1"],
+            "did you mean '--agent.optimizer.learning-rate'?",
+        ),
         (["--num-actors", "two"], "--num-actors"),
         (["stray"], "stray"),
         (["--seed"], "--seed"),
@@ -194,7 +200,7 @@ def test_an_engine_that_is_not_installed_is_refused(tmp_path, capsys):
 
 
 def test_a_limiter_window_narrower_than_the_batch_is_refused(tmp_path, capsys):
-    args = ["--environment", "CartPole-v1", "--agent.error-buffer", "40"]
+    args = ["--environment", "CartPole-v1", "--agent.replay.error-buffer", "40"]
     assert dqn(tmp_path / "x", *args, "--agent.batch-size", "64") == 2
     assert "too narrow for a sample of 128 items" in capsys.readouterr().err
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acmelike.agent import UpdateOutputs
+from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.environments import make_environment_spec
 from acmelike.learners import Learner
 from acmelike.replay import Replay
@@ -14,7 +14,7 @@ SPEC = make_environment_spec(Clock(1))
 
 
 @dataclass(frozen=True, kw_only=True)
-class InPlaceCore:
+class InPlaceAgent:
     """Begins with its seed, and adds rewards and one to an array of its own."""
 
     needs_jax = False
@@ -25,15 +25,19 @@ class InPlaceCore:
     def parameters(self, state):
         return {"sum": state["sum"].copy()}
 
-    def update(self, state, data, probabilities):
+    def act(self, parameters, state, observation, noise):
+        return PolicyOutput(np.zeros(len(observation), np.int32), state)
+
+    def update(self, state, data, probabilities, key):
+        assert type(key) is int
         assert type(data.r_t) is type(probabilities) is np.ndarray
         state["sum"] += 1 + data.r_t.sum()
         return state, UpdateOutputs(loss=data.r_t.mean(), priorities=data.r_t)
 
 
 class InPlaceBuilder(CountingBuilder):
-    def make_learner_core(self, spec):
-        return InPlaceCore()
+    def make_agent(self, spec):
+        return InPlaceAgent()
 
 
 def test_it_is_called_once_for_each_batch_and_may_work_in_place():

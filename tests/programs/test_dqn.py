@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from acmelike import load_policy
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.experiments.cli import flags_of
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.programs.dqn import Config
@@ -22,11 +23,14 @@ LIMIT = 60.0  # seconds after which what has not ended hangs
 OVERDUE = "still runs 2 s after the end of the run"
 SMALL = [
     *("--max-env-steps", "300", "--num-eval-episodes", "2"),
-    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
-DOCUMENTATION = ExperimentConfig.__doc__ + DQNConfig.__doc__
+DOCUMENTATION = "".join(
+    config.__doc__
+    for config in (ExperimentConfig, DQNConfig, OptimizerSettings, ReplaySettings)
+)
 
 
 def command(*args, python=()):
@@ -61,7 +65,7 @@ def test_help_explains_every_flag_within_80_columns_and_without_jax(monkeypatch)
     text = " ".join(ended.stdout.replace("│", " ").split())
     documented = dict(re.findall(r"^ +(\w+): (.+)$", DOCUMENTATION, re.M))
     for flag in flags_of(Config):
-        name = re.sub(r"^--(\w+\.)?(no-)?", "", flag).replace("-", "_")
+        name = re.sub(r"^--(\w+\.)*(no-)?", "", flag).replace("-", "_")
         assert flag in text
         assert documented[name] in text
 

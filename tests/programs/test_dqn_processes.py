@@ -23,7 +23,7 @@ ARGS = [
         "--max-env-steps",
         "100000000",
     ),
-    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 SECONDS = 5.0

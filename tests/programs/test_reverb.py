@@ -14,11 +14,11 @@ from tests.replay.engines import NEEDS_REVERB
 
 ROOT = Path(__file__).parents[2]
 DQN = [
-    *("dqn", "--environment", "Catch", "--agent.min-replay-size", "50"),
+    *("dqn", "--environment", "Catch", "--agent.replay.min-size", "50"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 R2D2 = [
-    *("r2d2", "--frame-stack", "2", "--agent.min-replay-size", "10"),
+    *("r2d2", "--frame-stack", "2", "--agent.replay.min-size", "10"),
     *("--agent.batch-size", "4", "--agent.num-units", "8"),
 ]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SMALL = [
     *("--max-env-steps", "300", "--num-eval-episodes", "2", "--launch", "serial"),
-    *("--agent.min-replay-size", "250", "--agent.num-updates-per-call", "2"),
-    *("--agent.batch-size", "8", "--agent.samples-per-insert", "8"),
+    *("--agent.replay.min-size", "250", "--agent.num-updates-per-call", "2"),
+    *("--agent.batch-size", "8", "--agent.replay.samples-per-insert", "8"),
     *("--agent.hidden-sizes", "8"),
 ]
 

@@ -16,10 +16,10 @@ SMALL = ["--environment", "Catch", "--agent.hidden-sizes", "8"]
 SEQUENCES = [
     *("--environment", "Catch", "--agent.torso-sizes", "8", "--agent.num-units", "8"),
     *("--agent.sequence-length", "6", "--agent.overlap", "3", "--agent.burn-in", "2"),
-    *("--agent.min-replay-size", "10", "--agent.batch-size", "8"),
-    *("--agent.num-updates-per-call", "1", "--agent.samples-per-insert", "4"),
+    *("--agent.replay.min-size", "10", "--agent.batch-size", "8"),
+    *("--agent.num-updates-per-call", "1", "--agent.replay.samples-per-insert", "4"),
 ]
-DQN = ["--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"]
+DQN = ["--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"]
 CENTRAL = ["--topology", "central_inference"]
 
 

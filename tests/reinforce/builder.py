@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
-from acmelike.agent import PolicyOutput
+from acmelike.agent import PolicyInputs, PolicyOutput
 from acmelike.errors import ConfigError
-from acmelike.networks import dense, flat, gumbel_noise
+from acmelike.policies import gumbel_noise, zero_noise
 from acmelike.replay import TableConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReinforcePolicy:
-    """Draws from the softmax of a linear layer, or takes its largest."""
-
-    num_actions: int
-    greedy: bool = False
-
-    needs_jax = False
-
-    def init(self, num_envs):
-        return ()
-
-    def noise(self, random, num_envs):
-        return gumbel_noise(random, num_envs, self.num_actions)
-
-    def act(self, parameters, state, observation, noise):
-        logits = dense(parameters, flat(observation))
-        action = (logits if self.greedy else logits + noise).argmax(axis=-1)
-        return PolicyOutput(action.astype(np.int32), state)
+def act(parameters, state, observation, noise):
+    """Draws from the softmax of a linear layer; in JAX and in NumPy."""
+    inputs = observation.reshape(observation.shape[0], -1)
+    logits = inputs @ parameters["weights"] + parameters["biases"]
+    return PolicyOutput((logits + noise).argmax(axis=-1).astype(np.int32), state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +46,17 @@ class ReinforceBuilder:
     def make_adder(self, num_envs):
         return UnrollAdder(num_envs=num_envs, length=self.unroll_length)
 
-    def make_policy(self, spec, place):
-        return ReinforcePolicy(num_actions=spec.actions.num_values)
+    def make_policy_inputs(self, spec, place):
+        num_actions = spec.actions.num_values
+        return PolicyInputs(noise=partial(gumbel_noise, num_actions=num_actions))
 
-    def make_greedy_policy(self, spec):
-        return ReinforcePolicy(num_actions=spec.actions.num_values, greedy=True)
+    def make_greedy_inputs(self, spec):
+        return PolicyInputs(noise=partial(zero_noise, size=spec.actions.num_values))
 
-    def make_learner_core(self, spec):
-        from tests.reinforce.learner import ReinforceCore
+    def make_agent(self, spec):
+        from tests.reinforce.learner import Reinforce
 
-        return ReinforceCore(
+        return Reinforce(
             num_inputs=int(np.prod(spec.observations.shape)),
             num_actions=spec.actions.num_values,
             learning_rate=self.learning_rate,

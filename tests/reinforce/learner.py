@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from acmelike.agent import UpdateOutputs
-from acmelike.networks import dense, init_dense, log_softmax
+from acmelike.networks import log_softmax
+from tests.reinforce.builder import act
 
 
 class TrainingState(NamedTuple):
@@ -19,15 +20,18 @@ class TrainingState(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReinforceCore:
+class Reinforce:
     num_inputs: int
     num_actions: int
     learning_rate: float
 
     needs_jax = True
+    act = staticmethod(act)
 
     def init(self, key):
-        parameters = init_dense(key, self.num_inputs, self.num_actions)
+        shape = self.num_inputs, self.num_actions
+        weights = jax.nn.initializers.lecun_normal()(key, shape)
+        parameters = {"weights": weights, "biases": jnp.zeros(self.num_actions)}
         return TrainingState(
             parameters, optax.adam(self.learning_rate).init(parameters)
         )
@@ -35,18 +39,18 @@ class ReinforceCore:
     def parameters(self, state):
         return state.parameters
 
-    def update(self, state, data, probabilities):
+    def update(self, state, data, probabilities, key):
         loss, gradients = jax.value_and_grad(_loss)(state.parameters, data)
         optimizer = optax.adam(self.learning_rate)
         changes, optimizer = optimizer.update(gradients, state.optimizer)
         parameters = optax.apply_updates(state.parameters, changes)
-        return TrainingState(parameters, optimizer), UpdateOutputs(loss, None)
+        return TrainingState(parameters, optimizer), UpdateOutputs(loss)
 
 
 def _loss(parameters, data):
     """Log-probabilities of actions `[B, T]`, weighed by what followed them."""
     inputs = data.o_t[:, :-1].reshape(*data.a_t.shape, -1)
-    log_probs = log_softmax(dense(parameters, inputs))
+    log_probs = log_softmax(inputs @ parameters["weights"] + parameters["biases"])
     taken = jnp.take_along_axis(log_probs, data.a_t[..., None], axis=-1)[..., 0]
     return -jnp.mean(data.mask * taken * _returns(data))
 

@@ -9,15 +9,14 @@ from pathlib import Path
 import jax
 import pytest
 
-from acmelike.agents.dqn import losses
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNBuilder, DQNConfig, losses
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.topologies import Layout, make_actor_learner
 from acmelike.topologies.seeds import derive_seed
+from tests.agents.settings import configure
 
 NUM_ENVS = 4
 ROOT = Path(__file__).parents[2]
@@ -29,16 +28,16 @@ def make_dqn(**settings):
         "hidden_sizes": (32,),
         "n_step": 1,
         "learning_rate": 3e-3,
-        "learning_rate_decay_updates": 3_000,
+        "decay_updates": 3_000,
         "batch_size": 32,
         "num_updates_per_call": 8,
         "target_update_period": 20,
-        "replay_size": 5_000,
-        "min_replay_size": 200,
+        "size": 5_000,
+        "min_size": 200,
         "samples_per_insert": 16.0,
         "epsilon_alpha": 1.0,
     }
-    return DQNBuilder(config=DQNConfig(**(defaults | settings)))
+    return DQNBuilder(config=configure(DQNConfig, **(defaults | settings)))
 
 
 def make_system(
@@ -214,13 +213,11 @@ def test_what_is_counted_agrees(tmp_path, launcher):
     # With one step to an item, they differ by items of an insert admitted in part.
     assert 0 <= last["env_steps"] - last["replay_size"] < 2 * NUM_ENVS
 
-    config = builder.config
+    config, table = builder.config, builder.config.replay
     for record in events(records, "progress"):
         inserted = record["replay_size"]
         sampled = record["samples_per_insert"] * inserted
-        ahead = (
-            inserted - config.min_replay_size
-        ) * config.samples_per_insert - sampled
+        ahead = (inserted - table.min_size) * table.samples_per_insert - sampled
         assert ahead <= 600
         assert sampled == 0 or ahead >= -600
     # Every item sampled was learned from, but for batches that are on their way: two
@@ -248,7 +245,7 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
                 dueling=False,
                 batch_size=4,
                 num_updates_per_call=2,
-                min_replay_size=8,
+                min_size=8,
                 samples_per_insert=1.0,
             ),
             environment=CatchFactory(rows=3, columns=2),
@@ -287,7 +284,9 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
     assert len(plain) == len(compiled)
     for record, other in zip(plain, compiled, strict=True):
         assert record == {
-            name: pytest.approx(value, rel=1e-4) if type(value) is float else value
+            name: pytest.approx(value, rel=1e-4)
+            if type(value) is float or name == "metrics"
+            else value
             for name, value in other.items()
         }
 
@@ -295,11 +294,10 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
 def test_a_program_is_made_without_jax():
     code = """
 import sys
-from acmelike.coordinator import Goal
+from acmelike.evaluation.coordinator import Goal
 from acmelike.environments import make_environment_factory
 from acmelike.topologies import Layout, make_actor_learner
-from agents.dqn.builder import DQNBuilder
-from agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
 
 system = make_actor_learner(
     DQNBuilder(config=DQNConfig()),

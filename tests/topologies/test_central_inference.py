@@ -3,13 +3,15 @@
 import json
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agent import PolicyInputs
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
 from acmelike.core import sleep
 from acmelike.environments import CatchFactory
 from acmelike.errors import ConfigError, EnvironmentFault, NodeFailed, RunError
@@ -17,7 +19,8 @@ from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.topologies import TOPOLOGIES, Layout, make_central_inference
-from tests.counting_agent import Clock, CountingBuilder, CountingPolicy, LagBuilder
+from tests.agents.settings import configure
+from tests.counting_agent import Clock, CountingBuilder, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
 LAYOUT = Layout(num_actors=3, num_envs_per_actor=2, num_eval_episodes=1)
@@ -144,17 +147,15 @@ def test_a_batch_that_can_never_form_is_refused(tmp_path):
         make_system(tmp_path, layout=layout)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlacedPolicy(CountingPolicy):
-    place: int
+def place_noise(random, num_envs, *, index):
+    return np.full(num_envs, index)
 
 
-@dataclass(frozen=True, kw_only=True)
 class PlacedBuilder(CountingBuilder):
-    """Its actors have policies that are not equal."""
+    """Its actors draw different random numbers."""
 
-    def make_policy(self, spec, place):
-        return PlacedPolicy(num_actions=spec.actions.num_values, place=place.index)
+    def make_policy_inputs(self, spec, place):
+        return PolicyInputs(noise=partial(place_noise, index=place.index))
 
 
 def test_actors_that_differ_in_more_than_states_are_refused(tmp_path):
@@ -224,11 +225,12 @@ class Absent:
 
 
 def test_two_serial_runs_are_equal(tmp_path):
-    config = DQNConfig(
+    config = configure(
+        DQNConfig,
         hidden_sizes=(8,),
         batch_size=4,
         num_updates_per_call=2,
-        min_replay_size=20,
+        min_size=20,
         samples_per_insert=1.0,
         actor_priorities=True,
         n_step=3,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from acmelike.agent import UpdateOutputs
-from tests.reinforce.builder import ReinforceBuilder
+from tests.reinforce.builder import ReinforceBuilder, act
 
 
 class TrainingState(NamedTuple):
@@ -18,12 +18,13 @@ class TrainingState(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchCore:
+class TorchReinforce:
     num_inputs: int
     num_actions: int
     learning_rate: float
 
     needs_jax = False
+    act = staticmethod(act)
 
     def init(self, key):
         torch.manual_seed(key)
@@ -37,7 +38,7 @@ class TorchCore:
         weights, biases = (x.detach().numpy() for x in state.network.parameters())
         return {"weights": weights.T.copy(), "biases": biases.copy()}
 
-    def update(self, state, data, probabilities):
+    def update(self, state, data, probabilities, key):
         # What has arrived is read-only, which torch cannot say of a tensor.
         inputs = torch.tensor(data.o_t[:, :-1]).flatten(2)
         log_probs = state.network(inputs).log_softmax(dim=-1)
@@ -46,7 +47,7 @@ class TorchCore:
         state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()
-        return state, UpdateOutputs(loss=loss.item(), priorities=None)
+        return state, UpdateOutputs(loss=loss.item())
 
 
 def _returns(data):
@@ -63,8 +64,8 @@ def _returns(data):
 class TorchBuilder(ReinforceBuilder):
     name = "reinforce with torch"
 
-    def make_learner_core(self, spec):
-        return TorchCore(
+    def make_agent(self, spec):
+        return TorchReinforce(
             num_inputs=int(np.prod(spec.observations.shape)),
             num_actions=spec.actions.num_values,
             learning_rate=self.learning_rate,

@@ -1,4 +1,4 @@
-"""One policy at work for the environments of many actors, some of them at a time."""
+"""Runs one policy for the environments of many actors, some of them at a time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import optree
 
 from acmelike.actors.policy_runner import PolicyRunner
-from acmelike.agent import Policy
+from acmelike.agent import PolicyInputs
+from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
 
 class ActorOutput(NamedTuple):
-    """What the policy says to one actor.
+    """What the policy returns for one actor.
 
     Attributes:
       action: `[K, ...]`.
@@ -28,64 +29,75 @@ class ActorOutput(NamedTuple):
 class BatchedInference:
     """Acts for N actors of K environments, with one evaluation for those that ask.
 
-    It keeps the policy's state of every environment. Where the evaluation is compiled,
-    batches are padded to K, 2 K, 4 K, ... and N K environments, all of which are
-    compiled before the first is used.
+    It keeps the policy's state of every environment. Where the policy is compiled,
+    batches are padded to K, 2 K, 4 K, ... and N K environments, and all of these sizes
+    are compiled before the first batch.
+
+    It needs parameters before it can act.
 
     Args:
-      policies: of each actor; equal values, which differ in their initial states.
+      policy: from the learner.
+      inputs: of each actor. They may differ in their initial states; the random numbers
+        of all are drawn by the first.
       spec: of the environments.
       num_envs: K.
-      seed: of what is random about the policy.
+      seed: of the random numbers.
     """
 
     def __init__(
         self,
-        policies: Sequence[Policy],
+        policy: PortablePolicy,
+        inputs: Sequence[PolicyInputs],
         spec: EnvironmentSpec,
         *,
         num_envs: int,
         seed: int,
     ):
-        self._policy, self._spec, self._num_envs = policies[0], spec, num_envs
+        self._inputs, self._spec, self._num_envs = inputs, spec, num_envs
         self._random = np.random.default_rng(seed)
-        self._initial = optree.tree_map(
-            lambda *states: np.concatenate(states),
-            *(policy.init(num_envs) for policy in policies),
-        )
-        self._state = optree.tree_map(np.copy, self._initial)
-        # Of each actor, where the states of its environments are.
-        self._rows = np.arange(len(policies) * num_envs).reshape(-1, num_envs)
-        self._runner = PolicyRunner(self._policy, num_envs=self._rows.size)
+        self._noise = inputs[0].noise
+        self._initial: Nested = None
+        self._state: Nested = None
+        # For each actor, the rows of its environments' states.
+        self._rows = np.arange(len(inputs) * num_envs).reshape(-1, num_envs)
+        self._runner = PolicyRunner(policy, num_envs=self._rows.size)
         self._sizes: list[int] = []
 
     def set_parameters(self, parameters: Nested) -> None:
         """Acts with these from now on."""
         self._runner.set_parameters(parameters)
+        if self._initial is None:
+            initial = optree.tree_map(
+                lambda *states: np.concatenate(states),
+                *(one.init(self._num_envs) for one in self._inputs),
+            )
+            # Of NumPy, as rows of them are replaced.
+            self._initial = optree.tree_map(np.asarray, self._runner.prepare(initial))
+            self._state = optree.tree_map(np.copy, self._initial)
         if self._runner.is_compiled and not self._sizes:
             self._compile()
 
     def act(
         self, actors: Sequence[int], steps: Sequence[VectorStep]
     ) -> list[ActorOutput]:
-        """What each of these actors is to do after its time step.
+        """Returns the actions of some actors for their time steps.
 
-        It needs parameters. A policy's state begins anew where an episode does.
+        Where an episode starts, the policy's state is reset first.
 
         Args:
-          actors: none of them twice.
-          steps: of their K environments each.
+          actors: their indices, none of them twice.
+          steps: one of each, of its K environments.
         """
         rows = self._rows[list(actors)].reshape(-1)
         size = next((size for size in self._sizes if size >= rows.size), rows.size)
-        # Padding repeats the last environment; nobody looks at what comes of it.
+        # Padding repeats the last environment, and its results are dropped.
         padded = np.minimum(np.arange(size), rows.size - 1)
         action, state, extras = self._runner(
             _pick(self._state, rows[padded]),
             _pick(self._initial, rows[padded]),
             np.concatenate([step.first() for step in steps])[padded],
             np.concatenate([step.observation for step in steps])[padded],
-            self._policy.noise(self._random, size),
+            self._noise(self._random, size),
         )
         _put(self._state, rows, state)
         actions = np.asarray(action).astype(self._spec.actions.dtype, copy=False)
@@ -98,13 +110,13 @@ class BatchedInference:
         ]
 
     def _compile(self) -> None:
-        """Evaluates batches of nothing, of every size that there will be."""
+        """Evaluates a batch of zeros of every size that there will be."""
         size, most = self._num_envs, self._rows.size
         while size < most:
             self._sizes.append(size)
             size *= 2
         self._sizes.append(most)
-        observation, nothing = self._spec.observations, np.random.default_rng(0)
+        observation, random = self._spec.observations, np.random.default_rng(0)
         for size in self._sizes:
             rows = np.zeros(size, int)
             self._runner(
@@ -112,7 +124,7 @@ class BatchedInference:
                 _pick(self._initial, rows),
                 np.zeros(size, bool),
                 np.zeros((size, *observation.shape), observation.dtype),
-                self._policy.noise(nothing, size),
+                self._noise(random, size),
             )
 
 

@@ -8,47 +8,48 @@ from contextlib import suppress
 from acmelike.actors.central.batched_inference import ActorOutput, BatchedInference
 from acmelike.actors.central.inference_queue import InferenceQueue, Request
 from acmelike.actors.recorder import Recorder
-from acmelike.agent import ActorPlace, Builder
+from acmelike.adders import Adder
+from acmelike.agent import PolicyInputs
 from acmelike.core import Future, future, within
 from acmelike.errors import RpcTimeout
 from acmelike.learners import Learner
-from acmelike.replay import Replay
+from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
 
 class InferenceServer:
     """A worker; each step answers one batch of requests.
 
-    It holds all that an actor is besides its environments: the policy, its states and
-    the unfinished items. It takes new parameters as soon as the learner has them, in
-    the middle of an episode or an item too, and waits only for the first. It waits when
-    replay does not admit what it wrote, and then so do all actors.
+    It holds everything of an actor but the environments: the policy, its states and
+    the unfinished items. It takes new parameters as soon as the learner has them, also
+    in the middle of an episode or an item, and waits only for the first. It waits while
+    replay does not admit what it wrote, and then all actors wait too.
 
     Args:
-      builder: of the agent.
+      inputs: of each actor, its exploration.
+      adder: makes the items of one actor.
       spec: of the environments.
-      num_actors: how many ask.
       num_envs: K, of each actor.
-      requests: where they ask.
-      wait_seconds: once an actor waits, how long for others before a batch is too
-        small; twice as long at most.
+      requests: where actors ask.
+      wait_seconds: once an actor waits, how long the server waits for others before it
+        takes a smaller batch; it may wait twice as long.
       replay: where items go.
-      table: the table's name.
-      learner: where parameters come from.
+      table: of these items.
+      learner: has the policy and the parameters.
       seed: of the exploration.
     """
 
     def __init__(
         self,
         *,
-        builder: Builder,
+        inputs: Sequence[PolicyInputs],
+        adder: Adder,
         spec: EnvironmentSpec,
-        num_actors: int,
         num_envs: int,
         requests: InferenceQueue,
         wait_seconds: float,
         replay: Replay,
-        table: str,
+        table: TableConfig,
         learner: Learner,
         seed: int,
     ):
@@ -56,28 +57,18 @@ class InferenceServer:
         self._learner = learner
         self._version = -1
         self._newer: Future[Versioned] | None = None
-        self._inference = BatchedInference(
-            [
-                builder.make_policy(
-                    spec,
-                    ActorPlace(index=index, num_actors=num_actors, num_envs=num_envs),
-                )
-                for index in range(num_actors)
-            ],
-            spec,
-            num_envs=num_envs,
-            seed=seed,
-        )
-        self._builder, self._spec, self._num_envs = builder, spec, num_envs
+        self._inputs, self._spec, self._seed = inputs, spec, seed
+        self._inference: BatchedInference | None = None
+        self._adder, self._num_envs = adder, num_envs
         self._replay, self._table = replay, table
         self._tracks: dict[int, _Track] = {}
 
     def step(self) -> None:
         """Answers the next batch, and writes what its time steps completed."""
         batch = self._next_batch()
-        self._refresh_parameters()
+        inference = self._with_parameters()
         tracks = [self._track(request) for request in batch]
-        acted = self._inference.act(
+        acted = inference.act(
             [request.turn.actor for request in batch],
             [request.step for request in batch],
         )
@@ -86,7 +77,7 @@ class InferenceServer:
         )
         # Meanwhile the actors step their environments.
         for track, request, one in zip(tracks, batch, acted, strict=True):
-            track.go_on(request.step, one, self._version)
+            track.add(request.step, one, self._version)
 
     def _next_batch(self) -> Sequence[Request]:
         due_batch = within(self._wait_seconds, self._requests.due_batch)
@@ -97,31 +88,44 @@ class InferenceServer:
             return due_batch()
         return self._requests.batch()
 
-    def _refresh_parameters(self) -> None:
+    def _with_parameters(self) -> BatchedInference:
+        """The policy, with the newest parameters."""
+        if self._inference is None:
+            self._inference = BatchedInference(
+                self._learner.policy(),
+                self._inputs,
+                self._spec,
+                num_envs=self._num_envs,
+                seed=self._seed,
+            )
         if self._newer is None:
             self._newer = future(self._learner.next_parameters)(self._version)
         if self._version < 0 or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)
             self._newer = None
+        return self._inference
 
     def _track(self, request: Request) -> _Track:
-        """Of the incarnation that asks; a new one begins with nothing."""
+        """The record of the incarnation that asks; a new one starts empty."""
         actor, incarnation, _ = request.turn
         track = self._tracks.get(actor)
         if track is None or track.incarnation != incarnation:
             if track is not None:
                 track.recorder.close()
-            # Its first step begins episodes, with which states begin anew as well.
+            # Its first step starts episodes, which resets the states as well.
             recorder = Recorder(
-                self._builder, self._spec, self._num_envs, self._replay, self._table
+                self._adder,
+                self._table,
+                num_envs=self._num_envs,
+                replay=self._replay,
             )
             track = self._tracks[actor] = _Track(incarnation, recorder)
         return track
 
 
 class _Track:
-    """What one incarnation of an actor has done.
+    """The actions and items of one incarnation of an actor.
 
     Args:
       incarnation: its number.
@@ -132,8 +136,8 @@ class _Track:
         self.incarnation, self.recorder = incarnation, recorder
         self._last: tuple[ActorOutput, int] | None = None
 
-    def go_on(self, step: VectorStep, acted: ActorOutput, version: int) -> None:
-        """Records what the last actions led to, and keeps those that answer it."""
+    def add(self, step: VectorStep, acted: ActorOutput, version: int) -> None:
+        """Records what the last actions led to, and keeps the new ones."""
         if self._last is None:
             self.recorder.start(step)
         else:

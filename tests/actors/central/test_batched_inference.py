@@ -1,7 +1,7 @@
 """One policy for several actors: whose state is whose, and what is compiled."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import dm_env
 import jax
@@ -10,8 +10,10 @@ import pytest
 from dm_env import specs
 
 from acmelike.actors.central.batched_inference import BatchedInference
+from acmelike.actors.compiled import compile_policy
 from acmelike.agent import PolicyOutput
 from acmelike.types import EnvironmentSpec, VectorStep
+from tests.actors.policies import as_it_is, inputs_of
 
 SPEC = EnvironmentSpec(
     specs.Array((1,), np.float32), specs.DiscreteArray(1_000, np.int64), None, None
@@ -22,8 +24,7 @@ SPEC = EnvironmentSpec(
 class Adding:
     """Adds up what it observes, from a start of its own; says so, and does that."""
 
-    needs_jax: bool
-    start: int = field(compare=False)
+    start: int
 
     def init(self, num_envs):
         return {"sum": np.arange(num_envs) + self.start, "nothing": ()}
@@ -45,8 +46,9 @@ TRACED: Counter[int] = Counter()
 
 
 def make(*, needs_jax, num_actors=3, num_envs=2, times=1):
-    policies = [Adding(needs_jax, 100 * i) for i in range(num_actors)]
-    acting = BatchedInference(policies, SPEC, num_envs=num_envs, seed=0)
+    policy = as_it_is(Adding(0), needs_jax=needs_jax)
+    inputs = [inputs_of(Adding(100 * i)) for i in range(num_actors)]
+    acting = BatchedInference(policy, inputs, SPEC, num_envs=num_envs, seed=0)
     acting.set_parameters({"times": np.array([times], np.int32)})
     return acting
 
@@ -101,6 +103,7 @@ def test_parameters_are_the_last_set(needs_jax):
 
 def test_few_sizes_are_compiled_and_all_of_them_at_once():
     jax.clear_caches()
+    compile_policy.cache_clear()
     TRACED.clear()
     acting = make(needs_jax=True, num_actors=5)
     assert TRACED == {2: 1, 4: 1, 8: 1, 10: 1}
@@ -114,6 +117,7 @@ def test_few_sizes_are_compiled_and_all_of_them_at_once():
 
 def test_a_single_actor_has_a_single_size():
     jax.clear_caches()
+    compile_policy.cache_clear()
     TRACED.clear()
     make(needs_jax=True, num_actors=1)
     assert TRACED == {2: 1}

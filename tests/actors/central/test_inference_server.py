@@ -1,6 +1,6 @@
 """The inference node and its actors as plain objects: what reaches replay, and when."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import jax
 import numpy as np
@@ -12,14 +12,22 @@ from acmelike.actors import Actor
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace, PolicyOutput
-from acmelike.agents.impala.builder import ImpalaBuilder
-from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
+from acmelike.agents.parts.recurrent import unroll
 from acmelike.core import when
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import NotReady
-from acmelike.networks import LSTMState, log_softmax, reset_where, take_action
+from acmelike.networks import (
+    LSTMState,
+    log_softmax,
+    lstm_state,
+    reset_where,
+    take_action,
+)
+from acmelike.policies import make_portable
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import Versioned
+from tests.actors.policies import as_it_is, inputs_of
 from tests.counting_agent import Clock, LagBuilder
 
 NUM_ENVS = 3
@@ -35,8 +43,7 @@ def make_clock(seed):
 class RememberingPolicy:
     """Acts by the sum of what it observed in the episode; actors begin with others."""
 
-    needs_jax: bool
-    start: float = field(compare=False)
+    start: float = 0.0
 
     def init(self, num_envs):
         return np.full(num_envs, self.start, np.float32)
@@ -64,15 +71,19 @@ class RememberingBuilder(LagBuilder):
     def make_adder(self, num_envs):
         return UnrollAdder(num_envs=num_envs, length=self.unroll_length)
 
-    def make_policy(self, spec, place):
-        return RememberingPolicy(needs_jax=self.needs_jax, start=105.0 * place.index)
+    def make_policy_inputs(self, spec, place):
+        return inputs_of(RememberingPolicy(start=105.0 * place.index))
 
 
 class Published:
-    """Stands for a learner: has the parameters that a test wants."""
+    """Stands for a learner: has the policy and the parameters that a test wants."""
 
-    def __init__(self, parameters=None):
+    def __init__(self, policy, parameters=None):
+        self._policy = policy
         self.version, self.parameters = 0, parameters
+
+    def policy(self):
+        return self._policy
 
     def _nothing_newer(self, newer_than):
         return None if self.version > newer_than else "nothing newer"
@@ -81,6 +92,23 @@ class Published:
     def next_parameters(self, newer_than):
         count = {"count": np.float32(self.version)}
         return Versioned(self.version, self.parameters or count)
+
+
+def policy_of(builder, spec, parameters=None):
+    """Of a builder of these tests, or of an agent with these parameters."""
+    if isinstance(builder, RememberingBuilder):
+        return as_it_is(RememberingPolicy(), needs_jax=builder.needs_jax)
+    greedy = builder.make_greedy_inputs(spec)
+    return make_portable(builder.make_agent(spec), parameters, spec, greedy)
+
+
+def inputs_of_actors(builder, spec, num_actors):
+    return [
+        builder.make_policy_inputs(
+            spec, ActorPlace(index=i, num_actors=num_actors, num_envs=NUM_ENVS)
+        )
+        for i in range(num_actors)
+    ]
 
 
 class World:
@@ -96,19 +124,20 @@ class World:
             seed,
         )
         self.replay = Replay([self.table], seed=0)
-        self.learner = Published(parameters)
+        self.builder = builder
+        self.learner = Published(policy_of(builder, self.spec, parameters), parameters)
         self.requests = InferenceQueue(
             num_actors=num_actors, batch_size=num_actors * NUM_ENVS
         )
         self.inference = InferenceServer(
-            builder=builder,
+            inputs=inputs_of_actors(builder, self.spec, num_actors),
+            adder=builder.make_adder(NUM_ENVS),
             spec=self.spec,
-            num_actors=num_actors,
             num_envs=NUM_ENVS,
             requests=self.requests,
             wait_seconds=0.0,
             replay=self.replay,
-            table=self.table.name,
+            table=self.table,
             learner=self.learner,
             seed=seed,
         )
@@ -144,12 +173,13 @@ def items_of_actors(builder, *, factory, num_actors, num_steps, seed, learner):
     replay = Replay([table], seed=0)
     actors = [
         Actor(
-            builder=builder,
+            inputs=inputs_of_actors(builder, spec, num_actors)[i],
+            adder=builder.make_adder(NUM_ENVS),
             spec=spec,
             environment_factory=factory,
-            place=ActorPlace(index=i, num_actors=num_actors, num_envs=NUM_ENVS),
+            num_envs=NUM_ENVS,
             replay=replay,
-            table=table.name,
+            table=table,
             learner=learner,
             seed=seed + i,
         )
@@ -172,7 +202,7 @@ def test_items_are_those_of_actors_that_hold_the_policy(needs_jax):
         num_actors=2,
         num_steps=12,
         seed=0,
-        learner=Published(),
+        learner=Published(policy_of(builder, world.spec)),
     )
     assert len(expected.r_t) == 4 * 2 * NUM_ENVS
     assert len(np.unique(expected.extras["memory"])) >= 10
@@ -194,7 +224,7 @@ def test_items_of_an_agent_that_draws_its_actions_are_those_too():
         num_actors=1,
         num_steps=20,
         seed=3,
-        learner=Published(parameters),
+        learner=Published(policy_of(builder, world.spec, parameters), parameters),
     )
     optree.tree_map(np.testing.assert_array_equal, world.items(), expected)
 
@@ -272,11 +302,12 @@ def make_impala():
 
 def impala_parameters(builder):
     spec = make_environment_spec(CatchFactory()(0))
-    core = builder.make_learner_core(spec)
-    parameters = jax.device_get(core.parameters(core.init(jax.random.key(0))))
+    core = builder.make_agent(spec)
+    parameters = core.parameters(core.init(jax.random.key(0)))
+    parameters = jax.tree.map(np.array, parameters)
     # At first all actions are nearly alike.
-    weights = parameters["logits"]["weights"] * 100
-    return {**parameters, "logits": {**parameters["logits"], "weights": weights}}
+    parameters["params"]["head"]["logits"]["kernel"] *= 100
+    return parameters
 
 
 @pytest.mark.parametrize("most_for_numpy", [2_000_000, 0])
@@ -289,13 +320,11 @@ def test_the_learner_finds_what_was_stored(monkeypatch, most_for_numpy):
     items = world.items()
     assert items.mask.min() == 0 and items.is_first[:, 1:].any()  # Episodes end.
 
-    network = builder.make_learner_core(world.spec).network
+    network = builder.make_agent(world.spec).network
     stored = LSTMState(items.extras["hidden"], items.extras["cell"])
     o_t, is_first = np.swapaxes(items.o_t, 0, 1), np.swapaxes(items.is_first, 0, 1)
-    heads = network.unroll(parameters, stored, o_t, is_first)
-    log_prob = take_action(
-        log_softmax(np.asarray(heads.logits)[:-1]), np.swapaxes(items.a_t, 0, 1)
-    )
+    heads, _ = unroll(network, parameters, stored, o_t, is_first)
+    log_prob = take_action(log_softmax(heads.logits[:-1]), np.swapaxes(items.a_t, 0, 1))
     np.testing.assert_allclose(
         log_prob.T, items.extras["log_prob"], rtol=1e-4, atol=1e-5
     )
@@ -303,9 +332,9 @@ def test_the_learner_finds_what_was_stored(monkeypatch, most_for_numpy):
 
     # The state after an unroll is that with which the environment's next one begins,
     # unless an episode begins with it.
-    state, initial = stored, network.initial_state(len(items.r_t))
+    state, initial = stored, lstm_state(len(items.r_t), 5)
     for t in range(4):
-        _, state = network.step(parameters, state, o_t[t])
+        _, state = network.apply(parameters, state, o_t[t])
         state = reset_where(state, initial, is_first[t + 1])
     per_round = 2 * NUM_ENVS
     for after, begins in zip(state, stored, strict=True):

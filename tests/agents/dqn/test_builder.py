@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
-from acmelike.agents.dqn.builder import DQNBuilder
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
 from acmelike.environments import (
     CatchFactory,
     make_environment_spec,
 )
 from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert, Uniform
+from tests.agents.settings import configure
 
 SPEC = make_environment_spec(CatchFactory()(0))
 
 
 def make_builder(**settings):
-    return DQNBuilder(config=DQNConfig(**settings))
+    return DQNBuilder(config=configure(DQNConfig, **settings))
 
 
 def test_a_batch_has_a_minibatch_for_each_update():
@@ -27,8 +27,8 @@ def test_a_batch_has_a_minibatch_for_each_update():
 
 def test_the_table_is_as_the_settings_say():
     table = make_builder(
-        replay_size=50,
-        min_replay_size=20,
+        size=50,
+        min_size=20,
         samples_per_insert=4.0,
         priority_exponent=0.7,
         batch_size=8,
@@ -51,7 +51,7 @@ def test_uniform_sampling_and_a_window_of_ones_own():
 
 def test_a_table_too_small_for_the_first_update_is_refused():
     with pytest.raises(ConfigError, match="max_size >= min_size = 20, got 10"):
-        make_builder(replay_size=10, min_replay_size=20).make_table(SPEC)
+        make_builder(size=10, min_size=20).make_table(SPEC)
 
 
 def test_two_actors_explore_as_one_with_all_their_environments():
@@ -59,14 +59,15 @@ def test_two_actors_explore_as_one_with_all_their_environments():
 
     def epsilons(index, num_actors, num_envs):
         place = ActorPlace(index=index, num_actors=num_actors, num_envs=num_envs)
-        return builder.make_policy(SPEC, place).epsilons
+        return tuple(builder.make_policy_inputs(SPEC, place).init(num_envs).tolist())
 
     both = epsilons(0, 2, 4) + epsilons(1, 2, 4)
     assert both == epsilons(0, 1, 8)
     # From 0.4 to 0.4 ** 8, by the same factor each time.
-    np.testing.assert_allclose([both[0], both[-1]], [0.4, 0.00065536])
-    np.testing.assert_allclose(np.diff(np.log(both)), np.log(0.4))
+    np.testing.assert_allclose([both[0], both[-1]], [0.4, 0.00065536], rtol=1e-6)
+    np.testing.assert_allclose(np.diff(np.log(both)), np.log(0.4), rtol=1e-6)
 
 
 def test_the_agent_is_judged_without_exploration():
-    assert make_builder(epsilon=0.4).make_greedy_policy(SPEC).epsilons == (0.0,)
+    greedy = make_builder(epsilon=0.4).make_greedy_inputs(SPEC)
+    assert greedy.init(3).tolist() == [0, 0, 0]

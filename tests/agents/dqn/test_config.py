@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from acmelike.agents.dqn.config import DQNConfig
+from acmelike.agents.dqn import DQNConfig
 from acmelike.errors import ConfigError
+from tests.agents.settings import configure, value_of
 
 
 def test_the_defaults_are_accepted():
@@ -26,15 +27,15 @@ def test_the_defaults_are_accepted():
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),
         ("learning_rate", math.inf),
-        ("final_learning_rate_fraction", 2.0),
-        ("learning_rate_decay_updates", 0),
+        ("final_fraction", 2.0),
+        ("decay_updates", 0),
         ("max_gradient_norm", 0.0),
         ("huber_delta", -1.0),
         ("batch_size", 0),
         ("num_updates_per_call", 0),
         ("target_update_period", 0),
-        ("replay_size", 0),
-        ("min_replay_size", 0),
+        ("size", 0),
+        ("min_size", 0),
         ("samples_per_insert", 0.0),
         ("error_buffer", -1.0),
         ("epsilon", 1.1),
@@ -43,7 +44,7 @@ def test_the_defaults_are_accepted():
 )
 def test_a_bad_value_is_refused_by_name(name, value):
     with pytest.raises(ConfigError) as caught:
-        DQNConfig(**{name: value})
+        configure(DQNConfig, **{name: value})
     message = str(caught.value)
     assert message.startswith(f"{name} must be ") and str(value) in message
     assert "\n" not in message
@@ -62,4 +63,4 @@ def test_a_bad_value_is_refused_by_name(name, value):
     ],
 )
 def test_the_limits_themselves_are_accepted(name, value):
-    assert getattr(DQNConfig(**{name: value}), name) == value
+    assert value_of(configure(DQNConfig, **{name: value}), name) == value

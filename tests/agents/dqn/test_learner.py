@@ -9,19 +9,20 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.agents.dqn.config import DQNConfig
-from acmelike.agents.dqn.learner import DQNCore, TrainingState
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.dqn.learner import DQN, make_dqn
 from acmelike.agents.dqn.losses import td_errors
-from acmelike.agents.dqn.networks import QNetwork
+from acmelike.agents.parts.updates import TargetState
 from acmelike.types import Transition
+from tests.agents.settings import compiled_update, configure, make_spec
 
 
 class Compiled(NamedTuple):
     """A core, its update compiled, and a state to begin from."""
 
-    core: DQNCore
+    core: DQN
     update: Callable
-    state: TrainingState
+    state: TargetState
 
 
 @functools.cache
@@ -32,12 +33,9 @@ def compiled(**settings):
         "num_updates_per_call": 1,
         "target_update_period": 2,
     }
-    config = DQNConfig(**(defaults | settings))
-    network = QNetwork(
-        num_actions=2, hidden_sizes=config.hidden_sizes, dueling=config.dueling
-    )
-    core = DQNCore(config=config, network=network, observation_shape=(3,))
-    return Compiled(core, jax.jit(core.update), core.init(jax.random.key(0)))
+    config = configure(DQNConfig, **(defaults | settings))
+    core = make_dqn(config, make_spec())
+    return Compiled(core, compiled_update(core), core.init(jax.random.key(0)))
 
 
 def make_items(num_items=4, seed=0):
@@ -115,8 +113,8 @@ def test_probabilities_count_only_with_prioritized_sampling(prioritized):
 def test_the_learning_rate_falls_with_the_updates():
     _, update, state = compiled(
         learning_rate=0.01,
-        learning_rate_decay_updates=1,
-        final_learning_rate_fraction=0.0,
+        decay_updates=1,
+        final_fraction=0.0,
     )
     once, _ = update(state, *make_items())
     twice, _ = update(once, *make_items())

@@ -1,20 +1,23 @@
-"""The Q-network: shapes, and what makes it dueling."""
-
-import functools
+"""The head of the Q-network: shapes, and what makes it dueling."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dm_env import specs
 
-from acmelike.agents.dqn.networks import QNetwork
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.dqn.learner import make_dqn
+from tests.agents.settings import make_spec
 
 OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
 
 
-def init(**settings):
-    network = QNetwork(num_actions=4, hidden_sizes=(8,), **settings)
-    return network.apply, network.init(jax.random.key(0), (2, 3))
+def init(observation=OBSERVATION, hidden_sizes=(8,), **settings):
+    config = DQNConfig(hidden_sizes=hidden_sizes, **settings)
+    spec = make_spec(observation.shape[1:], actions=specs.DiscreteArray(4))
+    agent = make_dqn(config, spec)
+    return agent.network.apply, agent.parameters(agent.init(jax.random.key(0)))
 
 
 def shifted(parameters, num_units, by):
@@ -59,9 +62,7 @@ def test_without_dueling_each_value_is_its_own():
     ],
 )
 def test_any_observation_becomes_values(dueling, hidden_sizes, observation):
-    network = QNetwork(num_actions=4, hidden_sizes=hidden_sizes, dueling=dueling)
-    init = functools.partial(network.init, observation_shape=observation.shape[1:])
-    parameters = jax.eval_shape(init, jax.random.key(0))
-    q = jax.eval_shape(network.apply, parameters, observation)
+    apply, parameters = init(observation, hidden_sizes, dueling=dueling)
+    q = jax.eval_shape(apply, parameters, observation)
     assert (q.shape, q.dtype) == ((5, 4), jnp.float32)
     assert len(jax.tree.leaves(parameters)) == 2 * (len(hidden_sizes) + 1 + dueling)

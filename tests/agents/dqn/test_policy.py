@@ -5,30 +5,37 @@ import functools
 import jax
 import numpy as np
 import pytest
+from dm_env import specs
 
-from acmelike.agents.dqn.networks import QNetwork
-from acmelike.agents.dqn.policy import EpsilonGreedy, epsilon_ladder
+from acmelike.agent import ActorPlace
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.dqn.learner import make_dqn
+from acmelike.agents.parts.epsilon_greedy import epsilon_inputs, epsilon_ladder
+from tests.agents.settings import make_spec
 
-NETWORK = QNetwork(num_actions=4, hidden_sizes=(8,), dueling=True)
+AGENT = make_dqn(
+    DQNConfig(hidden_sizes=(8,)), make_spec(actions=specs.DiscreteArray(4))
+)
 OBSERVATIONS = np.random.default_rng(0).normal(size=(2_000, 3)).astype(np.float32)
-PARAMETERS = jax.device_get(NETWORK.init(jax.random.key(0), (3,)))
+PARAMETERS = AGENT.parameters(AGENT.init(jax.random.key(0)))
 
 
 def act(epsilons, num_envs=2_000, seed=2):
-    policy = EpsilonGreedy(network=NETWORK, epsilons=epsilons)
-    state = policy.init(num_envs)
-    noise = policy.noise(np.random.default_rng(seed), num_envs)
-    acted = policy.act(PARAMETERS, state, OBSERVATIONS[:num_envs], noise)
-    action, next_state, extras = acted
+    inputs = epsilon_inputs(epsilons)
+    state = inputs.init(num_envs)
+    noise = inputs.noise(np.random.default_rng(seed), num_envs)
+    action, next_state, extras = AGENT.act(
+        PARAMETERS, state, OBSERVATIONS[:num_envs], noise
+    )
     assert not extras
     assert (action.shape, action.dtype) == ((num_envs,), np.int32)
     np.testing.assert_array_equal(next_state, state)
-    return action
+    return np.asarray(action)
 
 
 @functools.cache
 def best_actions():
-    return np.argmax(NETWORK.apply(PARAMETERS, OBSERVATIONS), axis=1)
+    return np.argmax(np.asarray(AGENT.network.apply(PARAMETERS, OBSERVATIONS)), axis=1)
 
 
 def test_an_epsilon_of_zero_is_greedy():
@@ -55,35 +62,15 @@ def test_every_environment_has_its_own_epsilon():
     assert len(set(actions[:, 1])) > 1
 
 
-def test_policies_that_differ_in_epsilons_share_one_compilation():
-    num_traces = 0
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def traced(policy, *args):
-        nonlocal num_traces
-        num_traces += 1
-        return policy.act(*args)
-
-    policies = [
-        EpsilonGreedy(network=NETWORK, epsilons=epsilons)
-        for epsilons in [(0.1, 0.2), (0.3, 0.4), (0.0,)]
-    ]
-    assert len(set(policies)) == 1
-    assert len({hash(policy) for policy in policies}) == 1
-    for policy in policies:
-        traced(policy, PARAMETERS, policy.init(2), OBSERVATIONS[:2], np.zeros((2, 2)))
-    assert num_traces == 1
-
-    other = QNetwork(num_actions=3, hidden_sizes=(8,), dueling=True)
-    assert EpsilonGreedy(network=other, epsilons=(0.0,)) not in policies
-
-
 def test_epsilons_fall_over_the_environments_of_all_actors():
-    ladder = functools.partial(epsilon_ladder, 0.5, 2.0, num_total=3)
     # 0.5 to the powers of 1, 1 + 2 / 2 and 1 + 2.
-    assert ladder(first=0, num_envs=3) == (0.5, 0.25, 0.125)
-    assert ladder(first=1, num_envs=2) == (0.25, 0.125)
+    place = ActorPlace(index=0, num_actors=1, num_envs=3)
+    assert epsilon_ladder(0.5, 2.0, place) == (0.5, 0.25, 0.125)
+    places = [ActorPlace(index=i, num_actors=3, num_envs=1) for i in range(3)]
+    found = [epsilon_ladder(0.5, 2.0, place) for place in places]
+    assert found == [(0.5,), (0.25,), (0.125,)]
 
 
-def test_the_only_environment_is_the_most_curious_one():
-    assert epsilon_ladder(0.4, 7.0, first=0, num_envs=1, num_total=1) == (0.4,)
+def test_the_only_environment_has_the_largest_epsilon():
+    place = ActorPlace(index=0, num_actors=1, num_envs=1)
+    assert epsilon_ladder(0.4, 7.0, place) == (0.4,)

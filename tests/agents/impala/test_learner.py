@@ -8,14 +8,16 @@ import pytest
 
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import ActorPlace
-from acmelike.agents.impala.builder import ImpalaBuilder
-from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
+from acmelike.agents.parts.recurrent import unroll
 from acmelike.environments import CatchFactory, VectorEnvironment
 from acmelike.errors import ConfigError
 from acmelike.learners import Learner
 from acmelike.networks import LSTMState, log_softmax, take_action
+from acmelike.policies import make_portable
 from acmelike.replay import Items, Replay, Writer
 from acmelike.types import Versioned
+from tests.agents.settings import compiled_update, configure
 
 NUM_ENVS = 8
 FACTORY = CatchFactory(rows=6, columns=3)
@@ -31,16 +33,19 @@ class World:
             "learning_rate": 3e-3,
             "batch_size": NUM_ENVS,
         }
-        config = ImpalaConfig(**(defaults | settings))
+        config = configure(ImpalaConfig, **(defaults | settings))
         self.builder = ImpalaBuilder(config=config)
         self.environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
         spec = self.environment.spec
-        self.core = self.builder.make_learner_core(spec)
+        self.core = self.builder.make_agent(spec)
         self.state = self.core.init(jax.random.key(0))
-        self.update = jax.jit(self.core.update)
+        self.update = compiled_update(self.core)
         place = ActorPlace(index=0, num_actors=1, num_envs=NUM_ENVS)
-        policy = self.builder.make_policy(spec, place)
-        self.inference = Inference(policy, spec, num_envs=NUM_ENVS, seed=0)
+        policy = make_portable(
+            self.core, self.parameters(), spec, self.builder.make_greedy_inputs(spec)
+        )
+        inputs = self.builder.make_policy_inputs(spec, place)
+        self.inference = Inference(policy, inputs, spec, num_envs=NUM_ENVS, seed=0)
         self.adder = self.builder.make_adder(NUM_ENVS)
         self.now = self.environment.reset()
         self.adder.start(self.now)
@@ -96,7 +101,8 @@ def test_with_equal_parameters_the_learner_says_what_the_actor_said(lstm_size):
     if lstm_size:
         state = LSTMState(data.extras["hidden"], data.extras["cell"])
         assert np.abs(state.hidden).max() > 0.01
-    heads = world.core.network.unroll(
+    heads, _ = unroll(
+        world.core.network,
         world.parameters(),
         state,
         np.swapaxes(data.o_t, 0, 1),
@@ -160,4 +166,4 @@ def test_an_lstm_learns_too():
 )
 def test_settings_out_of_range_are_refused(settings, name):
     with pytest.raises(ConfigError, match=name):
-        ImpalaConfig(**settings)
+        configure(ImpalaConfig, **settings)

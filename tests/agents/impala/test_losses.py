@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from acmelike.agents.impala.config import ImpalaConfig
+from acmelike.agents.impala import ImpalaConfig
 from acmelike.agents.impala.losses import unroll_loss
-from acmelike.agents.impala.networks import Heads
+from acmelike.agents.parts.heads import ActorCritic
 
 VALUE_ONLY = ImpalaConfig(value_weight=1.0, entropy_weight=0.0)
 EVEN = np.log(0.5)
@@ -20,7 +20,9 @@ def f32(*values):
 
 def heads(*values):
     """Two actions, alike everywhere."""
-    return Heads(logits=np.zeros((len(values), 2), np.float32), value=f32(*values))
+    return ActorCritic(
+        logits=np.zeros((len(values), 2), np.float32), value=f32(*values)
+    )
 
 
 @partial(jax.jit, static_argnames="config")
@@ -30,9 +32,10 @@ def errors(heads, r_t, discount_t, mask, old_log_prob, config=VALUE_ONLY):
     def loss(value):
         actions = jnp.zeros(len(r_t), jnp.int32)
         given = heads._replace(value=value)
-        return unroll_loss(
+        losses, _ = unroll_loss(
             given, actions, r_t, discount_t, mask, old_log_prob, config
-        ).sum()
+        )
+        return losses.sum()
 
     # The policy's part has no gradient by values, as its advantages are fixed.
     return -jax.grad(loss)(heads.value)[:-1]
@@ -76,7 +79,7 @@ def test_a_truncated_episode_bootstraps_from_its_last_observation_and_no_further
 
 def test_policy_value_and_entropy_by_hand():
     config = ImpalaConfig(value_weight=0.5, entropy_weight=0.1)
-    found = unroll_loss(
+    found, _ = unroll_loss(
         heads(2, 4),
         np.array([1]),
         f32(1),

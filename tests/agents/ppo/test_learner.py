@@ -8,13 +8,12 @@ import pytest
 from dm_env import specs
 
 from acmelike.adders import Unroll
-from acmelike.agents.ppo.builder import PPOBuilder
-from acmelike.agents.ppo.config import PPOConfig
-from acmelike.agents.ppo.learner import shuffled
-from acmelike.agents.ppo.networks import PolicyParameters
+from acmelike.agents.parts.updates import shuffled
+from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.errors import ConfigError
-from acmelike.networks import log_softmax, take_action
+from acmelike.networks import log_softmax, normalize, take_action
 from acmelike.types import EnvironmentSpec
+from tests.agents.settings import compiled_update, configure
 
 SPEC = EnvironmentSpec(
     observations=specs.Array((3,), np.float32),
@@ -34,9 +33,15 @@ def compiled(**settings):
         "num_epochs": 1,
         "num_minibatches": 1,
     }
-    config = PPOConfig(**(defaults | settings))
-    core = PPOBuilder(config=config, batch_size=NUM_UNROLLS).make_learner_core(SPEC)
-    return core, jax.jit(core.update), core.init(jax.random.key(0))
+    config = configure(PPOConfig, **(defaults | settings))
+    core = PPOBuilder(config=config, batch_size=NUM_UNROLLS).make_agent(SPEC)
+    return core, compiled_update(core), core.init(jax.random.key(0))
+
+
+def logits_of(core, state, observation):
+    moments, policy = state.observations, state.networks["policy"]
+    seen = observation if moments is None else normalize(moments, observation)
+    return core.policy.apply(policy, seen)
 
 
 def make_unrolls(core, state, seed=0, scale=1.0):
@@ -50,7 +55,7 @@ def make_unrolls(core, state, seed=0, scale=1.0):
     a_t = random.integers(2, size=shape)
     mask = np.ones(shape, np.float32)
     mask[:, 2] = 0
-    logits = core.network.logits(core.parameters(state), o_t[:, :-1].reshape(-1, 3))
+    logits = logits_of(core, state, o_t[:, :-1].reshape(-1, 3))
     log_prob = take_action(log_softmax(logits), a_t.reshape(-1)).reshape(shape)
     is_first = np.zeros((NUM_UNROLLS, LENGTH + 1), bool)
     is_first[:, 3] = True
@@ -77,7 +82,7 @@ def test_what_was_done_at_the_end_of_an_episode_changes_nothing():
     other.a_t[:, 2] = 1 - other.a_t[:, 2]
     other.r_t[:, 2] = 1e6
     other.extras["log_prob"][:, 2] = -50
-    found = [update(state, unrolls, None)[0].trained for unrolls in (data, other)]
+    found = [update(state, unrolls, None)[0].networks for unrolls in (data, other)]
     assert same(*found)
 
 
@@ -85,11 +90,9 @@ def test_every_step_is_used_once_in_an_epoch():
     core, update, state = compiled(normalize_advantages=False)
     whole, _ = update(state, make_unrolls(core, state), None)
     # An epoch of one minibatch is all steps, whatever their order.
-    other, _ = update(
-        state._replace(key=jax.random.key(9)), make_unrolls(core, state), None
-    )
+    other, _ = update(state, make_unrolls(core, state), None, jax.random.key(9))
     for a, b in zip(
-        jax.tree.leaves(whole.trained), jax.tree.leaves(other.trained), strict=True
+        jax.tree.leaves(whole.networks), jax.tree.leaves(other.networks), strict=True
     ):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
@@ -98,8 +101,8 @@ def test_more_epochs_go_on_in_another_order():
     core, update, state = compiled(num_epochs=3, num_minibatches=2)
     data = make_unrolls(core, state)
     after, _ = update(state, data, None)
-    other, _ = update(state._replace(key=jax.random.key(9)), data, None)
-    assert not same(after.trained, other.trained)
+    other, _ = update(state, data, None, jax.random.key(9))
+    assert not same(after.networks, other.networks)
     assert after.optimizer[1][0].count == 6
 
 
@@ -113,8 +116,7 @@ def test_observations_are_normalised_by_what_came_before():
     np.testing.assert_allclose(moments.variance, used.var(axis=0), rtol=1e-4)
     assert moments.count == len(used)
     # The actor sees the same moments; and no gradient has moved them.
-    assert isinstance(core.parameters(after), PolicyParameters)
-    assert same(core.parameters(after).moments, moments)
+    assert same(core.parameters(after)["moments"], moments)
 
 
 def test_rewards_that_are_normalised_have_no_scale():
@@ -123,7 +125,7 @@ def test_rewards_that_are_normalised_have_no_scale():
     once, _ = update(state, data, None)
     larger, _ = update(state, data._replace(r_t=data.r_t * 1000), None)
     for a, b in zip(
-        jax.tree.leaves(once.trained), jax.tree.leaves(larger.trained), strict=True
+        jax.tree.leaves(once.networks), jax.tree.leaves(larger.networks), strict=True
     ):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
@@ -133,7 +135,7 @@ def test_it_learns_which_action_is_rewarded():
     for seed in range(30):
         data = make_unrolls(core, state, seed)
         state, _ = update(state, data._replace(r_t=data.a_t.astype(np.float32)), None)
-    logits = core.network.logits(core.parameters(state), data.o_t[0])
+    logits = logits_of(core, state, data.o_t[0])
     assert (logits[:, 1] - logits[:, 0] > 1).all()
 
 
@@ -170,4 +172,4 @@ def test_minibatches_of_unequal_size_are_refused():
 )
 def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(ConfigError, match=setting):
-        PPOConfig(**{setting: value})
+        configure(PPOConfig, **{setting: value})

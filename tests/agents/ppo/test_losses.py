@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.agents.ppo.losses import advantages, policy_loss, standardize, value_loss
+from acmelike.agents.parts.updates import standardize
+from acmelike.agents.ppo.losses import advantages, policy_loss, value_loss
 
 compiled = jax.jit(advantages, static_argnames="gae_lambda")
 

@@ -7,8 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from acmelike.agents.ppo.builder import PPOBuilder
-from acmelike.agents.ppo.config import PPOConfig
+from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.environments import CatchFactory
 from acmelike.evaluation.coordinator import Goal
 from acmelike.launchers import launch
@@ -18,7 +17,7 @@ CONFIG = PPOConfig(hidden_sizes=(4,), unroll_length=6, num_epochs=1, num_minibat
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpreadCore:
+class SpreadAgent:
     """PPO's, whose loss is how many versions the steps of a batch are apart."""
 
     core: Any
@@ -31,16 +30,19 @@ class SpreadCore:
     def parameters(self, state):
         return self.core.parameters(state)
 
-    def update(self, state, data, probabilities):
-        state, outputs = self.core.update(state, data, probabilities)
+    def act(self, *inputs):
+        return self.core.act(*inputs)
+
+    def update(self, state, data, probabilities, key):
+        state, outputs = self.core.update(state, data, probabilities, key)
         spread = jnp.max(data.version) - jnp.min(data.version)
         return state, outputs._replace(loss=spread.astype(jnp.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpreadBuilder(PPOBuilder):
-    def make_learner_core(self, spec):
-        return SpreadCore(core=super().make_learner_core(spec))
+    def make_agent(self, spec):
+        return SpreadAgent(core=super().make_agent(spec))
 
 
 def spreads(folder, make_topology, launcher="serial", *, num_actors=2):

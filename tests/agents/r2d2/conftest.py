@@ -10,6 +10,7 @@ from acmelike.actors.policy_runner import Inference
 from acmelike.adders import Sequence
 from acmelike.agent import ActorPlace
 from acmelike.environments import CatchFactory, VectorEnvironment
+from acmelike.policies import make_portable
 from acmelike.replay import Items, Replay, Writer
 
 
@@ -38,11 +39,14 @@ def _collect(builder, num_steps):
     """Plays Catch for so many steps, and samples 64 sequences."""
     environment = VectorEnvironment(CatchFactory(), num_envs=1, seed=0)
     spec = environment.spec
-    core = builder.make_learner_core(spec)
+    core = builder.make_agent(spec)
     state = jax.jit(core.init)(jax.random.key(0))
-    policy = builder.make_policy(spec, ActorPlace(index=0, num_actors=1, num_envs=1))
-    inference = Inference(policy, spec, num_envs=1, seed=0)
-    inference.set_parameters(jax.device_get(core.parameters(state)))
+    place = ActorPlace(index=0, num_actors=1, num_envs=1)
+    parameters = jax.device_get(core.parameters(state))
+    policy = make_portable(core, parameters, spec, builder.make_greedy_inputs(spec))
+    inputs = builder.make_policy_inputs(spec, place)
+    inference = Inference(policy, inputs, spec, num_envs=1, seed=0)
+    inference.set_parameters(parameters)
     table = builder.make_table(spec)
     replay, adder = Replay([table], seed=0), builder.make_adder(1)
     writer = Writer(replay)

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
-from acmelike.agents.r2d2.builder import R2D2Builder
-from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, SamplesPerInsert
+from tests.agents.settings import configure
 
 SPEC = make_environment_spec(CatchFactory()(0))
 
 
 def make_builder(**settings):
-    return R2D2Builder(config=R2D2Config(**settings))
+    return R2D2Builder(config=configure(R2D2Config, **settings))
 
 
 def test_a_batch_has_a_minibatch_for_each_update():
@@ -27,8 +27,8 @@ def test_the_table_is_as_the_settings_say():
         sequence_length=9,
         overlap=3,
         num_units=5,
-        replay_size=50,
-        min_replay_size=20,
+        size=50,
+        min_size=20,
         samples_per_insert=4.0,
         priority_exponent=0.7,
         batch_size=8,
@@ -58,7 +58,7 @@ def test_a_window_of_ones_own():
 def test_sequences_begin_where_they_have_so_many_steps_in_common(collect):
     # Catch's episodes have nine steps and a last observation.
     builder = make_builder(
-        sequence_length=6, overlap=4, burn_in=1, num_units=4, min_replay_size=1
+        sequence_length=6, overlap=4, burn_in=1, num_units=4, min_size=1
     )
     sequences = collect(builder, num_steps=19).sequences
     starts = np.unique(sequences.version[:, 0])
@@ -72,18 +72,20 @@ def test_two_actors_explore_as_one_with_all_their_environments():
 
     def epsilons(index, num_actors, num_envs):
         place = ActorPlace(index=index, num_actors=num_actors, num_envs=num_envs)
-        return builder.make_policy(SPEC, place).epsilons
+        return tuple(
+            builder.make_policy_inputs(SPEC, place).init(num_envs).epsilon.tolist()
+        )
 
     both = epsilons(0, 2, 4) + epsilons(1, 2, 4)
     assert both == epsilons(0, 1, 8)
-    np.testing.assert_allclose([both[0], both[-1]], [0.4, 0.4**8])
+    np.testing.assert_allclose([both[0], both[-1]], [0.4, 0.4**8], rtol=1e-6)
 
 
 def test_the_agent_is_judged_without_exploration():
-    policy = make_builder(epsilon=0.4).make_greedy_policy(SPEC)
-    assert policy.epsilons == (0.0,) and not policy.tells_memory
+    greedy = make_builder(epsilon=0.4).make_greedy_inputs(SPEC)
+    assert greedy.init(2).epsilon.tolist() == [0, 0]
 
 
 def test_a_table_too_small_for_the_first_update_is_refused():
     with pytest.raises(ConfigError, match="max_size >= min_size = 20, got 10"):
-        make_builder(replay_size=10, min_replay_size=20).make_table(SPEC)
+        make_builder(size=10, min_size=20).make_table(SPEC)

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from acmelike.agents.r2d2.config import R2D2Config
+from acmelike.agents.r2d2 import R2D2Config
 from acmelike.errors import ConfigError
+from tests.agents.settings import configure, value_of
 
 
 def test_the_defaults_are_accepted():
@@ -30,15 +31,15 @@ def test_the_defaults_are_accepted():
         ("importance_exponent", -0.1),
         ("learning_rate", 0.0),
         ("learning_rate", math.inf),
-        ("final_learning_rate_fraction", 2.0),
-        ("learning_rate_decay_updates", 0),
+        ("final_fraction", 2.0),
+        ("decay_updates", 0),
         ("max_gradient_norm", 0.0),
         ("huber_delta", -1.0),
         ("batch_size", 0),
         ("num_updates_per_call", 0),
         ("target_update_period", 0),
-        ("replay_size", 0),
-        ("min_replay_size", 0),
+        ("size", 0),
+        ("min_size", 0),
         ("samples_per_insert", 0.0),
         ("error_buffer", -1.0),
         ("epsilon", 1.1),
@@ -47,7 +48,7 @@ def test_the_defaults_are_accepted():
 )
 def test_a_bad_value_is_refused_by_name(name, value):
     with pytest.raises(ConfigError) as caught:
-        R2D2Config(**{name: value})
+        configure(R2D2Config, **{name: value})
     message = str(caught.value)
     assert message.startswith(f"{name} must be ") and str(value) in message
     assert "\n" not in message
@@ -68,4 +69,4 @@ def test_a_bad_value_is_refused_by_name(name, value):
     ],
 )
 def test_the_limits_themselves_are_accepted(name, value):
-    assert getattr(R2D2Config(**{name: value}), name) == value
+    assert value_of(configure(R2D2Config, **{name: value}), name) == value

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from acmelike.adders import Sequence
-from acmelike.agents.dqn.learner import TrainingState
-from acmelike.agents.r2d2.config import R2D2Config
-from acmelike.agents.r2d2.learner import R2D2Core
+from acmelike.agents.parts.updates import TargetState
+from acmelike.agents.r2d2 import R2D2Config
+from acmelike.agents.r2d2.learner import R2D2, make_r2d2
 from acmelike.agents.r2d2.losses import (
     sequence_priorities,
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.agents.r2d2.networks import RecurrentQNetwork
+from tests.agents.settings import compiled_update, configure, make_spec
 
 LENGTH, NUM_UNITS = 6, 8
 
@@ -26,9 +26,9 @@ LENGTH, NUM_UNITS = 6, 8
 class Compiled(NamedTuple):
     """A core, its update compiled, and a state to begin from."""
 
-    core: R2D2Core
+    core: R2D2
     update: Callable
-    state: TrainingState
+    state: TargetState
 
 
 @functools.cache
@@ -43,16 +43,10 @@ def compiled(**settings):
         "num_updates_per_call": 1,
         "target_update_period": 2,
     }
-    config = R2D2Config(**(defaults | settings))
-    network = RecurrentQNetwork(
-        num_actions=2,
-        torso_sizes=config.torso_sizes,
-        num_units=config.num_units,
-        dueling=config.dueling,
-    )
-    core = R2D2Core(config=config, network=network, observation_shape=(3,))
+    config = configure(R2D2Config, **(defaults | settings))
+    core = make_r2d2(config, make_spec())
     state = jax.jit(core.init)(jax.random.key(0))
-    return Compiled(core, jax.jit(core.update), state)
+    return Compiled(core, compiled_update(core), state)
 
 
 def make_items(num_items=4, seed=0):
@@ -150,8 +144,8 @@ def test_a_sequence_that_is_drawn_more_often_counts_less():
 def test_the_learning_rate_falls_with_the_updates():
     _, update, state = compiled(
         learning_rate=0.01,
-        learning_rate_decay_updates=1,
-        final_learning_rate_fraction=0.0,
+        decay_updates=1,
+        final_fraction=0.0,
     )
     once, _ = update(state, *make_items())
     twice, _ = update(once, *make_items())

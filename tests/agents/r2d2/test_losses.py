@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from acmelike.adders import Sequence
+from acmelike.agents.r2d2 import R2D2Config
+from acmelike.agents.r2d2.agent import initial_state
+from acmelike.agents.r2d2.learner import make_r2d2
 from acmelike.agents.r2d2.losses import (
     RESCALING,
     learned_steps,
@@ -16,12 +19,12 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.agents.r2d2.networks import RecurrentQNetwork
+from tests.agents.settings import make_spec
 
 # Of four steps; the online values prefer actions 1, 1, 1 and 0.
 ONLINE = np.float32([[1, 2], [3, 5], [0, 4], [2, 1]])[:, None]
 TARGET = np.float32([[50, 60], [10, 4], [6, 8], [7, 3]])[:, None]
-NETWORK = RecurrentQNetwork(num_actions=2, torso_sizes=(4,), num_units=3, dueling=True)
+AGENT = make_r2d2(R2D2Config(torso_sizes=(4,), num_units=3), make_spec((2,)))
 
 
 def sequence(**fields):
@@ -165,15 +168,16 @@ def test_the_loss_is_the_mean_of_weighted_huber_losses_over_the_steps_that_count
 
 def test_burn_in_brings_the_memory_up_to_date_and_passes_no_gradient():
     random = np.random.default_rng(0)
-    parameters = NETWORK.init(jax.random.key(0), (2,))
+    parameters = AGENT.parameters(AGENT.init(jax.random.key(0)))
+    memory = initial_state(1, num_units=3, epsilons=(0.0,)).memory
     batch = sequence(a_t=random.integers(2, size=5))
-    batch = batch._replace(extras=NETWORK.initial(1)._asdict())
+    batch = batch._replace(extras=memory._asdict())
     observation = random.normal(size=(5, 1, 2)).astype(np.float32)
 
     @functools.partial(jax.jit, static_argnums=1)
     def values(observation, burn_in):
         steps = batch._replace(o_t=observation)
-        return unroll_with_burn_in(NETWORK, parameters, steps, burn_in=burn_in)
+        return unroll_with_burn_in(AGENT.network, parameters, steps, burn_in=burn_in)
 
     for burn_in, may_move in [(3, [0, 0, 0, 1, 1]), (0, [1, 1, 1, 1, 1])]:
         q, pull_back = jax.vjp(lambda o, b=burn_in: values(o, b), observation)

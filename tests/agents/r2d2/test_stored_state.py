@@ -4,20 +4,22 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.agents.r2d2.builder import R2D2Builder
-from acmelike.agents.r2d2.config import R2D2Config
-from acmelike.agents.r2d2.networks import Memory
+from acmelike.agents.parts.recurrent import unroll
+from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
+from acmelike.agents.r2d2.agent import NO_ACTION, Memory, lstm_of
+from tests.agents.settings import configure
 
 
 @pytest.fixture
 def collected(collect):
-    config = R2D2Config(
+    config = configure(
+        R2D2Config,
         torso_sizes=(8,),
         num_units=6,
         sequence_length=6,
         overlap=4,
         burn_in=2,
-        min_replay_size=1,
+        min_size=1,
         samples_per_insert=1.0,
         error_buffer=100,  # nobody samples while it fills
         epsilon=0.5,
@@ -44,13 +46,19 @@ def test_the_learner_remembers_what_the_actor_did_if_their_parameters_are_equal(
     steps = [
         np.swapaxes(x, 0, 1) for x in (sequences.o_t, sequences.a_t, sequences.is_first)
     ]
+    o_t, a_t, is_first = steps
+    stored = Memory(**sequences.extras)
+    last_action = np.concatenate([stored.action[None], a_t[:-1]])
+    last_action = np.where(is_first, NO_ACTION, last_action)
     # So far into the sequence, the memory is that before this step.
     for time in range(1, 6):
-        _, memory = jax.jit(network.unroll)(
+        _, state = jax.jit(unroll, static_argnums=0)(
+            network,
             collected.state.parameters,
-            Memory(**sequences.extras),
-            *(x[:time] for x in steps),
+            lstm_of(stored),
+            *(x[:time] for x in (o_t, is_first, last_action)),
         )
+        memory = Memory(*state, a_t[time - 1])
         numbers = sequences.version[:, time]
         for name, found in memory._asdict().items():
             said = np.concatenate([collected.extras[n][name] for n in numbers])

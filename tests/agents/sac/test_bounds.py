@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.agents.sac.bounds import Bounds, bounds_of
+from acmelike.agents.parts.bounds import Bounds, bounds_of
 from acmelike.errors import ConfigError
 
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from acmelike.agent import ActorPlace
-from acmelike.agents.sac.builder import SACBuilder
-from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac import SACBuilder, SACConfig
 from acmelike.environments import GymnasiumFactory, VectorEnvironment
 from acmelike.errors import ConfigError
 from acmelike.replay import SamplesPerInsert, Uniform
+from tests.agents.settings import configure
 
 PENDULUM = VectorEnvironment(GymnasiumFactory(name="Pendulum-v1"), num_envs=2, seed=0)
 SPEC = PENDULUM.spec
@@ -16,7 +16,7 @@ PLACE = ActorPlace(index=0, num_actors=1, num_envs=2)
 
 
 def make_builder(**settings):
-    return SACBuilder(config=SACConfig(**settings))
+    return SACBuilder(config=configure(SACConfig, **settings))
 
 
 def test_a_batch_has_a_minibatch_for_each_update():
@@ -26,13 +26,13 @@ def test_a_batch_has_a_minibatch_for_each_update():
 
 def test_by_default_there_is_an_update_for_every_step():
     config = SACConfig()
-    assert config.samples_per_insert == config.batch_size
+    assert config.replay.samples_per_insert == config.batch_size
 
 
 def test_the_table_is_as_the_settings_say():
     table = make_builder(
-        replay_size=50,
-        min_replay_size=20,
+        size=50,
+        min_size=20,
         samples_per_insert=4.0,
         batch_size=8,
         num_updates_per_call=2,
@@ -50,16 +50,17 @@ def test_the_table_is_as_the_settings_say():
 
 def test_a_table_too_small_for_the_first_update_is_refused():
     with pytest.raises(ConfigError, match="max_size >= min_size = 20, got 10"):
-        make_builder(replay_size=10, min_replay_size=20).make_table(SPEC)
+        make_builder(size=10, min_size=20).make_table(SPEC)
 
 
 def test_only_the_policy_that_is_judged_is_greedy():
-    builder = make_builder()
-    assert builder.make_greedy_policy(SPEC).is_greedy
-    policy = builder.make_policy(SPEC, PLACE)
-    assert not policy.is_greedy
+    builder, random = make_builder(), np.random.default_rng(0)
+    assert not builder.make_greedy_inputs(SPEC).noise(random, 2).any()
+    noise = builder.make_policy_inputs(SPEC, PLACE).noise(random, 2)
+    assert noise.all() and noise.shape == (2, 1)
     # Torques from -2 to 2.
-    assert (policy.bounds.low, policy.bounds.high) == ((-2.0,), (2.0,))
+    bounds = builder.make_agent(SPEC).bounds
+    assert (bounds.low, bounds.high) == ((-2.0,), (2.0,))
 
 
 def test_an_episode_that_is_cut_off_is_no_end_to_what_it_is_worth():

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from acmelike.agents.sac.config import SACConfig
+from acmelike.agents.sac import SACConfig
 from acmelike.errors import ConfigError
+from tests.agents.settings import configure, value_of
 
 
 def test_the_defaults_are_accepted():
@@ -29,15 +30,15 @@ def test_the_defaults_are_accepted():
         ("target_entropy", -math.inf),
         ("batch_size", 0),
         ("num_updates_per_call", 0),
-        ("replay_size", 0),
-        ("min_replay_size", 0),
+        ("size", 0),
+        ("min_size", 0),
         ("samples_per_insert", 0.0),
         ("error_buffer", -1.0),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name, value):
     with pytest.raises(ConfigError) as caught:
-        SACConfig(**{name: value})
+        configure(SACConfig, **{name: value})
     message = str(caught.value)
     assert message.startswith(f"{name} must be ") and str(value) in message
     assert "\n" not in message
@@ -55,4 +56,4 @@ def test_a_bad_value_is_refused_by_name(name, value):
     ],
 )
 def test_the_limits_themselves_are_accepted(name, value):
-    assert getattr(SACConfig(**{name: value}), name) == value
+    assert value_of(configure(SACConfig, **{name: value}), name) == value

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.agents.sac.gaussian import Gaussian, log_prob, sample
+from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
 
 
 def row(*values):

@@ -100,7 +100,7 @@ def test_records_are_read_once_and_whole(tmp_path):
 SMALL = [
     *("--environment", "Catch", "--max-env-steps", "120", "--num-actors", "1"),
     *("--evaluate-every", "50", "--num-eval-episodes", "2", "--launch", "threads"),
-    *("--agent.min-replay-size", "50", "--agent.num-updates-per-call", "2"),
+    *("--agent.replay.min-size", "50", "--agent.num-updates-per-call", "2"),
     *("--agent.batch-size", "8", "--agent.hidden-sizes", "16"),
 ]
 

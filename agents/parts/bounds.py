@@ -1,4 +1,4 @@
-"""Actions between bounds, seen from -1 to 1."""
+"""Continuous actions between bounds, seen from -1 to 1. Imports no JAX."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.errors import ConfigError
-from acmelike.networks import flat, namespace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +33,15 @@ class Bounds:
     def scale(self, x: Any) -> Any:
         """Actions `[B, ...]` float32 for `x` `[B, A]` from -1 to 1."""
         low, high = self._arrays()
-        action = low + (x + 1) * ((high - low) / 2)
-        # Rounding may carry it over by one bit, and environments look.
-        action = namespace(x).clip(action, low, high)
+        # Rounding may carry an action over a bound by one bit, and environments check.
+        action = (low + (x + 1) * ((high - low) / 2)).clip(low, high)
         return action.reshape(x.shape[0], *self.shape)
 
     def unscale(self, action: Any) -> Any:
         """`[B, A]` float32 from -1 to 1 for actions `[B, ...]`."""
         low, high = self._arrays()
-        return (flat(action) - low) * (2 / (high - low)) - 1
+        flat = action.reshape(action.shape[0], -1).astype(np.float32)
+        return (flat - low) * (2 / (high - low)) - 1
 
     def _arrays(self) -> Any:
         return np.asarray((self.low, self.high), np.float32)
@@ -60,7 +59,7 @@ def bounds_of(spec: specs.Array, agent: str) -> Bounds:
         )
     if spec.dtype.kind != "f":
         raise ConfigError(f"{agent} needs continuous actions; {_words(spec)} are not")
-    # In single precision, where what is finite may not be so.
+    # In single precision, in which a finite bound may become infinite.
     with np.errstate(over="ignore", invalid="ignore"):
         low, high = (
             np.broadcast_to(x, spec.shape).astype(np.float32).ravel()

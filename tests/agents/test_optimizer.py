@@ -8,14 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from acmelike.learners.adam import MAX_FOR_FLAT, decaying_adam
+from acmelike.agents.parts.optimizer import MAX_FOR_FLAT, decaying_adam
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     learning_rate: float = 0.1
-    final_learning_rate_fraction: float = 0.5
-    learning_rate_decay_updates: int = 4
+    final_fraction: float = 0.5
+    decay_updates: int = 4
     max_gradient_norm: float = 1.0
 
 

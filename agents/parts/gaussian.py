@@ -1,11 +1,12 @@
-"""The squashed Gaussian, written once for NumPy and JAX."""
+"""The squashed Gaussian: a normal distribution through a hyperbolic tangent."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from acmelike.networks import namespace
+import jax
+import jax.numpy as jnp
 
 
 class Gaussian(NamedTuple):
@@ -16,32 +17,31 @@ class Gaussian(NamedTuple):
       log_std: `[B, A]`.
     """
 
-    mean: Any
-    log_std: Any
+    mean: jax.Array
+    log_std: jax.Array
 
 
-def sample(gaussian: Gaussian, noise: Any) -> Any:
+def sample(gaussian: Gaussian, noise: jax.Array) -> jax.Array:
     """Actions `[B, A]` from -1 to 1 by standard normal `noise` `[B, A]`.
 
     `tanh(mean + std * noise)`: the reparameterization of "Soft Actor-Critic Algorithms
     and Applications", arXiv 1812.05905, section 4.2, with the bounds of its appendix C.
     """
-    return namespace(gaussian.mean).tanh(_unsquashed(gaussian, noise))
+    return jnp.tanh(_unsquashed(gaussian, noise))
 
 
-def log_prob(gaussian: Gaussian, noise: Any) -> Any:
+def log_prob(gaussian: Gaussian, noise: jax.Array) -> jax.Array:
     """Log-densities `[B]` of the actions that `sample` makes of the same noise.
 
     `log N(u) - sum_i log(1 - tanh(u_i) ** 2)`, from appendix C of arXiv 1812.05905. The
     second term is computed as `2 (log 2 - u - log(1 + exp(-2 u)))`, the same number,
     which stays finite where `tanh` rounds to 1.
     """
-    xp = namespace(gaussian.mean)
     u = _unsquashed(gaussian, noise)
     normal = -0.5 * noise**2 - gaussian.log_std - 0.5 * math.log(2 * math.pi)
-    log_slope = 2 * (math.log(2) - u - xp.logaddexp(-2 * u, 0.0))
+    log_slope = 2 * (math.log(2) - u - jnp.logaddexp(-2 * u, 0.0))
     return (normal - log_slope).sum(axis=-1)
 
 
-def _unsquashed(gaussian: Gaussian, noise: Any) -> Any:
-    return gaussian.mean + namespace(gaussian.mean).exp(gaussian.log_std) * noise
+def _unsquashed(gaussian: Gaussian, noise: jax.Array) -> jax.Array:
+    return gaussian.mean + jnp.exp(gaussian.log_std) * noise

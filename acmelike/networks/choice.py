@@ -1,0 +1,110 @@
+"""Which network an agent uses. Imports no JAX, so mistakes are found at once.
+
+An agent's setting `network` is one of
+
+- "auto": "minatar" for images, else "mlp";
+- "mlp": dense layers;
+- "minatar": a convolution without padding and dense layers (Young and Tian 2019);
+- "impala_resnet": the deep residual network of IMPALA (Espeholt et al. 2018, figure 3);
+- "my_module:MyNetwork": a flax module of your own, as its class or a function that
+  returns one, in a module that can be imported;
+- in Python, also that class, that function or an instance.
+
+A module of your own maps observations `[B, ...]`, as float32, to features `[B, F]`. The
+agent adds its heads, such as the values of actions.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from acmelike.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    NetworkSource: TypeAlias = Any  # A name, a flax module, or what returns one.
+else:
+    NetworkSource = str  # For the command line.
+
+
+class Network(Protocol):
+    """What agents call of a flax module; `parameters` are all of its variables."""
+
+    def init(self, key: Any, /, *inputs: Any) -> Any: ...
+
+    def apply(self, parameters: Any, /, *inputs: Any) -> Any: ...
+
+
+NAMES = ("auto", "mlp", "minatar", "impala_resnet")
+KERNEL = 3  # The sides of a convolution's window.
+
+
+def are_images(shape: tuple[int, ...]) -> bool:
+    """Whether observations are images, `[H, W, C]` or N of them, for "auto"."""
+    return len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL
+
+
+def check_network(source: NetworkSource) -> None:
+    """Checks that there is such a network, without importing its module.
+
+    Raises:
+      ConfigError: there is none; in one line, with the nearest name.
+    """
+    if not isinstance(source, str):
+        if not callable(source):
+            raise ConfigError(f"network must be a flax module or a name: {source!r}")
+        return
+    module, colon, name = source.partition(":")
+    if not colon:
+        if source not in NAMES:
+            raise ConfigError(
+                f"network must be one of {', '.join(NAMES)} or module:name: "
+                f"'{source}'{nearest(source, NAMES)}"
+            )
+        return
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    if found is None:
+        raise ConfigError(f"network '{source}': there is no module '{module}'")
+    if found.origin is None or not found.origin.endswith(".py"):
+        return
+    with open(found.origin, encoding="utf-8") as file:
+        names = list(_names_of(ast.parse(file.read())))
+    if name not in names and "*" not in names:
+        raise ConfigError(
+            f"network '{source}': {module} has no '{name}'{nearest(name, names)}"
+        )
+
+
+def check_images(observation_shape: tuple[int, ...], *, agent: str) -> None:
+    """Refuses images whose channels come first, which networks would take for rows.
+
+    These are `[H, W, C]` with both W and C more than four times H and a window's side.
+
+    Raises:
+      ConfigError: the message names the agent.
+    """
+    shape = observation_shape
+    if len(shape) not in (3, 4):
+        return
+    if min(shape[-2:]) > 4 * max(shape[-3], KERNEL):
+        raise ConfigError(
+            f"{agent} needs images as [height, width, channels]; the channels of this "
+            f"environment's seem to come first: {shape}"
+        )
+
+
+def _names_of(module: ast.Module) -> Iterator[str]:
+    """The names that a module gets at its top level."""
+    for statement in ast.walk(module):
+        if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+            yield statement.name
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            for alias in statement.names:
+                yield alias.asname or alias.name
+        elif isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):
+            yield statement.id

@@ -1,0 +1,1 @@
+"""What several agents share: settings, exploration, heads, minibatches."""

@@ -1,0 +1,48 @@
+"""The properties and checks that builders of several agents share. Imports no JAX."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from acmelike.networks import NetworkSource, check_images, check_network
+from acmelike.types import EnvironmentSpec
+
+
+class OffPolicyConfig(Protocol):
+    """What the settings of an off-policy agent have."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def num_updates_per_call(self) -> int: ...
+
+
+class OffPolicyBuilder:
+    """A builder whose learner makes several updates in one call."""
+
+    config: OffPolicyConfig
+
+    @property
+    def batch_size(self) -> int:
+        """Items of one call: a minibatch for each of its updates."""
+        return self.config.batch_size * self.config.num_updates_per_call
+
+    @property
+    def num_updates_per_batch(self) -> int:
+        """Updates of one call."""
+        return self.config.num_updates_per_call
+
+
+def check_discrete(agent: str, spec: EnvironmentSpec, network: NetworkSource) -> int:
+    """The number of discrete actions, after all checks of an agent that wants these.
+
+    Raises:
+      ConfigError: actions are not discrete, images have their channels first, or there
+        is no such network.
+    """
+    # Environments import gymnasium, and `--help` is to be quick.
+    from acmelike.environments import num_discrete_actions
+
+    check_network(network)
+    check_images(spec.observations.shape, agent=agent)
+    return num_discrete_actions(spec, agent=agent)

@@ -1,0 +1,58 @@
+"""Twin critics of continuous actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from acmelike.networks import MLP, NetworkSource, make_network
+from acmelike.networks.choice import are_images
+
+
+class Critic(nn.Module):
+    """Observations `[B, ...]` and actions `[B, A]` from -1 to 1 to values `[B]`.
+
+    Attributes:
+      torso: observations to features, which the actions are put beside; None for the
+        observations themselves.
+      hidden_sizes: units of the dense layers after that.
+    """
+
+    torso: nn.Module | None
+    hidden_sizes: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, observation: jax.Array, action: jax.Array) -> jax.Array:
+        features = observation.reshape(observation.shape[0], -1).astype(jnp.float32)
+        if self.torso is not None:
+            features = self.torso(observation)
+        x = MLP(self.hidden_sizes)(jnp.concatenate([features, action], axis=-1))
+        return nn.Dense(1)(x)[..., 0]
+
+
+def twin_critics(
+    network: NetworkSource,
+    observation_shape: tuple[int, ...],
+    hidden_sizes: tuple[int, ...],
+) -> Any:
+    """Two critics, as a module whose values are `[2, B]`.
+
+    Their parameters are stacked, `[2, ...]`, so that one product of matrices serves
+    both. Two because the smaller value overestimates less: section 6 of "Soft
+    Actor-Critic Algorithms and Applications", arXiv 1812.05905.
+    """
+    kind = nn.vmap(
+        Critic,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=None,
+        axis_size=2,
+    )
+    torso = None
+    is_dense = network == "auto" and not are_images(observation_shape)
+    if network != "mlp" and not is_dense:
+        torso = make_network(network, observation_shape, hidden_sizes)
+    return kind(torso, hidden_sizes)

@@ -1,0 +1,97 @@
+"""Several updates in one compiled call, and a target network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from acmelike.types import Nested
+
+State = TypeVar("State")
+
+
+class TargetState(NamedTuple):
+    """The training state of an agent with a target network.
+
+    Attributes:
+      parameters: of the online network.
+      target: the parameters of the target network.
+      optimizer: its state.
+      num_updates: `[]` int32.
+    """
+
+    parameters: Any
+    target: Any
+    optimizer: Any
+    num_updates: jax.Array
+
+    @classmethod
+    def init(
+        cls, parameters: Any, optimizer: optax.GradientTransformation
+    ) -> TargetState:
+        """The state before the first update; both networks are equal."""
+        zero = jnp.zeros((), jnp.int32)
+        return cls(parameters, parameters, optimizer.init(parameters), zero)
+
+    def updated(self, parameters: Any, optimizer: Any, *, period: int) -> TargetState:
+        """The state after an update; every `period` updates it copies the target."""
+        num_updates = self.num_updates + 1
+        target = optax.periodic_update(parameters, self.target, num_updates, period)
+        return TargetState(parameters, target, optimizer, num_updates)
+
+
+def scan_minibatches(
+    update_once: Callable[[State, Any], tuple[State, Nested]],
+    state: State,
+    items: Nested,
+    num_updates: int,
+) -> tuple[State, Any]:
+    """Cuts items `[U * B, ...]` into U minibatches and makes an update on each.
+
+    Args:
+      update_once: (state, minibatch `[B, ...]`) -> (state, outputs).
+      state: before the first update.
+      items: a nest of arrays.
+      num_updates: U.
+
+    Returns:
+      The last state, and the outputs of all updates, `[U, ...]`.
+    """
+    minibatches = jax.tree.map(
+        lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])), items
+    )
+    return jax.lax.scan(update_once, state, minibatches)
+
+
+def mean_metrics(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """The mean over all updates of each metric, `[U]` to `[]`."""
+    return {name: jnp.mean(values) for name, values in metrics.items()}
+
+
+def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:
+    """The numbers below N in random orders, `[R, N]` int32.
+
+    Each is sorted by random bits above its own, as a sort of plain numbers is fast;
+    `jax.random.permutation` sorts pairs, and took a sixth of a whole update.
+    """
+    mask = (1 << max(num_steps - 1, 1).bit_length()) - 1
+    bits = jax.random.bits(key, (num_orders, num_steps), jnp.uint32)
+    numbers = jnp.arange(num_steps, dtype=jnp.uint32)
+    ordered = jnp.sort(bits & ~jnp.uint32(mask) | numbers, stable=False)
+    order: jax.Array = (ordered & jnp.uint32(mask)).astype(jnp.int32)
+    return order
+
+
+def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """The mean `[]` of `x` `[N]` where the mask `[N]` is one."""
+    return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def standardize(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """`[N]` with mean zero and variance one where the mask `[N]` is one."""
+    x = x - masked_mean(x, mask)
+    return x / jnp.sqrt(masked_mean(x**2, mask) + 1e-8)

@@ -1,0 +1,94 @@
+"""`network=`: a user's own network, ours by name, and what is refused."""
+
+import logging
+
+import jax
+import numpy as np
+import pytest
+
+from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.dqn.agent import DQNBuilder
+from acmelike.agents.ppo import PPOBuilder, PPOConfig
+from acmelike.errors import ConfigError
+from acmelike.policies import make_portable
+from acmelike.policies.portable import PortablePolicy
+from tests.agents.settings import make_spec
+
+VECTOR, IMAGE = (5,), (9, 7, 2)
+HERE = "tests.agents.my_networks"
+
+
+def make(agent, network):
+    if agent == "dqn":
+        return DQNBuilder(config=DQNConfig(network=network))
+    return PPOBuilder(config=PPOConfig(network=network), batch_size=2)
+
+
+def acts_alike(builder, shape) -> PortablePolicy:
+    """Checks that text and JAX act alike; returns the policy."""
+    spec = make_spec(shape)
+    agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
+    parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
+    policy = make_portable(agent, parameters, spec, inputs)
+    if policy.text is not None:
+        random = np.random.default_rng(0)
+        observation = random.normal(size=(6, *shape)).astype(np.float32)
+        noise = inputs.noise(random, 6)
+        expected = agent.act(parameters, inputs.init(6), observation, noise)
+        state = tuple(jax.tree.leaves(inputs.init(6)))
+        found = policy.load_text()(parameters)(state, observation, noise)
+        np.testing.assert_array_equal(found[0], expected.action)
+        for name, value in expected.extras.items():
+            np.testing.assert_allclose(found[2][name], value, rtol=1e-4, atol=1e-5)
+    return policy
+
+
+@pytest.mark.parametrize("agent", ["dqn", "ppo"])
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        (f"{HERE}:Wavy", VECTOR),
+        (f"{HERE}:make_images", IMAGE),
+        ("mlp", IMAGE),
+        ("minatar", IMAGE),
+        ("impala_resnet", IMAGE),
+    ],
+)
+def test_a_network_by_its_name_acts_in_numpy_as_in_jax(agent, network, shape):
+    builder = make(agent, network)
+    builder.check(make_spec(shape))
+    assert acts_alike(builder, shape).text is not None
+
+
+def test_in_python_it_may_be_a_class_a_function_or_an_instance():
+    from tests.agents.my_networks import Wavy
+
+    for network in (Wavy, Wavy(), lambda: Wavy()):
+        assert acts_alike(make("dqn", network), VECTOR).text is not None
+
+
+def test_one_that_numpy_has_no_words_for_is_compiled_and_the_log_says_why(caplog):
+    with caplog.at_level(logging.WARNING):
+        policy = acts_alike(make("dqn", f"{HERE}:Sorting"), VECTOR)
+    assert policy.text is None
+    assert "actors use JAX, as NumPy text has no words for sort" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        ("impala_resnt", "did you mean 'impala_resnet'?"),
+        (f"{HERE}:Wavi", "my_networks has no 'Wavi'; did you mean 'Wavy'?"),
+        ("no_such_module:Net", "there is no module 'no_such_module'"),
+        (3, "must be a flax module or a name: 3"),
+    ],
+)
+def test_a_wrong_network_is_refused_before_anything_starts(network, words):
+    with pytest.raises(ConfigError) as caught:
+        make("dqn", network).check(make_spec(VECTOR))
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_features_of_another_shape_are_refused():
+    with pytest.raises(ConfigError, match=r"NotFeatures must return features \[B, F\]"):
+        acts_alike(make("dqn", f"{HERE}:NotFeatures"), VECTOR)
