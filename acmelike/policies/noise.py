@@ -18,9 +18,11 @@ def uniform_noise(
     return random.random((num_rows, num_envs), np.float32)
 
 
-def normal_noise(random: np.random.Generator, num_envs: int, *, size: int) -> Array:
-    """`[K, A]` float32, standard normal."""
-    return random.standard_normal((num_envs, size), np.float32)
+def normal_noise(
+    random: np.random.Generator, num_envs: int, *, size: int, scale: float = 1.0
+) -> Array:
+    """`[K, A]` float32, normal with the standard deviation `scale`."""
+    return scale * random.standard_normal((num_envs, size), np.float32)
 
 
 def gumbel_noise(

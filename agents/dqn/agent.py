@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from acmelike.adders import NStepAdder, transition_signature
-from acmelike.agent import ActorPlace, Agent, PolicyInputs, import_agent
+from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.agents.parts.builders import OffPolicyBuilder, check_discrete
 from acmelike.agents.parts.epsilon_greedy import (
     MIN_PRIORITY,
@@ -89,6 +89,7 @@ class DQNBuilder(OffPolicyBuilder):
     config: DQNConfig
 
     name = "dqn"
+    factory = "acmelike.agents.dqn.learner:make_dqn"
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_discrete(self.name, spec, self.config.network)
@@ -119,10 +120,6 @@ class DQNBuilder(OffPolicyBuilder):
 
     def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
         return epsilon_inputs((0.0,))
-
-    def make_agent(self, spec: EnvironmentSpec) -> Agent:
-        factory = "acmelike.agents.dqn.learner:make_dqn"
-        return import_agent(factory, self.config, spec)
 
 
 def initial_priority(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from acmelike.agent import Agent, import_agent
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.agents.parts.unrolls import UnrollBuilder
@@ -79,6 +78,7 @@ class ImpalaBuilder(UnrollBuilder):
     config: ImpalaConfig
 
     name = "impala"
+    factory = "acmelike.agents.impala.learner:make_impala"
     num_updates_per_batch = 1
 
     @property
@@ -99,7 +99,3 @@ class ImpalaBuilder(UnrollBuilder):
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_discrete(self.name, spec, self.config.network)
-
-    def make_agent(self, spec: EnvironmentSpec) -> Agent:
-        factory = "acmelike.agents.impala.learner:make_impala"
-        return import_agent(factory, self.config, spec)

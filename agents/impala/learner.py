@@ -18,7 +18,6 @@ from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.heads import ActorCriticHead
 from acmelike.agents.parts.optimizer import (
     TrainingState,
-    apply_gradients,
     decaying_adam,
 )
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
@@ -69,10 +68,7 @@ class Impala:
         (loss, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(
             state.parameters, data
         )
-        optimizer = decaying_adam(self.config.optimizer)
-        state = TrainingState(
-            *apply_gradients(optimizer, gradients, state.optimizer, state.parameters)
-        )
+        state = state.updated(decaying_adam(self.config.optimizer), gradients)
         return state, UpdateOutputs(loss=loss, metrics=metrics)
 
     def _loss(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+from acmelike.agent import Agent, import_agent
 from acmelike.networks import NetworkSource, check_images, check_network
 from acmelike.types import EnvironmentSpec
 
@@ -17,7 +18,22 @@ class OffPolicyConfig(Protocol):
     def num_updates_per_call(self) -> int: ...
 
 
-class OffPolicyBuilder:
+class LazyBuilder:
+    """A builder that imports its agent, and JAX, only when the agent is made.
+
+    Attributes:
+      config: the agent's settings.
+      factory: "module:function" that makes the agent of config and spec.
+    """
+
+    config: Any
+    factory: str
+
+    def make_agent(self, spec: EnvironmentSpec) -> Agent:
+        return import_agent(self.factory, self.config, spec)
+
+
+class OffPolicyBuilder(LazyBuilder):
     """A builder whose learner makes several updates in one call."""
 
     config: OffPolicyConfig

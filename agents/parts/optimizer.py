@@ -32,6 +32,14 @@ class TrainingState(NamedTuple):
         """The state before the first update."""
         return cls(parameters, optimizer.init(parameters))
 
+    def updated(
+        self, optimizer: optax.GradientTransformation, gradients: Any
+    ) -> TrainingState:
+        """The state after one step along the gradients."""
+        return TrainingState(
+            *apply_gradients(optimizer, gradients, self.optimizer, self.parameters)
+        )
+
 
 def decaying_adam(
     settings: OptimizerSettings, *, eps: float = 1e-8

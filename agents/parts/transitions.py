@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Annotated
 
 from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import PolicyInputs
 from acmelike.agents.parts.bounds import bounds_of
-from acmelike.agents.parts.builders import OffPolicyBuilder, OffPolicyConfig
+from acmelike.agents.parts.builders import OffPolicyBuilder
 from acmelike.agents.parts.settings import ReplaySettings
+from acmelike.checks import above, at_least, between, check_fields
 from acmelike.networks import NetworkSource, check_images, check_network
 from acmelike.policies import zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
 
 
-class ContinuousConfig(OffPolicyConfig, Protocol):
-    """What the settings of such an agent have."""
+@dataclass(frozen=True, kw_only=True)
+class ContinuousConfig:
+    """The settings that all agents with continuous actions have.
 
-    @property
-    def network(self) -> NetworkSource: ...
-    @property
-    def discount(self) -> float: ...
-    @property
-    def replay(self) -> ReplaySettings: ...
+    Attributes:
+      network: from observations to features, one for the policy and one for each
+        critic: "auto", "mlp", "minatar", "impala_resnet", or a flax module of your own
+        as "my_module:MyNetwork".
+      hidden_sizes: units of each hidden layer, of the policy and of both critics.
+      discount: of the agent, for one step.
+      learning_rate: of Adam, for all that is learned.
+      target_rate: how far the target networks move in an update.
+      batch_size: transitions of one update.
+      num_updates_per_call: updates made in one compiled call.
+      replay: of transitions.
+    """
+
+    network: NetworkSource = "auto"
+    hidden_sizes: Annotated[tuple[int, ...], above(0)] = (256, 256)
+    discount: Annotated[float, between(0, 1)] = 0.99
+    learning_rate: Annotated[float, above(0)] = 1e-3
+    target_rate: Annotated[float, between(0, 1)] = 0.005
+    batch_size: Annotated[int, at_least(1)] = 256
+    num_updates_per_call: Annotated[int, at_least(1)] = 8
+    replay: ReplaySettings = field(
+        default_factory=lambda: ReplaySettings(size=1_000_000, samples_per_insert=256.0)
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class ContinuousBuilder(OffPolicyBuilder):

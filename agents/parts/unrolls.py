@@ -10,13 +10,14 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace, PolicyInputs, no_state
+from acmelike.agents.parts.builders import LazyBuilder
 from acmelike.agents.parts.softmax import greedy_inputs, sampling_inputs
 from acmelike.networks import LSTMState, lstm_state
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
 
-class UnrollBuilder:
+class UnrollBuilder(LazyBuilder):
     """A builder of an agent that draws discrete actions and learns from unrolls.
 
     Its policy's extras are the `log_prob` of an action, and with an LSTM its state.

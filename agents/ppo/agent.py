@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from acmelike.agent import Agent, import_agent
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.agents.parts.unrolls import UnrollBuilder
@@ -81,6 +80,7 @@ class PPOBuilder(UnrollBuilder):
     batch_size: int
 
     name = "ppo"
+    factory = "acmelike.agents.ppo.learner:make_ppo"
 
     @property
     def num_updates_per_batch(self) -> int:
@@ -102,7 +102,3 @@ class PPOBuilder(UnrollBuilder):
                 f"num_minibatches must divide the {num_steps} steps of "
                 f"{self.batch_size} environments: {self.config.num_minibatches}"
             )
-
-    def make_agent(self, spec: EnvironmentSpec) -> Agent:
-        factory = "acmelike.agents.ppo.learner:make_ppo"
-        return import_agent(factory, self.config, spec)

@@ -10,7 +10,7 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.adders import SequenceAdder, sequence_signature
-from acmelike.agent import ActorPlace, Agent, PolicyInputs, import_agent
+from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.agents.parts.builders import OffPolicyBuilder, check_discrete
 from acmelike.agents.parts.epsilon_greedy import (
     EPSILON_NOISE,
@@ -143,6 +143,7 @@ class R2D2Builder(OffPolicyBuilder):
     config: R2D2Config
 
     name = "r2d2"
+    factory = "acmelike.agents.r2d2.learner:make_r2d2"
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_discrete(self.name, spec, self.config.network)
@@ -181,10 +182,6 @@ class R2D2Builder(OffPolicyBuilder):
 
     def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
         return self._inputs((0.0,))
-
-    def make_agent(self, spec: EnvironmentSpec) -> Agent:
-        factory = "acmelike.agents.r2d2.learner:make_r2d2"
-        return import_agent(factory, self.config, spec)
 
     def _inputs(self, epsilons: tuple[float, ...]) -> PolicyInputs:
         init = partial(

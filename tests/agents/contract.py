@@ -12,6 +12,7 @@ from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
 from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
 from acmelike.agents.sac import SACBuilder, SACConfig
+from acmelike.agents.td3 import TD3Builder, TD3Config
 from acmelike.environments import (
     CatchFactory,
     EnvironmentFactory,
@@ -115,6 +116,17 @@ def make_sac(**settings):
     return SACBuilder(config=configure(SACConfig, **(defaults | settings)))
 
 
+def make_td3(**settings):
+    defaults = {
+        "hidden_sizes": (4,),
+        "batch_size": 4,
+        "num_updates_per_call": 2,
+        "min_size": 10,
+        "samples_per_insert": 1.0,
+    }
+    return TD3Builder(config=configure(TD3Config, **(defaults | settings)))
+
+
 def make_reinforce(*, unroll_length=8):
     return ReinforceBuilder(
         batch_size=NUM_ACTORS * NUM_ENVS, unroll_length=unroll_length
@@ -154,6 +166,7 @@ AGENTS = {
         make_central_inference,
     ),
     "sac": Agent(make_sac(), factory=Point, refused=DISCRETE),
+    "td3": Agent(make_td3(), factory=Point, refused=DISCRETE),
     "reinforce": Agent(make_reinforce(), make_synchronous),
     "dqn on stacks": Agent(make_dqn(actor_priorities=True, n_step=2), factory=STACKS),
     "impala on stacks": Agent(make_impala(), factory=STACKS),

@@ -221,6 +221,7 @@ SAC = OFF_POLICY | {
     "target_rate": 0.02,
     "initial_temperature": 0.1,
 }
+TD3 = {name: value for name, value in SAC.items() if "temperature" not in name}
 ACTOR_CRITIC = {"hidden_sizes": (32,), "unroll_length": 16, "learning_rate": 1e-2}
 IMPALA = ACTOR_CRITIC | {"batch_size": 8}
 
@@ -245,6 +246,7 @@ TASKS = [
     Task("ppo", contract.make_ppo(**ACTOR_CRITIC), 30_000),
     Task("r2d2", contract.make_r2d2(**R2D2), 20_000),
     Task("sac", contract.make_sac(**SAC), 6_000, score=-0.4),
+    Task("td3", contract.make_td3(**TD3), 6_000, score=-0.4),
     Task("reinforce", contract.make_reinforce(unroll_length=16), 40_000),
 ]
 

@@ -1,0 +1,5 @@
+"""TD3: a deterministic policy, twin critics and delayed updates of the policy."""
+
+from acmelike.agents.td3.agent import TD3Builder, TD3Config
+
+__all__ = ["TD3Builder", "TD3Config"]
