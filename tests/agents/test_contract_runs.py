@@ -1,11 +1,11 @@
 """What every agent's runs keep: equal for equal seeds, compiled once, and learning."""
 
-import functools
 import json
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudpickle
 import jax
 import numpy as np
 import pytest
@@ -85,7 +85,17 @@ class Compilations(logging.Handler):
 
 WATCHED = Compilations()
 # For both runs, as compiling takes most of their time.
-COMPILED_ONCE = functools.cache(make_functions)
+FUNCTIONS: dict[bytes, Any] = {}
+
+
+def compiled_once(agent):
+    """The functions of an agent; equal agents have equal pickles."""
+    key = cloudpickle.dumps(agent)
+    if key not in FUNCTIONS:
+        FUNCTIONS[key] = make_functions(agent)
+    return FUNCTIONS[key]
+
+
 UPDATE, EVALUATION = "an update", "an evaluation"
 
 
@@ -128,7 +138,7 @@ def watched_run(folder, agent):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("acmelike.actors.policy_runner.MAX_FOR_NUMPY", 0)
-            patch.setattr("acmelike.learners.learner.make_functions", COMPILED_ONCE)
+            patch.setattr("acmelike.learners.learner.make_functions", compiled_once)
             return run(folder, agent, replaced=replaced), tuple(WATCHED.log)
     finally:
         jax.config.update("jax_log_compiles", False)
