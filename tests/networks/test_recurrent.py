@@ -1,9 +1,9 @@
-"""LSTMs: by hand, alike in NumPy and JAX, and begun anew."""
+"""LSTMs: a step by hand, what they remember, and the reset of their state."""
 
 import jax
 import numpy as np
 
-from acmelike.networks import LSTMState, init_lstm, lstm, lstm_state, reset_where
+from acmelike.networks import LSTM, LSTMState, lstm_state, reset_where
 
 
 def test_a_step_is_what_the_equations_say():
@@ -19,24 +19,24 @@ def test_a_step_is_what_the_equations_say():
     cell = sigmoid(keep) * cell + sigmoid(write) * np.tanh(new)
     expected = sigmoid(read) * np.tanh(cell)
     state = LSTMState(np.float32([[hidden]]), np.float32([[-0.5]]))
-    parameters = {"weights": weights, "biases": biases}
-    output, state = lstm(parameters, state, np.float32([[x]]))
+    parameters = {"params": {"gates": {"kernel": weights, "bias": biases}}}
+    output, state = LSTM(1).apply(parameters, state, np.float32([[x]]))
     np.testing.assert_allclose(output, [[expected]], rtol=1e-6)
     np.testing.assert_allclose(state.hidden, [[expected]], rtol=1e-6)
     np.testing.assert_allclose(state.cell, [[cell]], rtol=1e-6)
 
 
-def test_numpy_and_jax_agree_and_it_remembers():
-    parameters = jax.device_get(init_lstm(jax.random.key(0), 3, 4))
-    assert parameters["biases"].tolist() == [0] * 4 + [1] * 4 + [0] * 8
-    xs = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
-    by_numpy = by_jax = lstm_state(2, 4)
+def test_it_remembers_and_at_first_forgets_little():
+    network, xs = LSTM(4), np.random.default_rng(0).normal(size=(5, 2, 3))
+    xs = xs.astype(np.float32)
+    parameters = network.init(jax.random.key(0), lstm_state(2, 4), xs[0])
+    biases = parameters["params"]["gates"]["bias"]
+    assert biases.tolist() == [0] * 4 + [1] * 4 + [0] * 8
+    state = lstm_state(2, 4)
     for x in xs:
-        output, by_numpy = lstm(parameters, by_numpy, x)
-        other, by_jax = jax.jit(lstm)(parameters, by_jax, x)
-        assert isinstance(output, np.ndarray) and output.dtype == np.float32
-        np.testing.assert_allclose(output, other, rtol=1e-5, atol=1e-6)
-    fresh, _ = lstm(parameters, lstm_state(2, 4), xs[-1])
+        output, state = network.apply(parameters, state, x)
+        assert output.dtype == np.float32
+    fresh, _ = network.apply(parameters, lstm_state(2, 4), xs[-1])
     assert not np.allclose(fresh, output, atol=1e-3)
 
 

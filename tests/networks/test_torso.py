@@ -5,29 +5,31 @@ import numpy as np
 import pytest
 
 from acmelike.errors import ConfigError
-from acmelike.networks import check_images, make_torso
-from acmelike.networks.torso import ConvTorso, DenseTorso
+from acmelike.networks import MLP, MinAtarConv, check_images, make_network
 
 
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
-        ((10, 10, 4), ConvTorso),
-        ((3, 5, 1), ConvTorso),
-        ((4, 10, 10, 1), ConvTorso),
-        ((2, 5, 1), DenseTorso),  # Smaller than the window.
-        ((10, 5), DenseTorso),
-        ((4,), DenseTorso),
-        ((), DenseTorso),
+        ((10, 10, 4), MinAtarConv),
+        ((3, 5, 1), MinAtarConv),
+        ((4, 10, 10, 1), MinAtarConv),
+        ((2, 5, 1), MLP),  # Smaller than the window.
+        ((10, 5), MLP),
+        ((4,), MLP),
+        ((), MLP),
     ],
 )
 def test_images_get_a_convolution(shape, kind):
-    assert isinstance(make_torso(shape, (8,)), kind)
+    assert isinstance(make_network("auto", shape, (8,)).network, kind)
 
 
 def test_without_a_word_the_activation_is_relu():
-    assert make_torso((6, 5, 2), (7,)) == make_torso((6, 5, 2), (7,), "relu")
-    assert make_torso((4,), (7,)) == make_torso((4,), (7,), "relu")
+    for shape in ((6, 5, 2), (4,)):
+        without, relu = (
+            make_network("auto", shape, (7,), *word) for word in ((), ("relu",))
+        )
+        assert without.network == relu.network
 
 
 @pytest.mark.parametrize(
@@ -56,37 +58,37 @@ def test_images_with_channels_first_are_refused_in_one_line(shape):
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
 @pytest.mark.parametrize("hidden_sizes", [(), (7,), (7, 3)])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_it_convolves_as_jax_does_in_numpy_too(dtype, hidden_sizes, activation):
+def test_it_convolves_as_jax_does(dtype, hidden_sizes, activation):
     # Neither square nor symmetric, so that no two axes can be taken for each other.
-    torso = make_torso((6, 5, 2), hidden_sizes, activation)
+    torso = make_network("auto", (6, 5, 2), hidden_sizes, activation)
     random, act = np.random.default_rng(0), {"relu": jax.nn.relu, "tanh": np.tanh}
     images = random.integers(2, size=(3, 6, 5, 2)).astype(dtype)
-    parameters = jax.device_get(torso.init(jax.random.key(0)))
-    parameters["biases"] = random.normal(size=16).astype(np.float32)
+    parameters = jax.tree.map(np.array, torso.init(jax.random.key(0), images))
+    inner = parameters["params"]["network"]
+    inner["bias"][:] = random.normal(size=16)
     x = jax.lax.conv_general_dilated(
         images.astype(np.float32),
-        parameters["kernel"],
+        inner["kernel"],
         window_strides=(1, 1),
         padding="VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    expected = np.maximum(x + parameters["biases"], 0).reshape(3, 4 * 3 * 16)
-    for layer in parameters["dense"]:
-        expected = np.asarray(act[activation](expected @ layer["weights"]))
-    by_numpy = torso.apply(parameters, images)
-    by_jax = jax.jit(torso.apply)(parameters, images)
-    assert isinstance(by_numpy, np.ndarray) and by_numpy.dtype == by_jax.dtype
-    assert by_numpy.shape == (3, torso.num_features)
-    np.testing.assert_allclose(by_numpy, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(by_jax, expected, rtol=1e-4, atol=1e-5)
+    expected = np.maximum(x + inner["bias"], 0).reshape(3, 4 * 3 * 16)
+    for number in range(len(hidden_sizes)):
+        layer = inner["MLP_0"][f"Dense_{number}"]
+        expected = np.asarray(act[activation](expected @ layer["kernel"]))
+    found = jax.jit(torso.apply)(parameters, images)
+    assert found.shape == expected.shape
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_channels_of_a_stack_are_those_of_all_its_images():
     stacks = np.random.default_rng(0).normal(size=(3, 2, 6, 5, 4)).astype(np.float32)
-    torso, of_one = make_torso((2, 6, 5, 4), (7,)), make_torso((6, 5, 8), (7,))
-    parameters = jax.device_get(torso.init(jax.random.key(0)))
+    torso = make_network("auto", (2, 6, 5, 4), (7,))
+    of_one = make_network("auto", (6, 5, 8), (7,))
+    parameters = torso.init(jax.random.key(0), stacks)
     merged = np.concatenate([stacks[:, 0], stacks[:, 1]], axis=-1)
     expected = of_one.apply(parameters, merged)
-    for apply in (torso.apply, jax.jit(torso.apply)):
-        features = apply(parameters, stacks)
-        np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+    features = jax.jit(torso.apply)(parameters, stacks)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
