@@ -80,8 +80,7 @@ def save(folder, factory, count=1):
     spec = make_environment_spec(factory(0))
     PolicyFile(
         path=str(folder / "policy.zip"),
-        agent="counting",
-        inputs=CountingBuilder().make_greedy_inputs(spec),
+        builder=CountingBuilder(),
         spec=spec,
         environment_factory=factory,
     ).write(counting_policy(spec), {"count": np.int32(count)}, {})
