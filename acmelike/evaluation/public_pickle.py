@@ -65,7 +65,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def persistent_id(self, value: Any) -> str | None:
         if not isinstance(value, type | FunctionType):
             return None
-        if value.__module__.split(".")[0] != "acmelike":
+        if (value.__module__ or "").split(".")[0] != "acmelike":
             return None
         return public_name(value)
 

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import cloudpickle
 import jax
 import numpy as np
 import optree
@@ -206,7 +207,7 @@ class AgentContract:
     def check_builder_is_complete_and_picklable(self) -> None:
         """It has what `Builder` asks for, and is a value that can be sent."""
         check_builder(self.builder)
-        assert pickle.loads(pickle.dumps(self.builder)) == self.builder
+        assert pickle.loads(cloudpickle.dumps(self.builder)) == self.builder
         self.builder.check(self.spec)
         table = self.builder.make_table(self.spec)
         check_items(table, self.builder.name)

@@ -49,6 +49,8 @@ def name_of(page):
         ("docs/guide/training.md", 1),
         ("docs/guide/trained_policy.md", 2),
         ("docs/guide/my_environment.md", 4),
+        ("docs/guide/my_network.md", 3),
+        ("docs/guide/my_agent.md", 3),
         ("docs/guide/my_program.md", 4),
     ],
 )
