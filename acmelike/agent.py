@@ -15,7 +15,7 @@ import cloudpickle
 import numpy as np
 
 from acmelike.adders import Adder
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, ContractError
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -106,6 +106,20 @@ class Agent(Protocol):
           observation: `[K, ...]`.
           noise: random numbers from `PolicyInputs.noise`.
         """
+
+
+def check_output(output: Any) -> PolicyOutput:
+    """Returns what an agent's `act` returned.
+
+    Raises:
+      ContractError: it is no `PolicyOutput`.
+    """
+    if isinstance(output, PolicyOutput):
+        return output
+    raise ContractError(
+        "act must return PolicyOutput(action, state), not "
+        f"{type(output).__name__}: put the actions into one"
+    )
 
 
 def no_state(num_envs: int) -> Nested:

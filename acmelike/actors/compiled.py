@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from acmelike.agent import PolicyOutput
+from acmelike.agent import PolicyOutput, check_output
 from acmelike.networks import reset_where
 from acmelike.policies import PortablePolicy
 from acmelike.types import Nested
@@ -27,10 +27,8 @@ def compile_policy(policy: PortablePolicy) -> Callable[..., PolicyOutput]:
     def compiled_act(
         parameters: Nested, state: Nested, initial: Nested, is_first: Any, *inputs: Any
     ) -> PolicyOutput:
-        output: PolicyOutput = act(
-            parameters, reset_where(state, initial, is_first), *inputs
-        )
-        return output
+        state = reset_where(state, initial, is_first)
+        return check_output(act(parameters, state, *inputs))
 
     return compiled_act
 

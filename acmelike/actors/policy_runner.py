@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import optree
 
-from acmelike.agent import PolicyInputs
+from acmelike.agent import PolicyInputs, check_output
 from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
@@ -75,7 +75,7 @@ class PolicyRunner:
         if not policy.needs_jax:
             act = policy.load_function()
             return lambda parameters: _with_resets(
-                lambda *inputs: act(parameters, *inputs)
+                lambda *inputs: check_output(act(parameters, *inputs))
             )
         size = sum(leaf.size for leaf in optree.tree_leaves(parameters))
         if policy.text is not None and size * self._num_envs <= MAX_FOR_NUMPY:

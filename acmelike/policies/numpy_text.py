@@ -32,6 +32,7 @@ import numpy as np
 import optree
 from jax.extend import core as jax_core
 
+from acmelike.agent import check_output
 from acmelike.types import Nested
 
 MAX_CONSTANT_SIZE = 10_000  # Numbers of a constant that are written into the text.
@@ -94,7 +95,7 @@ def numpy_text(
         raise MissingOperation(
             f"a trace for any number of environments: {reason}"
         ) from error
-    _, state_nest = optree.tree_flatten(output.state)
+    _, state_nest = optree.tree_flatten(check_output(output).state)
     if state_nest != inputs[1].nest:
         raise ValueError(
             f"`act` must return a state like the one it gets, {inputs[1].nest}: "

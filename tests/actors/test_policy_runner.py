@@ -14,6 +14,7 @@ from acmelike.actors import policy_runner
 from acmelike.actors.compiled import compile_policy
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyOutput
+from acmelike.errors import ContractError
 from acmelike.types import VectorStep
 from tests.actors.policies import as_it_is, inputs_of, with_text
 
@@ -131,3 +132,24 @@ from acmelike.agents.dqn import DQNBuilder, DQNConfig
 sys.exit("jax" in sys.modules or "flax" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Bare(Countdown):
+    """Forgets to put its actions into a `PolicyOutput`."""
+
+    def act(self, parameters, state, observation, noise):
+        return super().act(parameters, state, observation, noise).action
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_act_that_returns_bare_actions_is_refused(way):
+    parameters = {"w": np.ones(2)}
+    with pytest.raises(
+        ContractError, match=r"act must return PolicyOutput\(action, state\)"
+    ):
+        if way == "text":
+            with_text(Bare(), parameters, (1,))
+        policy = as_it_is(Bare(), needs_jax=way == "jax")
+        acting = Inference(policy, inputs_of(Bare()), SPEC, num_envs=2, seed=0)
+        acting.set_parameters(parameters)
+        acting.act(step(2))

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.environments import make_environment_spec
+from acmelike.errors import ContractError
 from acmelike.learners import Learner
+from acmelike.learners.functions import make_functions
 from acmelike.replay import Replay
 from tests.counting_agent import Clock, CountingBuilder, make_items
 
@@ -55,3 +58,15 @@ def test_it_is_called_once_for_each_batch_and_may_work_in_place():
     # An update with nothing, which compiles JAX's functions, would have shown.
     assert [float(x[0]) for x in published] == [16, 25, 34]
     assert learner.progress().loss == 2
+
+
+@pytest.mark.parametrize("needs_jax", [True, False])
+def test_an_update_that_returns_something_else_is_refused(needs_jax):
+    class Bare(InPlaceAgent):
+        def update(self, state, data, probabilities, key):
+            return state
+
+    Bare.needs_jax = needs_jax
+    functions = make_functions(Bare())
+    with pytest.raises(ContractError, match=r"Bare.update must return \(state, Upd"):
+        functions.update({"sum": np.ones(1)}, (), np.ones(1), 0, 0)
