@@ -716,7 +716,7 @@ class _Text:
     def _reduce_windows(
         self, ufunc: str, initial: str, operands: Any, outputs: Any, settings: Any
     ) -> _Value:
-        if {1} < {*settings["base_dilation"], *settings["window_dilation"]}:
+        if {1} != {*settings["base_dilation"], *settings["window_dilation"]}:
             raise MissingOperation("windows with dilation")
         sizes, strides = (
             _plain(settings["window_dimensions"]),

@@ -39,6 +39,18 @@ class Images(nn.Module):
         return jax.nn.silu(x.reshape(x.shape[0], -1))
 
 
+class Dilated(nn.Module):
+    """Sums of every second feature, by windows with gaps."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(8)(x.reshape(x.shape[0], -1)).reshape(-1)
+        sums = jax.lax.reduce_window(
+            x, 0.0, jax.lax.add, (2,), (1,), ((0, 2),), window_dilation=(2,)
+        )
+        return sums.reshape(-1, 8)
+
+
 class NotFeatures(nn.Module):
     @nn.compact
     def __call__(self, x):

@@ -67,11 +67,16 @@ def test_in_python_it_may_be_a_class_a_function_or_an_instance():
         assert acts_alike(make("dqn", network), VECTOR).text is not None
 
 
-def test_one_that_numpy_has_no_words_for_is_compiled_and_the_log_says_why(caplog):
+@pytest.mark.parametrize(
+    ("name", "missing"), [("Sorting", "sort"), ("Dilated", "windows with dilation")]
+)
+def test_one_that_numpy_has_no_words_for_is_compiled_and_the_log_says_why(
+    caplog, name, missing
+):
     with caplog.at_level(logging.WARNING):
-        policy = acts_alike(make("dqn", f"{HERE}:Sorting"), VECTOR)
+        policy = acts_alike(make("dqn", f"{HERE}:{name}"), VECTOR)
     assert policy.text is None
-    assert "actors use JAX, as NumPy text has no words for sort" in caplog.text
+    assert f"actors use JAX, as NumPy text has no words for {missing}" in caplog.text
 
 
 @pytest.mark.parametrize(
