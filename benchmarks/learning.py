@@ -66,6 +66,7 @@ TASKS = (
     Task("dqn", 475, 100_000),
     Task("r2d2", 400, 300_000),
     Task("sac", -200, 20_000),
+    Task("td3", -200, 20_000),
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million
     # frames, as others read it from their curves. Actions stick as theirs do, but there
     # are the three that count, not six; and theirs is the return while it explores.
