@@ -1,4 +1,4 @@
-"""The learner: batches in; parameters and priorities out."""
+"""The learner node: takes batches, publishes parameters and sends priorities."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class LearnerProgress:
     """How far the learner is.
 
     Attributes:
-      num_updates: made and published so far; the version of the parameters.
-      staleness_mean: the mean age of the items used so far: the number of versions
-        between the parameters that an item was collected with, in the mean of its
-        steps, and the update that used it.
-      metrics: by name, of the latest batch: "loss", and what the agent reports besides.
+      num_updates: updates published so far; the version of the parameters.
+      staleness_mean: the mean age of the items used so far, in updates: from the
+        version that an item was collected with to the update that used it.
+      metrics: of the latest batch, by name: "loss", and what else the agent reports.
         Empty before the first batch.
     """
 
@@ -42,14 +41,14 @@ class LearnerProgress:
 
 
 class Learner:
-    """A worker; each step takes one batch and makes the updates it is meant for.
+    """A worker; each step takes one batch and makes its updates.
 
     Args:
       builder: of the agent.
       spec: of the environments.
-      replay: where batches come from and priorities go.
-      table: the table's name.
-      seed: of the initial parameters.
+      replay: gives the batches and takes the priorities.
+      table: the name of the table.
+      seed: of the initial parameters and of the updates' random keys.
     """
 
     def __init__(
@@ -77,10 +76,10 @@ class Learner:
         self._published = self._versioned(0, self._agent.parameters(self._state))
         self._policy = make_portable(builder, spec, self._published.parameters)
 
-    # --- What others may call --------------------------------------------------------
+    # --- Its service -----------------------------------------------------------------
 
     def policy(self) -> PortablePolicy:
-        """The agent's policy, which acts with the parameters of every version."""
+        """Returns the agent's policy; it is the same for all versions of parameters."""
         return self._policy
 
     def _nothing_newer(self, newer_than: int) -> str | None:
@@ -91,15 +90,15 @@ class Learner:
 
     @when(_nothing_newer)
     def next_parameters(self, newer_than: int) -> Versioned:
-        """The newest parameters, once there are any later than version `newer_than`."""
+        """Waits for parameters later than version `newer_than`; returns the newest."""
         return self._published
 
     def parameters(self) -> Versioned:
-        """The newest parameters."""
+        """Returns the newest parameters."""
         return self._published
 
     def progress(self) -> LearnerProgress:
-        """How far the learner is."""
+        """Returns how far the learner is."""
         return LearnerProgress(
             num_updates=self._num_updates,
             staleness_mean=self._staleness_sum / max(self._num_items, 1),
@@ -111,8 +110,8 @@ class Learner:
     def step(self) -> None:
         """Learns from one batch.
 
-        The next one is given to the device before the outputs of this are read, so that
-        it never waits for Python; but they are read at once if no batch is there.
+        The device gets the next batch before the outputs of this one are read, so it
+        does not wait for Python. If there is no next batch, they are read at once.
         """
         if not self._has_compiled:
             self._compile()
@@ -129,7 +128,7 @@ class Learner:
         self._num_started += self._updates_per_batch
         parameters = self._agent.parameters(self._state)
         self._batches.prefetch()
-        # While the device computes, as actors wait for what it computes.
+        # Read after the next call, so that the device computes meanwhile.
         self._under_way = _Update(sample.keys, _versions(sample), outputs, parameters)
         if before is not None:
             self._publish(before)
@@ -137,7 +136,7 @@ class Learner:
             self._finish()
 
     def _compile(self) -> None:
-        """Updates a copy with a batch of nothing, while actors fill the table."""
+        """Compiles the update with a batch of zeros, while actors fill the table."""
         num_items = self._batches.batch_size
         data = optree.tree_map(
             lambda spec: np.zeros((num_items, *spec.shape), spec.dtype), self._signature
@@ -146,7 +145,7 @@ class Learner:
         self._has_compiled = True
 
     def _finish(self) -> None:
-        """Publishes the update that is under way, if there is one."""
+        """Publishes the update that is under way, if any."""
         update, self._under_way = self._under_way, None
         if update is not None:
             self._publish(update)
@@ -160,14 +159,14 @@ class Learner:
         if self._told is not None:
             self._told.result()
         if outputs.priorities is not None:
-            # Nothing that comes next depends on the reply.
+            # The reply is read before the next ones are sent.
             self._told = start(
                 self._replay.update_priorities,
                 self._table,
                 keys,
                 np.asarray(outputs.priorities),
             )
-        # An item of update i of the batch is used by version num_updates + i.
+        # Update i of the batch starts from version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2
         staleness = (used - versions).sum()
         version = self._num_updates + self._updates_per_batch
@@ -186,10 +185,10 @@ class _Update(NamedTuple):
     """A call of the agent's update, whose results may still be computed.
 
     Attributes:
-      keys: of the items that it learns from.
-      versions: that these were collected with.
-      outputs: what it says.
-      parameters: what it makes.
+      keys: of the items of its batch.
+      versions: the versions that these were collected with.
+      outputs: loss, priorities and metrics.
+      parameters: the new ones.
     """
 
     keys: Array
@@ -199,10 +198,10 @@ class _Update(NamedTuple):
 
 
 def _versions(sample: Sample) -> Array:
-    """Of each item `[N]` the version that it was collected with.
+    """The version `[N]` that each item was collected with.
 
-    Of one of several steps, the mean of those at which an action was taken; where none
-    was, the largest.
+    For an item of several steps it is the mean over the steps at which an action was
+    taken, or the largest version if there was none.
     """
     versions = np.asarray(sample.data.version)
     if versions.ndim == 1:

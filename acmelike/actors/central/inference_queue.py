@@ -1,4 +1,4 @@
-"""InferenceQueue: where actors without a network wait for actions, and form batches."""
+"""The inference queue: actors without a policy ask here, and batches form here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchStatistics:
-    """What batches there were.
+    """Counts of the batches so far.
 
     Attributes:
       num_by_all: batches taken because all actors waited, and nothing more could come.
@@ -55,23 +55,23 @@ class BatchStatistics:
 
     @property
     def num_batches(self) -> int:
-        """All of them."""
+        """The number of batches."""
         return self.num_by_all + self.num_by_size + self.num_by_time
 
     @property
     def mean_size(self) -> float:
-        """Environments of a batch."""
+        """The mean number of environments in a batch."""
         return self.num_environments / max(self.num_batches, 1)
 
 
 class InferenceQueue:
     """A service between actors and the node that acts for them.
 
-    An actor says what it observed and asks for actions, in one call. The other side
-    takes batches and answers them.
+    An actor sends what it observed and asks for actions. The inference node takes
+    batches of these requests and answers them.
 
     Args:
-      num_actors: who may be waited for.
+      num_actors: the number of actors that may ask.
       batch_size: environments that are enough for a batch, and the most of one, unless
         an actor alone has more.
     """
@@ -89,9 +89,9 @@ class InferenceQueue:
     # --- What actors call ------------------------------------------------------------
 
     def observe(self, turn: Turn, step: VectorStep) -> None:
-        """Takes what an actor saw; a request that it made before is discarded."""
+        """Takes an actor's observations; they replace its earlier request."""
         if self._turns.get(turn.actor) == turn:
-            return  # It was sent before.
+            return  # The same message, sent again.
         self._turns[turn.actor] = turn
         self._actions.pop(turn.actor, None)
         self._pending.pop(turn.actor, None)  # A new request has a new place.
@@ -133,22 +133,22 @@ class InferenceQueue:
 
     @when(_not_due)
     def due_batch(self) -> tuple[Request, ...]:
-        """The next batch, once enough wait or no more can come."""
+        """Returns the next batch, once enough wait or no more can come."""
         return self._take()
 
     @when(_nothing_pending)
     def batch(self) -> tuple[Request, ...]:
-        """The next batch, be it ever so small."""
+        """Returns the next batch, of any size."""
         return self._take()
 
     def answer(self, turns: Sequence[Turn], actions: Sequence[Array]) -> None:
-        """Gives each request its actions `[K, ...]`; who began anew gets none."""
+        """Gives each request its actions `[K, ...]`, unless the actor has restarted."""
         for turn, action in zip(turns, actions, strict=True):
             if self._turns.get(turn.actor) == turn:
                 self._actions[turn.actor] = action
 
     def statistics(self) -> BatchStatistics:
-        """What batches there were so far."""
+        """Returns counts of the batches so far."""
         return self._statistics
 
     # --- Under the lock --------------------------------------------------------------
@@ -167,7 +167,7 @@ class InferenceQueue:
         )
 
     def _take(self) -> tuple[Request, ...]:
-        """Those that have waited longest, up to the size; the others stay."""
+        """Removes and returns the oldest requests, up to the batch size."""
         formed, so_far, size = self._due() or "time", self._statistics, 0
         batch = list[Request]()
         for request in self._pending.values():
