@@ -33,7 +33,7 @@ PROGRAM = TrainingProgram(
         max_env_steps=300,
         num_eval_episodes=2,
         agent=dqn.DQNConfig(
-            min_replay_size=50,
+            replay=dqn.ReplaySettings(min_size=50),
             batch_size=8,
             num_updates_per_call=2,
             hidden_sizes=(16,),
