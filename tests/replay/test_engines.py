@@ -362,7 +362,7 @@ def test_an_item_that_is_there_is_changed_and_not_inserted(
         replay.assign("table", np.array([0]), make_items(7, 8), np.ones(1))
     keys = replay.sample("table", 1).keys
     if expected is not None:
-        with pytest.raises(expected, match="cannot change items"):
+        with pytest.raises(expected, match="cannot change the contents of items"):
             replay.assign("table", keys, make_items(7, 8), np.ones(1))
         return
     assert replay.assign("table", keys, make_items(7, 8), np.ones(1)) == 1
@@ -430,7 +430,7 @@ def test_what_reverb_cannot_is_refused(make_config, changes, message):
 @NEEDS_REVERB
 def test_what_reverb_cannot_while_it_runs(make_config, tmp_path):
     replay = Replay([make_config()], seed=0, engine="reverb")
-    with pytest.raises(ConfigError, match="rate limiter while it runs"):
+    with pytest.raises(ConfigError, match="cannot change a rate limiter"):
         replay.set_rate_limiter("table", MinSize(min_size=1))
     with pytest.raises(ConfigError, match="only the replay engine 'own'"):
         replay.start_checkpoint(str(tmp_path))
