@@ -27,7 +27,7 @@ class Bounds:
 
     @property
     def size(self) -> int:
-        """A."""
+        """A, the number of dimensions of an action."""
         return len(self.low)
 
     def scale(self, x: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,21 +18,21 @@ from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
 
-class UnrollBuilder(LazyBuilder):
+class UnrollBuilder(LazyBuilder, ABC):
     """A builder of an agent that draws discrete actions and learns from unrolls.
 
     Its policy's extras are the `log_prob` of an action, and with an LSTM its state.
     """
 
     @property
+    @abstractmethod
     def unroll_length(self) -> int:
         """Steps of an unroll."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def queue_size(self) -> int:
         """Unrolls that wait for the learner before actors do."""
-        raise NotImplementedError
 
     @property
     def lstm_size(self) -> int:
