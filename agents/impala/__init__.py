@@ -1,21 +1,6 @@
 """IMPALA: actor-critic from unrolls of older policies, corrected by V-trace."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from acmelike.lazy import lazy_names
-
-if TYPE_CHECKING:
-    from acmelike.agents.impala.agent import ImpalaBuilder, ImpalaConfig
-    from acmelike.agents.parts.settings import OptimizerSettings
-
-_HOMES = {
-    "ImpalaBuilder": "acmelike.agents.impala.agent",
-    "ImpalaConfig": "acmelike.agents.impala.agent",
-    "OptimizerSettings": "acmelike.agents.parts.settings",
-}
+from acmelike.agents.impala.agent import ImpalaBuilder, ImpalaConfig
+from acmelike.agents.parts.settings import OptimizerSettings
 
 __all__ = ["ImpalaBuilder", "ImpalaConfig", "OptimizerSettings"]
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
