@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,35 +12,37 @@ import numpy as np
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.dqn.agent import DQNConfig
-from acmelike.agents.dqn.losses import dqn_loss, importance_weights
+from acmelike.agents.dqn.losses import dqn_loss
 from acmelike.agents.parts.builders import check_discrete
-from acmelike.agents.parts.epsilon_greedy import MIN_PRIORITY, epsilon_greedy
+from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import QHead
-from acmelike.agents.parts.optimizer import apply_gradients, decaying_adam
-from acmelike.agents.parts.updates import TargetState, scan_minibatches
+from acmelike.agents.parts.optimizer import decaying_adam
+from acmelike.agents.parts.q_learning import MIN_PRIORITY
+from acmelike.agents.parts.updates import (
+    TargetState,
+    importance_weights,
+    scan_minibatches,
+)
 from acmelike.networks import Network, make_network, take_action
 from acmelike.types import EnvironmentSpec, Transition
 
 
-@dataclass(frozen=True, kw_only=True)
 class DQN:
-    """The functions of DQN; implements `Agent`.
-
-    Attributes:
-      config: the agent's settings.
-      network: observations `[B, ...]` to action values `[B, A]`.
-      observation: `[1, ...]`, one of zeros.
-    """
-
-    config: DQNConfig
-    network: Network
-    observation: Any
+    """The functions of DQN; implements `Agent`."""
 
     needs_jax = True
 
+    def __init__(self, config: DQNConfig, spec: EnvironmentSpec):
+        self.config, shape = config, spec.observations.shape
+        head = QHead(check_discrete("dqn", spec, config.network), config.dueling)
+        torso = make_network(config.network, shape, config.hidden_sizes)
+        self.network: Network = nn.Sequential([torso, head])
+        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.optimizer = decaying_adam(config.optimizer)
+
     def init(self, key: jax.Array) -> TargetState:
         parameters = self.network.init(key, self.observation)
-        return TargetState.init(parameters, decaying_adam(self.config.optimizer))
+        return TargetState.init(parameters, self.optimizer)
 
     def parameters(self, state: TargetState) -> Any:
         return state.parameters
@@ -74,42 +76,18 @@ class DQN:
     def _update_once(
         self, state: TargetState, minibatch: tuple[Transition, jax.Array]
     ) -> tuple[TargetState, tuple[jax.Array, jax.Array]]:
-        batch, probabilities = minibatch
-        config, optimizer = self.config, decaying_adam(self.config.optimizer)
+        (batch, probabilities), config = minibatch, self.config
         weights = jnp.ones_like(probabilities)
         if config.prioritized:
             weights = importance_weights(probabilities, config.importance_exponent)
-
-        def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            return dqn_loss(
-                self.network.apply,
-                parameters,
-                state.target,
-                batch,
-                weights,
-                double=config.double,
-                huber_delta=config.huber_delta,
-            )
-
-        (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
-            state.parameters
+        loss = partial(
+            dqn_loss,
+            self.network.apply,
+            double=config.double,
+            huber_delta=config.huber_delta,
         )
-        parameters, optimizer_state = apply_gradients(
-            optimizer, gradients, state.optimizer, state.parameters
+        (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
+            state.parameters, state.target, batch, weights
         )
         period = config.target_update_period
-        state = state.updated(parameters, optimizer_state, period=period)
-        return state, (value, errors)
-
-
-def make_dqn(config: DQNConfig, spec: EnvironmentSpec) -> DQN:
-    """Makes the agent for an environment."""
-    shape = spec.observations.shape
-    torso = make_network(config.network, shape, config.hidden_sizes)
-    num_actions = check_discrete("dqn", spec, config.network)
-    network = nn.Sequential([torso, QHead(num_actions, config.dueling)])
-    return DQN(
-        config=config,
-        network=network,
-        observation=np.zeros((1, *shape), spec.observations.dtype),
-    )
+        return state.updated(self.optimizer, gradients, period=period), (value, errors)

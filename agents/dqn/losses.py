@@ -33,17 +33,6 @@ def td_errors(
     return errors
 
 
-def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:
-    """Weights `[B]` that correct for sampling with `probabilities` `[B]`.
-
-    `(1 / (N * p)) ** exponent` over the largest of the batch, in which N, the size of
-    the table, cancels: section 3.4 of "Prioritized Experience Replay", arXiv
-    1511.05952.
-    """
-    weights = probabilities**-exponent
-    return weights / jnp.max(weights)
-
-
 def dqn_loss(
     apply: ApplyFn,
     parameters: Any,

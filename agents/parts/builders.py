@@ -23,10 +23,12 @@ class LazyBuilder:
 
     Attributes:
       config: the agent's settings.
-      factory: "module:function" that makes the agent of config and spec.
+      name: of the agent.
+      factory: "module:class" of the agent, which is made of config and spec.
     """
 
     config: Any
+    name: str
     factory: str
 
     def make_agent(self, spec: EnvironmentSpec) -> Agent:

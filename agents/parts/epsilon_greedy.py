@@ -11,9 +11,6 @@ from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.policies import uniform_noise
 from acmelike.types import Array
 
-# Of any item, so that it can be sampled: an error of zero today may be large later.
-MIN_PRIORITY = 1e-3
-
 
 def epsilon_ladder(
     epsilon: float, alpha: float, place: ActorPlace

@@ -15,10 +15,10 @@ MAX_FOR_FLAT = 2**15
 
 
 class TrainingState(NamedTuple):
-    """The training state of an agent without a target network.
+    """What an optimizer learns, and all that it needs for that.
 
     Attributes:
-      parameters: of its networks.
+      parameters: of one or several networks.
       optimizer: its state.
     """
 
@@ -36,9 +36,8 @@ class TrainingState(NamedTuple):
         self, optimizer: optax.GradientTransformation, gradients: Any
     ) -> TrainingState:
         """The state after one step along the gradients."""
-        return TrainingState(
-            *apply_gradients(optimizer, gradients, self.optimizer, self.parameters)
-        )
+        changes, state = optimizer.update(gradients, self.optimizer, self.parameters)
+        return TrainingState(optax.apply_updates(self.parameters, changes), state)
 
 
 def decaying_adam(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from acmelike.agents.parts.optimizer import TrainingState
 from acmelike.types import Nested
 
 State = TypeVar("State")
@@ -37,11 +38,15 @@ class TargetState(NamedTuple):
         zero = jnp.zeros((), jnp.int32)
         return cls(parameters, parameters, optimizer.init(parameters), zero)
 
-    def updated(self, parameters: Any, optimizer: Any, *, period: int) -> TargetState:
-        """The state after an update; every `period` updates it copies the target."""
+    def updated(
+        self, optimizer: optax.GradientTransformation, gradients: Any, *, period: int
+    ) -> TargetState:
+        """The state after a step; every `period` steps the target becomes a copy."""
+        online = TrainingState(self.parameters, self.optimizer)
+        parameters, optimizer_state = online.updated(optimizer, gradients)
         num_updates = self.num_updates + 1
         target = optax.periodic_update(parameters, self.target, num_updates, period)
-        return TargetState(parameters, target, optimizer, num_updates)
+        return TargetState(parameters, target, optimizer_state, num_updates)
 
 
 def scan_minibatches(
@@ -65,6 +70,17 @@ def scan_minibatches(
         lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])), items
     )
     return jax.lax.scan(update_once, state, minibatches)
+
+
+def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:
+    """Weights `[B]` that correct for sampling with `probabilities` `[B]`.
+
+    `(1 / (N * p)) ** exponent` over the largest of the batch, in which N, the size of
+    the table, cancels: section 3.4 of "Prioritized Experience Replay", arXiv
+    1511.05952.
+    """
+    weights = probabilities**-exponent
+    return weights / jnp.max(weights)
 
 
 def mean_metrics(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:

@@ -10,17 +10,13 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.adders import SequenceAdder, sequence_signature
-from acmelike.agent import ActorPlace, PolicyInputs
-from acmelike.agents.parts.builders import OffPolicyBuilder, check_discrete
-from acmelike.agents.parts.epsilon_greedy import (
-    EPSILON_NOISE,
-    epsilon_ladder,
-    epsilon_state,
-)
-from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
-from acmelike.checks import above, at_least, between, check_fields
+from acmelike.agent import PolicyInputs
+from acmelike.agents.parts.epsilon_greedy import EPSILON_NOISE, epsilon_state
+from acmelike.agents.parts.q_learning import QLearningBuilder, QLearningConfig
+from acmelike.agents.parts.settings import ReplaySettings
+from acmelike.checks import above, at_least, between
 from acmelike.errors import ConfigError
-from acmelike.networks import LSTMState, NetworkSource, lstm_state
+from acmelike.networks import LSTMState, lstm_state
 from acmelike.replay import Prioritized, TableConfig
 from acmelike.types import EnvironmentSpec
 
@@ -60,57 +56,33 @@ class PolicyState(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2Config:
-    """R2D2.
+class R2D2Config(QLearningConfig):
+    """Recurrent replay distributed DQN: an LSTM after the network.
 
     Attributes:
-      network: from observations to what the LSTM is told: "auto", "mlp", "minatar",
-        "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
       torso_sizes: units of each hidden layer of "mlp" and "minatar".
       num_units: of the LSTM.
-      dueling: a value and an advantage stream (Wang 2015).
       sequence_length: steps of a sequence, burn-in included.
       burn_in: steps of it that only bring the LSTM's state up to date.
       overlap: steps that successive sequences of an episode share; each step is learned
         from if that is more than burn_in.
-      n_step: steps between an observation and the one it bootstraps from.
-      discount: of the agent, for one step.
       rescale_values: learn h(q), which grows as the square root (Pohlen 2018).
       priority_max_fraction: eta, the weight of the largest TD error of a sequence in
         its priority; the mean has the rest.
-      priority_exponent: 0 samples uniformly, 1 in proportion to the priority.
-      importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully.
-      huber_delta: TD errors beyond it count linearly.
-      batch_size: sequences of one update.
-      num_updates_per_call: updates made in one compiled call.
-      target_update_period: updates between copies into the target network.
-      epsilon: the exploration of environment 0, the largest.
-      epsilon_alpha: how fast it falls over the environments: environment i of N acts
-        at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
-      optimizer: Adam.
       replay: of sequences. A sequence has sequence_length - overlap new steps.
     """
 
-    network: NetworkSource = "auto"
     torso_sizes: Annotated[tuple[int, ...], above(0)] = (64,)
     num_units: Annotated[int, at_least(1)] = 64
-    dueling: bool = True
     sequence_length: Annotated[int, at_least(2)] = 20
     burn_in: Annotated[int, at_least(0)] = 5
     overlap: Annotated[int, at_least(0)] = 10
     n_step: Annotated[int, at_least(1)] = 3
-    discount: Annotated[float, between(0, 1)] = 0.99
     rescale_values: bool = True
     priority_max_fraction: Annotated[float, between(0, 1)] = 0.9
-    priority_exponent: Annotated[float, at_least(0)] = 0.6
-    importance_exponent: Annotated[float, at_least(0)] = 0.4
-    huber_delta: Annotated[float, above(0)] = 1.0
     batch_size: Annotated[int, at_least(1)] = 32
     num_updates_per_call: Annotated[int, at_least(1)] = 8
     target_update_period: Annotated[int, at_least(1)] = 100
-    epsilon: Annotated[float, between(0, 1)] = 0.4
-    epsilon_alpha: Annotated[float, at_least(0)] = 7.0
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     replay: ReplaySettings = field(
         default_factory=lambda: ReplaySettings(
             size=10_000, min_size=200, samples_per_insert=64.0
@@ -118,7 +90,7 @@ class R2D2Config:
     )
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         # The last step of a sequence has nothing to bootstrap from.
         if self.burn_in > self.sequence_length - 2:
             raise ConfigError(
@@ -133,20 +105,12 @@ class R2D2Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class R2D2Builder(OffPolicyBuilder):
-    """Makes the parts of one R2D2 agent; implements `Builder`.
-
-    Attributes:
-      config: the agent's settings.
-    """
+class R2D2Builder(QLearningBuilder):
+    """Makes the parts of one R2D2 agent; implements `Builder`."""
 
     config: R2D2Config
-
     name = "r2d2"
-    factory = "acmelike.agents.r2d2.learner:make_r2d2"
-
-    def check(self, spec: EnvironmentSpec) -> None:
-        check_discrete(self.name, spec, self.config.network)
+    factory = "acmelike.agents.r2d2.learner:R2D2"
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """Sequences, with the memory before each."""
@@ -172,16 +136,6 @@ class R2D2Builder(OffPolicyBuilder):
             at_end="shift",
             first_extras=Memory._fields,
         )
-
-    def make_policy_inputs(
-        self, spec: EnvironmentSpec, place: ActorPlace
-    ) -> PolicyInputs:
-        return self._inputs(
-            epsilon_ladder(self.config.epsilon, self.config.epsilon_alpha, place)
-        )
-
-    def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
-        return self._inputs((0.0,))
 
     def _inputs(self, epsilons: tuple[float, ...]) -> PolicyInputs:
         init = partial(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -11,13 +10,17 @@ import numpy as np
 
 from acmelike.adders import Sequence
 from acmelike.agent import PolicyOutput, UpdateOutputs
-from acmelike.agents.dqn.losses import importance_weights
 from acmelike.agents.parts.builders import check_discrete
-from acmelike.agents.parts.epsilon_greedy import MIN_PRIORITY, epsilon_greedy
+from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import QHead
-from acmelike.agents.parts.optimizer import apply_gradients, decaying_adam
+from acmelike.agents.parts.optimizer import decaying_adam
+from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.recurrent import RecurrentNetwork
-from acmelike.agents.parts.updates import TargetState, scan_minibatches
+from acmelike.agents.parts.updates import (
+    TargetState,
+    importance_weights,
+    scan_minibatches,
+)
 from acmelike.agents.r2d2.agent import (
     Memory,
     PolicyState,
@@ -36,29 +39,33 @@ from acmelike.networks import make_network
 from acmelike.types import EnvironmentSpec
 
 
-@dataclass(frozen=True, kw_only=True)
 class R2D2:
     """The functions of R2D2; implements `Agent`.
 
-    Attributes:
-      config: the agent's settings.
-      network: gives action values; its LSTM is told the last action, too.
-      observation: `[1, ...]`, one of zeros.
+    The network is that of section 2.3 of "Recurrent Experience Replay in Distributed
+    Reinforcement Learning", https://openreview.net/forum?id=r1lyTjAqYX: features, an
+    LSTM that is also told the last action, and dueling streams.
     """
-
-    config: R2D2Config
-    network: RecurrentNetwork
-    observation: Any
 
     needs_jax = True
 
-    def init(self, key: jax.Array) -> TargetState:
-        units = self.config.num_units
-        memory, _ = initial_state(1, num_units=units, epsilons=(0.0,))
-        parameters = self.network.init(
-            key, lstm_of(memory), self.observation, memory.action
+    def __init__(self, config: R2D2Config, spec: EnvironmentSpec):
+        self.config, shape = config, spec.observations.shape
+        num_actions = check_discrete("r2d2", spec, config.network)
+        self.network = RecurrentNetwork(
+            torso=make_network(config.network, shape, config.torso_sizes),
+            head=QHead(num_actions, config.dueling),
+            lstm_size=config.num_units,
+            num_actions=num_actions,
         )
-        return TargetState.init(parameters, decaying_adam(self.config.optimizer))
+        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.optimizer = decaying_adam(config.optimizer)
+
+    def init(self, key: jax.Array) -> TargetState:
+        num_units = self.config.num_units
+        memory, _ = initial_state(1, num_units=num_units, epsilons=(0.0,))
+        inputs = lstm_of(memory), self.observation, memory.action
+        return TargetState.init(self.network.init(key, *inputs), self.optimizer)
 
     def parameters(self, state: TargetState) -> Any:
         return state.parameters
@@ -69,24 +76,17 @@ class R2D2:
         """Epsilon-greedy. The extras are the memory before the observation."""
         memory, epsilon = state
         apply: Any = self.network.apply
-        values, remembered = apply(
-            parameters,
-            lstm_of(memory),
-            observation,
-            memory.action,
-        )
+        values, lstm = apply(parameters, lstm_of(memory), observation, memory.action)
         action = epsilon_greedy(values, epsilon, noise)
-        state = PolicyState(Memory(remembered.hidden, remembered.cell, action), epsilon)
+        state = PolicyState(Memory(lstm.hidden, lstm.cell, action), epsilon)
         return PolicyOutput(action, state, memory._asdict())
 
     def update(
         self, state: TargetState, data: Sequence, probabilities: Any, key: Any
     ) -> tuple[TargetState, UpdateOutputs]:
+        num_updates = self.config.num_updates_per_call
         state, (losses, priorities) = scan_minibatches(
-            self._update_once,
-            state,
-            (data, probabilities),
-            self.config.num_updates_per_call,
+            self._update_once, state, (data, probabilities), num_updates
         )
         return state, UpdateOutputs(
             loss=jnp.mean(losses),
@@ -127,31 +127,9 @@ class R2D2:
         priorities = sequence_priorities(
             errors, mask, max_fraction=config.priority_max_fraction
         )
-        optimizer = decaying_adam(config.optimizer)
-        changed = apply_gradients(
-            optimizer, gradients, state.optimizer, state.parameters
-        )
-        state = state.updated(*changed, period=config.target_update_period)
+        period = config.target_update_period
+        state = state.updated(self.optimizer, gradients, period=period)
         return state, (value, priorities)
-
-
-def make_r2d2(config: R2D2Config, spec: EnvironmentSpec) -> R2D2:
-    """Makes the agent for an environment.
-
-    The network is that of section 2.3 of "Recurrent Experience Replay in Distributed
-    Reinforcement Learning", https://openreview.net/forum?id=r1lyTjAqYX: features, an
-    LSTM that is also told the last action, and dueling streams.
-    """
-    shape = spec.observations.shape
-    num_actions = check_discrete("r2d2", spec, config.network)
-    network = RecurrentNetwork(
-        torso=make_network(config.network, shape, config.torso_sizes),
-        head=QHead(num_actions, config.dueling),
-        lstm_size=config.num_units,
-        num_actions=num_actions,
-    )
-    observation = np.zeros((1, *shape), spec.observations.dtype)
-    return R2D2(config=config, network=network, observation=observation)
 
 
 def _time_major(batch: Sequence) -> Sequence:

@@ -13,6 +13,7 @@ import pytest
 
 from acmelike import load_policy
 from acmelike.agents.dqn import DQNConfig
+from acmelike.agents.parts.q_learning import QLearningConfig
 from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.evaluation.goal import Goal
 from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
@@ -31,7 +32,7 @@ SMALL = [
 ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
 DOCUMENTED = (
     *(EnvironmentConfig, Layout, Goal, ExperimentConfig),
-    *(DQNConfig, OptimizerSettings, ReplaySettings),
+    *(DQNConfig, QLearningConfig, OptimizerSettings, ReplaySettings),
 )
 DOCUMENTATION = "".join(config.__doc__ for config in DOCUMENTED)
 

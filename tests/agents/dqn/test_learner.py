@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acmelike.agents.dqn import DQNConfig
-from acmelike.agents.dqn.learner import DQN, make_dqn
+from acmelike.agents.dqn.learner import DQN
 from acmelike.agents.dqn.losses import td_errors
 from acmelike.agents.parts.updates import TargetState
 from acmelike.types import Transition
@@ -34,7 +34,7 @@ def compiled(**settings):
         "target_update_period": 2,
     }
     config = configure(DQNConfig, **(defaults | settings))
-    core = make_dqn(config, make_spec())
+    core = DQN(config, make_spec())
     return Compiled(core, compiled_update(core), core.init(jax.random.key(0)))
 
 

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.agents.dqn.losses import dqn_loss, importance_weights, td_errors
+from acmelike.agents.dqn.losses import dqn_loss, td_errors
+from acmelike.agents.parts.updates import importance_weights
 from acmelike.types import Transition
 
 # Rows are states, columns are actions. In state 1 the online table prefers action 1,

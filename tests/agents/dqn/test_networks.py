@@ -7,7 +7,7 @@ import pytest
 from dm_env import specs
 
 from acmelike.agents.dqn import DQNConfig
-from acmelike.agents.dqn.learner import make_dqn
+from acmelike.agents.dqn.learner import DQN
 from tests.agents.settings import make_spec
 
 OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
@@ -16,7 +16,7 @@ OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
 def init(observation=OBSERVATION, hidden_sizes=(8,), **settings):
     config = DQNConfig(hidden_sizes=hidden_sizes, **settings)
     spec = make_spec(observation.shape[1:], actions=specs.DiscreteArray(4))
-    agent = make_dqn(config, spec)
+    agent = DQN(config, spec)
     return agent.network.apply, agent.parameters(agent.init(jax.random.key(0)))
 
 

@@ -9,13 +9,11 @@ from dm_env import specs
 
 from acmelike.agent import ActorPlace
 from acmelike.agents.dqn import DQNConfig
-from acmelike.agents.dqn.learner import make_dqn
+from acmelike.agents.dqn.learner import DQN
 from acmelike.agents.parts.epsilon_greedy import epsilon_inputs, epsilon_ladder
 from tests.agents.settings import make_spec
 
-AGENT = make_dqn(
-    DQNConfig(hidden_sizes=(8,)), make_spec(actions=specs.DiscreteArray(4))
-)
+AGENT = DQN(DQNConfig(hidden_sizes=(8,)), make_spec(actions=specs.DiscreteArray(4)))
 OBSERVATIONS = np.random.default_rng(0).normal(size=(2_000, 3)).astype(np.float32)
 PARAMETERS = AGENT.parameters(AGENT.init(jax.random.key(0)))
 

@@ -12,7 +12,7 @@ import pytest
 from acmelike.adders import Sequence
 from acmelike.agents.parts.updates import TargetState
 from acmelike.agents.r2d2 import R2D2Config
-from acmelike.agents.r2d2.learner import R2D2, make_r2d2
+from acmelike.agents.r2d2.learner import R2D2
 from acmelike.agents.r2d2.losses import (
     sequence_priorities,
     td_errors,
@@ -44,7 +44,7 @@ def compiled(**settings):
         "target_update_period": 2,
     }
     config = configure(R2D2Config, **(defaults | settings))
-    core = make_r2d2(config, make_spec())
+    core = R2D2(config, make_spec())
     state = jax.jit(core.init)(jax.random.key(0))
     return Compiled(core, compiled_update(core), state)
 

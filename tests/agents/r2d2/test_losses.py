@@ -10,7 +10,7 @@ import pytest
 from acmelike.adders import Sequence
 from acmelike.agents.r2d2 import R2D2Config
 from acmelike.agents.r2d2.agent import initial_state
-from acmelike.agents.r2d2.learner import make_r2d2
+from acmelike.agents.r2d2.learner import R2D2
 from acmelike.agents.r2d2.losses import (
     RESCALING,
     learned_steps,
@@ -24,7 +24,7 @@ from tests.agents.settings import make_spec
 # Of four steps; the online values prefer actions 1, 1, 1 and 0.
 ONLINE = np.float32([[1, 2], [3, 5], [0, 4], [2, 1]])[:, None]
 TARGET = np.float32([[50, 60], [10, 4], [6, 8], [7, 3]])[:, None]
-AGENT = make_r2d2(R2D2Config(torso_sizes=(4,), num_units=3), make_spec((2,)))
+AGENT = R2D2(R2D2Config(torso_sizes=(4,), num_units=3), make_spec((2,)))
 
 
 def sequence(**fields):

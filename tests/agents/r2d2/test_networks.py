@@ -7,11 +7,11 @@ from dm_env import specs
 from acmelike.agents.parts.recurrent import unroll
 from acmelike.agents.r2d2 import R2D2Config
 from acmelike.agents.r2d2.agent import NO_ACTION
-from acmelike.agents.r2d2.learner import make_r2d2
+from acmelike.agents.r2d2.learner import R2D2
 from acmelike.networks import LSTMState, lstm_state, reset_where
 from tests.agents.settings import make_spec
 
-AGENT = make_r2d2(
+AGENT = R2D2(
     R2D2Config(torso_sizes=(5,), num_units=4),
     make_spec((2, 2), actions=specs.DiscreteArray(3)),
 )
