@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,37 +15,33 @@ from acmelike.agents.impala.agent import ImpalaConfig
 from acmelike.agents.impala.losses import unroll_loss
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.heads import ActorCriticHead
-from acmelike.agents.parts.optimizer import (
-    TrainingState,
-    decaying_adam,
-)
+from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.agents.parts.softmax import sample
 from acmelike.networks import LSTMState, lstm_state, make_network
 from acmelike.types import EnvironmentSpec, Nested
 
 
-@dataclass(frozen=True, kw_only=True)
 class Impala:
-    """The functions of IMPALA; implements `Agent`.
-
-    Attributes:
-      config: the agent's settings.
-      network: gives logits and values.
-      observation: `[1, ...]`, one of zeros.
-    """
-
-    config: ImpalaConfig
-    network: RecurrentNetwork
-    observation: Any
+    """The functions of IMPALA; implements `Agent`."""
 
     needs_jax = True
+
+    def __init__(self, config: ImpalaConfig, spec: EnvironmentSpec):
+        self.config, shape = config, spec.observations.shape
+        self.network = RecurrentNetwork(
+            torso=make_network(config.network, shape, config.hidden_sizes),
+            head=ActorCriticHead(check_discrete("impala", spec, config.network)),
+            lstm_size=config.lstm_size,
+        )
+        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TrainingState:
         size = self.config.lstm_size
         state = lstm_state(1, size) if size else ()
         parameters = self.network.init(key, state, self.observation)
-        return TrainingState.init(parameters, decaying_adam(self.config.optimizer))
+        return TrainingState.init(parameters, self.optimizer)
 
     def parameters(self, state: TrainingState) -> Any:
         return state.parameters
@@ -68,7 +63,7 @@ class Impala:
         (loss, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(
             state.parameters, data
         )
-        state = state.updated(decaying_adam(self.config.optimizer), gradients)
+        state = state.updated(self.optimizer, gradients)
         return state, UpdateOutputs(loss=loss, metrics=metrics)
 
     def _loss(
@@ -96,15 +91,3 @@ def first_state(data: Unroll) -> Nested:
     """The network's state before the unrolls, as the actors had it."""
     names = [name for name in LSTMState._fields if name in data.extras]
     return LSTMState(*(data.extras[name] for name in names)) if names else ()
-
-
-def make_impala(config: ImpalaConfig, spec: EnvironmentSpec) -> Impala:
-    """Makes the agent for an environment."""
-    shape = spec.observations.shape
-    network = RecurrentNetwork(
-        torso=make_network(config.network, shape, config.hidden_sizes),
-        head=ActorCriticHead(check_discrete("impala", spec, config.network)),
-        lstm_size=config.lstm_size,
-    )
-    observation = np.zeros((1, *shape), spec.observations.dtype)
-    return Impala(config=config, network=network, observation=observation)

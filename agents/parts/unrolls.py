@@ -1,21 +1,52 @@
-"""A queue of unrolls, each learned from once; for builders of on-policy agents."""
+"""Actor-critics that learn once from each of a queue of unrolls. Imports no JAX."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace, PolicyInputs, no_state
-from acmelike.agents.parts.builders import LazyBuilder
+from acmelike.agents.parts.builders import LazyBuilder, check_discrete
+from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.agents.parts.softmax import greedy_inputs, sampling_inputs
-from acmelike.networks import LSTMState, lstm_state
+from acmelike.checks import above, at_least, between, check_fields
+from acmelike.networks import LSTMState, NetworkSource, lstm_state
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrollConfig:
+    """The settings that all actor-critics that learn from unrolls have.
+
+    Attributes:
+      network: from observations to features: "auto", "mlp", "minatar",
+        "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
+      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
+      unroll_length: steps of an unroll.
+      discount: of the agent, for one step.
+      value_weight: of the value loss.
+      entropy_weight: of the entropy bonus.
+      optimizer: Adam.
+    """
+
+    network: NetworkSource = "auto"
+    hidden_sizes: Annotated[tuple[int, ...], above(0)] = (64, 64)
+    unroll_length: Annotated[int, at_least(1)] = 20
+    discount: Annotated[float, between(0, 1)] = 0.99
+    value_weight: Annotated[float, at_least(0)] = 0.5
+    entropy_weight: Annotated[float, at_least(0)] = 0.01
+    optimizer: OptimizerSettings
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 class UnrollBuilder(LazyBuilder, ABC):
@@ -24,10 +55,12 @@ class UnrollBuilder(LazyBuilder, ABC):
     Its policy's extras are the `log_prob` of an action, and with an LSTM its state.
     """
 
+    config: UnrollConfig
+
     @property
-    @abstractmethod
     def unroll_length(self) -> int:
         """Steps of an unroll."""
+        return self.config.unroll_length
 
     @property
     @abstractmethod
@@ -38,6 +71,9 @@ class UnrollBuilder(LazyBuilder, ABC):
     def lstm_size(self) -> int:
         """Units of the policy's LSTM; 0 for none."""
         return 0
+
+    def check(self, spec: EnvironmentSpec) -> None:
+        check_discrete(self.name, spec, self.config.network)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         state = specs.Array((self.lstm_size,), np.float32)

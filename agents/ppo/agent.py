@@ -5,45 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.settings import OptimizerSettings
-from acmelike.agents.parts.unrolls import UnrollBuilder
-from acmelike.checks import above, at_least, between, check_fields
+from acmelike.agents.parts.unrolls import UnrollBuilder, UnrollConfig
+from acmelike.checks import above, at_least, between
 from acmelike.errors import ConfigError
-from acmelike.networks import NetworkSource
 from acmelike.types import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig:
-    """PPO with a clipped objective.
+class PPOConfig(UnrollConfig):
+    """PPO with a clipped objective; the policy and the value have a network each.
 
     Attributes:
-      network: from observations to features, one for the policy and one for the value:
-        "auto", "mlp", "minatar", "impala_resnet", or a flax module of your own as
-        "my_module:MyNetwork".
-      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
-      activation: after each of them; the convolution of "minatar" has relu.
+      activation: after each hidden layer; the convolution of "minatar" has relu.
       unroll_length: steps that each environment takes with one version of the
         parameters.
       num_epochs: how often each step is used.
       num_minibatches: updates of an epoch; they divide the steps of a batch.
-      discount: of the agent, for one step.
       gae_lambda: of generalized advantage estimation (Schulman 2015): 0 bootstraps
         after one step, 1 after the last.
       clip: how far the probability of an action may leave the old one, as a fraction,
         before its gradient is zero.
       clip_values: how far values may leave the old ones likewise; None for no limit.
-      value_weight: of the value loss.
-      entropy_weight: of the entropy bonus.
       normalize_advantages: mean zero and variance one in every minibatch.
       normalize_observations: mean zero and variance one over all that was seen.
       normalize_rewards: divided by the root of their mean square so far.
-      optimizer: Adam.
     """
 
-    network: NetworkSource = "auto"
-    hidden_sizes: Annotated[tuple[int, ...], above(0)] = (64, 64)
     activation: Literal["relu", "tanh"] = "tanh"
     unroll_length: Annotated[int, at_least(1)] = 32
     num_epochs: Annotated[int, at_least(1)] = 10
@@ -52,7 +40,6 @@ class PPOConfig:
     gae_lambda: Annotated[float, between(0, 1)] = 0.8
     clip: Annotated[float, above(0)] = 0.2
     clip_values: Annotated[float, above(0)] | None = None
-    value_weight: Annotated[float, at_least(0)] = 0.5
     entropy_weight: Annotated[float, at_least(0)] = 0.0
     normalize_advantages: bool = True
     normalize_observations: bool = False
@@ -62,9 +49,6 @@ class PPOConfig:
             decay_updates=8_000, max_gradient_norm=0.5
         )
     )
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,24 +62,19 @@ class PPOBuilder(UnrollBuilder):
 
     config: PPOConfig
     batch_size: int
-
     name = "ppo"
-    factory = "acmelike.agents.ppo.learner:make_ppo"
+    factory = "acmelike.agents.ppo.learner:PPO"
 
     @property
     def num_updates_per_batch(self) -> int:
         return self.config.num_epochs * self.config.num_minibatches
 
     @property
-    def unroll_length(self) -> int:
-        return self.config.unroll_length
-
-    @property
     def queue_size(self) -> int:
         return self.batch_size
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_discrete(self.name, spec, self.config.network)
+        super().check(spec)
         num_steps = self.batch_size * self.unroll_length
         if num_steps % self.config.num_minibatches:
             raise ConfigError(

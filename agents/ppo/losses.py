@@ -14,7 +14,10 @@ from acmelike.networks import entropy_of, take_action
 
 
 class Steps(NamedTuple):
-    """Single steps `[N, ...]`, and their estimates from before the first update."""
+    """Single steps `[N, ...]`, and their estimates from before the first update.
+
+    Observations are as the networks see them: normalised, if that is wanted.
+    """
 
     observation: jax.Array
     action: jax.Array
@@ -25,25 +28,13 @@ class Steps(NamedTuple):
     target: jax.Array
 
 
-class Advantages(NamedTuple):
-    """The estimates of steps `[T]`.
-
-    Attributes:
-      advantage: `[T]`, how much better the action was than expected.
-      target: `[T]`, of the value.
-    """
-
-    advantage: jax.Array
-    target: jax.Array
-
-
 def advantages(
     r_t: jax.Array,
     discount_t: jax.Array,
     mask: jax.Array,
     values: jax.Array,
     gae_lambda: float,
-) -> Advantages:
+) -> tuple[jax.Array, jax.Array]:
     """Generalized advantages of an unroll.
 
     Equation 11 of "Proximal Policy Optimization Algorithms", arXiv 1707.06347. A step
@@ -57,12 +48,15 @@ def advantages(
       mask: `[T]`, one where an action was taken.
       values: `[T + 1]` of the observations.
       gae_lambda: see `PPOConfig`.
+
+    Returns:
+      The advantages of the actions `[T]`, and the targets of the values `[T]`.
     """
     earned = jnp.where(mask > 0, r_t, values[:-1])
     advantage = rlax.truncated_generalized_advantage_estimation(
         earned, discount_t * mask, gae_lambda, values
     )
-    return Advantages(advantage, advantage + values[:-1])
+    return advantage, advantage + values[:-1]
 
 
 def policy_loss(

@@ -39,7 +39,7 @@ def compiled(**settings):
 
 
 def logits_of(core, state, observation):
-    moments, policy = state.observations, state.networks["policy"]
+    moments, policy = state.observations, state.learned.parameters["policy"]
     seen = observation if moments is None else normalize(moments, observation)
     return core.policy.apply(policy, seen)
 
@@ -71,6 +71,10 @@ def make_unrolls(core, state, seed=0, scale=1.0):
     )
 
 
+def leaves_of(state):
+    return jax.tree.leaves(state.learned.parameters)
+
+
 def same(a, b):
     return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
 
@@ -82,7 +86,7 @@ def test_what_was_done_at_the_end_of_an_episode_changes_nothing():
     other.a_t[:, 2] = 1 - other.a_t[:, 2]
     other.r_t[:, 2] = 1e6
     other.extras["log_prob"][:, 2] = -50
-    found = [update(state, unrolls, None)[0].networks for unrolls in (data, other)]
+    found = [leaves_of(update(state, unrolls, None)[0]) for unrolls in (data, other)]
     assert same(*found)
 
 
@@ -91,9 +95,7 @@ def test_every_step_is_used_once_in_an_epoch():
     whole, _ = update(state, make_unrolls(core, state), None)
     # An epoch of one minibatch is all steps, whatever their order.
     other, _ = update(state, make_unrolls(core, state), None, jax.random.key(9))
-    for a, b in zip(
-        jax.tree.leaves(whole.networks), jax.tree.leaves(other.networks), strict=True
-    ):
+    for a, b in zip(leaves_of(whole), leaves_of(other), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
@@ -102,8 +104,8 @@ def test_more_epochs_go_on_in_another_order():
     data = make_unrolls(core, state)
     after, _ = update(state, data, None)
     other, _ = update(state, data, None, jax.random.key(9))
-    assert not same(after.networks, other.networks)
-    assert after.optimizer[1][0].count == 6
+    assert not same(leaves_of(after), leaves_of(other))
+    assert after.learned.optimizer[1][0].count == 6
 
 
 def test_observations_are_normalised_by_what_came_before():
@@ -124,9 +126,7 @@ def test_rewards_that_are_normalised_have_no_scale():
     data = make_unrolls(core, state)
     once, _ = update(state, data, None)
     larger, _ = update(state, data._replace(r_t=data.r_t * 1000), None)
-    for a, b in zip(
-        jax.tree.leaves(once.networks), jax.tree.leaves(larger.networks), strict=True
-    ):
+    for a, b in zip(leaves_of(once), leaves_of(larger), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 

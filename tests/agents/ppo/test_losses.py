@@ -17,24 +17,24 @@ def f32(*values):
 def test_advantages_of_an_episode_that_goes_on():
     # TD errors 1 + .5*4 - 2 = 1 and 2 + .5*6 - 4 = 1; the first also has .5*.5 of it.
     found = compiled(f32(1, 2), f32(0.5, 0.5), f32(1, 1), f32(2, 4, 6), 0.5)
-    np.testing.assert_allclose(found.advantage, [1.25, 1])
-    np.testing.assert_allclose(found.target, [3.25, 5])
+    np.testing.assert_allclose(found[0], [1.25, 1])
+    np.testing.assert_allclose(found[1], [3.25, 5])
 
 
 def test_lambda_of_one_is_the_return_less_the_value():
     found = compiled(f32(1, 2), f32(0.5, 0.5), f32(1, 1), f32(2, 4, 6), 1.0)
-    np.testing.assert_allclose(found.target, [1 + 0.5 * (2 + 0.5 * 6), 2 + 0.5 * 6])
+    np.testing.assert_allclose(found[1], [1 + 0.5 * (2 + 0.5 * 6), 2 + 0.5 * 6])
 
 
 def test_after_termination_there_is_only_the_reward():
     # A step that terminates, the last observation, and a step of the next episode.
     found = compiled(f32(3, 0, 1), f32(0, 0, 1), f32(1, 0, 1), f32(7, 100, 2, 5), 0.9)
-    np.testing.assert_allclose(found.advantage, [3 - 7, 0, 1 + 5 - 2])
+    np.testing.assert_allclose(found[0], [3 - 7, 0, 1 + 5 - 2])
 
 
 def test_a_truncated_episode_bootstraps_from_its_last_observation_and_no_further():
     found = compiled(f32(3, 0, 1), f32(1, 0, 1), f32(1, 0, 1), f32(7, 100, 2, 5), 0.9)
-    np.testing.assert_allclose(found.advantage, [3 + 100 - 7, 0, 1 + 5 - 2])
+    np.testing.assert_allclose(found[0], [3 + 100 - 7, 0, 1 + 5 - 2])
 
 
 @pytest.mark.parametrize(
