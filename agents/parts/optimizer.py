@@ -77,14 +77,3 @@ def flat_if_small(
             gradients, state, parameters
         ),
     )
-
-
-def apply_gradients(
-    optimizer: optax.GradientTransformation,
-    gradients: Any,
-    state: optax.OptState,
-    parameters: Any,
-) -> tuple[Any, optax.OptState]:
-    """One step of an optimizer: returns the new parameters and its new state."""
-    changes, state = optimizer.update(gradients, state, parameters)
-    return optax.apply_updates(parameters, changes), state

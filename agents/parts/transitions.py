@@ -7,13 +7,13 @@ from functools import partial
 from typing import Annotated
 
 from acmelike.adders import NStepAdder, transition_signature
-from acmelike.agent import PolicyInputs
+from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.builders import OffPolicyBuilder
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.checks import above, at_least, between, check_fields
 from acmelike.networks import NetworkSource, check_images, check_network
-from acmelike.policies import zero_noise
+from acmelike.policies import normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
 
@@ -54,7 +54,6 @@ class ContinuousBuilder(OffPolicyBuilder):
     """A builder of an agent with continuous actions, greedy where its noise is zero."""
 
     config: ContinuousConfig
-    name: str
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_network(self.config.network)
@@ -69,6 +68,18 @@ class ContinuousBuilder(OffPolicyBuilder):
 
     def make_adder(self, num_envs: int) -> NStepAdder:
         return NStepAdder(num_envs=num_envs, n=1, discount=self.config.discount)
+
+    @property
+    def noise_scale(self) -> float:
+        """Deviation of the noise at actors; one where the policy itself is random."""
+        return 1.0
+
+    def make_policy_inputs(
+        self, spec: EnvironmentSpec, place: ActorPlace
+    ) -> PolicyInputs:
+        """All actors explore alike."""
+        size, scale = bounds_of(spec.actions, self.name).size, self.noise_scale
+        return PolicyInputs(noise=partial(normal_noise, size=size, scale=scale))
 
     def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
         size = bounds_of(spec.actions, self.name).size

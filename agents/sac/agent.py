@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
-from acmelike.agent import ActorPlace, PolicyInputs
-from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.transitions import ContinuousBuilder, ContinuousConfig
 from acmelike.checks import FINITE, above
-from acmelike.policies import normal_noise
-from acmelike.types import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +25,8 @@ class SACConfig(ContinuousConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class SACBuilder(ContinuousBuilder):
-    """Makes the parts of one SAC agent; implements `Builder`.
-
-    Attributes:
-      config: the agent's settings.
-    """
+    """Makes the parts of one SAC agent; implements `Builder`."""
 
     config: SACConfig
-
     name = "sac"
-    factory = "acmelike.agents.sac.learner:make_sac"
-
-    def make_policy_inputs(
-        self, spec: EnvironmentSpec, place: ActorPlace
-    ) -> PolicyInputs:
-        """The policy itself explores; all actors alike."""
-        size = bounds_of(spec.actions, self.name).size
-        return PolicyInputs(noise=partial(normal_noise, size=size))
+    factory = "acmelike.agents.sac.learner:SAC"

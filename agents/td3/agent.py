@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated
 
-from acmelike.agent import ActorPlace, PolicyInputs
-from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.transitions import ContinuousBuilder, ContinuousConfig
 from acmelike.checks import at_least
-from acmelike.policies import normal_noise
-from acmelike.types import EnvironmentSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +34,6 @@ class TD3Builder(ContinuousBuilder):
     name = "td3"
     factory = "acmelike.agents.td3.learner:TD3"
 
-    def make_policy_inputs(
-        self, spec: EnvironmentSpec, place: ActorPlace
-    ) -> PolicyInputs:
-        size, scale = bounds_of(spec.actions, "td3").size, self.config.exploration
-        return PolicyInputs(noise=partial(normal_noise, size=size, scale=scale))
+    @property
+    def noise_scale(self) -> float:
+        return self.config.exploration

@@ -54,11 +54,10 @@ class TD3:
         return PolicyOutput(self.bounds.scale(action), state)
 
     def update(self, state: Any, data: Transition, probabilities: Any, key: Any) -> Any:
-        shape = data.r_t.shape[0], self.bounds.size
-        noise = self.config.smoothing * jax.random.normal(key, shape)
-        num_updates = self.config.num_updates_per_call
+        noise = jax.random.normal(key, (data.r_t.shape[0], self.bounds.size))
+        inputs = data, self.config.smoothing * noise
         state, losses = scan_minibatches(
-            self._update_once, state, (data, noise), num_updates
+            self._update_once, state, inputs, self.config.num_updates_per_call
         )
         return state, UpdateOutputs(loss=jnp.mean(losses))
 
@@ -87,11 +86,8 @@ class TD3:
             return policy, optax.incremental_update(newest, targets, config.target_rate)
 
         count += 1
+        is_due = count % config.policy_period == 0
         policy, targets = jax.lax.cond(
-            count % config.policy_period == 0,
-            delayed,
-            lambda *same: same,
-            policy,
-            targets,
+            is_due, delayed, lambda *same: same, policy, targets
         )
         return (policy, critics, targets, count), loss

@@ -13,7 +13,7 @@ from dm_env import specs
 
 from acmelike.agents.parts.bounds import Bounds
 from acmelike.agents.sac import SACConfig
-from acmelike.agents.sac.learner import SAC, TrainingState, make_sac
+from acmelike.agents.sac.learner import SAC, SACState
 from acmelike.types import Transition
 from tests.agents.settings import compiled_update, configure, make_spec
 
@@ -36,13 +36,13 @@ class Compiled(NamedTuple):
 
     core: SAC
     update: Callable
-    state: TrainingState
+    state: SACState
 
 
 def make_core(**settings):
     """The core with these settings; what they do not say is as in DEFAULTS."""
     config = configure(SACConfig, **(DEFAULTS | settings))
-    return make_sac(config, SPEC)
+    return SAC(config, SPEC)
 
 
 @functools.cache
@@ -85,25 +85,23 @@ def test_a_call_of_three_updates_equals_three_calls_of_one(monkeypatch):
         minibatch = jax.tree.map(operator.itemgetter(slice(start, start + 4)), items)
         one_by_one, output = update(one_by_one, *minibatch)
         losses.append(output.loss)
-    np.testing.assert_allclose(
-        flat(state.learned), flat(one_by_one.learned), rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(flat(state), flat(one_by_one), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(outputs.loss, np.mean(losses), rtol=1e-5)
 
 
 def test_the_target_critics_follow_by_their_rate():
     _, update, state = compiled()
-    np.testing.assert_array_equal(flat(state.target), flat(state.learned.critics))
+    np.testing.assert_array_equal(flat(state.target), flat(state.critics.parameters))
     after, _ = update(state, *make_items())
-    expected = 0.75 * flat(state.target) + 0.25 * flat(after.learned.critics)
+    expected = 0.75 * flat(state.target) + 0.25 * flat(after.critics.parameters)
     np.testing.assert_allclose(flat(after.target), expected, rtol=1e-5, atol=1e-7)
 
 
 def test_the_temperature_rises_towards_an_entropy_out_of_reach():
     _, update, state = compiled()
-    assert state.learned.log_temperature == pytest.approx(math.log(0.5))
+    assert state.log_temperature.parameters == pytest.approx(math.log(0.5))
     after, _ = update(state, *make_items())
-    change = after.learned.log_temperature - state.learned.log_temperature
+    change = after.log_temperature.parameters - state.log_temperature.parameters
     # Adam's first update moves by the learning rate.
     assert change == pytest.approx(0.01, rel=1e-3)
 
@@ -116,7 +114,7 @@ def test_the_entropy_aimed_at_is_minus_the_dimensions(given, aimed_at):
 def test_another_key_is_other_noise():
     _, update, state = compiled()
     found = [
-        update(state, *make_items(), jax.random.key(seed))[0].learned.policy
+        update(state, *make_items(), jax.random.key(seed))[0].policy.parameters
         for seed in (0, 0, 1)
     ]
     np.testing.assert_array_equal(flat(found[0]), flat(found[1]))
@@ -125,7 +123,7 @@ def test_another_key_is_other_noise():
 
 def test_the_twins_begin_apart():
     _, _, state = compiled()
-    weights = state.learned.critics["params"]["MLP_0"]["Dense_0"]["kernel"]
+    weights = state.critics.parameters["params"]["MLP_0"]["Dense_0"]["kernel"]
     assert weights.shape == (2, 3 + 2, 16)
     assert not np.array_equal(weights[0], weights[1])
 
@@ -153,5 +151,5 @@ def test_it_learns_which_action_pays():
             discount_t=np.zeros_like(data.discount_t),
         )
         state, _ = update(state, data, probabilities, key)
-    gaussian = core.policy.apply(state.learned.policy, np.ones((1, 3), np.float32))
+    gaussian = core.policy.apply(state.policy.parameters, np.ones((1, 3), np.float32))
     np.testing.assert_allclose(np.tanh(gaussian.mean[0]), best, atol=0.2)

@@ -13,14 +13,14 @@ from acmelike.agents.parts.bounds import Bounds
 from acmelike.agents.parts.gaussian import Gaussian
 from acmelike.agents.sac import SACConfig
 from acmelike.agents.sac.agent import SACBuilder
-from acmelike.agents.sac.learner import make_sac
+from acmelike.agents.sac.learner import SAC
 from tests.agents.settings import make_spec
 
 ROOT = Path(__file__).parents[3]
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
 SPEC = make_spec(actions=specs.BoundedArray((2,), np.float32, BOUNDS.low, BOUNDS.high))
 BUILDER = SACBuilder(config=SACConfig(hidden_sizes=(8,)))
-AGENT = make_sac(BUILDER.config, SPEC)
+AGENT = SAC(BUILDER.config, SPEC)
 FIRST = jax.device_get(AGENT.parameters(AGENT.init(jax.random.key(0))))
 # As if something had been learned: at first the head is zero.
 PARAMETERS = jax.tree.map(
