@@ -58,7 +58,10 @@ LAYERS: dict[str, set[str]] = {
 
 WITHOUT_JAX = (
     "acmelike",
-    *(f"acmelike.agents.{name}" for name in ("dqn", "impala", "ppo", "r2d2", "sac")),
+    *(
+        f"acmelike.agents.{name}"
+        for name in ("dqn", "impala", "ppo", "r2d2", "sac", "td3")
+    ),
     *("acmelike.actors", "acmelike.learners", "acmelike.evaluation"),
     *(
         f"acmelike.{name}"
