@@ -15,11 +15,12 @@ PACKAGES = ["acmelike", *(f"acmelike.agents.{name}" for name in AGENTS)]
 
 def typed_names(package):
     """name -> module, as type checkers and editors read the package."""
+    tree = ast.parse(Path(package.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
     return {
         alias.name: statement.module
-        for statement in ast.walk(ast.parse(Path(package.__file__).read_text()))
-        if isinstance(statement, ast.ImportFrom)
-        and statement.module not in {"__future__", "typing", "acmelike.lazy"}
+        for statement in block.body
         for alias in statement.names
     }
 

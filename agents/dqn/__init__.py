@@ -1,6 +1,19 @@
 """Deep Q-networks, with double, dueling, n-step and prioritized as switches."""
 
-from acmelike.agents.dqn.agent import DQNBuilder, DQNConfig
-from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
+from typing import TYPE_CHECKING
 
+from acmelike.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from acmelike.agents.dqn.agent import DQNBuilder, DQNConfig
+    from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
+
+_AGENT, _SETTINGS = "acmelike.agents.dqn.agent", "acmelike.agents.parts.settings"
+_HOMES = {
+    "DQNBuilder": _AGENT,
+    "DQNConfig": _AGENT,
+    "OptimizerSettings": _SETTINGS,
+    "ReplaySettings": _SETTINGS,
+}
 __all__ = ["DQNBuilder", "DQNConfig", "OptimizerSettings", "ReplaySettings"]
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

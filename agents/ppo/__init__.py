@@ -1,6 +1,14 @@
 """Proximal policy optimisation: in lock-step, on unrolls of one version."""
 
-from acmelike.agents.parts.settings import OptimizerSettings
-from acmelike.agents.ppo.agent import PPOBuilder, PPOConfig
+from typing import TYPE_CHECKING
 
+from acmelike.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from acmelike.agents.parts.settings import OptimizerSettings
+    from acmelike.agents.ppo.agent import PPOBuilder, PPOConfig
+
+_AGENT, _SETTINGS = "acmelike.agents.ppo.agent", "acmelike.agents.parts.settings"
+_HOMES = {"OptimizerSettings": _SETTINGS, "PPOBuilder": _AGENT, "PPOConfig": _AGENT}
 __all__ = ["OptimizerSettings", "PPOBuilder", "PPOConfig"]
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,7 +1,5 @@
 """PPO's settings, and the builder that makes its parts. Imports no JAX."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -51,9 +52,8 @@ class PPO:
 
     def __init__(self, config: PPOConfig, spec: EnvironmentSpec):
         self.config, shape = config, spec.observations.shape
-        num_actions = check_discrete("ppo", spec, config.network)
         torso = config.network, shape, config.hidden_sizes, config.activation
-        head = nn.Dense(num_actions, kernel_init=SMALL)
+        head = nn.Dense(check_discrete("ppo", spec, config.network), kernel_init=SMALL)
         self.policy: Network = nn.Sequential([make_network(*torso), head])
         self.value: Network = nn.Sequential([make_network(*torso), nn.Dense(1)])
         self.observation = np.zeros((1, *shape), spec.observations.dtype)
@@ -61,11 +61,9 @@ class PPO:
 
     def init(self, key: jax.Array) -> PPOState:
         keys, config = jax.random.split(key), self.config
-        networks = {
-            "policy": self.policy.init(keys[0], self.observation),
-            "value": self.value.init(keys[1], self.observation),
-        }
-        shape = self.observation.shape[1:]
+        policy = self.policy.init(keys[0], self.observation)
+        value = self.value.init(keys[1], self.observation)
+        networks, shape = {"policy": policy, "value": value}, self.observation.shape[1:]
         return PPOState(
             TrainingState.init(networks, self.optimizer),
             init_moments(shape) if config.normalize_observations else None,
@@ -117,13 +115,9 @@ class PPO:
         """Unrolls `[B, T, ...]` as single steps `[B * T, ...]` with advantages."""
         seen = _seen(moments, data.o_t)
         values = self.value.apply(value, _flat(seen)).reshape(data.is_first.shape)
-        advantage, target = jax.vmap(advantages, in_axes=(0, 0, 0, 0, None))(
-            data.r_t,
-            data.discount_t * self.config.discount,
-            data.mask,
-            values,
-            self.config.gae_lambda,
-        )
+        discount_t = data.discount_t * self.config.discount
+        estimate = jax.vmap(partial(advantages, gae_lambda=self.config.gae_lambda))
+        advantage, target = estimate(data.r_t, discount_t, data.mask, values)
         steps = Steps(
             observation=seen[:, :-1],
             action=data.a_t,

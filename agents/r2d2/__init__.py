@@ -1,6 +1,19 @@
 """Recurrent Replay Distributed DQN: an LSTM that learns from replayed sequences."""
 
-from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
-from acmelike.agents.r2d2.agent import R2D2Builder, R2D2Config
+from typing import TYPE_CHECKING
 
+from acmelike.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
+    from acmelike.agents.r2d2.agent import R2D2Builder, R2D2Config
+
+_AGENT, _SETTINGS = "acmelike.agents.r2d2.agent", "acmelike.agents.parts.settings"
+_HOMES = {
+    "OptimizerSettings": _SETTINGS,
+    "R2D2Builder": _AGENT,
+    "R2D2Config": _AGENT,
+    "ReplaySettings": _SETTINGS,
+}
 __all__ = ["OptimizerSettings", "R2D2Builder", "R2D2Config", "ReplaySettings"]
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

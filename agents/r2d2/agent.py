@@ -1,7 +1,5 @@
 """R2D2's settings, and the builder that makes its parts. Imports no JAX."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -37,10 +35,10 @@ class Memory(NamedTuple):
     cell: Any
     action: Any
 
-
-def lstm_of(memory: Memory) -> LSTMState:
-    """The state of the LSTM."""
-    return LSTMState(memory.hidden, memory.cell)
+    @property
+    def lstm(self) -> LSTMState:
+        """The state of the LSTM."""
+        return LSTMState(self.hidden, self.cell)
 
 
 class PolicyState(NamedTuple):

@@ -21,13 +21,7 @@ from acmelike.agents.parts.updates import (
     importance_weights,
     scan_minibatches,
 )
-from acmelike.agents.r2d2.agent import (
-    Memory,
-    PolicyState,
-    R2D2Config,
-    initial_state,
-    lstm_of,
-)
+from acmelike.agents.r2d2.agent import Memory, PolicyState, R2D2Config, initial_state
 from acmelike.agents.r2d2.losses import (
     learned_steps,
     r2d2_loss,
@@ -64,7 +58,7 @@ class R2D2:
     def init(self, key: jax.Array) -> TargetState:
         num_units = self.config.num_units
         memory, _ = initial_state(1, num_units=num_units, epsilons=(0.0,))
-        inputs = lstm_of(memory), self.observation, memory.action
+        inputs = memory.lstm, self.observation, memory.action
         return TargetState.init(self.network.init(key, *inputs), self.optimizer)
 
     def parameters(self, state: TargetState) -> Any:
@@ -76,7 +70,7 @@ class R2D2:
         """Epsilon-greedy. The extras are the memory before the observation."""
         memory, epsilon = state
         apply: Any = self.network.apply
-        values, lstm = apply(parameters, lstm_of(memory), observation, memory.action)
+        values, lstm = apply(parameters, memory.lstm, observation, memory.action)
         action = epsilon_greedy(values, epsilon, noise)
         state = PolicyState(Memory(lstm.hidden, lstm.cell, action), epsilon)
         return PolicyOutput(action, state, memory._asdict())

@@ -11,7 +11,7 @@ import rlax
 
 from acmelike.adders import Sequence
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
-from acmelike.agents.r2d2.agent import NO_ACTION, Memory, lstm_of
+from acmelike.agents.r2d2.agent import NO_ACTION, Memory
 
 # h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x and its inverse: Pohlen et al. 2018,
 # "Observe and Look Further", arXiv 1805.11593.
@@ -30,7 +30,7 @@ def unroll_with_burn_in(
     memory = Memory(**batch.extras)
     last_action = jnp.concatenate([memory.action[None], batch.a_t[:-1]])
     last_action = jnp.where(batch.is_first, NO_ACTION, last_action)
-    state, q = lstm_of(memory), []
+    state, q = memory.lstm, []
     parts = [slice(burn_in), slice(burn_in, None)] if burn_in else [slice(None)]
     for part in parts:
         values, state = unroll(

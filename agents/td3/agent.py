@@ -1,7 +1,5 @@
 """TD3's settings, and the builder that makes its parts. Imports no JAX."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

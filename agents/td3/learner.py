@@ -29,12 +29,11 @@ class TD3:
 
     def __init__(self, config: TD3Config, spec: EnvironmentSpec):
         self.config, self.bounds = config, bounds_of(spec.actions, "td3")
-        shape, sizes = spec.observations.shape, config.hidden_sizes
+        shape = spec.observations.shape
+        network = config.network, shape, config.hidden_sizes
         head = nn.Dense(self.bounds.size, kernel_init=SMALL)
-        self.policy: Any = nn.Sequential(
-            [make_network(config.network, shape, sizes), head, jnp.tanh]
-        )
-        self.critics = twin_critics(config.network, shape, sizes)
+        self.policy: Any = nn.Sequential([make_network(*network), head, jnp.tanh])
+        self.critics = twin_critics(*network)
         self.observation = np.zeros((1, *shape), spec.observations.dtype)
         self.adam = optax.adam(config.learning_rate)
 
@@ -54,11 +53,10 @@ class TD3:
         return PolicyOutput(self.bounds.scale(action), state)
 
     def update(self, state: Any, data: Transition, probabilities: Any, key: Any) -> Any:
-        noise = jax.random.normal(key, (data.r_t.shape[0], self.bounds.size))
-        inputs = data, self.config.smoothing * noise
-        state, losses = scan_minibatches(
-            self._update_once, state, inputs, self.config.num_updates_per_call
-        )
+        shape = data.r_t.shape[0], self.bounds.size
+        noise = self.config.smoothing * jax.random.normal(key, shape)
+        inputs, num_updates = (data, noise), self.config.num_updates_per_call
+        state, losses = scan_minibatches(self._update_once, state, inputs, num_updates)
         return state, UpdateOutputs(loss=jnp.mean(losses))
 
     def _update_once(self, state: Any, inputs: Any) -> tuple[Any, jax.Array]:
@@ -67,10 +65,9 @@ class TD3:
         config, adam, q = self.config, self.adam, self.critics.apply
         a_t = self.policy.apply(targets[0], batch.o_t)
         q_t = q(targets[1], batch.o_t, smoothed(a_t, noise, config.smoothing_clip))
-        a_tm1 = self.bounds.unscale(batch.a_tm1)
 
         def critics_loss(parameters: Any) -> jax.Array:
-            q_tm1 = q(parameters, batch.o_tm1, a_tm1)
+            q_tm1 = q(parameters, batch.o_tm1, self.bounds.unscale(batch.a_tm1))
             return critic_loss(q_tm1, batch.r_t, batch.discount_t, q_t)
 
         loss, gradients = jax.value_and_grad(critics_loss)(critics.parameters)
@@ -86,8 +83,6 @@ class TD3:
             return policy, optax.incremental_update(newest, targets, config.target_rate)
 
         count += 1
-        is_due = count % config.policy_period == 0
-        policy, targets = jax.lax.cond(
-            is_due, delayed, lambda *same: same, policy, targets
-        )
+        due = count % config.policy_period == 0
+        policy, targets = jax.lax.cond(due, delayed, lambda *x: x, policy, targets)
         return (policy, critics, targets, count), loss

@@ -1,7 +1,5 @@
 """The losses of TD3: Fujimoto et al. 2018, arXiv 1802.09477."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 

@@ -9,7 +9,7 @@ from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyInputs
 from acmelike.agents.parts.epsilon_greedy import EPSILON_NOISE
 from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
-from acmelike.agents.r2d2.agent import initial_state, lstm_of
+from acmelike.agents.r2d2.agent import initial_state
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.policies import make_portable
 from acmelike.types import VectorStep
@@ -43,7 +43,7 @@ def test_it_remembers_what_it_did_and_tells_what_it_knew_before():
             np.testing.assert_array_equal(output.extras[name], value)
         memory = state.memory
         values, after = AGENT.network.apply(
-            PARAMETERS, lstm_of(memory), observation, memory.action
+            PARAMETERS, memory.lstm, observation, memory.action
         )
         np.testing.assert_array_equal(output.action, values.argmax(axis=-1))
         expected = (*after, output.action)

@@ -6,7 +6,7 @@ import pytest
 
 from acmelike.agents.parts.recurrent import unroll
 from acmelike.agents.r2d2 import R2D2Builder, R2D2Config
-from acmelike.agents.r2d2.agent import NO_ACTION, Memory, lstm_of
+from acmelike.agents.r2d2.agent import NO_ACTION, Memory
 from tests.agents.settings import configure
 
 
@@ -55,7 +55,7 @@ def test_the_learner_remembers_what_the_actor_did_if_their_parameters_are_equal(
         _, state = jax.jit(unroll, static_argnums=0)(
             network,
             collected.state.parameters,
-            lstm_of(stored),
+            stored.lstm,
             *(x[:time] for x in (o_t, is_first, last_action)),
         )
         memory = Memory(*state, a_t[time - 1])
