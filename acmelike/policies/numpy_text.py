@@ -433,10 +433,14 @@ class _Text:
             and not batched[0]
             and len(right.traced.shape) == 2
         )
-        if is_product and tuple(right_axes) == (0,):
-            return self._make("dot", "{0}.dot({1})", operands, outputs[0])
         if is_product:
-            return self._make("dot", "{0}.dot({1}.T)", operands, outputs[0])
+            matrix = "{1}" if tuple(right_axes) == (0,) else "{1}.T"
+            product = f"{{0}}.dot({matrix})"
+            if num_axes > 2:  # NumPy would not leave it to BLAS.
+                rows = f"{{0}}.reshape((-1, {left.traced.shape[-1]}))"
+                shape = _shape(outputs[0].shape)
+                product = f"{rows}.dot({matrix}).reshape({shape})"
+            return self._make("dot", product, operands, outputs[0])
         letters = iter("abcdefghijklmnopqrstuvwxyz")
         names = [["" for _ in x.traced.shape] for x in operands]
         for pairs in (batched, contracted):
