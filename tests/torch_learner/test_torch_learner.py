@@ -13,7 +13,8 @@ from acmelike.environments import CatchFactory
 from tests.torch_learner.agent import TorchBuilder
 
 # Chance is -1/3; two evaluations in a row have to reach the score within the budget.
-SCORE, BUDGET = 0.9, 40_000
+# In processes, actors make ten thousands of steps while an evaluation is played.
+SCORE, BUDGETS = 0.9, {"serial": 40_000, "processes": 400_000}
 
 
 def train(folder, launcher):
@@ -23,7 +24,11 @@ def train(folder, launcher):
         builder=TorchBuilder(batch_size=16),
         environment_factory=CatchFactory(rows=5, columns=3),
         layout=Layout(num_actors=2, num_envs_per_actor=8),
-        goal=Goal(max_env_steps=BUDGET, stop_at_return=SCORE, evaluate_every=2_000),
+        goal=Goal(
+            max_env_steps=BUDGETS[launcher],
+            stop_at_return=SCORE,
+            evaluate_every=2_000,
+        ),
         metrics=str(folder / "metrics.jsonl"),
         policy=str(folder / "policy.zip"),
     )
