@@ -30,7 +30,7 @@ ENVPOOL_VENV ?= .venv-envpool
 ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-slow test-learning test-wheel
+.PHONY: help setup run test test-fast test-runs test-slow test-learning test-wheel
 .PHONY: test-reverb test-torch test-envpool
 .PHONY: check bench bench-env reverb-env rllib-env torch-env envpool-env docs clean
 
@@ -44,8 +44,11 @@ run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 	@$(BIN)/python -m $(PROGRAM) --environment $(ENVIRONMENT) --launch $(LAUNCH) \
 	    --stop-at-return $(STOP_AT_RETURN) --out $(OUT) $(ARGS)
 
+# A file's tests share what they have compiled, and so go to one process.
+# With a debugger: make test ARGS="-n0 --pdb"
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 test: $(STAMP) ## Run the tests, but the slow and the learning ones
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 
 FAST := tests/test_checks.py tests/test_layers.py tests/core tests/graph tests/launchers \
     tests/replay
@@ -53,7 +56,11 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
 
-test-slow: $(STAMP) ## Run the slow tests, in some minutes
+test-runs: $(STAMP) ## Run the slow tests of agents, programs and documents
+	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) \
+	    tests/agents tests/docs tests/programs tests/topologies
+
+test-slow: $(STAMP) ## Run all slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
 
 test-learning: $(STAMP) ## Train every agent to its score
@@ -64,7 +71,7 @@ test-wheel: $(STAMP) ## Install the wheel and a checkout as users do, and test b
 	    -o faulthandler_timeout=0 $(ARGS) tests/packaging
 
 test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as the engine
-	@$(REVERB_VENV)/bin/python -m pytest -q tests/replay tests/programs/test_reverb.py $(ARGS)
+	@$(REVERB_VENV)/bin/python -m pytest -q $(PARALLEL) tests/replay tests/programs/test_reverb.py $(ARGS)
 
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)

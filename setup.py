@@ -57,6 +57,7 @@ setup(
             "nbclient>=0.10.1",
             "pytest>=8.2",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.8",
         ],
     },

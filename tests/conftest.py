@@ -1,20 +1,36 @@
 """Sets up JAX for the tests, and fails a test that leaves something running."""
 
-import os
-
-os.environ["JAX_PLATFORMS"] = "cpu"  # before any import of JAX
-
 import gc
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import resource_tracker
+from pathlib import Path
 
 import pytest
 
+# Before any import of JAX, and for the processes that tests start as well. Networks are
+# small here, so that to optimise their code takes longer than to run it; and what one
+# test has compiled is kept for other processes and for the next run of the tests.
+COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ |= {
+    "JAX_PLATFORMS": "cpu",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
 GRACE = 2.0  # seconds that a test's threads, processes and sockets have to end
 NOT_OURS = ("Dummy-", "jax", "pytest_timeout")  # threads of the interpreter and tools
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collects_quickly() -> None:
+    """What earlier tests left, JAX's caches above all, is no longer looked through."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Actor-critics that learn once from each of a queue of unrolls. Imports no JAX."""
+"""Actor-critics that learn from a queue of unrolls. Imports no JAX."""
 
 from __future__ import annotations
 

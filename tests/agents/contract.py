@@ -172,3 +172,9 @@ AGENTS = {
     ),
     "r2d2 on stacks": Agent(make_r2d2(), factory=STACKS),
 }
+
+# What differs from another one in settings only, or in what it sees.
+VARIANTS = {
+    *("plain dqn", "plain r2d2"),
+    *("impala on stacks", "ppo on stacks", "r2d2 on stacks"),
+}

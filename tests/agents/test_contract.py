@@ -9,9 +9,12 @@ from dm_env import specs
 from acmelike.environments import VectorEnvironment
 from acmelike.errors import ConfigError
 from acmelike.testing import AgentContract
-from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
+from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS, VARIANTS
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow if name in VARIANTS else [])
+    for name in AGENTS
+]
 CHECKS = [name for name in dir(AgentContract) if name.startswith("check_")]
 
 
@@ -24,7 +27,7 @@ def contract(name):
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_it_keeps_the_contract(name, check):
     getattr(contract(name), check)()
 
@@ -34,7 +37,7 @@ def test_the_checks_are_those():
     assert names == sorted(CHECKS) and len(names) > 8
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_its_policy_has_a_text(name):
     """So that actors do without JAX."""
     if not contract(name).agent.needs_jax:

@@ -19,8 +19,6 @@ from acmelike.learners.functions import make_functions
 from tests.agents import contract
 from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 class Run(NamedTuple):
     """How a run ended, its records without their times, and its policy's parameters."""
@@ -146,8 +144,9 @@ def watched_run(folder, agent):
 
 # Variants that differ in their losses or in what they see only are left out, as
 # compiling takes seconds.
+MORE = ("ape-x dqn", "impala with an lstm", "ppo that normalises", "td3")
 RUN = [
-    name
+    pytest.param(name, marks=pytest.mark.slow if name in MORE else [])
     for name in AGENTS
     if not name.startswith("plain") and not name.endswith("on stacks")
 ]
@@ -188,8 +187,17 @@ def test_lag_is_reported(twice):
 # --- Under every launcher ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("launcher", ["threads", "processes"])
-@pytest.mark.parametrize("name", ["impala", "ppo", "impala with an lstm"])
+@pytest.mark.parametrize(
+    ("name", "launcher"),
+    [
+        ("impala", "threads"),
+        ("impala", "processes"),
+        ("ppo", "threads"),
+        pytest.param("ppo", "processes", marks=pytest.mark.slow),
+        ("impala with an lstm", "threads"),
+        pytest.param("impala with an lstm", "processes", marks=pytest.mark.slow),
+    ],
+)
 def test_each_topology_has_an_agent_that_runs_under_every_launcher(
     tmp_path, name, launcher
 ):
@@ -260,7 +268,17 @@ TASKS = [
 ]
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+QUICK = ("dqn", "ppo", "sac", "reinforce")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=[] if task.name in QUICK else pytest.mark.slow)
+        for task in TASKS
+    ],
+    ids=lambda task: task.name,
+)
 def test_it_learns_its_task(tmp_path, task):
     agent = AGENTS[task.name]._replace(builder=task.builder)
     reason, records, _ = run(

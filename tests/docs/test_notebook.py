@@ -39,6 +39,7 @@ def outputs(tmp_path_factory):
     return [content for content in found if content]
 
 
+@pytest.mark.slow
 def test_the_notebook_shows_what_it_promises(outputs):
     program, curve, replay, learner, coordinator, status, reason = outputs
     for label in ("replay", "learner", "actor/0", "actor/1", "evaluator"):

@@ -23,16 +23,6 @@ PAGES = [
 NAMED = re.compile(r"`((?:acmelike|agents|programs|docs)/[\w/.]+\w)`")
 
 
-@pytest.fixture
-def compile_quickly():
-    """Networks are so small here that optimising their code takes the longest."""
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def name_of(page):
     return str(page.relative_to(ROOT))
 
@@ -54,7 +44,6 @@ def name_of(page):
         ("docs/guide/my_program.md", 4),
     ],
 )
-@pytest.mark.usefixtures("compile_quickly")
 def test_the_code_of_a_page_runs(page, least):
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, NESTED)
@@ -79,11 +68,7 @@ def run_python(folder, *args):
     ended = subprocess.run(
         [sys.executable, *args],
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        },
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -104,6 +89,7 @@ def test_the_commands_of_my_program_work(tmp_path):
     assert run_python(tmp_path, "sensors.py") == "slope 3.0, offset 1.0\n"
 
 
+@pytest.mark.slow
 def test_the_commands_of_my_project_work(tmp_path):
     write_files("docs/guide/my_project.md", tmp_path)
     (tmp_path / "mine" / "__init__.py").touch()

@@ -89,6 +89,7 @@ def test_numpy_starts_no_threads_of_its_own(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
     args = ["--environment", "Catch", "--max-env-steps", "100", "--frame-stack", "3"]
     args += ["--max-episode-steps", "2"]
@@ -198,14 +199,8 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
     assert OVERDUE in program.check_interrupted(within=5)
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        "serial",
-        pytest.param("threads", marks=pytest.mark.slow),
-        pytest.param("processes", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["serial", "threads", "processes"])
 def test_an_evaluation_without_an_end_is_named(tmp_path, launcher):
     until = "| evaluator has played "
     program = Started(tmp_path, "--launch", launcher, until=until)

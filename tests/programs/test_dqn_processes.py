@@ -120,6 +120,7 @@ def test_an_interrupt_ends_every_process(program):
     assert not program.sockets()
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_it_at_once(program):
     os.kill(program.children["learner"], signal.SIGSTOP)  # It will not end by itself.
     program.process.send_signal(signal.SIGINT)

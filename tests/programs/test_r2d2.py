@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from acmelike.programs.r2d2 import PROGRAM
 from tests.programs.said import complaints
 
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_well(tmp_path):
     args = (
         *("--launch", "serial", "--max-env-steps", "200", "--num-eval-episodes", "2"),

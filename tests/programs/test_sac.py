@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.programs.said import complaints
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,7 @@ def run(*args):
     )
 
 
+@pytest.mark.slow
 def test_it_trains_on_pendulum_unless_told_otherwise(tmp_path):
     ended = run("--out", tmp_path, "--stop-at-return", "-1")
     assert (ended.returncode, complaints(ended)) == (0, "")

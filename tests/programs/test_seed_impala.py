@@ -33,10 +33,16 @@ def run(name, folder, *args):
     [
         ("seed_impala", [*SMALL, "--agent.lstm-size", "4"]),
         ("seed_r2d2", SEQUENCES),
-        ("ppo", [*CENTRAL, *SMALL, "--agent.unroll-length", "8"]),
-        ("dqn", [*CENTRAL, *SMALL, *DQN]),
-        ("apex_dqn", [*CENTRAL, *SMALL, *DQN]),
-        ("sac", [*CENTRAL, *DQN, "--agent.hidden-sizes", "8"]),
+        pytest.param(
+            "ppo",
+            [*CENTRAL, *SMALL, "--agent.unroll-length", "8"],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("dqn", [*CENTRAL, *SMALL, *DQN], marks=pytest.mark.slow),
+        pytest.param("apex_dqn", [*CENTRAL, *SMALL, *DQN], marks=pytest.mark.slow),
+        pytest.param(
+            "sac", [*CENTRAL, *DQN, "--agent.hidden-sizes", "8"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_agents_run_with_central_inference(tmp_path, name, args):

@@ -227,6 +227,7 @@ def test_what_is_counted_agrees(tmp_path, launcher):
     assert 0 <= on_their_way <= num_batches * config.num_updates_per_call
 
 
+@pytest.mark.slow
 def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatch):
     """A breakpoint in the loss shows the way from the launcher to it in one stack."""
     stacks, td_errors = [], losses.td_errors
