@@ -202,7 +202,7 @@ def test_of_items_sampled_for_ever_exactly_the_deadlocks_are_refused(
     make_config, ratio, min_size, max_size
 ):
     outcomes = set()
-    for num_items, extra in itertools.product(range(1, 8), np.arange(0, 4)):
+    for num_items, extra in itertools.product(range(1, 8), np.arange(0, 4, 0.5)):
         limiter = SamplesPerInsert(
             ratio=ratio, min_size=min_size, error_buffer=max(1, ratio) + extra
         )
@@ -242,7 +242,7 @@ def test_of_items_sampled_once_exactly_the_deadlocks_are_refused(
     make_config, ratio, min_size, max_size
 ):
     outcomes = set()
-    for num_items, extra in itertools.product(range(1, 8), np.arange(0, 8)):
+    for num_items, extra in itertools.product(range(1, 8), np.arange(0, 8, 0.5)):
         limiter = SamplesPerInsert(
             ratio=ratio, min_size=min_size, error_buffer=max(1, ratio) + extra
         )
