@@ -260,3 +260,12 @@ def test_nothing_is_called_utils():
     for path in product_files(ROOT):
         names = {part.strip("_") for part in path.with_suffix("").parts}
         assert not names & {"util", "utils"}, path
+
+
+def test_no_two_classes_share_a_name():
+    places: dict[str, list[str]] = {}
+    for path in product_files(ROOT):
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path}:{node.lineno}")
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -30,13 +30,13 @@ RENAMED: Mapping[str, str] = {}
 def dumps(value: Any) -> bytes:
     """Pickles a value; classes of a script or a notebook are stored in the pickle."""
     file = io.BytesIO()
-    _Pickler(file).dump(value)
+    _PublicPickler(file).dump(value)
     return file.getvalue()
 
 
 def loads(data: bytes) -> Any:
     """Reads what `dumps` returned. This runs code: read only what you trust."""
-    return _Unpickler(io.BytesIO(data)).load()
+    return _PublicUnpickler(io.BytesIO(data)).load()
 
 
 def public_name(thing: type | FunctionType) -> str | None:
@@ -61,7 +61,7 @@ def _resolve(name: str) -> Any:
     return operator.attrgetter(path)(importlib.import_module(module))
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _PublicPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def persistent_id(self, value: Any) -> str | None:
         if not isinstance(value, type | FunctionType):
             return None
@@ -70,6 +70,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         return public_name(value)
 
 
-class _Unpickler(pickle.Unpickler):
+class _PublicUnpickler(pickle.Unpickler):
     def persistent_load(self, name: str) -> Any:
         return _resolve(RENAMED.get(name, name))

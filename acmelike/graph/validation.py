@@ -74,7 +74,7 @@ def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> Non
 
 def _pickle_fault(value: Any) -> str | None:
     """Why `value` cannot be pickled; None if it can. Visible handles are allowed."""
-    pickler = _Pickler(Counter(handle for _, handle in find_handles(value)))
+    pickler = _HandlePickler(Counter(handle for _, handle in find_handles(value)))
     try:
         pickler.dump(value)
     except _HiddenHandle as error:
@@ -92,7 +92,7 @@ class _HiddenHandle(Exception):
     """A handle inside an object, where it cannot be replaced by a client."""
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _HandlePickler(cloudpickle.Pickler):  # type: ignore[misc]
     """Pickles into a buffer, and counts the handles that it meets."""
 
     def __init__(self, visible: Counter[Handle]):

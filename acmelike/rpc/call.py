@@ -32,7 +32,7 @@ class Request(NamedTuple):
     caller: str
 
 
-class Scheduler(Protocol):
+class CallScheduler(Protocol):
     """How the threads of a run wait for calls."""
 
     def now(self) -> float:
@@ -49,7 +49,7 @@ class CallOwner(Protocol):
     """The server that has taken a call, as far as the call needs to know it."""
 
     label: str
-    scheduler: Scheduler
+    scheduler: CallScheduler
 
     def expire(self, call: Call) -> None:
         """Ends a parked call whose deadline has passed."""

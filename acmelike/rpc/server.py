@@ -14,7 +14,7 @@ from acmelike.core.leaf import leaf
 from acmelike.core.runtime import register_service
 from acmelike.core.status import EdgeMetrics, ParkedCall
 from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
-from acmelike.rpc.call import Call, Request, Scheduler, Wakeup
+from acmelike.rpc.call import Call, CallScheduler, Request, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.frames import PayloadCache
@@ -49,7 +49,7 @@ class Server:
       supervisor: told of failing guards and of methods that end the run.
     """
 
-    def __init__(self, label: str, scheduler: Scheduler, supervisor: Supervisor):
+    def __init__(self, label: str, scheduler: CallScheduler, supervisor: Supervisor):
         self.label, self.scheduler = label, scheduler
         self._supervisor = supervisor
         self._lock = threading.Lock()

@@ -29,7 +29,7 @@ class EvaluationResult(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class RunSnapshot:
     """A run at one moment.
 
     Attributes:
@@ -69,7 +69,7 @@ class Probe:
         self._tables: list[TableInfo] = []
         self._evaluations: list[EvaluationResult] = []
 
-    def take(self) -> Snapshot:
+    def take(self) -> RunSnapshot:
         """Returns the run as it is now; nodes that have ended keep their last state."""
         nodes = self._run.status()
         self._read_records()
@@ -77,7 +77,7 @@ class Probe:
             if has_started(nodes, self._label):
                 self._env_steps = self._replay.num_env_steps()
                 self._tables = self._replay.infos()
-        return Snapshot(
+        return RunSnapshot(
             seconds=time.perf_counter(),
             nodes=nodes,
             env_steps=self._env_steps,

@@ -18,7 +18,7 @@ from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
 from acmelike.agents.parts.softmax import sample
 from acmelike.agents.parts.updates import mean_metrics, shuffled
 from acmelike.agents.ppo.agent import PPOConfig
-from acmelike.agents.ppo.losses import Steps, advantages, ppo_loss
+from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
 from acmelike.networks import (
     Moments,
     Network,
@@ -111,14 +111,14 @@ class PPO:
         outputs = UpdateOutputs(loss=jnp.mean(losses), metrics=mean_metrics(metrics))
         return PPOState(learned, observations, rewards), outputs
 
-    def _steps(self, value: Any, moments: Moments | None, data: Unroll) -> Steps:
+    def _steps(self, value: Any, moments: Moments | None, data: Unroll) -> PPOSteps:
         """Unrolls `[B, T, ...]` as single steps `[B * T, ...]` with advantages."""
         seen = _seen(moments, data.o_t)
         values = self.value.apply(value, _flat(seen)).reshape(data.is_first.shape)
         discount_t = data.discount_t * self.config.discount
         estimate = jax.vmap(partial(advantages, gae_lambda=self.config.gae_lambda))
         advantage, target = estimate(data.r_t, discount_t, data.mask, values)
-        steps = Steps(
+        steps = PPOSteps(
             observation=seen[:, :-1],
             action=data.a_t,
             mask=data.mask,
@@ -127,11 +127,11 @@ class PPO:
             advantage=advantage,
             target=target,
         )
-        flat: Steps = jax.tree.map(_flat, steps)
+        flat: PPOSteps = jax.tree.map(_flat, steps)
         return flat
 
     def _loss(
-        self, networks: dict[str, Any], steps: Steps
+        self, networks: dict[str, Any], steps: PPOSteps
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         logits = self.policy.apply(networks["policy"], steps.observation)
         value = self.value.apply(networks["value"], steps.observation)[:, 0]

@@ -13,7 +13,7 @@ from acmelike.agents.ppo.agent import PPOConfig
 from acmelike.networks import entropy_of, take_action
 
 
-class Steps(NamedTuple):
+class PPOSteps(NamedTuple):
     """Single steps `[N, ...]`, and their estimates from before the first update.
 
     Observations are as the networks see them: normalised, if that is wanted.
@@ -93,7 +93,7 @@ def value_loss(
 
 
 def ppo_loss(
-    log_probs: jax.Array, value: jax.Array, steps: Steps, config: PPOConfig
+    log_probs: jax.Array, value: jax.Array, steps: PPOSteps, config: PPOConfig
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss `[]` of a minibatch, equation 9 of arXiv 1707.06347, and metrics.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from acmelike import Node, Program, launch, when
 from acmelike.experiments.process import run_process
 from acmelike.telemetry.logs import logging_to
-from acmelike.telemetry.snapshot import Snapshot
+from acmelike.telemetry.snapshot import RunSnapshot
 from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
 from acmelike.telemetry.terminal.live_view import Facts
 
@@ -75,7 +75,7 @@ class Probe:
             thread = threading.Thread(target=warn, args=["of concern"])
             thread.start()
             thread.join()
-        return Snapshot(seconds=time.perf_counter(), nodes=self._run.status())
+        return RunSnapshot(seconds=time.perf_counter(), nodes=self._run.status())
 
 
 FACTS = Facts(

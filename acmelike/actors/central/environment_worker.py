@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from acmelike.actors.central.inference_queue import InferenceQueue, Turn
+from acmelike.actors.central.inference_queue import InferenceQueue, RequestId
 from acmelike.core import start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.types import VectorStep
@@ -34,7 +34,7 @@ class EnvironmentWorker:
             environment_factory, num_envs=num_envs, seed=seed
         )
         self._requests = requests
-        self._turn = Turn(index, secrets.randbits(62), 0)
+        self._request_id = RequestId(index, secrets.randbits(62), 0)
         self._now: VectorStep | None = None
 
     def step(self) -> None:
@@ -42,11 +42,11 @@ class EnvironmentWorker:
         if self._now is None:
             self._now = self._environment.reset()
         # Both are sent before either is answered.
-        observed = start(self._requests.observe, self._turn, self._now)
-        action = self._requests.actions(self._turn)
+        observed = start(self._requests.observe, self._request_id, self._now)
+        action = self._requests.actions(self._request_id)
         observed.result()
         self._now = self._environment.step(action)
-        self._turn = self._turn._replace(number=self._turn.number + 1)
+        self._request_id = self._request_id._replace(number=self._request_id.number + 1)
 
     def close(self) -> None:
         """Closes the environments."""

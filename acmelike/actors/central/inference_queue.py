@@ -14,7 +14,7 @@ from acmelike.types import Array, VectorStep
 Formed: TypeAlias = Literal["all", "size", "time"]
 
 
-class Turn(NamedTuple):
+class RequestId(NamedTuple):
     """Which request it is.
 
     Attributes:
@@ -28,10 +28,10 @@ class Turn(NamedTuple):
     number: int
 
 
-class Request(NamedTuple):
+class InferenceRequest(NamedTuple):
     """A time step of an actor's K environments that wants actions."""
 
-    turn: Turn
+    id: RequestId
     step: VectorStep
 
 
@@ -80,44 +80,44 @@ class InferenceQueue:
         self._num_actors, self._batch_size = num_actors, batch_size
         # By actor: the latest request, its answer, and those not taken yet, the oldest
         # first.
-        self._turns: dict[int, Turn] = {}
+        self._latest: dict[int, RequestId] = {}
         self._actions: dict[int, Array] = {}
-        self._pending: dict[int, Request] = {}
+        self._pending: dict[int, InferenceRequest] = {}
         self._num_pending = 0
         self._statistics = BatchStatistics()
 
     # --- What actors call ------------------------------------------------------------
 
-    def observe(self, turn: Turn, step: VectorStep) -> None:
+    def observe(self, request_id: RequestId, step: VectorStep) -> None:
         """Takes an actor's observations; they replace its earlier request."""
-        if self._turns.get(turn.actor) == turn:
+        if self._latest.get(request_id.actor) == request_id:
             return  # The same message, sent again.
-        self._turns[turn.actor] = turn
-        self._actions.pop(turn.actor, None)
-        self._pending.pop(turn.actor, None)  # A new request has a new place.
-        self._pending[turn.actor] = Request(turn, step)
+        self._latest[request_id.actor] = request_id
+        self._actions.pop(request_id.actor, None)
+        self._pending.pop(request_id.actor, None)  # A new request has a new place.
+        self._pending[request_id.actor] = InferenceRequest(request_id, step)
         self._count()
 
-    def _unanswered(self, turn: Turn) -> str | None:
-        is_answered = turn.actor in self._actions
-        if is_answered or self._turns.get(turn.actor) != turn:
+    def _unanswered(self, request_id: RequestId) -> str | None:
+        is_answered = request_id.actor in self._actions
+        if is_answered or self._latest.get(request_id.actor) != request_id:
             return None
-        return f"actor {turn.actor} waits for actions; {self._waiting()}"
+        return f"actor {request_id.actor} waits for actions; {self._waiting()}"
 
     @when(_unanswered)
-    def actions(self, turn: Turn) -> Array:
-        """Actions `[K, ...]` for what an actor observed in a turn, once there are any.
+    def actions(self, request_id: RequestId) -> Array:
+        """Actions `[K, ...]` for a request, once there are any.
 
         Raises:
-          ContractError: that is not the actor's latest turn. Another incarnation of the
-            actor has started, say.
+          ContractError: that is not the actor's latest request. Another incarnation
+            of the actor has started, say.
         """
-        if self._turns.get(turn.actor) != turn:
+        if self._latest.get(request_id.actor) != request_id:
             raise ContractError(
-                f"{turn} is not the latest request of its actor: "
-                f"{self._turns.get(turn.actor)}"
+                f"{request_id} is not the latest request of its actor: "
+                f"{self._latest.get(request_id.actor)}"
             )
-        return self._actions[turn.actor]
+        return self._actions[request_id.actor]
 
     # --- What the node that acts calls -----------------------------------------------
 
@@ -132,20 +132,22 @@ class InferenceQueue:
         return None if self._due() else self._waiting()
 
     @when(_not_due)
-    def due_batch(self) -> tuple[Request, ...]:
+    def due_batch(self) -> tuple[InferenceRequest, ...]:
         """Returns the next batch, once enough wait or no more can come."""
         return self._take()
 
     @when(_nothing_pending)
-    def batch(self) -> tuple[Request, ...]:
+    def batch(self) -> tuple[InferenceRequest, ...]:
         """Returns the next batch, of any size."""
         return self._take()
 
-    def answer(self, turns: Sequence[Turn], actions: Sequence[Array]) -> None:
+    def answer(
+        self, request_ids: Sequence[RequestId], actions: Sequence[Array]
+    ) -> None:
         """Gives each request its actions `[K, ...]`, unless the actor has restarted."""
-        for turn, action in zip(turns, actions, strict=True):
-            if self._turns.get(turn.actor) == turn:
-                self._actions[turn.actor] = action
+        for request_id, action in zip(request_ids, actions, strict=True):
+            if self._latest.get(request_id.actor) == request_id:
+                self._actions[request_id.actor] = action
 
     def statistics(self) -> BatchStatistics:
         """Returns counts of the batches so far."""
@@ -166,10 +168,10 @@ class InferenceQueue:
             f"{self._num_actors} actors wait; {self._batch_size} are enough"
         )
 
-    def _take(self) -> tuple[Request, ...]:
+    def _take(self) -> tuple[InferenceRequest, ...]:
         """Removes and returns the oldest requests, up to the batch size."""
         formed, so_far, size = self._due() or "time", self._statistics, 0
-        batch = list[Request]()
+        batch = list[InferenceRequest]()
         for request in self._pending.values():
             num_envs = request.step.step_type.size
             if batch and size + num_envs > self._batch_size:
@@ -177,7 +179,7 @@ class InferenceQueue:
             batch.append(request)
             size += num_envs
         for request in batch:
-            del self._pending[request.turn.actor]
+            del self._pending[request.id.actor]
         self._count()
         self._statistics = BatchStatistics(
             num_by_all=so_far.num_by_all + (formed == "all"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from acmelike.actors.central.batched_inference import ActorOutput, BatchedInference
-from acmelike.actors.central.inference_queue import InferenceQueue, Request
+from acmelike.actors.central.inference_queue import InferenceQueue, InferenceRequest
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
@@ -68,24 +68,24 @@ class InferenceServer:
         inference = self._with_parameters()
         tracks = [self._track(request) for request in batch]
         acted = inference.act(
-            [request.turn.actor for request in batch],
+            [request.id.actor for request in batch],
             [request.step for request in batch],
         )
         self._requests.answer(
-            [request.turn for request in batch], [one.action for one in acted]
+            [request.id for request in batch], [one.action for one in acted]
         )
         # Meanwhile the actors step their environments.
         for track, request, one in zip(tracks, batch, acted, strict=True):
             track.add(request.step, one, self._version)
 
-    def _next_batch(self) -> Sequence[Request]:
+    def _next_batch(self) -> Sequence[InferenceRequest]:
         batch = self._due_batch()  # Where actors are quick, the only wait.
         if batch is None:
             self._requests.some()
             batch = self._due_batch()
         return self._requests.batch() if batch is None else batch
 
-    def _due_batch(self) -> Sequence[Request] | None:
+    def _due_batch(self) -> Sequence[InferenceRequest] | None:
         """A batch that is complete in time; None if there is none."""
         try:
             with deadline(self._wait_seconds):
@@ -111,9 +111,9 @@ class InferenceServer:
             self._newer = None
         return self._inference
 
-    def _track(self, request: Request) -> _Track:
+    def _track(self, request: InferenceRequest) -> _Track:
         """The record of the incarnation that asks; a new one starts empty."""
-        actor, incarnation, _ = request.turn
+        actor, incarnation, _ = request.id
         track = self._tracks.get(actor)
         if track is None or track.incarnation != incarnation:
             if track is not None:

@@ -11,7 +11,7 @@ MAX_MEMBERS = 6  # A group with more members is drawn as one box.
 # All sizes are in pixels. The font is the viewer's, so the width of a character is an
 # upper estimate.
 CHARACTER, LINE, PADDING = 7.6, 17.0, 14.0
-FRAME_PADDING, MEMBER_GAP = 16.0, 10.0
+GROUP_PADDING, MEMBER_GAP = 16.0, 10.0
 ARC = 12.0  # The bulge of an arrow inside a frame, for each member that it passes.
 
 
@@ -53,7 +53,7 @@ class Box(Shape):
 
 
 @dataclass(kw_only=True, eq=False)
-class Frame(Shape):
+class GroupBox(Shape):
     """A group with its members inside, one below the other.
 
     Attributes:
@@ -75,8 +75,8 @@ class Arrow:
     """Calls from one shape to another.
 
     Attributes:
-      source: the caller; a frame stands for all of its members.
-      target: the callee; a frame stands for all of its members.
+      source: the caller; a group stands for all of its members.
+      target: the callee; a group stands for all of its members.
       calls: the edges that the arrow stands for, as (label of caller, label of callee).
       both_ways: whether the target calls the source, too.
     """
@@ -97,7 +97,7 @@ class Picture:
       inner: arrows inside one unit.
     """
 
-    units: list[Box | Frame] = field(default_factory=list)
+    units: list[Box | GroupBox] = field(default_factory=list)
     outer: list[Arrow] = field(default_factory=list)
     inner: list[Arrow] = field(default_factory=list)
 
@@ -135,33 +135,33 @@ def make_picture(entries: Sequence[Entry], edges: Sequence[tuple[str, str]]) -> 
 
 def boxes_of(unit: Shape) -> tuple[Box, ...]:
     """The boxes in a frame; of a box, the box itself."""
-    if isinstance(unit, Frame):
+    if isinstance(unit, GroupBox):
         return unit.members
     assert isinstance(unit, Box)
     return (unit,)
 
 
-def _unit(members: list[Entry], edges: Iterable[tuple[str, str]]) -> Box | Frame:
+def _unit(members: list[Entry], edges: Iterable[tuple[str, str]]) -> Box | GroupBox:
     if members[0].group is None:
         return _box(members)
     if len(members) > MAX_MEMBERS:
         return _box(members)
     boxes = [_box([member]) for member in members]
     width = max(box.width for box in boxes)
-    y = FRAME_PADDING + LINE
+    y = GROUP_PADDING + LINE
     for box in boxes:
-        box.x, box.y, box.width = FRAME_PADDING, y, width
+        box.x, box.y, box.width = GROUP_PADDING, y, width
         y += box.height + MEMBER_GAP
     labels = {member.label for member in members}
     among_them = any(a in labels and b in labels for a, b in edges)
     name = members[0].group
-    return Frame(
+    return GroupBox(
         name=name,
         members=tuple(boxes),
         width=max(width, CHARACTER * len(name))
-        + (2 * FRAME_PADDING)
+        + (2 * GROUP_PADDING)
         + (ARC * len(boxes) if among_them else 0.0),
-        height=y - MEMBER_GAP + FRAME_PADDING,
+        height=y - MEMBER_GAP + GROUP_PADDING,
     )
 
 

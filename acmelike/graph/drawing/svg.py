@@ -7,10 +7,10 @@ from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from acmelike.graph.drawing.picture import (
-    FRAME_PADDING,
+    GROUP_PADDING,
     LINE,
     Box,
-    Frame,
+    GroupBox,
     boxes_of,
     make_picture,
 )
@@ -45,8 +45,8 @@ def to_svg(
     placement = place_picture(picture)
     lines = [_opening(name, placement)]
     for unit in picture.units:
-        if isinstance(unit, Frame):
-            lines += _frame(unit)
+        if isinstance(unit, GroupBox):
+            lines += _group(unit)
     for route in placement.routes:
         lines += _arrow(route)
     for unit in picture.units:
@@ -65,13 +65,13 @@ def _opening(name: str, placement: Placement) -> str:
     )
 
 
-def _frame(frame: Frame) -> Iterator[str]:
+def _group(group: GroupBox) -> Iterator[str]:
     yield (
-        f"<rect {_place(frame.x, frame.y, frame.width, frame.height)} rx='12' "
+        f"<rect {_place(group.x, group.y, group.width, group.height)} rx='12' "
         f'fill="{GREY}" fill-opacity="0.12" stroke="{GREY}" stroke-opacity="0.6"/>'
     )
-    x, y = frame.x + FRAME_PADDING, frame.y + LINE + 4
-    yield _text(frame.name, x, y, f'fill="{GREY}" font-weight="600"')
+    x, y = group.x + GROUP_PADDING, group.y + LINE + 4
+    yield _text(group.name, x, y, f'fill="{GREY}" font-weight="600"')
 
 
 def _box(box: Box) -> Iterator[str]:

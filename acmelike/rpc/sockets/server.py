@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from acmelike.errors import RpcError
-from acmelike.rpc.call import Call, Request, Scheduler
+from acmelike.rpc.call import Call, CallScheduler, Request
 from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
@@ -56,7 +56,7 @@ class SocketServer:
     def __init__(
         self,
         servers: Mapping[str, Server],
-        scheduler: Scheduler,
+        scheduler: CallScheduler,
         address: str,
         on_failure: Callable[[BaseException], None],
     ):

@@ -113,7 +113,7 @@ def curve(
     ]
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of a table.
 
     Attributes:
@@ -129,7 +129,7 @@ class Column(NamedTuple):
     right: bool = False
 
 
-def table(columns: Sequence[Column], width: int) -> list[Text]:
+def table(columns: Sequence[TableColumn], width: int) -> list[Text]:
     """Draws a table, titles first, in lines of exactly `width` characters."""
     fixed = sum(column.width for column in columns) + len(GAP) * (len(columns) - 1)
     lines = []

@@ -14,7 +14,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from acmelike.launchers import Run
-from acmelike.telemetry.snapshot import Snapshot
+from acmelike.telemetry.snapshot import RunSnapshot
 from acmelike.telemetry.terminal.live_view import Facts, live_view
 
 REFRESH_SECONDS = 0.5
@@ -24,7 +24,7 @@ PACE_SNAPSHOTS = 20  # The pace is that of the last ten seconds.
 class SnapshotSource(Protocol):
     """A `Probe`, or what stands for one in a test."""
 
-    def take(self) -> Snapshot:
+    def take(self) -> RunSnapshot:
         """Returns a snapshot of the run as it is now."""
 
 
@@ -47,7 +47,7 @@ def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) 
     Raises:
       RunError: the run failed; the table shows its last state.
     """
-    history = deque[Snapshot](maxlen=PACE_SNAPSHOTS)
+    history = deque[RunSnapshot](maxlen=PACE_SNAPSHOTS)
 
     def show(live: _Table) -> None:
         history.append(probe.take())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from acmelike.telemetry.slow_steps import slow_steps
-from acmelike.telemetry.snapshot import Snapshot
+from acmelike.telemetry.snapshot import RunSnapshot
 from acmelike.telemetry.terminal.cells import (
     BUSY,
     QUIET,
@@ -60,7 +60,7 @@ class Facts:
 
 
 def live_view(
-    facts: Facts, history: Sequence[Snapshot], width: int, height: int
+    facts: Facts, history: Sequence[RunSnapshot], width: int, height: int
 ) -> list[Text]:
     """Draws the live table.
 
@@ -74,7 +74,9 @@ def live_view(
     Returns:
       At most `height` lines of at most `width` characters.
     """
-    before, now = history[-2:] if len(history) > 1 else (Snapshot(seconds=0), *history)
+    before, now = (
+        history[-2:] if len(history) > 1 else (RunSnapshot(seconds=0), *history)
+    )
     seconds = now.seconds - before.seconds
     max_rows = MAX_ROWS_TALL if height >= TALL else MAX_ROWS
     nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=max_rows)
@@ -118,7 +120,7 @@ def allot(sections: dict[str, Section], height: int) -> dict[str, list[Text]]:
     return {n: sections[n].draw(lines) if lines else [] for n, lines in given.items()}
 
 
-def _title(facts: Facts, now: Snapshot, width: int) -> Text:
+def _title(facts: Facts, now: RunSnapshot, width: int) -> Text:
     left = Text.assemble(
         (f"{facts.agent} on {facts.environment}", TITLE),
         (f"  launched by {facts.launcher}, seed {facts.seed}", QUIET),
@@ -126,7 +128,7 @@ def _title(facts: Facts, now: Snapshot, width: int) -> Text:
     return ends(left, Text(clock(now.seconds - facts.started)), width)
 
 
-def _progress(facts: Facts, history: Sequence[Snapshot], width: int) -> Text:
+def _progress(facts: Facts, history: Sequence[RunSnapshot], width: int) -> Text:
     """The used budget as a bar, and the remaining time at the present pace."""
     now = history[-1]
     right = Text(f"{now.env_steps:,} of {facts.max_env_steps:,} steps")
@@ -141,7 +143,7 @@ def _progress(facts: Facts, history: Sequence[Snapshot], width: int) -> Text:
     return ends(bar(length, (share, BUSY)), right, width)
 
 
-def _pace(history: Sequence[Snapshot]) -> float:
+def _pace(history: Sequence[RunSnapshot]) -> float:
     """Environment steps per second, from the first snapshot to the last."""
     first, last = history[0], history[-1]
     seconds = last.seconds - first.seconds or 1.0

@@ -18,7 +18,7 @@ from acmelike.telemetry.terminal.cells import (
     QUIET,
     TITLE,
     WAITING,
-    Column,
+    TableColumn,
     bar,
     count,
     curve,
@@ -59,12 +59,12 @@ def nodes_section(rows: Sequence[NodeRow], width: int) -> Section:
         shown = rows if len(rows) < height else rows[: height - 2]
         lines = table(
             [
-                Column("nodes", [_label(row) for row in shown], _first(width)),
-                Column("steps/s", [_steps(row) for row in shown], NUMBER, True),
-                Column("calls/s", [_calls(row) for row in shown], NUMBER, True),
-                Column("memory", [_memory(row) for row in shown], NUMBER, True),
-                Column(_KEY, [_time(row) for row in shown], BAR),
-                Column("waits for", [_waits(row) for row in shown]),
+                TableColumn("nodes", [_label(row) for row in shown], _first(width)),
+                TableColumn("steps/s", [_steps(row) for row in shown], NUMBER, True),
+                TableColumn("calls/s", [_calls(row) for row in shown], NUMBER, True),
+                TableColumn("memory", [_memory(row) for row in shown], NUMBER, True),
+                TableColumn(_KEY, [_time(row) for row in shown], BAR),
+                TableColumn("waits for", [_waits(row) for row in shown]),
             ],
             width,
         )
@@ -84,16 +84,16 @@ def edges_section(rows: Sequence[EdgeRow], width: int) -> Section:
         shown = [row for row in rows if row in busiest]
         return table(
             [
-                Column("edges", [_caller(row) for row in shown], _first(width)),
-                Column("calls/s", [_made(row) for row in shown], NUMBER, True),
-                Column(
+                TableColumn("edges", [_caller(row) for row in shown], _first(width)),
+                TableColumn("calls/s", [_made(row) for row in shown], NUMBER, True),
+                TableColumn(
                     "bytes/s" if has_bytes else "",
                     [_bytes(row) for row in shown],
                     NUMBER,
                     True,
                 ),
-                Column("p50", [_p50(row) for row in shown], NUMBER, True),
-                Column("", [_target(row) for row in shown]),
+                TableColumn("p50", [_p50(row) for row in shown], NUMBER, True),
+                TableColumn("", [_target(row) for row in shown]),
             ],
             width,
         )
@@ -111,12 +111,12 @@ def tables_section(
         shown = infos[: height - 2]
         lines = table(
             [
-                Column("tables", [f"  {i.name}" for i in shown], _first(width)),
-                Column("size", [count(i.size) for i in shown], NUMBER, True),
-                Column("of", [count(i.max_size) for i in shown], NUMBER, True),
-                Column("memory", [size(i.num_bytes) for i in shown], NUMBER, True),
-                Column("", [_fill(i) for i in shown], BAR),
-                Column("samples/insert", [_ratio(i) for i in shown]),
+                TableColumn("tables", [f"  {i.name}" for i in shown], _first(width)),
+                TableColumn("size", [count(i.size) for i in shown], NUMBER, True),
+                TableColumn("of", [count(i.max_size) for i in shown], NUMBER, True),
+                TableColumn("memory", [size(i.num_bytes) for i in shown], NUMBER, True),
+                TableColumn("", [_fill(i) for i in shown], BAR),
+                TableColumn("samples/insert", [_ratio(i) for i in shown]),
             ],
             width,
         )

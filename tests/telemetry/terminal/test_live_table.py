@@ -20,7 +20,7 @@ from acmelike import launch
 from acmelike.experiments import watch
 from acmelike.experiments.run import train
 from acmelike.programs.dqn import PROGRAM
-from acmelike.telemetry.snapshot import RecordReader, Snapshot
+from acmelike.telemetry.snapshot import RecordReader, RunSnapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
 from acmelike.telemetry.terminal.rows import edge_rows, node_rows
@@ -71,7 +71,7 @@ def test_status_and_table_agree_with_what_the_nodes_count(launcher):
         assert (edge.num_calls, edge.calls_per_second) == (31, 2.0)
         assert (edge.bytes_per_second is None) == (launcher == "threads")
         two = [
-            Snapshot(seconds=FACTS.started + at, nodes=nodes)
+            RunSnapshot(seconds=FACTS.started + at, nodes=nodes)
             for at, nodes in ((0.0, before), (seconds, now))
         ]
         text = [line.plain.split() for line in live_view(FACTS, two, 120, 39)]

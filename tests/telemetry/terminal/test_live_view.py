@@ -8,7 +8,7 @@ from rich.text import Text
 
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
-from acmelike.telemetry.snapshot import EvaluationResult, Snapshot
+from acmelike.telemetry.snapshot import EvaluationResult, RunSnapshot
 from acmelike.telemetry.terminal import cells
 from acmelike.telemetry.terminal.cells import curve
 from acmelike.telemetry.terminal.live_view import Facts, allot, live_view
@@ -81,7 +81,7 @@ def snapshot(at, num_actors=2, num_evaluations=4):
         ),
         *actors,
     )
-    return Snapshot(
+    return RunSnapshot(
         seconds=100.0 + at,
         nodes=nodes,
         env_steps=1_000 * at,
@@ -173,7 +173,7 @@ def test_many_actors_are_one_row_and_what_matters_less_is_left_out():
 def test_a_run_that_has_just_begun_says_little():
     starting = by_label(status("replay", phase="starting"))
     for nodes in ({}, starting):
-        first = Snapshot(seconds=101.0, nodes=nodes)
+        first = RunSnapshot(seconds=101.0, nodes=nodes)
         lines = plain(live_view(FACTS, [first], 80, 23))
         assert lines[1].endswith("  0 of 100,000 steps  0/s")
         assert bool(nodes) == any("○ replay" in line for line in lines)
@@ -183,7 +183,7 @@ def test_a_run_that_has_just_begun_says_little():
 
 def test_a_node_that_failed_stands_out():
     nodes = by_label(status("actor/0", phase="failed"))
-    view = live_view(FACTS, [Snapshot(seconds=101.0, nodes=nodes)], 80, 23)
+    view = live_view(FACTS, [RunSnapshot(seconds=101.0, nodes=nodes)], 80, 23)
     (line,) = [line for line in view if "actor/0" in line.plain]
     assert line.plain.startswith("✗") and "failed" in line.plain
     assert any(span.style == cells.BAD for span in line.spans)
@@ -195,13 +195,13 @@ def test_returns_that_are_no_numbers_are_not_drawn():
         EvaluationResult(2_000, 7.0),
         EvaluationResult(3_000, 7.0),
     ]
-    last = Snapshot(seconds=101.0, nodes={}, evaluations=made)
+    last = RunSnapshot(seconds=101.0, nodes={}, evaluations=made)
     lines = plain(live_view(FACTS, [last], 80, 23))
     assert any("latest 7.0  best 7.0" in line for line in lines)
 
 
 def metrics_line(width, **metrics):
-    last = Snapshot(seconds=101.0, metrics=metrics)
+    last = RunSnapshot(seconds=101.0, metrics=metrics)
     lines = plain(live_view(FACTS, [last], width, 23))
     return next((line for line in lines if line.startswith("metrics")), None)
 
