@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import dm_env
-import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
@@ -20,35 +19,10 @@ from acmelike.adders import (
     transition_signature,
     unroll_signature,
 )
-from acmelike.agent import PolicyInputs, PolicyOutput, UpdateOutputs
+from acmelike.agent import PolicyInputs
 from acmelike.policies import make_portable
 from acmelike.replay import Fifo, MinSize, Prioritized, TableConfig
 from acmelike.types import Transition
-
-
-@dataclass(frozen=True, kw_only=True)
-class CountingAgent:
-    num_updates: int
-    prioritized: bool = False
-    num_actions: int
-
-    needs_jax = True
-
-    def init(self, key):
-        return {"count": jnp.zeros((), jnp.int32)}
-
-    def act(self, parameters, state, observation, noise):
-        action = parameters["count"] % self.num_actions
-        shape = observation.shape[:1]
-        return PolicyOutput(jnp.full(shape, action, jnp.int32), state)
-
-    def update(self, state, data, probabilities, key):
-        priorities = data.r_t if self.prioritized else None
-        state = {"count": state["count"] + self.num_updates}
-        return state, UpdateOutputs(loss=jnp.mean(data.r_t), priorities=priorities)
-
-    def parameters(self, state):
-        return state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +59,14 @@ class CountingBuilder:
         return PolicyInputs(init=zeros)
 
     def make_agent(self, spec):
+        # Nodes that only hold the builder do without JAX.
+        from tests.counting_learner import CountingAgent
+
         return CountingAgent(
             num_updates=self.num_updates_per_batch,
             prioritized=self.prioritized,
             num_actions=spec.actions.num_values,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LagAgent(CountingAgent):
-    """Counts its updates; its loss is how old the oldest of its data is, in updates."""
-
-    def update(self, state, data, probabilities, key):
-        lag = state["count"] - jnp.min(data.version)
-        state = {"count": state["count"] + self.num_updates}
-        return state, UpdateOutputs(loss=lag.astype(jnp.float32))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +84,8 @@ class LagBuilder(CountingBuilder):
         return UnrollAdder(num_envs=num_envs, length=self.unroll_length)
 
     def make_agent(self, spec):
+        from tests.counting_learner import LagAgent
+
         return LagAgent(
             num_updates=self.num_updates_per_batch,
             num_actions=spec.actions.num_values,

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 from dm_env import specs
 
@@ -38,15 +37,3 @@ def make_spec(observation_shape=(3,), actions=None):
         rewards=specs.Array((), np.float32),
         discounts=specs.BoundedArray((), np.float32, 0, 1),
     )
-
-
-def compiled_update(agent):
-    """Its update, compiled, with a key if it is given one."""
-    update = jax.jit(agent.update)
-
-    def call(state, data, probabilities, key=None):
-        return update(
-            state, data, probabilities, jax.random.key(0) if key is None else key
-        )
-
-    return call

@@ -12,6 +12,7 @@ from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.errors import ConfigError
 from acmelike.policies import make_portable
 from acmelike.policies.portable import PortablePolicy
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 VECTOR, IMAGE = (5,), (9, 7, 2)
@@ -28,13 +29,13 @@ def acts_alike(builder, shape) -> PortablePolicy:
     """Checks that text and JAX act alike; returns the policy."""
     spec = make_spec(shape)
     agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
-    parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
+    parameters = first_parameters(agent)
     policy = make_portable(builder, spec, parameters)
     if policy.text is not None:
         random = np.random.default_rng(0)
         observation = random.normal(size=(6, *shape)).astype(np.float32)
         noise = inputs.noise(random, 6)
-        expected = agent.act(parameters, inputs.init(6), observation, noise)
+        expected = jax.jit(agent.act)(parameters, inputs.init(6), observation, noise)
         state = tuple(jax.tree.leaves(inputs.init(6)))
         found = policy.load_text()(parameters)(state, observation, noise)
         np.testing.assert_array_equal(found[0], expected.action)

@@ -30,9 +30,12 @@ def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
     cut = jax.tree.map(lambda x: x / norm, gradients)
     optimizer = decaying_adam(Settings())
     state, expected = optimizer.init(parameters), expected_optimizer.init(parameters)
+    update, expected_update = map(
+        jax.jit, (optimizer.update, expected_optimizer.update)
+    )
     for _ in range(6):
-        changes, state = optimizer.update(gradients, state, parameters)
-        wanted, expected = expected_optimizer.update(cut, expected, parameters)
+        changes, state = update(gradients, state, parameters)
+        wanted, expected = expected_update(cut, expected, parameters)
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), changes, wanted
         )

@@ -208,7 +208,8 @@ def test_a_class_of_a_script_goes_along(tmp_path):
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from tests.counting_agent import CountingAgent, CountingBuilder
+from tests.counting_agent import CountingBuilder
+from tests.counting_learner import CountingAgent
 from tests.evaluation.test_saved_policy import save
 import numpy as np
 

@@ -30,8 +30,9 @@ def test_parked_calls_hold_no_thread_of_the_service(launcher):
     program = Program("32 writers")
     buffer = program.add_node(Node(Buffer, 1), label="buffer")
     with program.group("writer"):
-        for _ in range(32):
-            program.add_node(Node(Step, fill, buffer))
+        for number in range(32):
+            with program.colocate(f"writers/{number % 4}"):
+                program.add_node(Node(Step, fill, buffer))
     program.add_node(Node(Step, drain, buffer), label="zreader")
     assert run_to_end(program, launcher) == "drained"
 

@@ -28,6 +28,7 @@ from acmelike.policies import make_portable
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import Versioned
 from tests.actors.policies import as_it_is, inputs_of
+from tests.agents.compiled import first_parameters
 from tests.counting_agent import Clock, LagBuilder
 
 NUM_ENVS = 3
@@ -302,8 +303,7 @@ def make_impala():
 def impala_parameters(builder):
     spec = make_environment_spec(CatchFactory()(0))
     core = builder.make_agent(spec)
-    parameters = core.parameters(core.init(jax.random.key(0)))
-    parameters = jax.tree.map(np.array, parameters)
+    parameters = jax.tree.map(np.array, first_parameters(core))
     # At first all actions are nearly alike.
     parameters["params"]["head"]["logits"]["kernel"] *= 100
     return parameters

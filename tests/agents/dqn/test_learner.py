@@ -14,7 +14,8 @@ from acmelike.agents.dqn.learner import DQN
 from acmelike.agents.dqn.losses import td_errors
 from acmelike.agents.parts.updates import TargetState
 from acmelike.types import Transition
-from tests.agents.settings import compiled_update, configure, make_spec
+from tests.agents.compiled import compiled_update, first_state
+from tests.agents.settings import configure, make_spec
 
 
 class Compiled(NamedTuple):
@@ -35,7 +36,7 @@ def compiled(**settings):
     }
     config = configure(DQNConfig, **(defaults | settings))
     core = DQN(config, make_spec())
-    return Compiled(core, compiled_update(core), core.init(jax.random.key(0)))
+    return Compiled(core, compiled_update(core), first_state(core))
 
 
 def make_items(num_items=4, seed=0):

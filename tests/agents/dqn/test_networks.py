@@ -8,16 +8,21 @@ from dm_env import specs
 
 from acmelike.agents.dqn import DQNConfig
 from acmelike.agents.dqn.learner import DQN
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 OBSERVATION = jnp.arange(12.0).reshape(2, 2, 3) / 6
 
 
-def init(observation=OBSERVATION, hidden_sizes=(8,), **settings):
+def make_agent(observation, hidden_sizes=(8,), **settings):
     config = DQNConfig(hidden_sizes=hidden_sizes, **settings)
     spec = make_spec(observation.shape[1:], actions=specs.DiscreteArray(4))
-    agent = DQN(config, spec)
-    return agent.network.apply, agent.parameters(agent.init(jax.random.key(0)))
+    return DQN(config, spec)
+
+
+def init(**settings):
+    agent = make_agent(OBSERVATION, **settings)
+    return jax.jit(agent.network.apply), first_parameters(agent)
 
 
 def shifted(parameters, num_units, by):
@@ -62,7 +67,9 @@ def test_without_dueling_each_value_is_its_own():
     ],
 )
 def test_any_observation_becomes_values(dueling, hidden_sizes, observation):
-    apply, parameters = init(observation, hidden_sizes, dueling=dueling)
-    q = jax.eval_shape(apply, parameters, observation)
+    agent = make_agent(observation, hidden_sizes, dueling=dueling)
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    parameters = agent.parameters(state)
+    q = jax.eval_shape(agent.network.apply, parameters, observation)
     assert (q.shape, q.dtype) == ((5, 4), jnp.float32)
     assert len(jax.tree.leaves(parameters)) == 2 * (len(hidden_sizes) + 1 + dueling)

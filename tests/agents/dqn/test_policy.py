@@ -11,20 +11,20 @@ from acmelike.agent import ActorPlace
 from acmelike.agents.dqn import DQNConfig
 from acmelike.agents.dqn.learner import DQN
 from acmelike.agents.parts.epsilon_greedy import epsilon_inputs, epsilon_ladder
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 AGENT = DQN(DQNConfig(hidden_sizes=(8,)), make_spec(actions=specs.DiscreteArray(4)))
 OBSERVATIONS = np.random.default_rng(0).normal(size=(2_000, 3)).astype(np.float32)
-PARAMETERS = AGENT.parameters(AGENT.init(jax.random.key(0)))
+PARAMETERS = first_parameters(AGENT)
+ACT = jax.jit(AGENT.act)
 
 
 def act(epsilons, num_envs=2_000, seed=2):
     inputs = epsilon_inputs(epsilons)
     state = inputs.init(num_envs)
     noise = inputs.noise(np.random.default_rng(seed), num_envs)
-    action, next_state, extras = AGENT.act(
-        PARAMETERS, state, OBSERVATIONS[:num_envs], noise
-    )
+    action, next_state, extras = ACT(PARAMETERS, state, OBSERVATIONS[:num_envs], noise)
     assert not extras
     assert (action.shape, action.dtype) == ((num_envs,), np.int32)
     np.testing.assert_array_equal(next_state, state)

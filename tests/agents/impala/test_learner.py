@@ -17,7 +17,8 @@ from acmelike.networks import LSTMState, log_softmax, take_action
 from acmelike.policies import make_portable
 from acmelike.replay import Items, Replay, Writer
 from acmelike.types import Versioned
-from tests.agents.settings import compiled_update, configure
+from tests.agents.compiled import compiled_update, first_state
+from tests.agents.settings import configure
 
 NUM_ENVS = 8
 FACTORY = CatchFactory(rows=6, columns=3)
@@ -38,7 +39,7 @@ class World:
         self.environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
         spec = self.environment.spec
         self.core = self.builder.make_agent(spec)
-        self.state = self.core.init(jax.random.key(0))
+        self.state = first_state(self.core)
         self.update = compiled_update(self.core)
         place = ActorPlace(index=0, num_actors=1, num_envs=NUM_ENVS)
         policy = make_portable(self.builder, spec, self.parameters())
@@ -99,7 +100,7 @@ def test_with_equal_parameters_the_learner_says_what_the_actor_said(lstm_size):
     if lstm_size:
         state = LSTMState(data.extras["hidden"], data.extras["cell"])
         assert np.abs(state.hidden).max() > 0.01
-    heads, _ = unroll(
+    heads, _ = jax.jit(unroll, static_argnums=0)(
         world.core.network,
         world.parameters(),
         state,

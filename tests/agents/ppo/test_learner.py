@@ -13,7 +13,8 @@ from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.errors import ConfigError
 from acmelike.networks import log_softmax, normalize, take_action
 from acmelike.types import EnvironmentSpec
-from tests.agents.settings import compiled_update, configure
+from tests.agents.compiled import compiled_update, first_state
+from tests.agents.settings import configure
 
 SPEC = EnvironmentSpec(
     observations=specs.Array((3,), np.float32),
@@ -35,13 +36,18 @@ def compiled(**settings):
     }
     config = configure(PPOConfig, **(defaults | settings))
     core = PPOBuilder(config=config, batch_size=NUM_UNROLLS).make_agent(SPEC)
-    return core, compiled_update(core), core.init(jax.random.key(0))
+    return core, compiled_update(core), first_state(core)
+
+
+@functools.cache
+def compiled_policy(core):
+    return jax.jit(core.policy.apply)
 
 
 def logits_of(core, state, observation):
     moments, policy = state.observations, state.learned.parameters["policy"]
     seen = observation if moments is None else normalize(moments, observation)
-    return core.policy.apply(policy, seen)
+    return compiled_policy(core)(policy, seen)
 
 
 def make_unrolls(core, state, seed=0, scale=1.0):

@@ -18,7 +18,8 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from tests.agents.settings import compiled_update, configure, make_spec
+from tests.agents.compiled import compiled_update, first_state
+from tests.agents.settings import configure, make_spec
 
 LENGTH, NUM_UNITS = 6, 8
 
@@ -45,8 +46,7 @@ def compiled(**settings):
     }
     config = configure(R2D2Config, **(defaults | settings))
     core = R2D2(config, make_spec())
-    state = jax.jit(core.init)(jax.random.key(0))
-    return Compiled(core, compiled_update(core), state)
+    return Compiled(core, compiled_update(core), first_state(core))
 
 
 def make_items(num_items=4, seed=0):
@@ -115,8 +115,13 @@ def test_priorities_are_of_the_steps_after_the_burn_in_in_the_order_of_the_items
     data = data._replace(is_first=np.zeros_like(data.is_first))
     _, outputs = update(state, data, probabilities)
     batch = Sequence(*(np.swapaxes(x, 0, 1) for x in data[:-1]), extras=data.extras)
-    q = unroll_with_burn_in(core.network, state.parameters, batch, burn_in=2)
-    errors = td_errors(q, q, batch, n_step=3, discount=0.99, rescale_values=True)[2:]
+
+    @jax.jit
+    def errors_of(parameters):
+        q = unroll_with_burn_in(core.network, parameters, batch, burn_in=2)
+        return td_errors(q, q, batch, n_step=3, discount=0.99, rescale_values=True)
+
+    errors = errors_of(state.parameters)[2:]
     expected = sequence_priorities(errors, np.ones_like(errors), max_fraction=0.9)
     assert len(set(np.asarray(expected).tolist())) == 4
     # The least that a priority can be keeps every item within reach.

@@ -19,6 +19,7 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 # Of four steps; the online values prefer actions 1, 1, 1 and 0.
@@ -168,7 +169,7 @@ def test_the_loss_is_the_mean_of_weighted_huber_losses_over_the_steps_that_count
 
 def test_burn_in_brings_the_memory_up_to_date_and_passes_no_gradient():
     random = np.random.default_rng(0)
-    parameters = AGENT.parameters(AGENT.init(jax.random.key(0)))
+    parameters = first_parameters(AGENT)
     memory = initial_state(1, num_units=3, epsilons=(0.0,)).memory
     batch = sequence(a_t=random.integers(2, size=5))
     batch = batch._replace(extras=memory._asdict())

@@ -9,6 +9,7 @@ from acmelike.agents.r2d2 import R2D2Config
 from acmelike.agents.r2d2.agent import NO_ACTION
 from acmelike.agents.r2d2.learner import R2D2
 from acmelike.networks import LSTMState, lstm_state, reset_where
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 AGENT = R2D2(
@@ -16,7 +17,7 @@ AGENT = R2D2(
     make_spec((2, 2), actions=specs.DiscreteArray(3)),
 )
 NETWORK = AGENT.network
-PARAMETERS = jax.device_get(AGENT.parameters(AGENT.init(jax.random.key(0))))
+PARAMETERS = first_parameters(AGENT)
 LENGTH, BATCH = 7, 3
 unrolled = jax.jit(lambda *inputs: unroll(NETWORK, PARAMETERS, *inputs))
 step = jax.jit(lambda *inputs: NETWORK.apply(PARAMETERS, *inputs))

@@ -13,11 +13,12 @@ from acmelike.agents.r2d2.agent import initial_state
 from acmelike.environments import CatchFactory, make_environment_spec
 from acmelike.policies import make_portable
 from acmelike.types import VectorStep
+from tests.agents.compiled import first_parameters
 
 SPEC = make_environment_spec(CatchFactory(rows=4, columns=3)(0))
 BUILDER = R2D2Builder(config=R2D2Config(torso_sizes=(5,), num_units=4))
 AGENT = BUILDER.make_agent(SPEC)
-PARAMETERS = jax.device_get(AGENT.parameters(AGENT.init(jax.random.key(0))))
+PARAMETERS = first_parameters(AGENT)
 OBSERVATIONS = np.random.default_rng(0).normal(size=(9, 2, 4, 3)).astype(np.float32)
 
 
@@ -34,17 +35,16 @@ def make_inference(epsilons=(0.0,), seed=0):
 
 
 def test_it_remembers_what_it_did_and_tells_what_it_knew_before():
+    act, apply = jax.jit(AGENT.act), jax.jit(AGENT.network.apply)
     inputs = make_inputs()
     state = inputs.init(2)
     noise = inputs.noise(np.random.default_rng(0), 2)
     for observation in OBSERVATIONS[:3]:
-        output = AGENT.act(PARAMETERS, state, observation, noise)
+        output = act(PARAMETERS, state, observation, noise)
         for name, value in state.memory._asdict().items():
             np.testing.assert_array_equal(output.extras[name], value)
         memory = state.memory
-        values, after = AGENT.network.apply(
-            PARAMETERS, memory.lstm, observation, memory.action
-        )
+        values, after = apply(PARAMETERS, memory.lstm, observation, memory.action)
         np.testing.assert_array_equal(output.action, values.argmax(axis=-1))
         expected = (*after, output.action)
         for x, y in zip(output.state.memory, expected, strict=True):

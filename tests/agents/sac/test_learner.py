@@ -15,7 +15,8 @@ from acmelike.agents.parts.bounds import Bounds
 from acmelike.agents.sac import SACConfig
 from acmelike.agents.sac.learner import SAC, SACState
 from acmelike.types import Transition
-from tests.agents.settings import compiled_update, configure, make_spec
+from tests.agents.compiled import compiled_update, first_state
+from tests.agents.settings import configure, make_spec
 
 BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
 SPEC = make_spec(actions=specs.BoundedArray((2,), np.float32, BOUNDS.low, BOUNDS.high))
@@ -48,7 +49,7 @@ def make_core(**settings):
 @functools.cache
 def compiled(**settings):
     core = make_core(**settings)
-    return Compiled(core, compiled_update(core), jax.jit(core.init)(jax.random.key(0)))
+    return Compiled(core, compiled_update(core), first_state(core))
 
 
 def make_items(num_items=4, seed=0):

@@ -14,6 +14,7 @@ from acmelike.agents.parts.gaussian import Gaussian
 from acmelike.agents.sac import SACConfig
 from acmelike.agents.sac.agent import SACBuilder
 from acmelike.agents.sac.learner import SAC
+from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +22,7 @@ BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
 SPEC = make_spec(actions=specs.BoundedArray((2,), np.float32, BOUNDS.low, BOUNDS.high))
 BUILDER = SACBuilder(config=SACConfig(hidden_sizes=(8,)))
 AGENT = SAC(BUILDER.config, SPEC)
-FIRST = jax.device_get(AGENT.parameters(AGENT.init(jax.random.key(0))))
+FIRST = first_parameters(AGENT)
 # As if something had been learned: at first the head is zero.
 PARAMETERS = jax.tree.map(
     lambda x: x + np.linspace(-0.5, 0.4, x.size, dtype="f").reshape(x.shape), FIRST
@@ -113,7 +114,7 @@ assert "jax" not in sys.modules and "flax" not in sys.modules
     spec = VectorEnvironment(pendulum, num_envs=2, seed=0).spec
     builder = SACBuilder(config=SACConfig(hidden_sizes=(4,)))
     agent = builder.make_agent(spec)
-    parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
+    parameters = first_parameters(agent)
     policy = make_portable(builder, spec, parameters)
     with tempfile.NamedTemporaryFile(suffix=".pkl") as file:
         pickle.dump((policy, parameters), file)

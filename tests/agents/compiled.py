@@ -1,0 +1,25 @@
+"""An agent's functions as tests call them: compiled, as by learners."""
+
+import jax
+
+
+def first_state(agent):
+    """The training state before the first update; compiled as one, as by learners."""
+    return jax.jit(agent.init)(jax.random.key(0))
+
+
+def first_parameters(agent):
+    """What a policy acts with before the first update, as NumPy's arrays."""
+    return jax.device_get(agent.parameters(first_state(agent)))
+
+
+def compiled_update(agent):
+    """Its update, compiled, with a key if it is given one."""
+    update = jax.jit(agent.update)
+
+    def call(state, data, probabilities, key=None):
+        return update(
+            state, data, probabilities, jax.random.key(0) if key is None else key
+        )
+
+    return call
