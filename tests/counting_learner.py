@@ -28,7 +28,11 @@ class CountingAgent:
     def update(self, state, data, probabilities, key):
         priorities = data.r_t if self.prioritized else None
         state = {"count": state["count"] + self.num_updates}
-        return state, UpdateOutputs(loss=jnp.mean(data.r_t), priorities=priorities)
+        return state, UpdateOutputs(
+            loss=jnp.mean(data.r_t),
+            priorities=priorities,
+            metrics={"max_reward": jnp.max(data.r_t)},
+        )
 
     def parameters(self, state):
         return state

@@ -54,22 +54,16 @@ class RecordWriter:
         append_json_line(self._path, line)
 
 
-def learner_metrics(learner: LearnerProgress) -> dict[str, float]:
-    """The named scalars of the learner's latest batch; empty before the first."""
-    return {} if learner.loss is None else {"loss": learner.loss}
-
-
 def make_progress_record(
     env_steps: int, learner: LearnerProgress, table: TableInfo
 ) -> dict[str, Any]:
     """The counters of replay and the learner at one moment."""
-    metrics = learner_metrics(learner)
     return {
         "env_steps": env_steps,
         "learner_steps": learner.num_updates,
         # Every agent has a loss, so it also stands where scripts find it at once.
-        "loss": metrics.get("loss"),
-        "metrics": metrics,
+        "loss": learner.loss,
+        "metrics": dict(learner.metrics),
         "staleness_mean": learner.staleness_mean,
         "samples_per_insert": table.samples_per_insert,
         "replay_size": table.size,
