@@ -80,16 +80,19 @@ def check_network(source: NetworkSource) -> None:
         )
 
 
-def check_images(observation_shape: tuple[int, ...], *, agent: str) -> None:
+def check_images(
+    observation_shape: tuple[int, ...], network: NetworkSource, *, agent: str
+) -> None:
     """Refuses images whose channels come first, which networks would take for rows.
 
     These are `[H, W, C]` with both W and C more than four times H and a window's side.
+    A network of the user's own may take any.
 
     Raises:
       ConfigError: the message names the agent.
     """
     shape = observation_shape
-    if len(shape) not in (3, 4):
+    if network not in NAMES or len(shape) not in (3, 4):
         return
     if min(shape[-2:]) > 4 * max(shape[-3], KERNEL):
         raise ConfigError(

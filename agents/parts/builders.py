@@ -62,5 +62,5 @@ def check_discrete(agent: str, spec: EnvironmentSpec, network: NetworkSource) ->
     from acmelike.environments import num_discrete_actions
 
     check_network(network)
-    check_images(spec.observations.shape, agent=agent)
+    check_images(spec.observations.shape, network, agent=agent)
     return num_discrete_actions(spec, agent=agent)

@@ -56,8 +56,9 @@ class ContinuousBuilder(OffPolicyBuilder):
     config: ContinuousConfig
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_network(self.config.network)
-        check_images(spec.observations.shape, agent=self.name)
+        network = self.config.network
+        check_network(network)
+        check_images(spec.observations.shape, network, agent=self.name)
         bounds_of(spec.actions, self.name)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

@@ -41,7 +41,7 @@ def test_without_a_word_the_activation_is_relu():
     ],
 )
 def test_images_with_channels_last_and_what_is_no_image_are_taken(shape):
-    check_images(shape, agent="dqn")
+    check_images(shape, "auto", agent="dqn")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_images_with_channels_first_are_refused_in_one_line(shape):
     with pytest.raises(
         ConfigError, match=r"^dqn needs images as .* come first"
     ) as caught:
-        check_images(shape, agent="dqn")
+        check_images(shape, "auto", agent="dqn")
     assert "\n" not in str(caught.value) and str(shape) in str(caught.value)
 
 
