@@ -100,7 +100,7 @@ def _notes(size: Size) -> list[str]:
         "or none. The faster of both counts, for the learning curves too.",
         "Alone: the same actors with their data thrown away and trained parameters; "
         "the jitted update on one batch that is on the device. Acting, then learning: "
-        "what one would reach who did both at these rates in turns.",
+        "the rate of a program that alternates between both, each at its own rate.",
         "The bar on the learner's wait for data is for agents whose actors and learner "
         "work at the same time, where actors wait too, be it for replay or for the "
         "learner: then they could have made the data. In lock-step (PPO) each waits "

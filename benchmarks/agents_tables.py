@@ -137,8 +137,8 @@ def report_waits(
     if have_none:
         report.notes.append(
             f"{agent} under {' and '.join(have_none)}: actors wait at most "
-            f"{MAX_DATA_WAIT:.0%} of the time, whatever for. They have no capacity to "
-            "spare, and the bar on the learner's wait does not apply."
+            f"{MAX_DATA_WAIT:.0%} of the time, for any reason. They have no capacity "
+            "to spare, and the bar on the learner's wait does not apply."
         )
 
 

@@ -97,7 +97,7 @@ def _notes(size: Size) -> list[str]:
         "compare with the faster. SBX learns with one.",
         "Alone: the same actors with their data thrown away and trained parameters; "
         "the jitted update on one batch that is on the device. Acting, then learning: "
-        "what one would reach who did both at these rates in turns.",
+        "the rate of a program that alternates between both, each at its own rate.",
         f"Learning: acmelike at its program's own settings, SBX at its zoo's; "
         f"{size.seeds} seeds, {size.env_steps:,} environment steps. The parameters are "
         f"kept every {size.every:,} steps with the time since the first environment "

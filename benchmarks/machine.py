@@ -48,7 +48,7 @@ def versions(*, packages: Sequence[str]) -> dict[str, str]:
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds; for peers, who have no `acmelike.metrics`."""
+    """The memory that this process holds; for peers, which have no acmelike to ask."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

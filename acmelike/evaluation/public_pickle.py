@@ -4,8 +4,8 @@ A plain pickle names a class by the file that defines it, so it cannot be read a
 when the file moves. Here a class or a function of acmelike is stored as "package:name",
 where the package is the first one on the way to the file that offers this very object:
 
-    acmelike.agents.dqn.builder.DQNBuilder         "acmelike.agents.dqn:DQNBuilder"
-    acmelike.environments.registry.CatchFactory    "acmelike.environments:CatchFactory"
+    acmelike.agents.dqn.agent.DQNBuilder         "acmelike.agents.dqn:DQNBuilder"
+    acmelike.environments.catch.CatchFactory     "acmelike.environments:CatchFactory"
 
 Files can therefore move freely behind their package. A class that changes its public
 name gets a line in `RENAMED`.

@@ -29,7 +29,7 @@ class EvaluateConfig:
       run_folder: the folder of the run whose policy plays.
       episodes: how many whole episodes, each in an environment of its own.
       seed: of the environments; at least 0.
-      video: film one more episode into this file (.gif), if the environment renders.
+      video: record one more episode into this file (.gif), if the environment renders.
     """
 
     run_folder: Annotated[
@@ -62,7 +62,7 @@ def evaluate(args: Sequence[str]) -> int:
         policy = load_policy(config.run_folder)
         if config.video is not None:
             # Before the evaluation, because this is where mistakes show.
-            _film(policy, Path(config.video), config.seed)
+            _record(policy, Path(config.video), config.seed)
         returns = _play(policy, config.episodes, config.seed)
     except ConfigError as error:
         return complain(error)
@@ -90,11 +90,11 @@ def _play(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
         environment.close()
 
 
-def _film(policy: SavedPolicy, path: Path, seed: int) -> None:
-    filmed = VideoRecorder(policy.environment_factory, seed=seed)
-    environment = VectorEnvironment(lambda seed: filmed, num_envs=1, seed=seed)
+def _record(policy: SavedPolicy, path: Path, seed: int) -> None:
+    recorded = VideoRecorder(policy.environment_factory, seed=seed)
+    environment = VectorEnvironment(lambda seed: recorded, num_envs=1, seed=seed)
     try:
         play_episodes(environment, policy.make_inference(1))
-        filmed.save(path)
+        recorded.save(path)
     finally:
         environment.close()

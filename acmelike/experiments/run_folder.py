@@ -16,7 +16,7 @@ class FolderTaken(ConfigError):
 
 
 class RunFolder:
-    """`config.json metrics.jsonl summary.json curve.png policy.zip logs/` of one run.
+    """The settings, records, summary, plots, policy and logs of one run, as files.
 
     Args:
       path: of the folder.

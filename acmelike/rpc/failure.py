@@ -60,7 +60,7 @@ def from_wire(parts: Any) -> BaseException:
 
 
 def _pickled(error: BaseException) -> bytes | None:
-    """A pickle that was tried, as some exceptions can be pickled and not made again."""
+    """A pickle that was unpickled as a test, which fails for some exceptions."""
     for value in (error, _Parts(type(error), error.args, dict(error.__dict__))):
         try:
             pickled = cloudpickle.dumps(value)
@@ -72,7 +72,7 @@ def _pickled(error: BaseException) -> bytes | None:
 
 
 class _Parts(NamedTuple):
-    """What an exception is made again from without calling its `__init__`.
+    """The data that rebuilds an exception without calling its `__init__`.
 
     Pickle calls the class with `args`, which fails for a class whose `__init__` takes
     something else than the message.

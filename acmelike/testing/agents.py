@@ -59,7 +59,7 @@ from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
 
 class Trial(NamedTuple):
-    """What an agent's parts made of each other, up to the first update.
+    """The results of one short trial: acting, one sample, one update.
 
     Attributes:
       spec: of the environments.

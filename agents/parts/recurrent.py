@@ -13,7 +13,7 @@ from acmelike.types import Nested
 
 
 class RecurrentNetwork(nn.Module):
-    """Observations and a state to what a head makes of them, and the next state.
+    """Torso, optional LSTM and head: (observations, state) to (outputs, next state).
 
     Attributes:
       torso: observations to features.

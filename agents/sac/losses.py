@@ -14,7 +14,7 @@ def soft_targets(
     log_prob_t: jax.Array,
     temperature: jax.Array,
 ) -> jax.Array:
-    """What values are moved to, `[B]`: `r_t + discount_t * V(o_t)`.
+    """The targets of the critics, `[B]`: `r_t + discount_t * V(o_t)`.
 
     `V(o_t)` is `min_i q_i(o_t, a_t) - temperature * log_prob(a_t)` for an action of the
     policy as it is now: equations 2 and 3, with the smaller of two target critics.

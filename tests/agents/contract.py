@@ -1,4 +1,4 @@
-"""Every agent, small, with what it is tried on: who the contract is kept by."""
+"""All agents that must pass the contract: small, each with an environment."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""An actor without a network: environments, and somebody else who acts in them."""
+"""An actor without a policy: the inference server chooses its actions."""
 
 from __future__ import annotations
 

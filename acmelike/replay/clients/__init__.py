@@ -1,1 +1,1 @@
-"""WriterSessions and iterators: the callers' ends of replay."""
+"""Writers and iterators: the part of replay that runs in its callers."""
