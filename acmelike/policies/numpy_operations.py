@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -67,3 +68,13 @@ def reduce_windows(
         found = part if found is None else reduction(found, part)
     assert found is not None
     return np.ascontiguousarray(found)
+
+
+# The names that a policy's text may use.
+TEXT_NAMES: Mapping[str, Any] = {
+    "np": np,
+    "inf": np.inf,
+    "nan": np.nan,
+    "convolve": convolve,
+    "reduce_windows": reduce_windows,
+}

@@ -34,6 +34,7 @@ import optree
 from jax.extend import core as jax_core
 
 from acmelike.agent import check_output
+from acmelike.policies.numpy_operations import TEXT_NAMES
 from acmelike.types import Nested
 
 MAX_CONSTANT_SIZE = 10_000  # Numbers of a constant that are written into the text.
@@ -216,8 +217,9 @@ class _Text:
     ) -> _Value:
         name = f"x{len(self._lines)}"
         used = tuple(value.text for value in operands)
-        if used and set(used) <= self._constants.keys():
-            self._constants[name] = eval(expression, {"np": np, **self._constants})
+        are_known = bool(used) and set(used) <= self._constants.keys()
+        if are_known and not _mentions_size(expression):
+            self._constants[name] = eval(expression, {**TEXT_NAMES, **self._constants})
         self._lines[name] = _Line(name, expression, used, is_fixed, made_by)
         return _Value(name, tuple(shape), np.dtype(dtype), traced, is_fixed)
 
@@ -226,7 +228,6 @@ class _Text:
         if dtype.kind == "f":
             # The shortest decimal that is this number in its own precision.
             text = str(dtype.type(number))
-            text = {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(text, text)
         elif dtype.kind in "iub":
             text = repr(dtype.type(number).item())
         else:
@@ -300,11 +301,7 @@ class _Text:
                 return others[0]
         operands = [self._typed(x) if x.is_number else x for x in operands]
         shape = _broadcast([value.shape for value in operands])
-        dtype = np.dtype(traced.dtype)
-        if dtype.kind in "iu":
-            dtype = np.result_type(
-                *(x.dtype for x in operands if x.dtype.kind in "iu"), dtype
-            )
+        dtype = _widened(traced.dtype, operands)
         expression = template.format(*(value.text for value in operands))
         return self._assign(
             expression,
@@ -322,7 +319,7 @@ class _Text:
             value = self._assign(
                 text, [], (), number.dtype, number.traced, is_fixed=True
             )
-            self._constants[value.text] = eval(text, {"np": np, "inf": np.inf})
+            self._constants[value.text] = eval(text, dict(TEXT_NAMES))
             self._numbers[text] = value
         return self._numbers[text]._replace(traced=number.traced)
 
@@ -358,7 +355,7 @@ class _Text:
             template.format(*(value.text for value in operands)),
             operands,
             traced.shape,
-            traced.dtype,
+            _widened(traced.dtype, operands),
             traced,
             is_fixed=is_fixed and not _is_symbolic(traced.shape),
             made_by=(name, operands, settings or {}),
@@ -385,9 +382,7 @@ class _Text:
     ) -> _Value:
         (x,), (traced,) = operands, outputs
         if x.is_number:
-            return self._number(
-                np.asarray(eval(x.text, {"inf": np.inf, "nan": np.nan})), traced
-            )
+            return self._number(np.asarray(eval(x.text, dict(TEXT_NAMES))), traced)
         old, new = np.dtype(x.traced.dtype), np.dtype(traced.dtype)
         if old == new or (
             x.dtype.kind in "iu" and new == np.int32 and x.dtype == np.int64
@@ -414,6 +409,16 @@ class _Text:
             "np.minimum(np.maximum({1}, {0}), {2})", [low, x, high], outputs[0]
         )
 
+    def _div(self, operands: list[_Value], outputs: list[Any], settings: Any) -> _Value:
+        if np.dtype(outputs[0].dtype).kind in "iu":
+            raise MissingOperation("division of integers")
+        return self._elementwise("{0} / {1}", operands, outputs[0])
+
+    def _pow(self, operands: list[_Value], outputs: list[Any], settings: Any) -> _Value:
+        if len({np.dtype(x.traced.dtype) for x in operands}) > 1:
+            raise MissingOperation("powers by another type")
+        return self._elementwise("{0} ** {1}", operands, outputs[0])
+
     def _integer_pow(
         self, operands: list[_Value], outputs: list[Any], settings: Any
     ) -> _Value:
@@ -427,6 +432,8 @@ class _Text:
         self, operands: list[_Value], outputs: list[Any], settings: Any
     ) -> _Value:
         (contracted, batched), (left, right) = settings["dimension_numbers"], operands
+        if np.dtype(outputs[0].dtype).kind in "iu":
+            raise MissingOperation("products of integer matrices")
         (left_axes, right_axes), num_axes = contracted, len(left.traced.shape)
         is_product = (
             tuple(left_axes) == (num_axes - 1,)
@@ -461,10 +468,12 @@ class _Text:
     def _reduce(
         self, ufunc: str, operands: list[_Value], outputs: list[Any], settings: Any
     ) -> _Value:
-        axes = settings["axes"]
+        axes, dtype = settings["axes"], np.dtype(outputs[0].dtype)
+        # NumPy would take a wider integer for sums and products.
+        of_dtype = f", {_dtype(dtype)}" if dtype.kind in "iu" else ""
         return self._make(
             "reduce",
-            f"np.{ufunc}.reduce({{0}}, {_axes(axes)})",
+            f"np.{ufunc}.reduce({{0}}, {_axes(axes)}{of_dtype})",
             operands,
             outputs[0],
             {"ufunc": ufunc, "axes": tuple(axes)},
@@ -531,8 +540,10 @@ class _Text:
         axes = {axis % len(x.traced.shape) for axis in settings["dimensions"]}
         line = self._lines.get(x.text)
         index: list[str] = [":"] * len(x.traced.shape)
-        if line is not None and line.made_by is not None and line.made_by[0] == "slice":
-            _, (x,), made = line.made_by
+        is_whole = x.shape == tuple(x.traced.shape)
+        made_by = None if line is None or not is_whole else line.made_by
+        if made_by is not None and made_by[0] == "slice":
+            _, (x,), made = made_by
             index = list(made["index"])
             starts = made["starts"]
         else:
@@ -555,12 +566,10 @@ class _Text:
         if tuple(places) == tuple(range(num_axes - num_kept, num_axes)):
             return x._replace(traced=traced)  # NumPy broadcasts so by itself.
         line = self._lines.get(x.text)
-        if (
-            line is not None
-            and line.made_by is not None
-            and line.made_by[0] == "reduce"
-        ):
-            _, of, made = line.made_by
+        is_whole = x.shape == tuple(x.traced.shape)
+        made_by = None if line is None or not is_whole else line.made_by
+        if made_by is not None and made_by[0] == "reduce":
+            _, of, made = made_by
             kept = [axis for axis in range(num_axes) if axis not in made["axes"]]
             ones = all(traced.shape[axis] == 1 for axis in made["axes"])
             if len(of[0].traced.shape) == num_axes and kept == list(places) and ones:
@@ -637,6 +646,9 @@ class _Text:
             == tuple(range(len(shape) - 1, len(outputs[0].shape)))
             and all(map(_equal, sizes[1:], x.traced.shape[1:]))
         )
+        if are_rows and settings["mode"] == jax.lax.GatherScatterMode.CLIP:
+            template = f"{{0}}[np.clip({{1}}[..., 0], 0, {x.traced.shape[0] - 1})]"
+            return self._make("rows", template, operands, outputs[0])
         if are_rows:
             return self._make("rows", "{0}[{1}[..., 0]]", operands, outputs[0])
         raise MissingOperation("gather of more than rows")
@@ -692,7 +704,7 @@ class _Text:
         is_fixed = not _is_symbolic(shape)
         made = self._assign(text, [], shape, traced.dtype, traced, is_fixed=is_fixed)
         if is_fixed:
-            self._constants[made.text] = eval(text, {"np": np})
+            self._constants[made.text] = eval(text, dict(TEXT_NAMES))
         return made
 
     def _conv_general_dilated(
@@ -792,9 +804,7 @@ _ELEMENTWISE = {
     "add_any": "{0} + {1}",
     "sub": "{0} - {1}",
     "mul": "{0} * {1}",
-    "div": "{0} / {1}",
     "rem": "np.fmod({0}, {1})",
-    "pow": "{0} ** {1}",
     "max": "np.maximum({0}, {1})",
     "min": "np.minimum({0}, {1})",
     "atan2": "np.arctan2({0}, {1})",
@@ -842,7 +852,7 @@ _CALLS = {
 _FUNCTIONS = {
     "logaddexp": "np.logaddexp({0}, {1})",
     "log_sum_exp_of_rows": "np.logaddexp.reduce({0}, 1)",
-    "one_of_each_row": "{0}[np.arange(k), {1}]",
+    "one_of_each_row": "{0}[np.arange(len({0})), {1}]",
 }
 
 
@@ -861,7 +871,17 @@ def _struct(shape: Sequence[Any], dtype: Any) -> Any:
 
 def _dtype(dtype: Any) -> str:
     name = np.dtype(dtype).name
+    if not hasattr(np, name):
+        raise MissingOperation(f"arrays of {name}")
     return "np.bool_" if name == "bool" else f"np.{name}"
+
+
+def _widened(dtype: Any, operands: Sequence[_Value]) -> Any:
+    """The dtype that NumPy gives a result, which of integers may be the widest."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "iu":
+        return dtype
+    return np.result_type(*(x.dtype for x in operands if x.dtype.kind in "iu"), dtype)
 
 
 def _shape(shape: Sequence[Any]) -> str:

@@ -13,7 +13,7 @@ import cloudpickle
 import numpy as np
 
 from acmelike.agent import Builder
-from acmelike.policies.numpy_operations import convolve, reduce_windows
+from acmelike.policies.numpy_operations import TEXT_NAMES
 from acmelike.types import Array, EnvironmentSpec, Nested
 
 logger = logging.getLogger("acmelike")
@@ -43,13 +43,7 @@ class PortablePolicy:
         This runs the text as code: load only what you trust.
         """
         assert self.text is not None
-        names: dict[str, Any] = {
-            "np": np,
-            "inf": np.inf,
-            "nan": np.nan,
-            "convolve": convolve,
-            "reduce_windows": reduce_windows,
-        }
+        names = dict(TEXT_NAMES)
         exec(compile(self.text, "<the policy in NumPy>", "exec"), names)
         bind: Callable[[Nested], Act] = names["bind"]
         return bind
