@@ -36,7 +36,11 @@ def overwrite_json(path: Path, value: Any) -> None:
     """Writes a JSON file over the old one, for a disk that has no room for both."""
     with path.open("r+b", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        file.write((json.dumps(value, indent=2) + "\n").encode().ljust(size))
+        data = (json.dumps(value, indent=2) + "\n").encode().ljust(size)
+        if len(data) > size and hasattr(os, "posix_fallocate"):
+            # Takes the room first, so that nothing is half written.
+            os.posix_fallocate(file.fileno(), 0, len(data))
+        file.write(data)
 
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import MethodType, ModuleType, TracebackType
@@ -203,7 +204,7 @@ class deadline:
     def __init__(self, seconds: float | None):
         if seconds is not None and not seconds >= 0:
             raise ValueError(f"deadline: seconds must be at least 0: {seconds}")
-        self._seconds = seconds
+        self._seconds = None if seconds == math.inf else seconds
 
     def __enter__(self) -> None:
         self._outer = outer = current_deadline()
@@ -226,10 +227,14 @@ def sleep(seconds: float | None, reason: str) -> None:
     Under `serial`, time is logical and passes only when no node can run.
 
     Raises:
+      ValueError: `seconds` is negative or not a number.
       RpcClosed: the run ended.
       RpcTimeout: the deadline of the scope around it passed first.
       NotReady: outside a run, where no other thread would make progress meanwhile.
     """
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"sleep: seconds must be at least 0: {seconds}")
+    seconds = None if seconds == math.inf else seconds
     refuse_inside_leaf("sleep")
     context = current_context()
     if context is None:

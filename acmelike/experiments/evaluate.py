@@ -59,6 +59,11 @@ def evaluate(args: Sequence[str]) -> int:
             prog="acmelike evaluate",
             description="Play whole episodes with the policy that a run stored.",
         )
+    except ConfigError as error:
+        return complain(error)
+    except SystemExit:  # After `--help`.
+        return 0
+    try:
         policy = load_policy(config.run_folder)
         if config.video is not None:
             # Before the evaluation, because this is where mistakes show.
@@ -66,11 +71,9 @@ def evaluate(args: Sequence[str]) -> int:
         returns = _play(policy, config.episodes, config.seed)
     except ConfigError as error:
         return complain(error)
-    except SystemExit:
-        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     print(

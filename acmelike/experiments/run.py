@@ -133,11 +133,13 @@ class _RecordedRun:
             )
         self._plot(self._summarize("interrupted"))  # It is, if the plot is.
         summary = self._summarize("completed")
-        say(
-            f"{reason}: return {summary['final_return']:.1f} over "
-            f"{config.num_eval_episodes} episodes after {_extent(summary)}; "
-            f"see {folder.path}"
-        )
+        found = "no final evaluation"  # Another node than the coordinator stopped it.
+        if summary["final_return"] is not None:
+            found = (
+                f"return {summary['final_return']:.1f} over "
+                f"{config.num_eval_episodes} episodes"
+            )
+        say(f"{reason}: {found} after {_extent(summary)}; see {folder.path}")
 
     def _fail(self, why: str) -> int:
         where = f"see {self._folder.log}"
@@ -187,13 +189,14 @@ class _RecordedRun:
             f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "
             f"(budget {config.max_env_steps:,}) in {summary['wall_seconds']:.0f} s"
         )
-        plot_curve(
-            records,
-            self._folder.curve,
-            title=title,
-            subtitle=subtitle,
-            target=config.stop_at_return,
-        )
+        if any("mean_return" in record for record in records):
+            plot_curve(
+                records,
+                self._folder.curve,
+                title=title,
+                subtitle=subtitle,
+                target=config.stop_at_return,
+            )
         metrics = self._folder.curve.with_name("metrics.png")
         plot_metrics(records, metrics, title=title, subtitle=subtitle)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
@@ -109,7 +110,11 @@ def _rebuild(value: Any, parts: list[Any]) -> Any:
     if isinstance(value, (tuple, list)):
         return type(value)(parts)
     if isinstance(value, dict):
-        return type(value)(zip(value, parts, strict=True))
+        if type(value) is dict:
+            return dict(zip(value, parts, strict=True))
+        new = copy.copy(value)  # A defaultdict takes another first argument, say.
+        new.update(zip(value, parts, strict=True))
+        return new
     if isinstance(value, functools.partial):
         num_args = len(value.args)
         keywords = dict(zip(value.keywords, parts[1 + num_args :], strict=True))

@@ -32,7 +32,14 @@ def validate(
             f"program '{name}': the promise of a {promised} was never fulfilled; "
             f"add the node with fulfils="
         )
+    places = {entry.label: entry.process for entry in entries.values()}
     for entry in entries.values():
+        other = entry.process
+        if other is not None and places.get(other, other) != other:
+            raise GraphError(
+                f"program '{name}': process '{other}' has the name of a node that is "
+                f"not in it; give the process another name"
+            )
         arguments = _arguments(entry)
         _check_handles(entries, entry, arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)

@@ -96,11 +96,11 @@ class CallWait:
 
     def done(self) -> bool:
         """Whether the call has an outcome."""
-        return self._call.done()
+        return self._call.has_outcome
 
     def end(self) -> None:
         """Expires the call, if it is its own deadline that has passed."""
-        if not self._call.done() and self.deadline == self._call.deadline:
+        if not self._call.has_outcome and self.deadline == self._call.deadline:
             self._call.server.expire(self._call)
 
     def wait_on_clock(self, now: float) -> None:

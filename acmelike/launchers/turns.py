@@ -129,7 +129,9 @@ class TurnScheduler:
         ]
         if timed:
             # Of equal deadlines, the first in label order.
-            self._time, _, turn = min(timed, key=lambda entry: entry[:2])
+            deadline, _, turn = min(timed, key=lambda entry: entry[:2])
+            # A future that is looked at late may have a deadline in the past.
+            self._time = max(self._time, deadline)
             return turn
         self._on_deadlock()
         return self._choose(order)

@@ -51,8 +51,8 @@ class CallOwner(Protocol):
     label: str
     scheduler: CallScheduler
 
-    def expire(self, call: Call) -> None:
-        """Ends a parked call whose deadline has passed."""
+    def expire(self, call: Call) -> bool:
+        """Ends a parked call whose deadline has passed; returns whether it could."""
 
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants."""
@@ -108,6 +108,14 @@ class Call(Future[Any]):
         return self.target
 
     def done(self) -> bool:
+        if not self._done and self.deadline is not None:
+            if self.server.scheduler.now() >= self.deadline:
+                self.server.expire(self)
+        return self._done
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether it is done, without a look at its deadline."""
         return self._done
 
     def result(self) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from operator import is_not
 from typing import Any
@@ -39,7 +40,12 @@ def freeze(value: Any) -> Any:
         changed = {
             name: new for name, part in old.items() if (new := freeze(part)) is not part
         }
-        return dataclasses.replace(value, **changed) if changed else value
+        if not changed:
+            return value
+        new = copy.copy(value)  # Its `__init__` may not take every field.
+        for name, part in changed.items():
+            object.__setattr__(new, name, part)
+        return new
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,8 @@ class Server:
         with self._changing():
             self._service, self._interface = service, interface
             self._methods = methods
+        if self._closed is not None:  # Before the service was known here.
+            register_service(service, None)
 
     def close(self, reason: str) -> None:
         """Ends every parked and every later call with RpcClosed.
@@ -173,25 +176,46 @@ class Server:
         served = (self._methods or {}).get(method)
         return served is not None and served.is_concurrent
 
-    def expire(self, call: Call) -> None:
-        """Ends a parked call whose deadline has passed."""
-        with self._changing() as after:
+    def expire(self, call: Call) -> bool:
+        """Ends a parked call whose deadline has passed, unless a method is running.
+
+        That method may run for long, and the call must not wait for it. It stays parked
+        then, and can no longer run: it is found expired when the method ends.
+
+        Returns:
+          Whether the call has an outcome now.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        after: Reports = []
+        try:
             self._expire(call, after)
+        finally:
+            self._settle_and_release(after)
+        return True
 
     def withdraw(self, call: Call) -> None:
-        """Ends a parked call that its caller no longer wants."""
-        with self._changing() as after:
+        """Ends a parked call that its caller no longer wants; see `expire`."""
+        if not self._lock.acquire(blocking=False):
+            call.deadline = self.scheduler.now()  # So it can no longer run.
+            return
+        after: Reports = []
+        try:
             if call in self._parked:
                 error = RpcClosed(f"{call.target}: cancelled by its caller")
                 self._end(call, error, after)
+        finally:
+            self._settle_and_release(after)
 
     def parked(self) -> tuple[ParkedCall, ...]:
-        """The calls that wait here, in order of arrival."""
-        with self._lock:
-            return tuple(
-                ParkedCall(call.request.caller, call.request.method, call.reason)
-                for call in self._parked
-            )
+        """The calls that wait here, in order of arrival.
+
+        It does not take the lock, which a method that hangs would hold.
+        """
+        return tuple(
+            ParkedCall(call.request.caller, call.request.method, call.reason)
+            for call in list(self._parked)
+        )
 
     @property
     def num_calls(self) -> int:
@@ -258,12 +282,16 @@ class Server:
                     reason = method.guarded.reason(
                         self._service, request.args, request.kwargs
                     )
-                except Exception as error:
+                except BaseException as error:
+                    if not _fits(method.body, request):
+                        call.fail(error)  # It is the caller's mistake.
+                        return True
                     where = f"guard of '{name}'"
                     after.append(
                         partial(self._supervisor.fail, self.label, where, error)
                     )
-                    call.fail(error)
+                    # Not with the error: the caller must not be blamed for it.
+                    call.fail(RpcClosed(f"{call.target}: its guard failed"))
                     return True
             if reason is not None:
                 call.reason = reason
@@ -280,7 +308,7 @@ class Server:
                 # The method did what its caller asked for; then the run ends.
                 call.succeed(None)
                 call.follow_up = partial(self._supervisor.stop, str(stopped))
-            except Exception as error:
+            except BaseException as error:  # Code of a method may even exit.
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
         self._num_calls += 1
@@ -339,6 +367,15 @@ def _report(after: Reports) -> None:
             tell(payloads)
 
 
-def _note(error: Exception, note: str) -> None:
+def _fits(body: Callable[..., Any], request: Request) -> bool:
+    """Whether a method can be called with these arguments."""
+    try:
+        inspect.signature(body).bind(*request.args, **request.kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _note(error: BaseException, note: str) -> None:
     """`add_note`, which Python 3.10 does not have."""
     error.__notes__ = [*getattr(error, "__notes__", []), note]

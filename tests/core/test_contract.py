@@ -86,6 +86,12 @@ def test_a_deadline_in_the_past_is_refused(seconds):
         deadline(seconds)
 
 
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_sleep_of_less_than_nothing_is_refused(seconds):
+    with pytest.raises(ValueError, match="sleep: seconds must be at least 0"):
+        sleep(seconds, "nothing")
+
+
 def test_the_earliest_of_nested_deadlines_holds():
     assert seconds_left() is None
     with deadline(1.0):

@@ -102,6 +102,20 @@ def test_it_plays_whole_episodes_with_the_policy(tmp_path, capsys):
     )
 
 
+class Leaves(Clock):
+    def step(self, action):
+        sys.exit("gone home")
+
+
+def leaves(seed):
+    return Leaves(3)
+
+
+def test_an_environment_that_exits_is_a_failure(tmp_path, capsys):
+    save(tmp_path, leaves)
+    assert evaluate(capsys, tmp_path) == (1, [], ["error: gone home"])
+
+
 def test_the_line_is_decided_by_the_seed(tmp_path, capsys):
     save(tmp_path, CatchFactory(rows=4, columns=5))
     lines = [

@@ -241,6 +241,16 @@ def test_a_configuration_in_code_speaks_of_fields():
 # --- Failures ---------------------------------------------------------------------
 
 
+def test_a_run_that_an_environment_ends_is_complete_without_a_final_return(
+    tmp_path, capsys
+):
+    args = ["--environment", f"{BROKEN}:Stops-v0", "--launch", "serial"]
+    assert dqn(tmp_path, *args) == 0
+    assert "seen enough: no final evaluation after" in capsys.readouterr().out
+    told = summary(tmp_path)
+    assert (told["status"], told["final_return"]) == ("completed", None)
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize(
     ("environment", "node", "cause"),

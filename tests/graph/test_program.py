@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 
 import pytest
@@ -173,6 +174,22 @@ def test_what_holds_no_handle_is_not_rebuilt(program):
     assert holder.queue == [queue]
     assert [path for path, _ in find_handles(value)] == ["['holder'].queue[0]"]
     assert isinstance(queue, Handle)
+
+
+def test_a_handle_in_a_dict_of_another_class_becomes_a_client(program):
+    queue = program.add_node(Node(Queue), label="queue")
+    value = defaultdict(list, one=[queue])
+    new = replace_handles(value, lambda handle: "client")
+    assert new == {"one": ["client"]} and new["two"] == []
+    assert value == {"one": [queue]}
+
+
+def test_a_process_may_not_have_the_name_of_a_node_elsewhere(program):
+    program.add_node(Node(Queue), label="queue")
+    with program.colocate("queue"):
+        program.add_node(Node(Queue), label="other")
+    with pytest.raises(GraphError, match="process 'queue' has the name of a node"):
+        program.validate()
 
 
 def test_drawing_shows_nodes_groups_and_edges(program):

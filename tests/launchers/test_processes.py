@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import select
@@ -18,6 +19,7 @@ from acmelike import Node, Program, concurrent, launch, sleep, start, stop_run
 from acmelike.errors import NodeFailed, RpcFailed
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
+from acmelike.launchers.processes.output import pass_on_output
 
 LIMIT = 30.0
 
@@ -90,6 +92,39 @@ def test_output_is_prefixed_and_kept(tmp_path, capfd):
             pass
     assert (tmp_path / "sleeper-0.log").read_text() == "good night\n"
     assert capfd.readouterr().err == "[sleeper/0] good night\n"
+
+
+def test_output_that_cannot_be_written_ends_nobody(tmp_path, monkeypatch):
+    class Closed:
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+    stream = io.BytesIO(b"one\ntwo\n")
+    monkeypatch.setattr(sys, "stderr", Closed())
+    (tmp_path / "full.log").symlink_to("/dev/full")
+    pass_on_output(stream, "full", tmp_path)
+    assert stream.closed
+
+
+def test_what_a_node_left_running_ends_with_its_process(tmp_path):
+    """It holds the node's output, so the launcher would wait for it."""
+
+    class Starter:
+        def step(self):
+            child = subprocess.Popen(["sleep", "1000"])
+            (tmp_path / "pid").write_text(str(child.pid))
+            stop_run("started")
+
+    program = Program("starter")
+    program.add_node(Node(Starter), label="starter")
+    with launch(program, "processes") as run:
+        assert run.wait(LIMIT) == "started"
+    watched = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
+    # Gone, or dead and not yet collected by the system.
+    assert not watched.exists() or watched.read_text().split()[2] == "Z"
 
 
 def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):

@@ -458,6 +458,7 @@ class Thrower:
             "exits": lambda: Exits("bye"),
             "holds": lambda: Holds(),
             "os": lambda: FileNotFoundError(2, "No such file", "x.txt"),
+            "leaves": lambda: SystemExit("no more"),
         }[name]()
 
 
@@ -466,6 +467,7 @@ class Thrower:
     [
         ("strange", Strange, "1 and 2"),
         ("os", FileNotFoundError, "x.txt"),
+        ("leaves", SystemExit, "no more"),
         ("unprintable", Unprintable, None),
         ("exits", (Exits, RpcFailed), "bye"),
         ("holds", (Holds, RpcFailed), "it holds a lock"),
@@ -487,6 +489,21 @@ def test_an_error_is_an_error_of_the_call_however_odd_it_is(
     program = Program("errors")
     thrower = program.add_node(Node(Thrower), label="thrower")
     program.add_node(Node(Step, catch, thrower), label="catcher")
+    assert run_to_end(program, launcher) == "caught"
+
+
+def test_arguments_that_do_not_fit_are_an_error_of_the_call_and_not_of_the_guard(
+    launcher,
+):
+    def catch(buffer):
+        for call in (lambda: buffer.put(), lambda: buffer.get(1, 2, 3)):
+            with pytest.raises(TypeError, match="argument"):
+                call()
+        stop_run("caught")
+
+    program = Program("arguments")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, catch, buffer), label="catcher")
     assert run_to_end(program, launcher) == "caught"
 
 

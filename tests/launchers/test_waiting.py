@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections import deque
 from pathlib import Path
 
 import pytest
 
-from acmelike import Node, Program, deadline, sleep, start, stop_run, when
+from acmelike import (
+    Node,
+    Program,
+    deadline,
+    launch,
+    sleep,
+    start,
+    stop_run,
+    when,
+)
 from acmelike.core import now
 from acmelike.errors import (
     RpcClosed,
@@ -308,6 +318,128 @@ def test_a_deadline_passes_while_a_method_of_the_service_runs(launcher):
         program.add_node(Node(Once, cook, kitchen), label="cook")
         program.add_node(Node(Step, taste, kitchen, file), label="taster")
         assert run_to_end(program, launcher) == "salty"
+
+
+class Kitchen:
+    """Cooks until a file is there, and says by other files what it does."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def cook(self):
+        (self.folder / "begun").touch()
+        until = time.monotonic() + 10.0  # So that a fault does not hang the tests.
+        while not (self.folder / "enough").exists() and time.monotonic() < until:
+            threading.Event().wait(0.005)
+        (self.folder / "cooked").touch()
+
+    def look(self):
+        """Returns when it is there."""
+
+    def _is_raw(self):
+        return "it is raw"
+
+    @when(_is_raw)
+    def eat(self):
+        raise AssertionError("it was raw")
+
+
+def cook(kitchen):
+    kitchen.cook()
+
+
+def wait_for(file):
+    while not file.exists():
+        sleep(0.005, "another node")
+
+
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_a_deadline_of_a_parked_call_passes_while_a_method_runs(launcher, tmp_path):
+    def cook_late(kitchen):
+        wait_for(tmp_path / "parked")
+        kitchen.cook()
+
+    def eat(kitchen):
+        kitchen.look()
+        with deadline(0.5):
+            call = start(kitchen.eat)
+        (tmp_path / "parked").touch()
+        wait_for(tmp_path / "begun")
+        with pytest.raises(RpcTimeout, match=r"it is raw|does not answer"):
+            call.result()
+        assert not (tmp_path / "cooked").exists()
+        (tmp_path / "enough").touch()
+        stop_run("hungry")
+
+    program = Program("kitchen")
+    kitchen = program.add_node(Node(Kitchen, tmp_path), label="kitchen")
+    program.add_node(Node(Once, cook_late, kitchen), label="cook")
+    program.add_node(Node(Step, eat, kitchen), label="guest")
+    assert run_to_end(program, launcher) == "hungry"
+
+
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_the_status_does_not_wait_for_a_method(launcher, tmp_path):
+    program = Program("kitchen")
+    kitchen = program.add_node(Node(Kitchen, tmp_path), label="kitchen")
+    program.add_node(Node(Once, cook, kitchen), label="cook")
+    with launch(program, launcher) as run:
+        while not (tmp_path / "begun").exists():
+            pass
+        assert run.status().keys() == {"kitchen", "cook"}
+        assert not (tmp_path / "cooked").exists()
+        (tmp_path / "enough").touch()
+        run.wait(20.0)
+
+
+def test_a_call_that_is_only_looked_at_is_done_when_its_deadline_has_passed(launcher):
+    def look(buffer):
+        with deadline(0.02):
+            call = start(buffer.get)
+        while not call.done():
+            sleep(0.01, "the call")
+        with pytest.raises(RpcTimeout, match="no items"):
+            call.result()
+        stop_run("late")
+
+    program = Program("looking")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, look, buffer), label="reader")
+    assert run_to_end(program, launcher) == "late"
+
+
+def test_time_never_goes_back(launcher):
+    def look(buffer):
+        with deadline(0.02):
+            call = start(buffer.get)
+        sleep(0.05, "something else")
+        before = now()
+        with pytest.raises(RpcTimeout):
+            call.result()
+        assert now() >= before
+        stop_run("later")
+
+    program = Program("clock")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, look, buffer), label="reader")
+    assert run_to_end(program, launcher) == "later"
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e9])
+def test_a_deadline_may_be_as_late_as_one_likes(launcher, seconds):
+    def read(buffer):
+        with deadline(seconds):
+            stop_run(buffer.get())
+
+    def fill(buffer):
+        sleep(0.02, "the reader")
+        buffer.put("read")
+
+    program = Program("late")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, read, buffer), label="reader")
+    program.add_node(Node(Once, fill, buffer), label="writer")
+    assert run_to_end(program, launcher) == "read"
 
 
 # --- Calls that are withdrawn, and the end of the run ------------------------------

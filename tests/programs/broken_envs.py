@@ -7,6 +7,8 @@ import threading
 import gymnasium
 import numpy as np
 
+from acmelike import stop_run
+
 
 class Walk(gymnasium.Env):
     """Goes on for 10 steps and pays 1 for each."""
@@ -27,6 +29,13 @@ class Walk(gymnasium.Env):
 class Raises(Walk):
     def step(self, action):
         raise ValueError("the wheel came off\nand rolled away")
+
+
+class Stops(Walk):
+    """Ends the run itself."""
+
+    def step(self, action):
+        stop_run("seen enough")
 
 
 class WrongShape(Walk):
@@ -74,6 +83,7 @@ class CountsThreads(Walk):
 for kind in (
     Walk,
     Raises,
+    Stops,
     WrongShape,
     Overflows,
     Endless,

@@ -44,6 +44,7 @@ class Child:
 
     def __init__(self, connection: ControlConnection, assignment: Assignment):
         self._connection = connection
+        self._reporting = threading.Lock()
         self._ended = threading.Event()
         self._reason = ""
         self._peers = Peers(self._wait_for_end)
@@ -110,7 +111,8 @@ class Child:
     def work_ended(self) -> None:
         """A node has nothing left to do."""
         nodes = self._nodes
-        self._connection.send(WorkReport(nodes.has_work(), nodes.has_worker()))
+        with self._reporting:  # Or an older answer could be sent after a newer one.
+            self._connection.send(WorkReport(nodes.has_work(), nodes.has_worker()))
 
     def _on_server_failure(self, error: BaseException) -> None:
         label = next(iter(self._nodes.servers))
@@ -126,7 +128,9 @@ def main() -> None:
     if sys.platform == "linux" and sys.argv[2] == "killed-with-launcher":
         # Even if this process is too busy to notice that the launcher is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    connection = ControlConnection(socket.socket(fileno=int(sys.argv[1])))
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)  # Or a program that a node starts would keep it open.
+    connection = ControlConnection(sock)
     path = connection.receive()
     if path is None:
         return

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,8 @@ from acmelike.rpc import Client, Peer, Peers, from_wire
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
+# How long what is left of a process's output may take to be read, after its end.
+_END_SECONDS = 3.0
 
 
 class Process:
@@ -104,12 +107,19 @@ class Process:
             thread.start()
 
     def dispose(self) -> None:
-        """After its end: waits for the threads, and releases everything."""
+        """After its end: waits for the threads, and releases everything.
+
+        What its nodes have started and left behind is killed, as it would keep the
+        output open.
+        """
+        self.popen.wait()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join()
-        self.popen.wait()
-        if self.popen.stdout is not None:
+                thread.join(_END_SECONDS)
+        is_read = not any(thread.is_alive() for thread in self._threads)
+        if self.popen.stdout is not None and is_read:
             self.popen.stdout.close()
         self.connection.close()
 

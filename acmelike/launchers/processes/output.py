@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,9 +22,13 @@ def pass_on_output(stream: IO[bytes] | None, name: str, logs: Path | None) -> No
         file: IO[Any] | None = None
         if logs is not None:
             path = logs / f"{name.replace('/', '-')}.log"
-            file = stack.enter_context(path.open("wb", buffering=0))
+            with suppress(OSError):
+                file = stack.enter_context(path.open("wb", buffering=0))
+        # A full disk or a closed terminal must not end a node that prints.
         for line in stream:
             if file is not None:
-                file.write(line)
+                with suppress(OSError):
+                    file.write(line)
             text = line.decode(errors="replace").rstrip("\n")
-            print(f"[{name}] {text}", file=sys.stderr, flush=True)
+            with suppress(OSError, ValueError):
+                print(f"[{name}] {text}", file=sys.stderr, flush=True)

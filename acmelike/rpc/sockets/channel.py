@@ -305,10 +305,13 @@ class RemoteTarget:
 
 
 def _ready(sock: socket.socket, event: int, seconds: float | None) -> bool:
-    """Waits until a socket can be read or written, or has ended; False if it cannot."""
+    """Waits until a socket can be read or written, or has ended; False if it cannot.
+
+    It waits an hour at most, as `poll` takes no more than some weeks.
+    """
     poll = select.poll()
     poll.register(sock, event)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
+    return bool(poll.poll(None if seconds is None else min(seconds, 3600) * 1000))
 
 
 def _left(limit: float | None) -> float | None:

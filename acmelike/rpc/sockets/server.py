@@ -37,6 +37,10 @@ from acmelike.rpc.sockets.shared_memory import SharedMemory
 
 logger = logging.getLogger("acmelike")
 
+_MIN_DEADLINES = 100  # So many are kept before those of ended calls are dropped.
+_RETRY_SECONDS = 0.05  # Until an expired call is tried again whose service is busy.
+_MAX_SELECT_SECONDS = 3600.0  # Selectors take no more than some weeks.
+
 
 class SocketServer:
     """Takes calls from other processes to the servers of this one.
@@ -72,6 +76,7 @@ class SocketServer:
         self._wake_out.setblocking(False)
         self._unsent: deque[_Connection] = deque()
         self._deadlines: list[tuple[float, int, Call]] = []
+        self._max_deadlines = _MIN_DEADLINES
         self._numbers = itertools.count()
         self._is_closed = False
         self._concurrent: list[threading.Thread] = []
@@ -94,7 +99,7 @@ class SocketServer:
     def _run(self) -> None:
         try:
             self._loop()
-        except Exception as error:
+        except BaseException as error:  # A thread would end without a word of an exit.
             self._on_failure(error)
 
     def _loop(self) -> None:
@@ -165,9 +170,8 @@ class SocketServer:
                 thread.start()
                 return
             call = self._run_call(connection, frame)
-            if call.deadline is not None and not call.done():
-                number = next(self._numbers)
-                heapq.heappush(self._deadlines, (call.deadline, number, call))
+            if call.deadline is not None and not call.has_outcome:
+                self._note_deadline(call.deadline, call)
 
     def _run_call(self, connection: _Connection, frame: Frame) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
@@ -200,15 +204,27 @@ class SocketServer:
 
     # --- Deadlines
 
+    def _note_deadline(self, at: float, call: Call) -> None:
+        """Will expire the call then; forgets others that have an outcome already."""
+        if len(self._deadlines) >= self._max_deadlines:
+            kept = [entry for entry in self._deadlines if not entry[2].has_outcome]
+            heapq.heapify(kept)
+            self._deadlines = kept
+            self._max_deadlines = max(_MIN_DEADLINES, 2 * len(kept))
+        heapq.heappush(self._deadlines, (at, next(self._numbers), call))
+
     def _until_deadline(self) -> float | None:
         if not self._deadlines:
             return None
-        return max(0.0, self._deadlines[0][0] - self._scheduler.now())
+        left = self._deadlines[0][0] - self._scheduler.now()
+        return min(max(0.0, left), _MAX_SELECT_SECONDS)
 
     def _expire(self) -> None:
-        while self._deadlines and self._deadlines[0][0] <= self._scheduler.now():
+        now = self._scheduler.now()
+        while self._deadlines and self._deadlines[0][0] <= now:
             _, _, call = heapq.heappop(self._deadlines)
-            call.server.expire(call)
+            if not call.has_outcome and not call.server.expire(call):
+                self._note_deadline(now + _RETRY_SECONDS, call)
 
 
 class _Connection:
