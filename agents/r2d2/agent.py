@@ -58,8 +58,8 @@ class R2D2Config(QLearningConfig):
     """Recurrent replay distributed DQN: an LSTM after the network.
 
     Attributes:
-      torso_sizes: units of each hidden layer of "mlp" and "minatar".
-      num_units: of the LSTM.
+      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
+      lstm_size: units of the LSTM.
       sequence_length: steps of a sequence, burn-in included.
       burn_in: steps of it that only bring the LSTM's state up to date.
       overlap: steps that successive sequences of an episode share; each step is learned
@@ -70,8 +70,8 @@ class R2D2Config(QLearningConfig):
       replay: of sequences. A sequence has sequence_length - overlap new steps.
     """
 
-    torso_sizes: Annotated[tuple[int, ...], above(0)] = (64,)
-    num_units: Annotated[int, at_least(1)] = 64
+    hidden_sizes: Annotated[tuple[int, ...], above(0)] = (64,)
+    lstm_size: Annotated[int, at_least(1)] = 64
     sequence_length: Annotated[int, at_least(2)] = 20
     burn_in: Annotated[int, at_least(0)] = 5
     overlap: Annotated[int, at_least(0)] = 10
@@ -113,7 +113,7 @@ class R2D2Builder(QLearningBuilder):
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         """Sequences, with the memory before each."""
         config = self.config
-        units = specs.Array((config.num_units,), np.float32)
+        units = specs.Array((config.lstm_size,), np.float32)
         memory = Memory(units, units, specs.Array((), np.int32))
         return config.replay.make_table(
             "sequences",
@@ -137,16 +137,16 @@ class R2D2Builder(QLearningBuilder):
 
     def _inputs(self, epsilons: tuple[float, ...]) -> PolicyInputs:
         init = partial(
-            initial_state, num_units=self.config.num_units, epsilons=epsilons
+            initial_state, lstm_size=self.config.lstm_size, epsilons=epsilons
         )
         return PolicyInputs(init=init, noise=EPSILON_NOISE)
 
 
 def initial_state(
-    num_envs: int, *, num_units: int, epsilons: tuple[float, ...]
+    num_envs: int, *, lstm_size: int, epsilons: tuple[float, ...]
 ) -> PolicyState:
     """An empty memory, and each environment's epsilon."""
     action = np.full(num_envs, NO_ACTION, np.int32)
-    hidden, cell = lstm_state(num_envs, num_units)
+    hidden, cell = lstm_state(num_envs, lstm_size)
     memory = Memory(hidden, cell, action)
     return PolicyState(memory, epsilon_state(num_envs, epsilons=epsilons))

@@ -47,17 +47,17 @@ class R2D2:
         self.config, shape = config, spec.observations.shape
         num_actions = check_discrete("r2d2", spec, config.network)
         self.network = RecurrentNetwork(
-            torso=make_network(config.network, shape, config.torso_sizes),
+            torso=make_network(config.network, shape, config.hidden_sizes),
             head=QHead(num_actions, config.dueling),
-            lstm_size=config.num_units,
+            lstm_size=config.lstm_size,
             num_actions=num_actions,
         )
         self.observation = np.zeros((1, *shape), spec.observations.dtype)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:
-        num_units = self.config.num_units
-        memory, _ = initial_state(1, num_units=num_units, epsilons=(0.0,))
+        lstm_size = self.config.lstm_size
+        memory, _ = initial_state(1, lstm_size=lstm_size, epsilons=(0.0,))
         inputs = memory.lstm, self.observation, memory.action
         return TargetState.init(self.network.init(key, *inputs), self.optimizer)
 

@@ -89,8 +89,8 @@ def make_ppo(**settings):
 
 def make_r2d2(**settings):
     defaults = {
-        "torso_sizes": (4,),
-        "num_units": 4,
+        "hidden_sizes": (4,),
+        "lstm_size": 4,
         "sequence_length": 3,
         "overlap": 2,
         "burn_in": 1,

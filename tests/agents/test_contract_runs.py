@@ -219,8 +219,8 @@ DQN = OFF_POLICY | {
     "epsilon_alpha": 1.0,
 }
 R2D2 = OFF_POLICY | {
-    "torso_sizes": (32,),
-    "num_units": 16,
+    "hidden_sizes": (32,),
+    "lstm_size": 16,
     "sequence_length": 8,
     "overlap": 4,
     "burn_in": 2,

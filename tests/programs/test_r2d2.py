@@ -18,7 +18,7 @@ def test_a_run_that_ends_well(tmp_path):
     args = (
         *("--launch", "serial", "--max-env-steps", "200", "--num-eval-episodes", "2"),
         *("--agent.replay.min-size", "10", "--agent.num-updates-per-call", "2"),
-        *("--agent.batch-size", "4", "--agent.num-units", "8"),
+        *("--agent.batch-size", "4", "--agent.lstm-size", "8"),
     )
     ended = subprocess.run(
         [sys.executable, "-m", "programs.r2d2", *args, "--out", tmp_path / "x"],

@@ -19,7 +19,7 @@ DQN = [
 ]
 R2D2 = [
     *("r2d2", "--frame-stack", "2", "--agent.replay.min-size", "10"),
-    *("--agent.batch-size", "4", "--agent.num-units", "8"),
+    *("--agent.batch-size", "4", "--agent.lstm-size", "8"),
 ]
 
 

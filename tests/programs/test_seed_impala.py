@@ -12,7 +12,7 @@ TINY = [
 ]
 SMALL = ["--environment", "Catch", "--agent.hidden-sizes", "8"]
 SEQUENCES = [
-    *("--environment", "Catch", "--agent.torso-sizes", "8", "--agent.num-units", "8"),
+    *("--environment", "Catch", "--agent.hidden-sizes", "8", "--agent.lstm-size", "8"),
     *("--agent.sequence-length", "6", "--agent.overlap", "3", "--agent.burn-in", "2"),
     *("--agent.replay.min-size", "10", "--agent.batch-size", "8"),
     *("--agent.num-updates-per-call", "1", "--agent.replay.samples-per-insert", "4"),

@@ -26,7 +26,7 @@ def test_the_table_is_as_the_settings_say():
     table = make_builder(
         sequence_length=9,
         overlap=3,
-        num_units=5,
+        lstm_size=5,
         size=50,
         min_size=20,
         samples_per_insert=4.0,
@@ -58,7 +58,7 @@ def test_a_window_of_ones_own():
 def test_sequences_begin_where_they_have_so_many_steps_in_common(collect):
     # Catch's episodes have nine steps and a last observation.
     builder = make_builder(
-        sequence_length=6, overlap=4, burn_in=1, num_units=4, min_size=1
+        sequence_length=6, overlap=4, burn_in=1, lstm_size=4, min_size=1
     )
     sequences = collect(builder, num_steps=19).sequences
     starts = np.unique(sequences.version[:, 0])

@@ -16,8 +16,8 @@ def test_the_defaults_are_accepted():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("torso_sizes", (8, 0)),
-        ("num_units", 0),
+        ("hidden_sizes", (8, 0)),
+        ("lstm_size", 0),
         ("sequence_length", 1),
         ("burn_in", -1),
         ("burn_in", 19),  # of sequences of 20 steps
@@ -57,7 +57,7 @@ def test_a_bad_value_is_refused_by_name(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("torso_sizes", ()),
+        ("hidden_sizes", ()),
         ("burn_in", 0),
         ("burn_in", 18),
         ("overlap", 0),

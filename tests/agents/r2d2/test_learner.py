@@ -36,8 +36,8 @@ class Compiled(NamedTuple):
 def compiled(**settings):
     """The core with these settings; one update a call if they do not say."""
     defaults = {
-        "torso_sizes": (8,),
-        "num_units": NUM_UNITS,
+        "hidden_sizes": (8,),
+        "lstm_size": NUM_UNITS,
         "sequence_length": LENGTH,
         "burn_in": 2,
         "overlap": 3,

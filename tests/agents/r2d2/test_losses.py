@@ -25,7 +25,7 @@ from tests.agents.settings import make_spec
 # Of four steps; the online values prefer actions 1, 1, 1 and 0.
 ONLINE = np.float32([[1, 2], [3, 5], [0, 4], [2, 1]])[:, None]
 TARGET = np.float32([[50, 60], [10, 4], [6, 8], [7, 3]])[:, None]
-AGENT = R2D2(R2D2Config(torso_sizes=(4,), num_units=3), make_spec((2,)))
+AGENT = R2D2(R2D2Config(hidden_sizes=(4,), lstm_size=3), make_spec((2,)))
 
 
 def sequence(**fields):
@@ -170,7 +170,7 @@ def test_the_loss_is_the_mean_of_weighted_huber_losses_over_the_steps_that_count
 def test_burn_in_brings_the_memory_up_to_date_and_passes_no_gradient():
     random = np.random.default_rng(0)
     parameters = first_parameters(AGENT)
-    memory = initial_state(1, num_units=3, epsilons=(0.0,)).memory
+    memory = initial_state(1, lstm_size=3, epsilons=(0.0,)).memory
     batch = sequence(a_t=random.integers(2, size=5))
     batch = batch._replace(extras=memory._asdict())
     observation = random.normal(size=(5, 1, 2)).astype(np.float32)

@@ -13,7 +13,7 @@ from tests.agents.compiled import first_parameters
 from tests.agents.settings import make_spec
 
 AGENT = R2D2(
-    R2D2Config(torso_sizes=(5,), num_units=4),
+    R2D2Config(hidden_sizes=(5,), lstm_size=4),
     make_spec((2, 2), actions=specs.DiscreteArray(3)),
 )
 NETWORK = AGENT.network

@@ -16,14 +16,14 @@ from acmelike.types import VectorStep
 from tests.agents.compiled import first_parameters
 
 SPEC = make_environment_spec(CatchFactory(rows=4, columns=3)(0))
-BUILDER = R2D2Builder(config=R2D2Config(torso_sizes=(5,), num_units=4))
+BUILDER = R2D2Builder(config=R2D2Config(hidden_sizes=(5,), lstm_size=4))
 AGENT = BUILDER.make_agent(SPEC)
 PARAMETERS = first_parameters(AGENT)
 OBSERVATIONS = np.random.default_rng(0).normal(size=(9, 2, 4, 3)).astype(np.float32)
 
 
 def make_inputs(epsilons=(0.0,)):
-    init = partial(initial_state, num_units=4, epsilons=epsilons)
+    init = partial(initial_state, lstm_size=4, epsilons=epsilons)
     return PolicyInputs(init=init, noise=EPSILON_NOISE)
 
 

@@ -14,8 +14,8 @@ from tests.agents.settings import configure
 def collected(collect):
     config = configure(
         R2D2Config,
-        torso_sizes=(8,),
-        num_units=6,
+        hidden_sizes=(8,),
+        lstm_size=6,
         sequence_length=6,
         overlap=4,
         burn_in=2,
