@@ -21,14 +21,6 @@ os.environ |= {
     "JAX_COMPILATION_CACHE_DIR": str(COMPILED),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    # XLA's newer code for fusions takes longer to compile. And each process has one
-    # thread, as in programs that are run.
-    "XLA_FLAGS": " ".join(
-        [
-            "--xla_cpu_use_fusion_emitters=false",
-            "--xla_cpu_multi_thread_eigen=false",
-        ]
-    ),
 }
 
 GRACE = 2.0  # seconds that a test's threads, processes and sockets have to end
