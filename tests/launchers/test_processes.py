@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -122,9 +123,13 @@ def test_what_a_node_left_running_ends_with_its_process(tmp_path):
     program.add_node(Node(Starter), label="starter")
     with launch(program, "processes") as run:
         assert run.wait(LIMIT) == "started"
-    watched = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
-    # Gone, or dead and not yet collected by the system.
-    assert not watched.exists() or watched.read_text().split()[2] == "Z"
+    with suppress(ProcessLookupError):  # It is gone, and collected, already.
+        watched = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        poll = select.poll()
+        poll.register(watched, select.POLLIN)  # readable when the process has ended
+        has_ended = poll.poll(5000)
+        os.close(watched)
+        assert has_ended, "it outlived the node that started it"
 
 
 def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):
