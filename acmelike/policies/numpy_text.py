@@ -476,7 +476,7 @@ class _Text:
             f"np.{ufunc}.reduce({{0}}, {_axes(axes)}{of_dtype})",
             operands,
             outputs[0],
-            {"ufunc": ufunc, "axes": tuple(axes)},
+            {"ufunc": ufunc, "axes": tuple(axes), "of_dtype": of_dtype},
         )
 
     def _reduce_sum(self, *args: Any) -> _Value:
@@ -573,8 +573,8 @@ class _Text:
             kept = [axis for axis in range(num_axes) if axis not in made["axes"]]
             ones = all(traced.shape[axis] == 1 for axis in made["axes"])
             if len(of[0].traced.shape) == num_axes and kept == list(places) and ones:
-                axes = _axes(made["axes"])
-                template = f"np.{made['ufunc']}.reduce({{0}}, {axes}, keepdims=True)"
+                rest = f"{_axes(made['axes'])}{made['of_dtype']}, keepdims=True"
+                template = f"np.{made['ufunc']}.reduce({{0}}, {rest})"
                 return self._make("keepdims", template, of, traced)
         x = self._full(x)
         first = places[0]

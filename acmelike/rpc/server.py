@@ -185,27 +185,12 @@ class Server:
         Returns:
           Whether the call has an outcome now.
         """
-        if not self._lock.acquire(blocking=False):
-            return False
-        after: Reports = []
-        try:
-            self._expire(call, after)
-        finally:
-            self._settle_and_release(after)
-        return True
+        return self._change_if_free(partial(self._expire, call))
 
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants; see `expire`."""
-        if not self._lock.acquire(blocking=False):
+        if not self._change_if_free(partial(self._withdraw, call)):
             call.deadline = self.scheduler.now()  # So it can no longer run.
-            return
-        after: Reports = []
-        try:
-            if call in self._parked:
-                error = RpcClosed(f"{call.target}: cancelled by its caller")
-                self._end(call, error, after)
-        finally:
-            self._settle_and_release(after)
 
     def parked(self) -> tuple[ParkedCall, ...]:
         """The calls that wait here, in order of arrival.
@@ -237,6 +222,17 @@ class Server:
             yield after
         finally:
             self._settle_and_release(after)
+
+    def _change_if_free(self, change: Callable[[Reports], None]) -> bool:
+        """As `_changing`; False, and no change, while a method runs."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        after: Reports = []
+        try:
+            change(after)
+        finally:
+            self._settle_and_release(after)
+        return True
 
     def _settle_and_release(self, after: Reports) -> None:
         try:
@@ -319,6 +315,11 @@ class Server:
     def _expire(self, call: Call, after: Reports) -> None:
         if call in self._parked:
             self._end(call, RpcTimeout(f"{call.target}{call.why_parked()}"), after)
+
+    def _withdraw(self, call: Call, after: Reports) -> None:
+        if call in self._parked:
+            error = RpcClosed(f"{call.target}: cancelled by its caller")
+            self._end(call, error, after)
 
     def _end(self, call: Call, error: Exception, after: Any) -> None:
         call.fail(error)

@@ -392,6 +392,14 @@ def test_the_status_does_not_wait_for_a_method(launcher, tmp_path):
         run.wait(20.0)
 
 
+def run_reader(launcher, read):
+    """Runs a worker with an empty buffer; returns why the run ended."""
+    program = Program("reading")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    program.add_node(Node(Step, read, buffer), label="reader")
+    return run_to_end(program, launcher)
+
+
 def test_a_call_that_is_only_looked_at_is_done_when_its_deadline_has_passed(launcher):
     def look(buffer):
         with deadline(0.02):
@@ -402,10 +410,7 @@ def test_a_call_that_is_only_looked_at_is_done_when_its_deadline_has_passed(laun
             call.result()
         stop_run("late")
 
-    program = Program("looking")
-    buffer = program.add_node(Node(Buffer, 1), label="buffer")
-    program.add_node(Node(Step, look, buffer), label="reader")
-    assert run_to_end(program, launcher) == "late"
+    assert run_reader(launcher, look) == "late"
 
 
 def test_time_never_goes_back(launcher):
@@ -419,10 +424,7 @@ def test_time_never_goes_back(launcher):
         assert now() >= before
         stop_run("later")
 
-    program = Program("clock")
-    buffer = program.add_node(Node(Buffer, 1), label="buffer")
-    program.add_node(Node(Step, look, buffer), label="reader")
-    assert run_to_end(program, launcher) == "later"
+    assert run_reader(launcher, look) == "later"
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), 1e9])

@@ -48,6 +48,7 @@ CASES = {
     "a column after a new axis": lambda x, t: jnp.squeeze(x[:, :1][None], 0),
     "two columns after a new axis": lambda x, t: jnp.squeeze(x[:, :2][None], 0),
     "a sum of numbers of whole type": lambda x, t: jnp.sum(x, axis=-1),
+    "a sum as a column": lambda x, t: jnp.sum(x, axis=-1, keepdims=True),
     "a count": lambda x, t: jnp.sum(x > 0, axis=-1),
     "a product of whole numbers": lambda x, t: jnp.prod(x[:, :2], axis=-1),
     "the best as a column": lambda x, t: jnp.argmax(x, axis=-1)[:, None],
