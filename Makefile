@@ -46,7 +46,7 @@ run: $(STAMP) ## Train DQN on CartPole in processes; make run ARGS="--seed 3"
 
 # A file's tests share what they have compiled, and so go to one process.
 # With a debugger: make test ARGS="-n0 --pdb"
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(STAMP) ## Run the tests, but the slow and the learning ones
 	@$(BIN)/python -m pytest -q $(PARALLEL) $(ARGS)
 

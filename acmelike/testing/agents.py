@@ -46,6 +46,7 @@ from acmelike.environments import EnvironmentFactory, VectorEnvironment
 from acmelike.errors import ConfigError, NotReady
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.saved_policy import load_policy
+from acmelike.learners.functions import LearnerFunctions, make_functions
 from acmelike.policies import PortablePolicy, make_portable
 from acmelike.replay import (
     Items,
@@ -144,10 +145,9 @@ class AgentContract:
         environment = VectorEnvironment(self._factory, num_envs=self._num_envs, seed=0)
         table = builder.make_table(spec)
         replay = Replay([table], seed=0)
-        training = self._init()
+        training = self._functions.init(0)
         parameters = self._to_host(agent.parameters(training))
         inputs, random = self.inputs(), np.random.default_rng(0)
-        act: Any = jax.jit(agent.act) if agent.needs_jax else agent.act
         states = [inputs.init(self._num_envs)]
         adder = store_frames_once(
             copy.deepcopy(builder.make_adder(self._num_envs)),
@@ -161,7 +161,7 @@ class AgentContract:
         while sample is None:
             noise = inputs.noise(random, self._num_envs)
             observation = step.observation
-            output = act(parameters, states[-1], observation, noise)
+            output = self._act(parameters, states[-1], observation, noise)
             states.append(output.state)
             actions = np.asarray(output.action, spec.actions.dtype)
             step = environment.step(actions)
@@ -181,23 +181,16 @@ class AgentContract:
             *(sample, before, after, outputs),
         )
 
-    def _init(self) -> Nested:
-        if self.agent.needs_jax:
-            return jax.jit(self.agent.init)(jax.random.key(0))
-        return self.agent.init(0)
+    @functools.cached_property
+    def _functions(self) -> LearnerFunctions:
+        return make_functions(self.agent)
 
     @functools.cached_property
-    def _compiled_update(self) -> Any:
-        return jax.jit(self.agent.update)
+    def _act(self) -> Any:
+        return jax.jit(self.agent.act) if self.agent.needs_jax else self.agent.act
 
     def _update(self, state: Nested, sample: Any) -> tuple[Nested, UpdateOutputs]:
-        data, probabilities = sample.data, sample.probabilities
-        if not self.agent.needs_jax:
-            return self.agent.update(state, data, probabilities, 0)
-        updated: tuple[Nested, UpdateOutputs] = self._compiled_update(
-            state, data, probabilities, jax.random.key(1)
-        )
-        return updated
+        return self._functions.update(state, sample.data, sample.probabilities, 0, 0)
 
     def _to_host(self, nest: Nested) -> Nested:
         return jax.device_get(nest) if self.agent.needs_jax else nest
@@ -320,12 +313,12 @@ class AgentContract:
         if policy.text is None:
             return  # Actors compile `act` itself.
         by_text = policy.load_text()(parameters)
-        act, state = jax.jit(agent.act), inputs.init(num_envs)
+        state = inputs.init(num_envs)
         leaves = tuple(optree.tree_leaves(state))
         for _ in range(50):
             observation = self._random_observations(random)
             noise = inputs.noise(random, num_envs)
-            expected = act(parameters, state, observation, noise)
+            expected = self._act(parameters, state, observation, noise)
             action, leaves, extras = by_text(leaves, observation, noise)
             state = expected.state
             found = [action, *leaves, *(extras[name] for name in sorted(extras))]

@@ -52,7 +52,7 @@ def acts_alike(builder, shape) -> PortablePolicy:
         (f"{HERE}:make_images", IMAGE),
         ("mlp", IMAGE),
         ("minatar", IMAGE),
-        ("impala_resnet", IMAGE),
+        pytest.param("impala_resnet", IMAGE, marks=pytest.mark.slow),
     ],
 )
 def test_a_network_by_its_name_acts_in_numpy_as_in_jax(agent, network, shape):

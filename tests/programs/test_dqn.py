@@ -209,6 +209,7 @@ def test_an_evaluation_without_an_end_is_named(tmp_path, launcher):
     program.check_interrupted(within=5)
 
 
+@pytest.mark.slow
 def test_the_second_signal_ends_it_at_once(tmp_path):
     program = Started(tmp_path, until="node evaluator steps it")
     program.send(signal.SIGINT)

@@ -32,7 +32,7 @@ def run(name, folder, *args):
     ("name", "args"),
     [
         ("seed_impala", [*SMALL, "--agent.lstm-size", "4"]),
-        ("seed_r2d2", SEQUENCES),
+        pytest.param("seed_r2d2", SEQUENCES, marks=pytest.mark.slow),
         pytest.param(
             "ppo",
             [*CENTRAL, *SMALL, "--agent.unroll-length", "8"],

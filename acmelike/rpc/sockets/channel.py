@@ -24,7 +24,7 @@ from acmelike.rpc.sockets.server import send_some
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 2.0
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
 

@@ -145,6 +145,7 @@ def test_it_learns_from_actors_that_are_behind_and_says_how_far(lag):
     assert progress.staleness_mean == behind.mean()
 
 
+@pytest.mark.slow
 def test_an_lstm_learns_too():
     returns, _ = learn(300, lstm_size=32)
     assert np.mean(returns[-80:]) > 0.9

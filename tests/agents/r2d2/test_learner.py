@@ -78,6 +78,7 @@ def flat(tree):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.slow
 def test_a_call_of_three_updates_equals_three_calls_of_one():
     items = make_items(3 * 4)
     _, update, first = compiled(num_updates_per_call=3)
