@@ -5,6 +5,7 @@ from acmelike.rpc.client import Client, Interface, interface_of
 from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
+from acmelike.rpc.sockets.credentials import new_key
 from acmelike.rpc.sockets.peers import Peer, Peers
 from acmelike.rpc.sockets.server import SocketServer, new_address
 
@@ -23,5 +24,6 @@ __all__ = [
     "from_wire",
     "interface_of",
     "new_address",
+    "new_key",
     "to_wire",
 ]

@@ -16,6 +16,7 @@ import pytest
 import acmelike
 from acmelike import Node, Program, launch
 from acmelike.replay import Message, Replay, Steps, Writer
+from acmelike.rpc.sockets.credentials import greeting
 from acmelike.rpc.sockets.frames import CALL, encode
 from tests.replay import stress_client
 from tests.replay.stress_client import BATCH, END, MESSAGE, QUEUE_SIZE, TABLES
@@ -30,7 +31,8 @@ def launched():
     handle = program.add_node(Node(Replay, TABLES, seed=0), label="replay")
     with launch(program, "processes") as run:
         # A killed node ends its run, so the processes to be killed are not nodes.
-        yield run.client(handle), run._nodes._peers.address_of("replay")
+        channel = run._nodes._peers._channel_to("replay")
+        yield run.client(handle), (channel._address, channel._key)
 
 
 class Crew:
@@ -38,7 +40,7 @@ class Crew:
 
     def __init__(self, stack, folder, address):
         self._stack, self._folder = stack, folder
-        self._address = address.encode().hex()
+        self._address = [address[0].encode().hex(), address[1].hex()]
         self._num = 0
 
     def add(self, role, number=0, num_messages=0):
@@ -46,7 +48,7 @@ class Crew:
         self._num += 1
         notes = self._folder / f"{self._num}-{role}"
         root = str(Path(acmelike.__file__).parents[1])
-        words = [role, self._address, str(number), str(num_messages), str(notes)]
+        words = [role, *self._address, str(number), str(num_messages), str(notes)]
         process = subprocess.Popen(
             [sys.executable, stress_client.__file__, *words],
             env=os.environ | {"PYTHONPATH": root},
@@ -172,8 +174,9 @@ def test_of_a_message_that_breaks_off_nothing_arrives():
     with launched() as (replay, address):
         for num_bytes in (3, 100, len(frame) // 2, len(frame) - 1):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                sock.connect(address)
-                sock.sendall(frame[:num_bytes])
+                sock.connect(address[0])
+                hello, _ = greeting(address[1], address[0])
+                sock.sendall(hello + frame[:num_bytes])
         assert replay.write(message) == MESSAGE
         assert replay.info("once").num_inserted == MESSAGE
         assert replay.num_env_steps() == MESSAGE

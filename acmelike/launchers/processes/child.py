@@ -47,7 +47,7 @@ class Child:
         self._reporting = threading.Lock()
         self._ended = threading.Event()
         self._reason = ""
-        self._peers = Peers(self._wait_for_end)
+        self._peers = Peers(assignment.key, self._wait_for_end)
         scheduler = FreeScheduler(self._ended)
         self._nodes = LocalNodes(
             assignment.entries,
@@ -59,7 +59,11 @@ class Child:
         )
         address = new_address(os.environ.get("ACMELIKE_SOCKETS", ""))
         self._server = SocketServer(
-            self._nodes.servers, scheduler, address, self._on_server_failure
+            self._nodes.servers,
+            scheduler,
+            address,
+            assignment.key,
+            self._on_server_failure,
         )
         self._server.start()
         connection.send(ListenReport(address))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from acmelike.graph import Entry, Handle
 from acmelike.rpc import Peer
 from acmelike.rpc.failure import WireError
 from acmelike.rpc.sockets.frames import CONTROL, FrameReader, encode
-from acmelike.rpc.sockets.server import send_some
+from acmelike.rpc.sockets.stream import Stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +25,12 @@ class Assignment:
     Attributes:
       entries: the nodes that live there.
       peers: every node of the program.
+      key: of the run, by which its processes know each other.
     """
 
     entries: Mapping[Handle, Entry]
     peers: Mapping[Handle, Peer]
+    key: bytes
 
 
 class AddressBook(NamedTuple):
@@ -91,36 +93,37 @@ class ControlConnection:
     """
 
     def __init__(self, sock: socket.socket):
-        sock.setblocking(False)
-        self._sock, self._reader = sock, FrameReader(sock)
+        self._stream = Stream(sock)
+        self._reader = FrameReader(self._stream)
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
         """Sends a message. If the other end is gone, `receive` says so."""
-        with self._lock:
-            frame = encode(CONTROL, 0, message)
-            pieces = deque(memoryview(p).cast("B") for p in frame.pieces)
-            try:
-                while not send_some(self._sock, pieces):
-                    self._wait(select.POLLOUT)
-            except OSError:
-                return
+        with self._lock, suppress(OSError):
+            is_sent = self._stream.send(encode(CONTROL, 0, message).pieces)
+            while not is_sent:
+                self._wait(select.POLLOUT)
+                is_sent = self._stream.flush()
 
     def receive(self) -> Any:
         """The next message; None when the other end is gone."""
         while True:
             try:
-                return self._reader.read().value
+                frame = self._reader.read()
             except BlockingIOError:
                 self._wait(select.POLLIN)
             except (EOFError, OSError):
                 return None
+            else:
+                if frame.error is not None:
+                    raise frame.error
+                return frame.value
 
     def close(self) -> None:
         """Closes the socket."""
-        self._sock.close()
+        self._stream.close()
 
     def _wait(self, event: int) -> None:
         poll = select.poll()
-        poll.register(self._sock, event)
+        poll.register(self._stream, event)
         poll.poll()

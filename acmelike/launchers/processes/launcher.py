@@ -35,7 +35,7 @@ from acmelike.launchers.processes.control import (
     WorkReport,
 )
 from acmelike.launchers.processes.output import pass_on_output
-from acmelike.rpc import Client, Peer, Peers, from_wire
+from acmelike.rpc import Client, Peer, Peers, from_wire, new_key
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
@@ -99,10 +99,10 @@ class Process:
             ),
         ]
 
-    def start(self, peers: Mapping[Handle, Peer]) -> None:
+    def start(self, peers: Mapping[Handle, Peer], key: bytes) -> None:
         """Sends the nodes, and starts to listen."""
         self.connection.send(list(sys.path))
-        self.connection.send(Assignment(entries=self.entries, peers=peers))
+        self.connection.send(Assignment(entries=self.entries, peers=peers, key=key))
         for thread in self._threads:
             thread.start()
 
@@ -165,7 +165,8 @@ class ProcessNodes:
         self._number = 0
         self._answers: dict[str, int] = {}
         self._addresses: dict[str, str] = {}
-        self._peers = Peers(self._wait_for_end)
+        self._key = new_key()
+        self._peers = Peers(self._key, self._wait_for_end)
         self._reason: str | None = None
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
@@ -180,7 +181,7 @@ class ProcessNodes:
 
     def start(self) -> None:
         for process in self._processes:
-            process.start(self._entries)
+            process.start(self._entries, self._key)
 
     def close(self, reason: str) -> None:
         self._reason = self._reason or reason

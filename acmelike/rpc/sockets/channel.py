@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +13,17 @@ from acmelike.core.future import Future
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import current_context, current_deadline
 from acmelike.core.status import EdgeMetrics
-from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.errors import RpcClosed, RpcError, RpcFailed, RpcTimeout
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
+from acmelike.rpc.sockets.credentials import CALLEE_BYTES, greeting, is_same
 from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, FrameReader, encode
-from acmelike.rpc.sockets.server import send_some
 from acmelike.rpc.sockets.shared_memory import SharedMemory
+from acmelike.rpc.sockets.stream import Stream
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
-_GRACE_SECONDS = 2.0
+GRACE_SECONDS = 2.0
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
 
@@ -114,28 +113,31 @@ class Channel:
     arrived.
 
     Args:
-      find_address: returns the address of the other process when it is known; raises
-        RpcClosed if the run ends first.
+      address: where the other process listens.
+      key: of the run.
       wait_for_end: returns why the run ended, or None if it does not end soon. A
         connection is usually lost because a process died, and the reason of the run's
         end says so.
     """
 
     def __init__(
-        self, find_address: Callable[[], str], wait_for_end: Callable[[], str | None]
+        self, address: str, key: bytes, wait_for_end: Callable[[], str | None]
     ):
-        self._find_address, self._wait_for_end = find_address, wait_for_end
-        self._sock: socket.socket | None = None
+        self._address, self._key = address, key
+        self._wait_for_end = wait_for_end
+        self._stream: Stream | None = None
         self._reader: FrameReader | None = None
+        # What the other end must send before its first frame.
+        self._expected: bytes | None = None
         self._shared = SharedMemory()
         self._connecting = threading.Lock()
-        self._sending = threading.Lock()
         self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
         # Decides which thread reads; the others wait until their call is done or no
         # thread reads.
         self._turn = threading.Condition()
         self._is_reading = False
+        self._is_lost = False
         self._closed: str | None = None
 
     def submit(
@@ -146,16 +148,19 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + timeout
         target = f"{label}.{request.method}"
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
-        frame = encode(CALL, call.number, (label, *request), self._shared)
+        try:
+            self._connect()
+        except (OSError, RpcClosed) as error:
+            call.settle(None, self._lost(target, error))
+            return call
+        # Both processes have one clock, that of their host.
+        value = (label, *request._replace(timeout=deadline))
+        frame = encode(CALL, call.number, value, self._shared)
         call.count(frame.num_bytes)
         self._calls[call.number] = call
         try:
-            self._connect()
-            self._send(frame.pieces)
-        except RpcTimeout as error:
-            self._calls.pop(call.number, None)
-            call.settle(None, error)
-        except (OSError, RpcClosed) as error:
+            self._send(frame.pieces, call)
+        except OSError as error:
             self._calls.pop(call.number, None)
             call.settle(None, self._lost(target, error))
         return call
@@ -164,7 +169,7 @@ class Channel:
         """Returns when the outcome of the call is known, or the time is `until`."""
         limit = until
         if until is None and call.deadline is not None:
-            limit = call.deadline + _GRACE_SECONDS
+            limit = call.deadline + GRACE_SECONDS
         while not call.is_known():
             with self._turn:
                 while self._is_reading and not call.is_known():
@@ -185,13 +190,12 @@ class Channel:
             if _is_over(limit):
                 break
         if not call.is_known() and until is None:
-            self._calls.pop(call.number, None)
-            call.settle(None, RpcTimeout(f"{call.target}: its process does not answer"))
+            self._give_up(call, "its process does not answer")
 
     def poll(self) -> None:
         """Reads what has arrived, unless another thread reads."""
         with self._turn:
-            if self._is_reading or self._sock is None:
+            if self._is_reading or self._stream is None:
                 return
             self._is_reading = True
         try:
@@ -203,68 +207,86 @@ class Channel:
 
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
+        frame = encode(CANCEL, call.number, None, self._shared)
         try:
-            self._send(encode(CANCEL, call.number, None, self._shared).pieces)
+            assert self._stream is not None
+            self._stream.send(frame.pieces)
         except OSError:
             pass  # The connection is lost, and with it the call.
 
     def close(self, reason: str) -> None:
         """Ends every call and wakes the threads that wait."""
         self._closed = self._closed or reason
-        if self._sock is not None:
-            try:
-                self._sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # The other end has closed it already.
+        if self._stream is not None:
+            self._stream.end()
 
     def dispose(self) -> None:
         """Closes the socket and releases the memory, when no thread calls any more."""
         self._shared.close()
-        if self._sock is not None:
-            self._sock.close()
+        if self._stream is not None:
+            self._stream.close()
 
-    # --- The socket
+    # --- The stream
 
     def _connect(self) -> None:
+        if self._stream is not None:
+            return
         with self._connecting:
             if self._closed is not None:
                 raise RpcClosed(self._closed)
-            if self._sock is not None:
+            if self._stream is not None:
                 return
-            address = self._find_address()
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                sock.connect(address)
+                sock.connect(self._address)
             except OSError:
                 sock.close()
                 raise
-            sock.setblocking(False)
-            self._reader, self._sock = FrameReader(sock, self._shared), sock
+            stream = Stream(sock)
+            hello, self._expected = greeting(self._key, self._address)
+            stream.send([hello])
+            self._reader = FrameReader(stream, self._shared)
+            self._stream = stream
 
-    def _send(self, pieces: list[bytes | memoryview]) -> None:
-        sock = self._sock
-        assert sock is not None
-        with self._sending:
-            left = deque(memoryview(piece).cast("B") for piece in pieces)
-            while not send_some(sock, left):
-                _ready(sock, select.POLLOUT, None)
+    def _send(self, pieces: list[bytes | memoryview], call: RemoteCall) -> None:
+        """Sends a call; ends it if the other process does not take it in time."""
+        stream = self._stream
+        assert stream is not None
+        if stream.send(pieces):
+            return
+        while stream.num_unsent and not self._is_lost:
+            # It may take no more calls before somebody reads its answers.
+            if stream.wait(_left(call.deadline)):
+                self.poll()
+            if _is_over(call.deadline):
+                self._give_up(call, "its process does not take the call")
+                return
+
+    def _give_up(self, call: RemoteCall, why: str) -> None:
+        if self._calls.pop(call.number, None) is not None:
+            call.settle(None, RpcTimeout(f"{call.target}: {why}"))
+            self.cancel(call)
 
     def _read(self, call: RemoteCall, limit: float | None) -> None:
         """Reads for all callers until this call's outcome is known or time is up."""
-        assert self._sock is not None
-        while not call.is_known():
-            if not _ready(self._sock, select.POLLIN, _left(limit)):
-                return
-            self._read_available()
+        assert self._stream is not None
+        while not call.is_known() and not _is_over(limit):
+            if self._stream.wait(_left(limit)):
+                self._read_available()
 
     def _read_available(self) -> None:
         assert self._reader is not None
         try:
+            if self._expected is not None:
+                if not is_same(self._reader.read_bytes(CALLEE_BYTES), self._expected):
+                    raise RpcError("who listens there does not belong to this run")
+                self._expected = None
             while True:
                 self._dispatch(self._reader.read())
         except BlockingIOError:
             pass
-        except (EOFError, OSError, ValueError) as error:
+        except (EOFError, OSError, RpcError) as error:
+            self._is_lost = True
             self._shared.close()
             for request in list(self._calls):
                 call = self._calls.pop(request, None)
@@ -276,7 +298,12 @@ class Channel:
         if call is None:
             return
         call.count(frame.num_bytes)
-        if frame.kind == RESULT:
+        if frame.error is not None:
+            words = f"{call.target}: its outcome cannot be read: {frame.error!r}"
+            failed = RpcFailed(words)
+            failed.__cause__ = frame.error
+            call.settle(None, failed)
+        elif frame.kind == RESULT:
             call.settle(freeze(frame.value), None)
         else:
             call.settle(None, from_wire(frame.value))
@@ -293,25 +320,35 @@ class RemoteTarget:
 
     Args:
       label: the node's.
-      channel: to its process.
+      find_channel: returns the channel to its process when that is known.
     """
 
-    def __init__(self, label: str, channel: Channel):
-        self.label, self._channel = label, channel
+    def __init__(self, label: str, find_channel: Callable[[], Channel]):
+        self.label, self._find_channel = label, find_channel
 
-    def submit(self, request: Request, edge: EdgeMetrics | None = None) -> RemoteCall:
+    def submit(self, request: Request, edge: EdgeMetrics | None = None) -> Future[Any]:
         """Sends a call."""
-        return self._channel.submit(self.label, request, edge)
+        try:
+            channel = self._find_channel()
+        except (RpcTimeout, RpcClosed) as error:
+            return FailedCall(error)
+        return channel.submit(self.label, request, edge)
 
 
-def _ready(sock: socket.socket, event: int, seconds: float | None) -> bool:
-    """Waits until a socket can be read or written, or has ended; False if it cannot.
+class FailedCall(Future[Any]):
+    """A call that could not be sent."""
 
-    It waits an hour at most, as `poll` takes no more than some weeks.
-    """
-    poll = select.poll()
-    poll.register(sock, event)
-    return bool(poll.poll(None if seconds is None else min(seconds, 3600) * 1000))
+    def __init__(self, error: RpcError):
+        self._error = error
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> Any:
+        raise self._error
+
+    def cancel(self) -> None:
+        pass
 
 
 def _left(limit: float | None) -> float | None:

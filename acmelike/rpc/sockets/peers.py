@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from acmelike.core.runtime import seconds_left
@@ -25,32 +26,29 @@ class Peer(NamedTuple):
 
 
 class Peers:
-    """Makes clients of nodes that live in other processes.
-
-    Nodes of one process could share a connection, but which nodes these are is known
-    only when all addresses are, and clients are made before. So there is a connection
-    for each node that is called.
+    """Makes clients of nodes that live in other processes, over a channel to each.
 
     Args:
+      key: of the run.
       wait_for_end: returns why the run ended, or None if it does not end within a
         while.
     """
 
-    def __init__(self, wait_for_end: Callable[[], str | None]):
-        self._wait_for_end = wait_for_end
-        self._addresses: Mapping[str, str] = {}
+    def __init__(self, key: bytes, wait_for_end: Callable[[], str | None]):
+        self._key, self._wait_for_end = key, wait_for_end
+        self._lock = threading.Lock()
         # Set when addresses are known, or when the run ended without them.
         self._is_known = threading.Event()
+        self._addresses: Mapping[str, str] = {}
+        self._channels: dict[str, Channel] = {}  # By address.
+        self._by_label: dict[str, Channel] = {}  # The same.
         self._reason: str | None = None
-        self._channels: dict[str, Channel] = {}
+        self._is_closed = False
 
     def client(self, peer: Peer, owner: str | None) -> Client:
         """A client of a node, for the thread of the node `owner`, or for any thread."""
-        channel = self._channels.get(peer.label)
-        if channel is None:
-            channel = Channel(lambda: self.address_of(peer.label), self._wait_for_end)
-            self._channels[peer.label] = channel
-        return Client(RemoteTarget(peer.label, channel), peer.interface, owner)
+        target = RemoteTarget(peer.label, partial(self._channel_to, peer.label))
+        return Client(target, peer.interface, owner)
 
     def set_addresses(self, by_label: Mapping[str, str]) -> None:
         """Takes the addresses of all nodes; calls that waited for them are sent."""
@@ -63,19 +61,36 @@ class Peers:
         self._is_known.set()
 
     def close(self) -> None:
-        """Ends every call; the callers are woken."""
-        for channel in self._channels.values():
+        """Ends every call; the callers are woken. Later calls end at once."""
+        with self._lock:
+            self._is_closed = True
+        for channel in self._all_channels():
             channel.close(self._reason or "the run ended")
 
     def dispose(self) -> None:
         """Releases sockets and memory, when no thread calls any more."""
-        for channel in self._channels.values():
+        for channel in self._all_channels():
             channel.dispose()
 
-    def address_of(self, label: str) -> str:
-        """Where a node's process listens; waits until that is known."""
+    def _channel_to(self, label: str) -> Channel:
+        """The channel to a node's process; waits until its address is known."""
+        channel = self._by_label.get(label)
+        if channel is not None:
+            return channel
         if not self._is_known.wait(seconds_left()):
             raise RpcTimeout(f"{label}: the processes of the run are still starting")
         if label not in self._addresses:
             raise RpcClosed(self._reason or f"{label} has no address")
-        return self._addresses[label]
+        address = self._addresses[label]
+        with self._lock:
+            if self._is_closed:
+                raise RpcClosed(self._reason or "the run ended")
+            if address not in self._channels:
+                channel = Channel(address, self._key, self._wait_for_end)
+                self._channels[address] = channel
+            self._by_label[label] = self._channels[address]
+            return self._channels[address]
+
+    def _all_channels(self) -> list[Channel]:
+        with self._lock:
+            return list(self._channels.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import itertools
 import logging
@@ -11,8 +12,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +24,8 @@ from acmelike.rpc.call import Call, CallScheduler, Request
 from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
+from acmelike.rpc.sockets.channel import GRACE_SECONDS
+from acmelike.rpc.sockets.credentials import CALLER_BYTES, answer
 from acmelike.rpc.sockets.frames import (
     CALL,
     CANCEL,
@@ -34,12 +39,22 @@ from acmelike.rpc.sockets.frames import (
     make_frame,
 )
 from acmelike.rpc.sockets.shared_memory import SharedMemory
+from acmelike.rpc.sockets.stream import Stream
 
 logger = logging.getLogger("acmelike")
 
 _MIN_DEADLINES = 100  # So many are kept before those of ended calls are dropped.
 _RETRY_SECONDS = 0.05  # Until an expired call is tried again whose service is busy.
 _MAX_SELECT_SECONDS = 3600.0  # Selectors take no more than some weeks.
+_LOOK_SECONDS = 1.0  # Between two looks at connections that are stuck.
+# How long a connection may take to show that it belongs to the run, and how many may
+# be about to.
+STRANGER_SECONDS = 10.0
+_MAX_STRANGERS = 100
+# How long a caller may read no answers, while many are kept for it, or may stop within
+# a message. A node that compiles or evaluates reads nothing for minutes.
+STUCK_SECONDS = 600.0
+_MAX_UNSENT_BYTES = 2**24
 
 
 class SocketServer:
@@ -50,10 +65,15 @@ class SocketServer:
     it proceed sends its outcome. Only a call of a `concurrent` method gets a thread of
     its own.
 
+    What a caller can cost is bounded. Nothing is read of one that does not belong to
+    the run. While a caller leaves many answers unread, no more of its calls are taken.
+    With no file descriptor left, the newest connection is refused.
+
     Args:
       servers: by label.
       scheduler: has the clock of the deadlines.
       address: where to listen, from `new_address`.
+      key: of the run.
       on_failure: called if the thread fails.
     """
 
@@ -62,9 +82,11 @@ class SocketServer:
         servers: Mapping[str, Server],
         scheduler: CallScheduler,
         address: str,
+        key: bytes,
         on_failure: Callable[[BaseException], None],
     ):
         self._servers, self._scheduler = servers, scheduler
+        self._address, self._key = address, key
         self._on_failure = on_failure
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(address)
@@ -74,7 +96,12 @@ class SocketServer:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
+        self._connections: set[_Connection] = set()
+        self._stuck: set[_Connection] = set()
         self._unsent: deque[_Connection] = deque()
+        # Closed for a moment where there is no other, so that one can be refused.
+        self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._next_look = 0.0
         self._deadlines: list[tuple[float, int, Call]] = []
         self._max_deadlines = _MIN_DEADLINES
         self._numbers = itertools.count()
@@ -106,49 +133,140 @@ class SocketServer:
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_up)
         while not self._is_closed:
-            for key, events in self._selector.select(self._until_deadline()):
+            for key, events in self._selector.select(self._until_next()):
                 if isinstance(key.data, _Connection):
                     self._serve(key.data, events)
                 else:
                     key.data()
             self._expire()
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.data, _Connection):
-                # Callers may still wait for these outcomes; what does not fit is lost.
-                key.data.flush()
-                key.data.shared.close()
-            key.fileobj.close()  # type: ignore[union-attr]
-        self._wake_in.close()
+            self._look_for_stuck()
+        for connection in list(self._connections):
+            # Callers may still wait for these outcomes; what does not fit is lost.
+            with suppress(OSError):
+                connection.stream.flush()
+            self._close(connection)
+        for sock in (self._listener, self._wake_out, self._wake_in):
+            sock.close()
+        with suppress(OSError):
+            os.close(self._spare_fd)
         self._selector.close()
 
     # --- What happens on the sockets
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return  # It has gone again.
+        except OSError as error:
+            logger.warning("refused a connection: %s", error.strerror)
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._refuse_newest()
+            return
         if not _is_own_user(sock):
             logger.warning("refused a connection of another user")
             sock.close()
             return
-        sock.setblocking(False)
+        strangers = [other for other in self._stuck if not other.is_known]
+        if len(strangers) >= _MAX_STRANGERS:
+            oldest = min(strangers, key=lambda stranger: stranger.heard_at)
+            self._refuse(oldest, "others wait too")
         connection = _Connection(sock, self._ask_to_send)
+        self._connections.add(connection)
+        self._stuck.add(connection)
         self._selector.register(sock, selectors.EVENT_READ, connection)
 
+    def _refuse_newest(self) -> None:
+        """Ends the oldest connection that was not accepted, with the spare descriptor.
+
+        It would otherwise be tried again at once, and for as long as none is free.
+        """
+        with suppress(OSError):
+            os.close(self._spare_fd)
+            self._listener.accept()[0].close()
+        with suppress(OSError):
+            self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
     def _serve(self, connection: _Connection, events: int) -> None:
+        if connection not in self._connections:
+            return  # It was closed since the selector found something.
+        stream, reader = connection.stream, connection.reader
+        connection.heard_at = time.monotonic()
         try:
-            if events & selectors.EVENT_WRITE and connection.flush():
-                self._selector.modify(connection.sock, selectors.EVENT_READ, connection)
-            if events & selectors.EVENT_READ:
-                while True:
-                    self._handle(connection, connection.reader.read())
+            if events & selectors.EVENT_WRITE:
+                stream.flush()
+            if not connection.is_known:
+                self._greet(connection)
+            while stream.num_unsent < _MAX_UNSENT_BYTES:
+                self._handle(connection, reader.read())
         except BlockingIOError:
             pass
-        except (EOFError, OSError, RpcError):
-            self._selector.unregister(connection.sock)
-            connection.sock.close()
-            connection.shared.close()
-            # The caller is gone; its parked calls must not run later.
-            for call in connection.take_parked():
-                call.server.withdraw(call)
+        except (EOFError, OSError):
+            self._close(connection)
+        except RpcError as error:
+            if connection.is_known:
+                logger.warning("closed a connection: %s", error)
+                self._close(connection)
+            else:
+                self._refuse(connection, str(error))
+        self._watch(connection)
+
+    def _greet(self, connection: _Connection) -> None:
+        received = connection.reader.read_bytes(CALLER_BYTES)
+        reply = answer(self._key, self._address, received)
+        if reply is None:
+            raise RpcError("it does not belong to this run")
+        connection.stream.send([reply])
+        connection.is_known = True
+
+    def _watch(self, connection: _Connection) -> None:
+        """Waits for what a connection needs: to be read, to be written, or both."""
+        if connection not in self._connections:
+            return
+        if connection.is_stuck:
+            self._stuck.add(connection)
+        else:
+            self._stuck.discard(connection)
+        num_unsent = connection.stream.num_unsent
+        events = selectors.EVENT_WRITE if num_unsent else 0
+        if num_unsent < _MAX_UNSENT_BYTES:
+            events |= selectors.EVENT_READ
+        if events != connection.events:
+            connection.events = events
+            self._selector.modify(connection.sock, events, connection)
+
+    def _refuse(self, connection: _Connection, why: str) -> None:
+        logger.warning("refused a connection: %s", why)
+        self._close(connection)
+
+    def _close(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+        self._stuck.discard(connection)
+        self._selector.unregister(connection.sock)
+        connection.stream.close()
+        connection.shared.close()
+        # The caller is gone; its parked calls must not run later.
+        for call in connection.take_parked():
+            call.server.withdraw(call)
+
+    def _look_for_stuck(self) -> None:
+        """Closes connections that take too long, to say who they are or to go on."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _LOOK_SECONDS
+        for connection in list(self._stuck):
+            quiet = now - connection.heard_at
+            if not connection.is_known:
+                if quiet > STRANGER_SECONDS:
+                    self._refuse(connection, "it did not say who it is")
+            elif quiet > STUCK_SECONDS:
+                logger.warning(
+                    "closed a connection: for %.0f s its caller has read no answer, or "
+                    "has not ended what it began to send",
+                    quiet,
+                )
+                self._close(connection)
 
     def _handle(self, connection: _Connection, frame: Frame) -> None:
         if frame.kind == CANCEL:
@@ -156,28 +274,55 @@ class SocketServer:
             if parked is not None:
                 parked.server.withdraw(parked)
         elif frame.kind == CALL:
-            label, method, *_ = frame.value
-            if self._servers[label].is_concurrent(method):
+            try:
+                label, request = self._read_call(frame)
+            except Exception as error:
+                connection.send(encode(ERROR, frame.request, to_wire(error)))
+                return
+            if request.timeout is not None and request.timeout < -GRACE_SECONDS:
+                return  # Its caller has given up.
+            if self._servers[label].is_concurrent(request.method):
                 # It runs without the lock and may take long, so it gets a thread.
                 thread = threading.Thread(
                     target=self._run_call,
-                    args=(connection, frame),
-                    name=f"{label}.{method}",
+                    args=(connection, frame.request, label, request),
+                    name=f"{label}.{request.method}",
                     daemon=True,
                 )
                 alive = [other for other in self._concurrent if other.is_alive()]
                 self._concurrent = [*alive, thread]
                 thread.start()
                 return
-            call = self._run_call(connection, frame)
+            call = self._run_call(connection, frame.request, label, request)
             if call.deadline is not None and not call.has_outcome:
                 self._note_deadline(call.deadline, call)
 
-    def _run_call(self, connection: _Connection, frame: Frame) -> Call:
+    def _read_call(self, frame: Frame) -> tuple[str, Request]:
+        """The label of the node that is called, and what is asked of it.
+
+        Raises:
+          RpcError: there is no such node here, or the call cannot be read.
+        """
+        if frame.error is not None:
+            words = f"the arguments of the call cannot be read: {frame.error!r}"
+            raise RpcError(words) from frame.error
+        try:
+            label, method, args, kwargs, deadline, caller = frame.value
+            if label not in self._servers:
+                raise RpcError(f"there is no node '{label}' in this process")
+            timeout = None if deadline is None else deadline - time.monotonic()
+            request = Request(
+                str(method), freeze(args), freeze(kwargs), timeout, caller
+            )
+        except (TypeError, ValueError) as error:
+            raise RpcError(f"what was sent is no call: {error}") from None
+        return label, request
+
+    def _run_call(
+        self, connection: _Connection, number: int, label: str, request: Request
+    ) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
-        label, method, args, kwargs, timeout, caller = frame.value
-        reply = _Reply(connection, frame.request)
-        request = Request(method, freeze(args), freeze(kwargs), timeout, caller)
+        reply = _Reply(connection, number)
         call = self._servers[label].submit(request, wakeup=reply)
         reply.send_or_wait(call)
         if call.wakeup is None and call.follow_up is not None:
@@ -197,10 +342,7 @@ class SocketServer:
     def _wake_up(self) -> None:
         self._wake_out.recv(4096)
         while self._unsent:
-            connection = self._unsent.popleft()
-            if connection.sock.fileno() >= 0:
-                events = selectors.EVENT_READ | selectors.EVENT_WRITE
-                self._selector.modify(connection.sock, events, connection)
+            self._watch(self._unsent.popleft())
 
     # --- Deadlines
 
@@ -213,11 +355,12 @@ class SocketServer:
             self._max_deadlines = max(_MIN_DEADLINES, 2 * len(kept))
         heapq.heappush(self._deadlines, (at, next(self._numbers), call))
 
-    def _until_deadline(self) -> float | None:
-        if not self._deadlines:
-            return None
-        left = self._deadlines[0][0] - self._scheduler.now()
-        return min(max(0.0, left), _MAX_SELECT_SECONDS)
+    def _until_next(self) -> float | None:
+        """Seconds until the next deadline, or the next look for who is stuck."""
+        left = [_LOOK_SECONDS] if self._stuck else []
+        if self._deadlines:
+            left.append(max(0.0, self._deadlines[0][0] - self._scheduler.now()))
+        return min([*left, _MAX_SELECT_SECONDS]) if left else None
 
     def _expire(self) -> None:
         now = self._scheduler.now()
@@ -228,37 +371,40 @@ class SocketServer:
 
 
 class _Connection:
-    """One caller's socket."""
+    """One caller's socket.
+
+    Attributes:
+      is_known: whether the caller has shown that it belongs to the run.
+      heard_at: when something was last received or could be sent.
+      events: that the selector waits for.
+      parked: calls without an outcome, by their numbers.
+    """
 
     def __init__(self, sock: socket.socket, ask_to_send: Any):
         self.shared = SharedMemory()
-        self.sock, self.reader = sock, FrameReader(sock, self.shared)
+        self.sock, self.stream = sock, Stream(sock)
+        self.reader = FrameReader(self.stream, self.shared)
+        self.is_known, self.heard_at = False, time.monotonic()
+        self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
         self._ask_to_send = ask_to_send
-        self._lock = threading.Lock()
-        self._pieces: deque[memoryview] = deque()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it now depends on the caller that something can go on."""
+        return bool(
+            not self.is_known
+            or self.stream.num_unsent >= _MAX_UNSENT_BYTES
+            or not self.reader.is_between_frames
+        )
 
     def send(self, frame: Encoded) -> None:
         """Sends what the socket takes, and leaves the rest to the server's thread."""
-        with self._lock:
-            was_empty = not self._pieces
-            self._pieces.extend(memoryview(piece).cast("B") for piece in frame.pieces)
-            if not was_empty:
-                return
-            try:
-                is_sent = send_some(self.sock, self._pieces)
-            except OSError:
-                return  # The caller is gone; the server's thread will notice.
-        if not is_sent:
-            self._ask_to_send(self)
-
-    def flush(self) -> bool:
-        """Sends what is left, as far as it fits; returns whether all is sent."""
-        with self._lock:
-            try:
-                return send_some(self.sock, self._pieces)
-            except OSError:
-                return True
+        try:
+            if not self.stream.send(frame.pieces):
+                self._ask_to_send(self)
+        except OSError:
+            pass  # The caller is gone; the server's thread will notice.
 
     def take_parked(self) -> list[Call]:
         """The calls that are still parked."""
@@ -307,20 +453,6 @@ class _Reply:
         except BaseException as error:
             frame = encode(ERROR, self._request, to_wire(error), shared)
         self._connection.send(frame)
-
-
-def send_some(sock: socket.socket, pieces: deque[memoryview]) -> bool:
-    """Sends as much of `pieces` as fits, and removes it; returns whether all was."""
-    while pieces:
-        try:
-            sent = sock.sendmsg(list(itertools.islice(pieces, 256)))
-        except BlockingIOError:
-            return False
-        while pieces and sent >= len(pieces[0]):
-            sent -= len(pieces.popleft())
-        if sent:
-            pieces[0] = pieces[0][sent:]
-    return True
 
 
 def new_address(folder: str) -> str:

@@ -13,6 +13,7 @@ process that has it. If no slot can be had, arrays go through the stream.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import threading
@@ -154,7 +155,9 @@ class Lender:
             if self._offered is not None and released >> self._offered[0] & 1:
                 os.close(self._offered[1])
                 self._offered = None
-            self._free += [s for s in range(NUM_SLOTS) if released >> s & 1]
+            for slot in range(len(self._slots)):
+                if released >> slot & 1 and slot not in self._free:
+                    self._free.append(slot)
 
     def close(self) -> None:
         """Releases all slots; the other end keeps what it views."""
@@ -192,6 +195,13 @@ class Borrower:
                 self._budget.take(0, -1)
             return
         self._released.append(slot)
+
+    def num_bytes(self, slot: int) -> int:
+        """The size of a slot; 0 if there is none that may be read now."""
+        lease = self._leases.get(slot)
+        if slot not in self._maps or (lease is not None and lease() is not None):
+            return 0
+        return len(self._maps[slot])
 
     def borrow(self, slot: int) -> memoryview:
         """The memory of a slot, read-only; it is released when no array views it."""
@@ -245,10 +255,13 @@ def _rounded(size: int) -> int:
 
 
 def _make_memory(size: int) -> tuple[int, Bytes]:
-    fd = os.memfd_create("acmelike")
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    fd = os.memfd_create("acmelike", flags)
     try:
         # Takes the memory now: a shortage is an error here, and a signal later.
         os.posix_fallocate(fd, 0, size)
+        # And nobody can take it away, which would be a signal for the reader.
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return fd, np.frombuffer(mmap.mmap(fd, size), np.uint8)
     except BaseException:
         os.close(fd)
@@ -262,6 +275,12 @@ def _map_memory(offer: Offer) -> mmap.mmap:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) != (offer.device, offer.inode):
             raise OSError("the memory is gone")
+        if status.st_size < offer.num_bytes or not _cannot_shrink(fd):
+            raise OSError("the memory may be taken away")
         return mmap.mmap(fd, offer.num_bytes, prot=mmap.PROT_READ)
     finally:
         os.close(fd)
+
+
+def _cannot_shrink(fd: int) -> bool:
+    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
+from acmelike.rpc.sockets.stream import Stream
 
 ARRAYS = {
     "a number": np.array(2.5),
@@ -44,7 +45,7 @@ def sent(value):
     with here, there:
         for piece in encode(RESULT, 7, value).pieces:
             here.sendall(piece)
-        return FrameReader(there).read().value
+        return FrameReader(Stream(there)).read().value
 
 
 @pytest.mark.parametrize("name", ARRAYS)

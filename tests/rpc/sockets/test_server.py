@@ -14,18 +14,9 @@ import numpy as np
 import pytest
 
 from acmelike import deadline, start, when
-from acmelike.launchers.scheduler import FreeScheduler
-from acmelike.rpc import (
-    Channel,
-    Client,
-    RemoteTarget,
-    Request,
-    Server,
-    SocketServer,
-)
-from acmelike.rpc.sockets import shared_memory
-from acmelike.rpc.sockets.server import new_address
-from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, MAX_BYTES, MAX_MAPS
+from acmelike.rpc import Channel, Request
+from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
+from tests.rpc.sockets.serving import KEY, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
@@ -87,38 +78,16 @@ class Store:
         return array + np.uint8(number)
 
 
-class Supervisor:
-    def stop(self, reason):
-        raise AssertionError(reason)
-
-    def fail(self, label, where, error):
-        raise error
-
-
 @pytest.fixture
 def served(tmp_path):
     """A server of a store, its address, and a channel there."""
-    scheduler = FreeScheduler(threading.Event())
-    server = Server("store", scheduler, Supervisor())
-    server.open(Store())
-    address = new_address(str(tmp_path))
-    failures = []
-    sockets = SocketServer({"store": server}, scheduler, address, failures.append)
-    sockets.start()
-    channel = Channel(lambda: address, lambda: None)
-    yield server, address, channel
-    sockets.close()
-    channel.close("the test is over")
-    channel.dispose()
-    assert failures == []
-    # Whatever the connections took of the process's budget is back.
-    assert shared_memory._budget.take(MAX_BYTES, MAX_MAPS)
-    shared_memory._budget.take(-MAX_BYTES, -MAX_MAPS)
+    with serving(Store(), tmp_path) as found:
+        yield found.server, found.address, found.channel
 
 
 def test_threads_that_share_a_connection_get_their_own_arrays(served):
     *_, channel = served
-    store = Client(RemoteTarget("store", channel))
+    store = client_of(channel)
     wrong = []
 
     def call(thread):
@@ -144,7 +113,7 @@ def test_threads_that_share_a_connection_get_their_own_arrays(served):
 @pytest.mark.parametrize("has_deadline", [False, True])
 def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
     *_, channel = served
-    store = Client(RemoteTarget("store", channel))
+    store = client_of(channel)
     gc.disable()  # It must not take that: memory would be lent for as long.
     try:
         with deadline(60 if has_deadline else None):
@@ -158,8 +127,8 @@ def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
 
 def test_what_several_wait_for_is_pickled_once_each_time(served):
     server, address, channel = served
-    other = Channel(lambda: address, lambda: None)
-    stores = [Client(RemoteTarget("store", one)) for one in (channel, channel, other)]
+    other = Channel(address, KEY, lambda: None)
+    stores = [client_of(one) for one in (channel, channel, other)]
     try:
         for number, text in enumerate(["first", "second"]):
             waiting = [start(store.newer, number) for store in stores]
@@ -180,8 +149,9 @@ import sys
 from acmelike import start
 from acmelike.rpc import Channel, Client, RemoteTarget
 
-channel = Channel(lambda: bytes.fromhex(sys.argv[1]).decode(), lambda: None)
-store = Client(RemoteTarget("store", channel))
+address, key = map(bytes.fromhex, sys.argv[1:])
+channel = Channel(address.decode(), key, lambda: None)
+store = Client(RemoteTarget("store", lambda: channel))
 held = [store.make(number) for number in range(10)]
 outcome = start(store.never)
 print("holds them", flush=True)
@@ -193,7 +163,8 @@ outcome.result()
 def test_memory_comes_back_from_a_reader_that_is_killed(served):
     server, address, _ = served
     before = _num_maps()
-    command = [sys.executable, "-c", READER, address.encode().hex()]
+    words = [address.encode().hex(), KEY.hex()]
+    command = [sys.executable, "-c", READER, *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as reader:

@@ -8,20 +8,19 @@ import os
 import re
 import socket
 import sys
-from collections import deque
 
 import jax
 import numpy as np
 import pytest
 
 from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
-from acmelike.rpc.sockets.server import send_some
 from acmelike.rpc.sockets.shared_memory import (
     LARGE_BYTES,
     NUM_SLOTS,
     MemoryBudget,
     SharedMemory,
 )
+from acmelike.rpc.sockets.stream import Stream
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
 
@@ -38,10 +37,9 @@ class End:
     """
 
     def __init__(self, sock, most_bytes=MAX_BYTES):
-        sock.setblocking(False)
-        self.sock, self.budget = sock, MemoryBudget(most_bytes, MAX_MAPS)
+        self.stream, self.budget = Stream(sock), MemoryBudget(most_bytes, MAX_MAPS)
         self.shared = SharedMemory(self.budget)
-        self.reader = FrameReader(sock, self.shared)
+        self.reader = FrameReader(self.stream, self.shared)
         self.num_sent = 0
 
     def encode(self, value):
@@ -51,7 +49,7 @@ class End:
 
     def close(self):
         self.shared.close()
-        self.sock.close()
+        self.stream.close()
 
     def has_given_all_back(self):
         """Whether nothing is taken of its budget."""
@@ -80,13 +78,12 @@ def ends(make_ends):
 
 def deliver(source, target, pieces):
     """The value of a frame, after it went through the socket."""
-    left = deque(memoryview(piece).cast("B") for piece in pieces)
+    source.stream.send(pieces)
     while True:
-        send_some(source.sock, left)
         try:
             return target.reader.read().value
         except BlockingIOError:
-            assert left, "the frame was sent and did not arrive"
+            source.stream.flush()
 
 
 def send(source, target, value):

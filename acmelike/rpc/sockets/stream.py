@@ -1,0 +1,140 @@
+"""A stream of bytes to another process, and what could not be sent on it yet."""
+
+from __future__ import annotations
+
+import itertools
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+# So many pieces are given to the system at once; it takes no more than 1024.
+_MAX_PIECES = 256
+_MAX_POLL_SECONDS = 3600.0  # `poll` takes no more than some weeks.
+
+
+class Stream:
+    """A stream socket that never blocks.
+
+    Any thread may send. What the socket does not take is kept, in order, and is sent by
+    whoever calls `send` or `flush` next. One thread at a time may receive.
+
+    Args:
+      sock: connected. The stream owns it from now on.
+
+    Attributes:
+      num_unsent: bytes that are kept.
+      is_drained: whether the last `receive_into` took all that had arrived.
+    """
+
+    def __init__(self, sock: socket.socket):
+        sock.setblocking(False)
+        self._sock = sock
+        self._lock = threading.Lock()
+        self._unsent: deque[memoryview] = deque()
+        self.num_unsent = 0
+        self.is_drained = False
+
+    def fileno(self) -> int:
+        """Of the socket; -1 after `close`."""
+        return self._sock.fileno()
+
+    def receive_into(self, view: memoryview) -> int:
+        """Receives at most as many bytes as fit; returns how many.
+
+        Raises:
+          BlockingIOError: nothing has arrived.
+          EOFError: the other end has closed the stream, and all was received.
+          OSError: the connection is lost.
+        """
+        num_received = self._sock.recv_into(view)
+        if num_received == 0 and len(view):
+            raise EOFError
+        self.is_drained = num_received < len(view)
+        return num_received
+
+    def send(self, pieces: Sequence[bytes | memoryview]) -> bool:
+        """Sends bytes behind those that are kept; returns whether all are sent.
+
+        Raises:
+          OSError: the connection is lost.
+        """
+        with self._lock:
+            if not self._unsent and len(pieces) <= _MAX_PIECES:
+                try:
+                    num_sent = self._sock.sendmsg(pieces)
+                except BlockingIOError:
+                    num_sent = 0
+                num_bytes = sum(map(len, pieces))
+                if num_sent == num_bytes:
+                    return True
+                self._keep(pieces, num_bytes)
+                self._drop(num_sent)
+                if num_sent == 0:
+                    return False
+            else:
+                self._keep(pieces, sum(map(len, pieces)))
+            return self._flush()
+
+    def flush(self) -> bool:
+        """Sends what is kept, as far as the socket takes it; returns whether all is.
+
+        Raises:
+          OSError: the connection is lost.
+        """
+        with self._lock:
+            return self._flush()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Waits until it can be received from, or sent to if something is kept.
+
+        Also for its end. What is kept is then sent as far as possible.
+
+        Returns:
+          Whether there is something to receive; False also if the time is up.
+        """
+        events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        poll = select.poll()
+        poll.register(self._sock, events)
+        milliseconds = (
+            None if seconds is None else min(seconds, _MAX_POLL_SECONDS) * 1e3
+        )
+        found = poll.poll(milliseconds)
+        happened = found[0][1] if found else 0
+        if happened & select.POLLOUT:
+            self.flush()
+        return bool(happened & ~select.POLLOUT)
+
+    def end(self) -> None:
+        """Ends the stream for both sides; who waits for it is woken."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # The other end has closed it already.
+
+    def close(self) -> None:
+        """Closes the socket, when no thread uses it any more."""
+        self._sock.close()
+        self._unsent.clear()
+        self.num_unsent = 0
+
+    def _keep(self, pieces: Sequence[bytes | memoryview], num_bytes: int) -> None:
+        self._unsent.extend(memoryview(piece) for piece in pieces)
+        self.num_unsent += num_bytes
+
+    def _flush(self) -> bool:
+        while self._unsent:
+            try:
+                first = list(itertools.islice(self._unsent, _MAX_PIECES))
+                self._drop(self._sock.sendmsg(first))
+            except BlockingIOError:
+                return False
+        return True
+
+    def _drop(self, num_sent: int) -> None:
+        self.num_unsent -= num_sent
+        while self._unsent and num_sent >= len(self._unsent[0]):
+            num_sent -= len(self._unsent.popleft())
+        if num_sent:
+            self._unsent[0] = self._unsent[0][num_sent:]

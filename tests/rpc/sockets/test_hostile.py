@@ -1,0 +1,470 @@
+"""What others may cost who connect: strangers, liars, the slow, and those in error."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import resource
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from acmelike import deadline, start, when
+from acmelike.core.status import resident_bytes
+from acmelike.errors import RpcClosed, RpcError, RpcFailed, RpcTimeout
+from acmelike.rpc import Channel, new_address, new_key
+from acmelike.rpc.sockets import server as server_module
+from acmelike.rpc.sockets.credentials import CALLER_BYTES, greeting
+from acmelike.rpc.sockets.frames import CALL, CONTROL, RESULT, FrameReader, encode
+from acmelike.rpc.sockets.stream import Stream
+from tests.rpc.sockets.serving import KEY, client_of, serving
+
+
+class Writes:
+    """Something whose pickle writes a file where it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+class Unreadable:
+    """Something that can be pickled and not be read."""
+
+    def __reduce__(self):
+        return int, ("this is no number",)
+
+
+class Store:
+    """A service with calls of every kind."""
+
+    def __init__(self):
+        self.num_calls = 0
+        self.may_go_on = threading.Event()
+
+    def echo(self, value):
+        self.num_calls += 1
+        return value
+
+    def make(self, num_bytes):
+        self.num_calls += 1
+        return bytes(num_bytes)
+
+    def make_unreadable(self):
+        return Unreadable()
+
+    def hang(self):
+        self.may_go_on.wait()
+
+    def _blocks(self):
+        return "it never comes"
+
+    @when(_blocks)
+    def never(self):
+        raise AssertionError
+
+
+@pytest.fixture
+def store():
+    store = Store()
+    yield store
+    store.may_go_on.set()
+
+
+@pytest.fixture
+def served(store, tmp_path):
+    with serving(store, tmp_path) as found:
+        yield found
+
+
+class Caller:
+    """Somebody who sends what they like."""
+
+    def __init__(self, address):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(address)
+        self.stream = None
+
+    def greet(self, address, key=KEY):
+        hello, expected = greeting(key, address)
+        self.sock.sendall(hello)
+        return expected
+
+    def send(self, kind, value, number=0):
+        self.sock.sendall(b"".join(encode(kind, number, value).pieces))
+
+    def call(self, method, *args, number=0):
+        self.send(CALL, ("store", method, args, {}, None, "outside"), number)
+
+    def is_closed(self):
+        """Reads until the other end closes the connection."""
+        self.sock.settimeout(10.0)
+        try:
+            while self.sock.recv(2**20):
+                pass
+        except ConnectionResetError:
+            pass  # It did not read all that was sent.
+        return True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+
+# --- Strangers --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["none", "of another run", "of another address"])
+def test_of_a_stranger_no_byte_is_unpickled(served, tmp_path, caplog, kind):
+    with Caller(served.address) as stranger:
+        if kind == "of another run":
+            stranger.greet(served.address, new_key())
+        elif kind == "of another address":
+            stranger.greet(served.address + "x")
+        with suppress(OSError):  # It may be refused already.
+            stranger.call("echo", Writes(tmp_path / "file"))
+            stranger.sock.shutdown(socket.SHUT_WR)
+        assert stranger.is_closed()
+    assert served.client.echo(1) == 1
+    assert not (tmp_path / "file").exists()
+    (line,) = [record.message for record in caplog.records]
+    assert line == "refused a connection: it does not belong to this run"
+
+
+def test_of_a_server_of_another_run_no_byte_is_unpickled(tmp_path):
+    address = new_address(str(tmp_path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        channel = Channel(address, KEY, lambda: None)
+        call = start(client_of(channel).echo, 1)
+        sock, _ = listener.accept()
+        with sock:
+            sock.recv(CALLER_BYTES)
+            frame = encode(RESULT, 0, Writes(tmp_path / "file"))
+            sock.sendall(b"aLcallee" + bytes(32) + b"".join(frame.pieces))
+            with pytest.raises(RpcClosed, match="does not belong to this run"):
+                call.result()
+        channel.close("the test is over")
+        channel.dispose()
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_stranger_who_says_nothing_is_refused(served, caplog, monkeypatch):
+    assert served.client.echo(0) == 0  # Now its connection is no stranger.
+    monkeypatch.setattr(server_module, "STRANGER_SECONDS", 0.0)
+    monkeypatch.setattr(server_module, "_LOOK_SECONDS", 0.01)
+    with Caller(served.address) as stranger:
+        stranger.sock.sendall(b"aLcaller")
+        assert stranger.is_closed()
+    assert "it did not say who it is" in caplog.text
+    assert served.client.echo(1) == 1
+
+
+def test_of_many_strangers_the_first_are_refused(served):
+    strangers = [Caller(served.address) for _ in range(110)]
+    try:
+        assert served.client.echo(1) == 1
+        assert all(stranger.is_closed() for stranger in strangers[:10])
+        strangers[-1].sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            strangers[-1].sock.recv(1)
+    finally:
+        for stranger in strangers:
+            stranger.sock.close()
+
+
+def test_without_a_file_descriptor_the_newest_connection_is_refused(served, caplog):
+    assert served.client.echo(1) == 1
+    with Caller.__new__(Caller) as newest:
+        newest.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            newest.sock.connect(served.address)
+            assert newest.is_closed()
+            assert served.client.echo(2) == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "refused a connection: Too many open files" in caplog.text
+    with Caller(served.address) as later:
+        later.greet(served.address)
+        later.call("echo", 3)
+        assert later.sock.recv(1)
+
+
+# --- Liars ------------------------------------------------------------------------
+
+HEADER = struct.Struct("<I2sBBIiQqI")
+
+
+def header(magic=b"aL", version=3, kind=CALL, num_buffers=0, slot=-1, length=10):
+    return HEADER.pack(0, magic, version, kind, num_buffers, slot, 0, length, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length": 2**62},
+        {"length": -1},
+        {"num_buffers": 2**31},
+        {"slot": 7},
+        {"slot": 7, "num_buffers": 1},
+        {"slot": 70},
+        {"kind": 99},
+        {"version": 2},
+        {"magic": b"GE"},
+        {},  # But its checksum.
+    ],
+)
+def test_a_frame_that_cannot_be_ends_its_connection(served, caplog, wrong):
+    with Caller(served.address) as liar:
+        liar.greet(served.address)
+        liar.sock.sendall(header(**wrong) + bytes(64))
+        assert liar.is_closed()
+    assert served.client.echo(1) == 1
+    assert len(caplog.records) == 1
+
+
+def test_no_memory_is_taken_for_bytes_that_have_not_arrived(served):
+    before = resident_bytes()
+    with Caller(served.address) as liar:
+        liar.greet(served.address)
+        liar.sock.sendall(header(length=2**34) + bytes(2**20))
+        assert served.client.echo(1) == 1
+        assert resident_bytes() - before < 2**26
+
+
+def mutated(frame, chance):
+    """A frame with bits changed, bytes left out or doubled, or its end cut off."""
+    frame = bytearray(frame)
+    for _ in range(chance.randint(1, 4)):
+        at, kind = chance.randrange(len(frame)), chance.randrange(4)
+        if kind == 0:
+            frame[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del frame[at : at + chance.randint(1, 8)]
+        elif kind == 2:
+            frame[at:at] = frame[at : at + chance.randint(1, 8)]
+        else:
+            del frame[at:]
+        if not frame:
+            break
+    return bytes(frame)
+
+
+def example_frames():
+    array = np.arange(300.0)
+    calls = [("echo", (1,)), ("echo", (array,)), ("echo", ([array, "x" * 50],))]
+    calls += [("never", ()), ("echo", ()), ("nothing", ())]
+    frames = [
+        encode(CALL, number, ("store", method, args, {}, None, "outside"))
+        for number, (method, args) in enumerate(calls)
+    ]
+    frames += [encode(CONTROL, 9, None), encode(RESULT, 9, array)]
+    return [b"".join(frame.pieces) for frame in frames]
+
+
+def run_mutations(served, num_frames):
+    chance, frames = random.Random(0), example_frames()
+    for _ in range(num_frames):
+        with Caller(served.address) as liar:
+            hello, _ = greeting(KEY, served.address)
+            if chance.random() < 0.2:
+                hello = mutated(hello, chance)
+            frame = mutated(chance.choice(frames), chance)
+            liar.sock.settimeout(10.0)
+            try:
+                liar.sock.sendall(hello + frame)
+                liar.sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                continue  # It was refused already.
+            assert liar.is_closed()
+
+
+@pytest.mark.parametrize(
+    "num_frames",
+    [
+        pytest.param(1_000, marks=pytest.mark.long),
+        pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+    ],
+)
+def test_changed_frames_do_no_harm(served, caplog, num_frames):
+    """Frames are read as pickles, but of those who belong to the run."""
+    caplog.set_level("ERROR")
+    run_mutations(served, 300)
+    before = resident_bytes()
+    run_mutations(served, num_frames)
+    assert served.client.echo(1) == 1
+    assert served.server.parked() == ()
+    assert resident_bytes() - before < 2**25
+
+
+def test_changed_answers_end_calls_and_hang_none(tmp_path):
+    chance = random.Random(0)
+    answers = [
+        b"".join(encode(RESULT, 0, value).pieces)
+        for value in (1, np.arange(300.0), ["x" * 50, None])
+    ]
+    address = new_address(str(tmp_path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen()
+        for _ in range(500):
+            channel = Channel(address, KEY, lambda: None)
+            call = start(client_of(channel).echo, 1)
+            sock, _ = listener.accept()
+            with sock:
+                received = sock.recv(CALLER_BYTES, socket.MSG_WAITALL)
+                reply = server_module.answer(KEY, address, received)
+                sock.sendall(reply + mutated(chance.choice(answers), chance))
+            try:
+                call.result()
+            except RpcError:
+                pass
+            channel.close("the test is over")
+            channel.dispose()
+
+
+# --- The slow ---------------------------------------------------------------------
+
+
+def test_for_who_reads_no_answers_few_are_kept(served, store):
+    with Caller(served.address) as slow:
+        slow.greet(served.address)
+        slow.sock.settimeout(1.0)
+        num_sent = 0
+        try:
+            for number in range(20_000):
+                slow.call("make", 2**20, number=number)
+                num_sent += 1
+        except TimeoutError:
+            pass
+        # It does not take more than so many, and others are served meanwhile.
+        assert store.num_calls < 40 < num_sent
+        assert served.client.echo(1) == 1
+        # Who reads at last gets every answer.
+        slow.sock.setblocking(False)
+        stream = Stream(slow.sock)
+        reader, numbers = FrameReader(stream), []
+        slow_bytes = memoryview(bytearray(40))
+        while len(slow_bytes):
+            try:
+                slow_bytes = slow_bytes[stream.receive_into(slow_bytes) :]
+            except BlockingIOError:
+                stream.wait(1.0)
+        while len(numbers) < num_sent - 1:
+            try:
+                numbers.append(reader.read().request)
+            except BlockingIOError:
+                assert stream.wait(10.0)
+        assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("kind", ["half a frame", "no answer is read"])
+def test_who_is_stuck_is_closed_in_the_end(served, caplog, monkeypatch, kind):
+    monkeypatch.setattr(server_module, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(server_module, "_LOOK_SECONDS", 0.01)
+    with Caller(served.address) as slow:
+        slow.greet(served.address)
+        if kind == "half a frame":
+            slow.sock.sendall(header(length=100))
+            assert slow.is_closed()
+        else:
+            slow.sock.settimeout(10.0)
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                for number in itertools.count():
+                    slow.call("make", 2**20, number=number)
+    assert served.client.echo(1) == 1
+    assert "closed a connection: for 0 s its caller" in caplog.text
+
+
+def test_many_calls_whose_answers_nobody_reads_yet_do_not_block_each_other(served):
+    """Who sends reads meanwhile; or both ends would wait for the other to read."""
+    calls = [start(served.client.make, 2**14) for _ in range(3_000)]
+    assert all(len(call.result()) == 2**14 for call in calls)
+
+
+def test_a_deadline_passes_while_a_large_call_cannot_be_sent(served, store):
+    hanging = start(served.client.hang)
+    with pytest.raises(RpcTimeout, match="its process does not take the call"):
+        with deadline(0.05):
+            served.client.echo(b"x" * 2**24)
+    store.may_go_on.set()
+    hanging.result()
+    # What was sent in part is sent on, or the stream would be of no use.
+    assert served.client.echo(1) == 1
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun(served, store, monkeypatch):
+    monkeypatch.setattr(server_module, "GRACE_SECONDS", 0.0)
+    other = Channel(served.address, KEY, lambda: None)
+    hanging = start(client_of(other).hang)
+    while not served.sockets._connections:
+        pass
+    with deadline(0.01):
+        late = start(served.client.echo, 1)
+    time.sleep(0.02)
+    store.may_go_on.set()
+    hanging.result()
+    assert served.client.echo(2) == 2
+    assert store.num_calls == 1
+    assert not late.done()
+    other.close("the test is over")
+    other.dispose()
+
+
+# --- Errors of one call only ------------------------------------------------------
+
+
+def test_arguments_that_cannot_be_read_are_an_error_of_the_call(served):
+    with pytest.raises(
+        RpcError, match=r"cannot be read: ValueError.*this is no number"
+    ):
+        served.client.echo(Unreadable())
+    assert served.client.echo(1) == 1
+
+
+def test_an_outcome_that_cannot_be_read_is_an_error_of_the_call(served):
+    kept = start(served.client.never)
+    with pytest.raises(RpcFailed, match=r"store.make_unreadable: its outcome cannot"):
+        served.client.make_unreadable()
+    assert served.client.echo(1) == 1
+    kept.cancel()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (("nobody", "echo", (), {}, None, "outside"), "there is no node 'nobody'"),
+        ("echo", "what was sent is no call"),
+        (None, "what was sent is no call"),
+    ],
+)
+def test_what_is_no_call_is_answered_with_an_error(served, value, words):
+    with Caller(served.address) as odd:
+        odd.greet(served.address)
+        odd.send(CALL, value)
+        odd.sock.shutdown(socket.SHUT_WR)
+        odd.sock.settimeout(10.0)
+        with odd.sock.makefile("rb") as file:
+            assert words.encode() in file.read()
+    assert served.client.echo(1) == 1
+
+
+def test_what_is_too_large_for_a_message_is_refused_where_it_is_sent(monkeypatch):
+    monkeypatch.setattr("acmelike.rpc.sockets.frames.MAX_BUFFERS", 2)
+    with pytest.raises(RpcError, match=r"a message of 3 arrays and .* is too large"):
+        encode(CALL, 0, [np.arange(3) for _ in range(3)])
