@@ -56,9 +56,9 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
 
-test-runs: $(STAMP) ## Run the slow tests of agents, programs and documents
+test-runs: $(STAMP) ## Run the slow tests of agents, programs, documents and edges
 	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) \
-	    tests/agents tests/docs tests/programs tests/topologies
+	    tests/agents tests/docs tests/launchers tests/programs tests/rpc tests/topologies
 
 test-slow: $(STAMP) ## Run all slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
@@ -131,7 +131,7 @@ $(STAMP): setup.py $(wildcard constraints/py*.txt)
 	else \
 	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
 	fi; \
-	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[dev,minatar]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar]'
 	@touch $@
 
 # Torch first and by itself: what needs it would else take another build of it.

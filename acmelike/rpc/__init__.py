@@ -6,13 +6,20 @@ from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
 from acmelike.rpc.sockets.credentials import new_key
+from acmelike.rpc.sockets.endpoints import Address, Credentials
+from acmelike.rpc.sockets.identity import Authority, Certificate, Identity
 from acmelike.rpc.sockets.peers import Peer, Peers
-from acmelike.rpc.sockets.server import SocketServer, new_address
+from acmelike.rpc.sockets.server import SocketServer
 
 __all__ = [
+    "Address",
+    "Authority",
     "Call",
+    "Certificate",
     "Channel",
     "Client",
+    "Credentials",
+    "Identity",
     "Interface",
     "Peer",
     "Peers",
@@ -23,7 +30,6 @@ __all__ = [
     "Supervisor",
     "from_wire",
     "interface_of",
-    "new_address",
     "new_key",
     "to_wire",
 ]

@@ -191,7 +191,7 @@ def test_lag_is_reported(twice):
     ("name", "launcher"),
     [
         ("impala", "threads"),
-        ("impala", "processes"),
+        pytest.param("impala", "processes", marks=pytest.mark.slow),
         ("ppo", "threads"),
         pytest.param("ppo", "processes", marks=pytest.mark.slow),
         ("impala with an lstm", "threads"),

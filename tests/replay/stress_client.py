@@ -1,6 +1,6 @@
 """A process that writes to replay or samples from it, and notes each reply.
 
-    python stress_client.py ROLE ADDRESS KEY NUMBER NUM_MESSAGES NOTES
+    python stress_client.py ROLE ADDRESS NUMBER NUM_MESSAGES NOTES
 
 A note is in the file at once, so it is there even if the process is killed.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import sys
 
 import numpy as np
@@ -126,13 +127,13 @@ def sample_often(replay, note):
         note(zip(sample.keys, sample.times_sampled, strict=True))
 
 
-def connect(address, key):
-    channel = Channel(address, key, lambda: None)
+def connect(address, credentials):
+    channel = Channel(address, credentials, lambda: None)
     return Client(RemoteTarget("replay", lambda: channel))
 
 
-def main(role, address, key, number, num_messages, notes):
-    replay = connect(bytes.fromhex(address).decode(), bytes.fromhex(key))
+def main(role, address, number, num_messages, notes):
+    replay = connect(*pickle.loads(bytes.fromhex(address)))
     file = os.open(notes, os.O_WRONLY | os.O_CREAT)
 
     def note(pairs):

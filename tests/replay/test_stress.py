@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -26,13 +27,13 @@ LIMIT = 60.0
 
 @contextmanager
 def launched():
-    """Replay in a process of its own; yields a client and its address."""
+    """Replay in a process of its own; yields a client and its address and key."""
     program = Program("stress")
     handle = program.add_node(Node(Replay, TABLES, seed=0), label="replay")
     with launch(program, "processes") as run:
         # A killed node ends its run, so the processes to be killed are not nodes.
         channel = run._nodes._peers._channel_to("replay")
-        yield run.client(handle), (channel._address, channel._key)
+        yield run.client(handle), (channel._address, channel._credentials)
 
 
 class Crew:
@@ -40,7 +41,7 @@ class Crew:
 
     def __init__(self, stack, folder, address):
         self._stack, self._folder = stack, folder
-        self._address = [address[0].encode().hex(), address[1].hex()]
+        self._address = pickle.dumps(address).hex()
         self._num = 0
 
     def add(self, role, number=0, num_messages=0):
@@ -48,7 +49,7 @@ class Crew:
         self._num += 1
         notes = self._folder / f"{self._num}-{role}"
         root = str(Path(acmelike.__file__).parents[1])
-        words = [role, *self._address, str(number), str(num_messages), str(notes)]
+        words = [role, self._address, str(number), str(num_messages), str(notes)]
         process = subprocess.Popen(
             [sys.executable, stress_client.__file__, *words],
             env=os.environ | {"PYTHONPATH": root},
@@ -174,8 +175,8 @@ def test_of_a_message_that_breaks_off_nothing_arrives():
     with launched() as (replay, address):
         for num_bytes in (3, 100, len(frame) // 2, len(frame) - 1):
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-                sock.connect(address[0])
-                hello, _ = greeting(address[1], address[0])
+                sock.connect(address[0].path)
+                hello, _ = greeting(address[1].key, address[0].path)
                 sock.sendall(hello + frame[:num_bytes])
         assert replay.write(message) == MESSAGE
         assert replay.info("once").num_inserted == MESSAGE

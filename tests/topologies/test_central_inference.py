@@ -207,7 +207,9 @@ def test_batches_form_without_those_who_are_late(tmp_path, batch_size, formed):
     assert batch_size == 4 or found.num_by_time == 0
 
 
-@pytest.mark.parametrize("launcher", ["threads", "processes"])
+@pytest.mark.parametrize(
+    "launcher", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_an_actor_goes_on_without_the_others(tmp_path, launcher):
     system = make_system(tmp_path, builder=LagBuilder(batch_size=2))
     for label in ("actor/0", "actor/1"):

@@ -19,13 +19,21 @@ from acmelike.launchers.processes.control import (
     EndOfRun,
     FailureReport,
     ListenReport,
+    SigningRequest,
     StatusReply,
     StatusRequest,
     StopReport,
     WorkReport,
 )
 from acmelike.launchers.scheduler import FreeScheduler
-from acmelike.rpc import Peers, SocketServer, new_address, to_wire
+from acmelike.rpc import (
+    Certificate,
+    Credentials,
+    Identity,
+    Peers,
+    SocketServer,
+    to_wire,
+)
 
 # How long to wait for the launcher to say why a call or a connection has ended.
 _NEWS_SECONDS = 5.0
@@ -47,7 +55,8 @@ class Child:
         self._reporting = threading.Lock()
         self._ended = threading.Event()
         self._reason = ""
-        self._peers = Peers(assignment.key, self._wait_for_end)
+        credentials = self._credentials(assignment)
+        self._peers = Peers(credentials, self._wait_for_end)
         scheduler = FreeScheduler(self._ended)
         self._nodes = LocalNodes(
             assignment.entries,
@@ -57,16 +66,16 @@ class Child:
             peers=self._peers,
             elsewhere=assignment.peers,
         )
-        address = new_address(os.environ.get("ACMELIKE_SOCKETS", ""))
         self._server = SocketServer(
             self._nodes.servers,
             scheduler,
-            address,
-            assignment.key,
+            credentials,
             self._on_server_failure,
+            folder=os.environ.get("ACMELIKE_SOCKETS", ""),
+            far_ip=assignment.far_ip,
         )
         self._server.start()
-        connection.send(ListenReport(address))
+        connection.send(ListenReport(self._server.address))
 
     def run(self) -> None:
         """Runs the nodes until the launcher says that the run is over."""
@@ -87,6 +96,18 @@ class Child:
             self._nodes.join(threading.TIMEOUT_MAX / 2)
         self._connection.send(StatusReply(None, self._nodes.status()))
         self._server.close()
+
+    def _credentials(self, assignment: Assignment) -> Credentials:
+        if assignment.far_ip is None:
+            return Credentials(assignment.key)
+        identity = Identity()
+        self._connection.send(SigningRequest(identity.public_key))
+        while not isinstance(message := self._connection.receive(), Certificate):
+            if message is None or isinstance(message, EndOfRun):
+                os._exit(0)  # It is over before it has begun.
+            # Nothing else needs an answer yet.
+        identity.take(message)
+        return Credentials(assignment.key, identity)
 
     def _handle(self, message: Any) -> None:
         if isinstance(message, AddressBook):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
-from acmelike.rpc import Peer
+from acmelike.rpc import Address, Peer
 from acmelike.rpc.failure import WireError
 from acmelike.rpc.sockets.frames import CONTROL, FrameReader, encode
 from acmelike.rpc.sockets.stream import Stream
@@ -25,18 +25,21 @@ class Assignment:
     Attributes:
       entries: the nodes that live there.
       peers: every node of the program.
-      key: of the run, by which its processes know each other.
+      key: of the run, by which its processes on one host know each other.
+      far_ip: where to listen, as processes on other hosts do; None for a run whose
+        processes are all on one host.
     """
 
     entries: Mapping[Handle, Entry]
     peers: Mapping[Handle, Peer]
     key: bytes
+    far_ip: str | None
 
 
 class AddressBook(NamedTuple):
     """To a process: where each node's process listens, by the node's label."""
 
-    by_label: Mapping[str, str]
+    by_label: Mapping[str, Address]
 
 
 class EndOfRun(NamedTuple):
@@ -51,10 +54,16 @@ class StatusRequest(NamedTuple):
     number: int
 
 
+class SigningRequest(NamedTuple):
+    """From a process of a run that spans hosts: sign this; `Certificate` answers."""
+
+    public_key: bytes
+
+
 class ListenReport(NamedTuple):
     """From a process: it listens at this address."""
 
-    address: str
+    address: Address
 
 
 class StatusReply(NamedTuple):

@@ -29,13 +29,24 @@ from acmelike.launchers.processes.control import (
     EndOfRun,
     FailureReport,
     ListenReport,
+    SigningRequest,
     StatusReply,
     StatusRequest,
     StopReport,
     WorkReport,
 )
 from acmelike.launchers.processes.output import pass_on_output
-from acmelike.rpc import Client, Peer, Peers, from_wire, new_key
+from acmelike.rpc import (
+    Address,
+    Authority,
+    Client,
+    Credentials,
+    Identity,
+    Peer,
+    Peers,
+    from_wire,
+    new_key,
+)
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
@@ -99,10 +110,15 @@ class Process:
             ),
         ]
 
-    def start(self, peers: Mapping[Handle, Peer], key: bytes) -> None:
+    def start(
+        self, peers: Mapping[Handle, Peer], key: bytes, far_ip: str | None
+    ) -> None:
         """Sends the nodes, and starts to listen."""
         self.connection.send(list(sys.path))
-        self.connection.send(Assignment(entries=self.entries, peers=peers, key=key))
+        assignment = Assignment(
+            entries=self.entries, peers=peers, key=key, far_ip=far_ip
+        )
+        self.connection.send(assignment)
         for thread in self._threads:
             thread.start()
 
@@ -145,6 +161,11 @@ class ProcessNodes:
       ended: set when the run ends.
       logs: the folder for what processes print, or None.
       check: not used here; `launch` refuses it.
+      far_ip: where processes listen, as on other hosts, with TLS; None for sockets and
+        memory of this host.
+
+    Raises:
+      ConfigError: the package for TLS is not installed.
     """
 
     def __init__(
@@ -154,8 +175,11 @@ class ProcessNodes:
         ended: threading.Event,
         logs: Path | None,
         check: bool,
+        far_ip: str | None = None,
     ):
         self._supervisor, self._ended = supervisor, ended
+        self._far_ip = far_ip
+        self._authority = None if far_ip is None else Authority()
         self._entries = {
             handle: Peer(entry.label, interface_of_node(entry))
             for handle, entry in program.entries.items()
@@ -164,9 +188,9 @@ class ProcessNodes:
         self._answered = threading.Condition(self._lock)
         self._number = 0
         self._answers: dict[str, int] = {}
-        self._addresses: dict[str, str] = {}
-        self._key = new_key()
-        self._peers = Peers(self._key, self._wait_for_end)
+        self._addresses: dict[str, Address] = {}
+        self._credentials = Credentials(new_key(), self._new_identity())
+        self._peers = Peers(self._credentials, self._wait_for_end)
         self._reason: str | None = None
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
@@ -181,7 +205,7 @@ class ProcessNodes:
 
     def start(self) -> None:
         for process in self._processes:
-            process.start(self._entries, self._key)
+            process.start(self._entries, self._credentials.key, self._far_ip)
 
     def close(self, reason: str) -> None:
         self._reason = self._reason or reason
@@ -238,7 +262,10 @@ class ProcessNodes:
 
     def handle(self, process: Process, message: Any) -> None:
         """One message of a process; called by the thread that listens to it."""
-        if isinstance(message, ListenReport):
+        if isinstance(message, SigningRequest):
+            assert self._authority is not None
+            process.connection.send(self._authority.sign(message.public_key))
+        elif isinstance(message, ListenReport):
             self._note_address(process, message.address)
         elif isinstance(message, StatusReply):
             with self._answered:
@@ -265,7 +292,15 @@ class ProcessNodes:
             error = ProcessDied(_describe_exit(process.popen.returncode))
             self._supervisor.fail(label, "process", error)
 
-    def _note_address(self, process: Process, address: str) -> None:
+    def _new_identity(self) -> Identity | None:
+        """Of this process, as a caller of nodes."""
+        if self._authority is None:
+            return None
+        identity = Identity()
+        identity.take(self._authority.sign(identity.public_key))
+        return identity
+
+    def _note_address(self, process: Process, address: Address) -> None:
         with self._lock:
             for entry in process.entries.values():
                 self._addresses[entry.label] = address

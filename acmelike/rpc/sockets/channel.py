@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -18,12 +17,20 @@ from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.credentials import CALLEE_BYTES, greeting, is_same
+from acmelike.rpc.sockets.endpoints import (
+    Address,
+    Credentials,
+    connect_far,
+    connect_near,
+)
 from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, FrameReader, encode
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
 GRACE_SECONDS = 2.0
+# How long a connection to another host may take.
+CONNECT_SECONDS = 10.0
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
 
@@ -114,22 +121,26 @@ class Channel:
 
     Args:
       address: where the other process listens.
-      key: of the run.
+      credentials: of this process.
       wait_for_end: returns why the run ended, or None if it does not end soon. A
         connection is usually lost because a process died, and the reason of the run's
         end says so.
     """
 
     def __init__(
-        self, address: str, key: bytes, wait_for_end: Callable[[], str | None]
+        self,
+        address: Address,
+        credentials: Credentials,
+        wait_for_end: Callable[[], str | None],
     ):
-        self._address, self._key = address, key
+        self._address, self._credentials = address, credentials
         self._wait_for_end = wait_for_end
+        self._is_near = address.is_near
         self._stream: Stream | None = None
         self._reader: FrameReader | None = None
         # What the other end must send before its first frame.
         self._expected: bytes | None = None
-        self._shared = SharedMemory()
+        self._shared = SharedMemory() if self._is_near else None
         self._connecting = threading.Lock()
         self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
@@ -149,12 +160,17 @@ class Channel:
         target = f"{label}.{request.method}"
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         try:
-            self._connect()
+            self._connect(timeout)
+        except TimeoutError:
+            words = f"{target}: its process does not take the connection"
+            call.settle(None, RpcTimeout(words))
+            return call
         except (OSError, RpcClosed) as error:
             call.settle(None, self._lost(target, error))
             return call
-        # Both processes have one clock, that of their host.
-        value = (label, *request._replace(timeout=deadline))
+        # Processes of one host have one clock.
+        until = deadline if self._is_near else timeout
+        value = (label, *request._replace(timeout=until))
         frame = encode(CALL, call.number, value, self._shared)
         call.count(frame.num_bytes)
         self._calls[call.number] = call
@@ -222,13 +238,14 @@ class Channel:
 
     def dispose(self) -> None:
         """Closes the socket and releases the memory, when no thread calls any more."""
-        self._shared.close()
+        if self._shared is not None:
+            self._shared.close()
         if self._stream is not None:
             self._stream.close()
 
     # --- The stream
 
-    def _connect(self) -> None:
+    def _connect(self, seconds: float | None) -> None:
         if self._stream is not None:
             return
         with self._connecting:
@@ -236,15 +253,18 @@ class Channel:
                 raise RpcClosed(self._closed)
             if self._stream is not None:
                 return
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.connect(self._address)
-            except OSError:
-                sock.close()
-                raise
-            stream = Stream(sock)
-            hello, self._expected = greeting(self._key, self._address)
-            stream.send([hello])
+            if self._is_near:
+                stream = Stream(connect_near(self._address))
+                key, path = self._credentials.key, self._address.path
+                hello, self._expected = greeting(key, path)
+                stream.send([hello])
+            else:
+                identity = self._credentials.identity
+                if identity is None:
+                    raise RpcClosed("this run has no edges to other hosts")
+                patience = CONNECT_SECONDS if seconds is None else seconds
+                patience = min(patience, CONNECT_SECONDS)
+                stream = Stream(connect_far(self._address, identity, patience))
             self._reader = FrameReader(stream, self._shared)
             self._stream = stream
 
@@ -287,7 +307,8 @@ class Channel:
             pass
         except (EOFError, OSError, RpcError) as error:
             self._is_lost = True
-            self._shared.close()
+            if self._shared is not None:
+                self._shared.close()
             for request in list(self._calls):
                 call = self._calls.pop(request, None)
                 if call is not None:

@@ -11,6 +11,7 @@ from acmelike.core.runtime import seconds_left
 from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.rpc.client import Client, Interface
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
+from acmelike.rpc.sockets.endpoints import Address, Credentials
 
 
 class Peer(NamedTuple):
@@ -29,19 +30,21 @@ class Peers:
     """Makes clients of nodes that live in other processes, over a channel to each.
 
     Args:
-      key: of the run.
+      credentials: of this process.
       wait_for_end: returns why the run ended, or None if it does not end within a
         while.
     """
 
-    def __init__(self, key: bytes, wait_for_end: Callable[[], str | None]):
-        self._key, self._wait_for_end = key, wait_for_end
+    def __init__(
+        self, credentials: Credentials, wait_for_end: Callable[[], str | None]
+    ):
+        self._credentials, self._wait_for_end = credentials, wait_for_end
         self._lock = threading.Lock()
         # Set when addresses are known, or when the run ended without them.
         self._is_known = threading.Event()
-        self._addresses: Mapping[str, str] = {}
-        self._channels: dict[str, Channel] = {}  # By address.
-        self._by_label: dict[str, Channel] = {}  # The same.
+        self._addresses: Mapping[str, Address] = {}
+        self._channels: dict[Address, Channel] = {}
+        self._by_label: dict[str, Channel] = {}  # The same ones.
         self._reason: str | None = None
         self._is_closed = False
 
@@ -50,7 +53,7 @@ class Peers:
         target = RemoteTarget(peer.label, partial(self._channel_to, peer.label))
         return Client(target, peer.interface, owner)
 
-    def set_addresses(self, by_label: Mapping[str, str]) -> None:
+    def set_addresses(self, by_label: Mapping[str, Address]) -> None:
         """Takes the addresses of all nodes; calls that waited for them are sent."""
         self._addresses = by_label
         self._is_known.set()
@@ -86,7 +89,7 @@ class Peers:
             if self._is_closed:
                 raise RpcClosed(self._reason or "the run ended")
             if address not in self._channels:
-                channel = Channel(address, self._key, self._wait_for_end)
+                channel = Channel(address, self._credentials, self._wait_for_end)
                 self._channels[address] = channel
             self._by_label[label] = self._channels[address]
             return self._channels[address]

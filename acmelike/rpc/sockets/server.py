@@ -1,4 +1,4 @@
-"""Serves the nodes of one process to other processes, over a Unix-domain socket."""
+"""Serves the nodes of one process to other processes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import logging
 import os
 import selectors
 import socket
-import struct
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from acmelike.errors import RpcError
 from acmelike.rpc.call import Call, CallScheduler, Request
@@ -26,6 +23,14 @@ from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
 from acmelike.rpc.sockets.channel import GRACE_SECONDS
 from acmelike.rpc.sockets.credentials import CALLER_BYTES, answer
+from acmelike.rpc.sockets.endpoints import (
+    Credentials,
+    accept_far,
+    is_own_user,
+    listen_far,
+    listen_near,
+    why_refused,
+)
 from acmelike.rpc.sockets.frames import (
     CALL,
     CANCEL,
@@ -40,6 +45,7 @@ from acmelike.rpc.sockets.frames import (
 )
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 from acmelike.rpc.sockets.stream import Stream
+from acmelike.rpc.sockets.tls import TlsSocket
 
 logger = logging.getLogger("acmelike")
 
@@ -55,6 +61,8 @@ _MAX_STRANGERS = 100
 # a message. A node that compiles or evaluates reads nothing for minutes.
 STUCK_SECONDS = 600.0
 _MAX_UNSENT_BYTES = 2**24
+# So many messages of one caller are handled before it is the others' turn.
+_MAX_FRAMES = 64
 
 
 class SocketServer:
@@ -72,26 +80,33 @@ class SocketServer:
     Args:
       servers: by label.
       scheduler: has the clock of the deadlines.
-      address: where to listen, from `new_address`.
-      key: of the run.
+      credentials: of this process.
       on_failure: called if the thread fails.
+      folder: for the socket, where it has to be a file.
+      far_ip: where to listen for other hosts, and only for them; None to listen for
+        processes of this host.
+
+    Attributes:
+      address: where it listens.
     """
 
     def __init__(
         self,
         servers: Mapping[str, Server],
         scheduler: CallScheduler,
-        address: str,
-        key: bytes,
+        credentials: Credentials,
         on_failure: Callable[[BaseException], None],
+        folder: str,
+        far_ip: str | None = None,
     ):
         self._servers, self._scheduler = servers, scheduler
-        self._address, self._key = address, key
-        self._on_failure = on_failure
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(address)
-        self._listener.listen(128)
-        self._listener.setblocking(False)
+        self._credentials, self._on_failure = credentials, on_failure
+        if far_ip is None:
+            self.address, self._listener = listen_near(folder)
+        else:
+            assert credentials.identity is not None
+            self.address, self._listener = listen_far(far_ip, credentials.identity)
+        self._listener.sock.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -99,6 +114,7 @@ class SocketServer:
         self._connections: set[_Connection] = set()
         self._stuck: set[_Connection] = set()
         self._unsent: deque[_Connection] = deque()
+        self._ready: list[_Connection] = []
         # Closed for a moment where there is no other, so that one can be refused.
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._next_look = 0.0
@@ -130,14 +146,19 @@ class SocketServer:
             self._on_failure(error)
 
     def _loop(self) -> None:
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        listening = self._listener.sock
+        self._selector.register(listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_up)
         while not self._is_closed:
-            for key, events in self._selector.select(self._until_next()):
-                if isinstance(key.data, _Connection):
-                    self._serve(key.data, events)
-                else:
+            ready, self._ready = self._ready, []
+            found = self._selector.select(0.0 if ready else self._until_next())
+            for connection in ready:
+                self._serve(connection, 0)
+            for key, events in found:
+                if not isinstance(key.data, _Connection):
                     key.data()
+                elif key.data not in ready:
+                    self._serve(key.data, events)
             self._expire()
             self._look_for_stuck()
         for connection in list(self._connections):
@@ -145,7 +166,7 @@ class SocketServer:
             with suppress(OSError):
                 connection.stream.flush()
             self._close(connection)
-        for sock in (self._listener, self._wake_out, self._wake_in):
+        for sock in (listening, self._wake_out, self._wake_in):
             sock.close()
         with suppress(OSError):
             os.close(self._spare_fd)
@@ -155,7 +176,7 @@ class SocketServer:
 
     def _accept(self) -> None:
         try:
-            sock, _ = self._listener.accept()
+            sock, _ = self._listener.sock.accept()
         except BlockingIOError:
             return  # It has gone again.
         except OSError as error:
@@ -163,18 +184,29 @@ class SocketServer:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._refuse_newest()
             return
-        if not _is_own_user(sock):
+        if not self._listener.is_tls and not is_own_user(sock):
             logger.warning("refused a connection of another user")
             sock.close()
             return
         strangers = [other for other in self._stuck if not other.is_known]
         if len(strangers) >= _MAX_STRANGERS:
-            oldest = min(strangers, key=lambda stranger: stranger.heard_at)
+            oldest = min(strangers, key=lambda stranger: stranger.opened_at)
             self._refuse(oldest, "others wait too")
-        connection = _Connection(sock, self._ask_to_send)
+        try:
+            connection = self._new_connection(sock)
+        except OSError:
+            sock.close()
+            return  # It has gone again.
         self._connections.add(connection)
         self._stuck.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+
+    def _new_connection(self, sock: socket.socket) -> _Connection:
+        if not self._listener.is_tls:
+            return _Connection(sock, SharedMemory(), self._ask_to_send)
+        identity = self._credentials.identity
+        assert identity is not None
+        return _Connection(accept_far(sock, identity), None, self._ask_to_send)
 
     def _refuse_newest(self) -> None:
         """Ends the oldest connection that was not accepted, with the spare descriptor.
@@ -183,7 +215,7 @@ class SocketServer:
         """
         with suppress(OSError):
             os.close(self._spare_fd)
-            self._listener.accept()[0].close()
+            self._listener.sock.accept()[0].close()
         with suppress(OSError):
             self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -197,26 +229,33 @@ class SocketServer:
                 stream.flush()
             if not connection.is_known:
                 self._greet(connection)
-            while stream.num_unsent < _MAX_UNSENT_BYTES:
+            for _ in range(_MAX_FRAMES):
+                if stream.num_unsent >= _MAX_UNSENT_BYTES:
+                    break
                 self._handle(connection, reader.read())
+            else:
+                # It may have read more than it has handled, which no selector sees.
+                self._ready.append(connection)
         except BlockingIOError:
             pass
-        except (EOFError, OSError):
-            self._close(connection)
-        except RpcError as error:
-            if connection.is_known:
+        except (EOFError, OSError, RpcError) as error:
+            if not connection.is_known:
+                self._refuse(connection, why_refused(error))
+                return
+            if isinstance(error, RpcError):
                 logger.warning("closed a connection: %s", error)
-                self._close(connection)
-            else:
-                self._refuse(connection, str(error))
+            self._close(connection)
         self._watch(connection)
 
     def _greet(self, connection: _Connection) -> None:
-        received = connection.reader.read_bytes(CALLER_BYTES)
-        reply = answer(self._key, self._address, received)
-        if reply is None:
-            raise RpcError("it does not belong to this run")
-        connection.stream.send([reply])
+        if isinstance(connection.sock, TlsSocket):
+            connection.sock.greet()
+        else:
+            received = connection.reader.read_bytes(CALLER_BYTES)
+            reply = answer(self._credentials.key, self.address.path, received)
+            if reply is None:
+                raise RpcError("it does not belong to this run")
+            connection.stream.send([reply])
         connection.is_known = True
 
     def _watch(self, connection: _Connection) -> None:
@@ -244,7 +283,8 @@ class SocketServer:
         self._stuck.discard(connection)
         self._selector.unregister(connection.sock)
         connection.stream.close()
-        connection.shared.close()
+        if connection.shared is not None:
+            connection.shared.close()
         # The caller is gone; its parked calls must not run later.
         for call in connection.take_parked():
             call.server.withdraw(call)
@@ -258,7 +298,7 @@ class SocketServer:
         for connection in list(self._stuck):
             quiet = now - connection.heard_at
             if not connection.is_known:
-                if quiet > STRANGER_SECONDS:
+                if now - connection.opened_at > STRANGER_SECONDS:
                     self._refuse(connection, "it did not say who it is")
             elif quiet > STUCK_SECONDS:
                 logger.warning(
@@ -275,7 +315,7 @@ class SocketServer:
                 parked.server.withdraw(parked)
         elif frame.kind == CALL:
             try:
-                label, request = self._read_call(frame)
+                label, request = self._read_call(connection, frame)
             except Exception as error:
                 connection.send(encode(ERROR, frame.request, to_wire(error)))
                 return
@@ -297,7 +337,7 @@ class SocketServer:
             if call.deadline is not None and not call.has_outcome:
                 self._note_deadline(call.deadline, call)
 
-    def _read_call(self, frame: Frame) -> tuple[str, Request]:
+    def _read_call(self, connection: _Connection, frame: Frame) -> tuple[str, Request]:
         """The label of the node that is called, and what is asked of it.
 
         Raises:
@@ -307,10 +347,11 @@ class SocketServer:
             words = f"the arguments of the call cannot be read: {frame.error!r}"
             raise RpcError(words) from frame.error
         try:
-            label, method, args, kwargs, deadline, caller = frame.value
+            label, method, args, kwargs, timeout, caller = frame.value
             if label not in self._servers:
                 raise RpcError(f"there is no node '{label}' in this process")
-            timeout = None if deadline is None else deadline - time.monotonic()
+            if timeout is not None and connection.shared is not None:
+                timeout -= time.monotonic()  # It is a time of the host's clock.
             request = Request(
                 str(method), freeze(args), freeze(kwargs), timeout, caller
             )
@@ -373,18 +414,30 @@ class SocketServer:
 class _Connection:
     """One caller's socket.
 
+    Args:
+      sock: accepted.
+      shared: memory that is shared with a caller of this host; None for another host.
+      ask_to_send: called where something could not be sent at once.
+
     Attributes:
       is_known: whether the caller has shown that it belongs to the run.
+      opened_at: when it was accepted.
       heard_at: when something was last received or could be sent.
       events: that the selector waits for.
       parked: calls without an outcome, by their numbers.
     """
 
-    def __init__(self, sock: socket.socket, ask_to_send: Any):
-        self.shared = SharedMemory()
+    def __init__(
+        self,
+        sock: socket.socket | TlsSocket,
+        shared: SharedMemory | None,
+        ask_to_send: Callable[[_Connection], None],
+    ):
+        self.shared = shared
         self.sock, self.stream = sock, Stream(sock)
         self.reader = FrameReader(self.stream, self.shared)
-        self.is_known, self.heard_at = False, time.monotonic()
+        self.is_known = False
+        self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
         self._ask_to_send = ask_to_send
@@ -453,22 +506,3 @@ class _Reply:
         except BaseException as error:
             frame = encode(ERROR, self._request, to_wire(error), shared)
         self._connection.send(frame)
-
-
-def new_address(folder: str) -> str:
-    """An address for one process.
-
-    On Linux it is in the abstract namespace, where nothing is left behind however the
-    process ends. Elsewhere it is a file in `folder`.
-    """
-    name = f"acmelike-{os.getpid()}-{os.urandom(6).hex()}"
-    return f"\0{name}" if sys.platform == "linux" else os.path.join(folder, name)
-
-
-def _is_own_user(sock: socket.socket) -> bool:
-    """Whether the process at the other end is the same user's."""
-    if sys.platform != "linux":
-        return True  # Its folder is closed to other users.
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    _, user, _ = struct.unpack("3i", credentials)
-    return bool(user == os.getuid())

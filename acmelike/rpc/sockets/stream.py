@@ -9,13 +9,15 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from acmelike.rpc.sockets.tls import TlsSocket
+
 # So many pieces are given to the system at once; it takes no more than 1024.
 _MAX_PIECES = 256
 _MAX_POLL_SECONDS = 3600.0  # `poll` takes no more than some weeks.
 
 
 class Stream:
-    """A stream socket that never blocks.
+    """A stream socket, with TLS or without, that never blocks.
 
     Any thread may send. What the socket does not take is kept, in order, and is sent by
     whoever calls `send` or `flush` next. One thread at a time may receive.
@@ -28,9 +30,11 @@ class Stream:
       is_drained: whether the last `receive_into` took all that had arrived.
     """
 
-    def __init__(self, sock: socket.socket):
+    def __init__(self, sock: socket.socket | TlsSocket):
         sock.setblocking(False)
         self._sock = sock
+        # What TLS has decrypted already is not seen by `wait`; so all is to be read.
+        self._is_tls = isinstance(sock, TlsSocket)
         self._lock = threading.Lock()
         self._unsent: deque[memoryview] = deque()
         self.num_unsent = 0
@@ -51,7 +55,7 @@ class Stream:
         num_received = self._sock.recv_into(view)
         if num_received == 0 and len(view):
             raise EOFError
-        self.is_drained = num_received < len(view)
+        self.is_drained = num_received < len(view) and not self._is_tls
         return num_received
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> bool:

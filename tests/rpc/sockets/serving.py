@@ -8,18 +8,34 @@ from typing import Any, NamedTuple
 
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import (
+    Address,
+    Authority,
     Channel,
     Client,
+    Credentials,
+    Identity,
     RemoteTarget,
     Server,
     SocketServer,
-    new_address,
     new_key,
 )
 from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.shared_memory import MAX_BYTES, MAX_MAPS
 
 KEY = new_key()
+
+
+def identity_of(authority):
+    """A new identity that an authority has signed."""
+    identity = Identity()
+    identity.take(authority.sign(identity.public_key))
+    return identity
+
+
+# Of the two ends of every connection here.
+AUTHORITY = Authority()
+NEAR = Credentials(KEY)
+FAR = Credentials(KEY, identity_of(AUTHORITY))
 
 
 class Supervisor:
@@ -38,14 +54,14 @@ class Served(NamedTuple):
     Attributes:
       server: of the service.
       sockets: takes calls of other processes for it.
-      address: of that.
+      address: of that, an `Address`.
       channel: to that.
       client: over the channel.
     """
 
     server: Server
     sockets: SocketServer
-    address: str
+    address: Address
     channel: Channel
     client: Any
 
@@ -56,16 +72,26 @@ def client_of(channel):
 
 
 @contextmanager
-def serving(service, folder):
-    """Serves a service; afterwards nothing may have failed, and no memory be taken."""
+def serving(service, folder, credentials=NEAR):
+    """Serves a service; afterwards nothing may have failed, and no memory be taken.
+
+    With credentials for other hosts it is served as to them.
+    """
     scheduler = FreeScheduler(threading.Event())
     server = Server("store", scheduler, Supervisor())
     server.open(service)
-    address, failures = new_address(str(folder)), []
-    sockets = SocketServer({"store": server}, scheduler, address, KEY, failures.append)
+    failures = []
+    sockets = SocketServer(
+        {"store": server},
+        scheduler,
+        credentials,
+        failures.append,
+        folder=str(folder),
+        far_ip="127.0.0.1" if credentials.identity else None,
+    )
     sockets.start()
-    channel = Channel(address, KEY, lambda: None)
-    yield Served(server, sockets, address, channel, client_of(channel))
+    channel = Channel(sockets.address, credentials, lambda: None)
+    yield Served(server, sockets, sockets.address, channel, client_of(channel))
     sockets.close()
     channel.close("the test is over")
     channel.dispose()

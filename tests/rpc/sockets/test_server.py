@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from acmelike import deadline, start, when
 from acmelike.rpc import Channel, Request
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
-from tests.rpc.sockets.serving import KEY, client_of, serving
+from tests.rpc.sockets.serving import NEAR, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
@@ -127,7 +128,7 @@ def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
 
 def test_what_several_wait_for_is_pickled_once_each_time(served):
     server, address, channel = served
-    other = Channel(address, KEY, lambda: None)
+    other = Channel(address, NEAR, lambda: None)
     stores = [client_of(one) for one in (channel, channel, other)]
     try:
         for number, text in enumerate(["first", "second"]):
@@ -147,10 +148,11 @@ def test_what_several_wait_for_is_pickled_once_each_time(served):
 READER = """
 import sys
 from acmelike import start
+import pickle
 from acmelike.rpc import Channel, Client, RemoteTarget
 
-address, key = map(bytes.fromhex, sys.argv[1:])
-channel = Channel(address.decode(), key, lambda: None)
+address, credentials = pickle.loads(bytes.fromhex(sys.argv[1]))
+channel = Channel(address, credentials, lambda: None)
 store = Client(RemoteTarget("store", lambda: channel))
 held = [store.make(number) for number in range(10)]
 outcome = start(store.never)
@@ -163,8 +165,8 @@ outcome.result()
 def test_memory_comes_back_from_a_reader_that_is_killed(served):
     server, address, _ = served
     before = _num_maps()
-    words = [address.encode().hex(), KEY.hex()]
-    command = [sys.executable, "-c", READER, *words]
+    words = pickle.dumps((address, NEAR)).hex()
+    command = [sys.executable, "-c", READER, words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as reader:

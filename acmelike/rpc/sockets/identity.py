@@ -1,0 +1,159 @@
+"""Keys and certificates of a run that spans hosts.
+
+The launcher has an authority, in its memory. Each process makes a key, in its memory,
+and sends the public half over its control connection. The authority signs it, for a
+name that says nothing: names are sent in clear when a connection is made. So no private
+key is sent or written, and who connects to a process checks that it is the one meant,
+and not one that was started in its place.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import ssl
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from acmelike.errors import ConfigError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+
+class Certificate(NamedTuple):
+    """What the authority gives to a process.
+
+    Attributes:
+      name: that it is for.
+      pem: of the process.
+      authority: of the authority, by which all others are checked.
+    """
+
+    name: str
+    pem: bytes
+    authority: bytes
+
+
+class Authority:
+    """Signs the public keys of a run's processes.
+
+    Raises:
+      ConfigError: the package for it is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from cryptography.hazmat.primitives.asymmetric import ec
+        except ImportError:
+            raise ConfigError(
+                "edges between hosts need the package cryptography: "
+                "pip install 'acmelike[cluster]'"
+            ) from None
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = f"run-{secrets.token_hex(8)}"
+        self._pem = self._signed(self._key.public_key(), self._name, is_authority=True)
+
+    def sign(self, public_key: bytes) -> Certificate:
+        """A certificate for a public key, as PEM, under a new name."""
+        from cryptography.hazmat.primitives import serialization
+
+        name = f"process-{secrets.token_hex(8)}"
+        key: Any = serialization.load_pem_public_key(public_key)
+        return Certificate(name, self._signed(key, name), self._pem)
+
+    def _signed(
+        self, key: ec.EllipticCurvePublicKey, name: str, is_authority: bool = False
+    ) -> bytes:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+
+        # The clocks of hosts may differ, and a run may take long.
+        begins = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
+        ends = datetime.datetime(9999, 12, 31, tzinfo=datetime.timezone.utc)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .issuer_name(_named(self._name))
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begins)
+            .not_valid_after(ends)
+            .add_extension(
+                x509.BasicConstraints(ca=is_authority, path_length=None), critical=True
+            )
+            .add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
+            )
+        )
+        signed = builder.sign(self._key, hashes.SHA256())
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+
+class Identity:
+    """The key of this process, and what the authority has signed.
+
+    Attributes:
+      public_key: as PEM, to be signed.
+      name: of the certificate; "" before `take`.
+      server: context for those who connect to this process, after `take`.
+      client: context for connections of this process, after `take`.
+    """
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+    def __init__(self) -> None:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        self._private_key = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        self.public_key: bytes = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        self.name = ""
+
+    def take(self, certificate: Certificate) -> None:
+        """Takes what the authority has signed."""
+        self.name = certificate.name
+        self.server = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
+        self.client = self._context(ssl.PROTOCOL_TLS_CLIENT, certificate)
+
+    def _context(self, protocol: int, certificate: Certificate) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=certificate.authority.decode())
+        _load(context, certificate.pem + self._private_key)
+        return context
+
+
+def _load(context: ssl.SSLContext, pem: bytes) -> None:
+    """Gives a context a certificate and its key, which `ssl` reads from files only."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("acmelike-certificate", os.MFD_CLOEXEC)
+        try:
+            os.write(fd, pem)
+            context.load_cert_chain(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        return
+    # Without memory that has a path, a file that only this user can read, for a moment.
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def _named(name: str) -> x509.Name:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
