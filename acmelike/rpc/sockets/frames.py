@@ -110,6 +110,11 @@ class Payload(NamedTuple):
     body: bytes
     views: list[memoryview]
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of both."""
+        return len(self.body) + sum(view.nbytes for view in self.views)
+
 
 class PayloadCache:
     """Pickles each value once, if it is sent to several callers at the same time.
@@ -151,7 +156,7 @@ def make_frame(
       RpcError: the value has too many arrays or bytes for one message.
     """
     body, views = value
-    num_bytes = len(body) + sum(view.nbytes for view in views)
+    num_bytes = value.num_bytes
     if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
         raise RpcError(
             f"a message of {len(views):,} arrays and {num_bytes:,} bytes is too large: "

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from queue import SimpleQueue
 
 from acmelike.errors import RpcError
 from acmelike.rpc.call import Call, CallScheduler, Request
@@ -39,11 +40,13 @@ from acmelike.rpc.sockets.frames import (
     Encoded,
     Frame,
     FrameReader,
+    Payload,
     PayloadCache,
     encode,
     make_frame,
+    make_payload,
 )
-from acmelike.rpc.sockets.shared_memory import SharedMemory
+from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
 
@@ -70,7 +73,8 @@ class SocketServer:
 
     One thread reads requests and runs them. It never waits for a caller: what does not
     fit into a socket is sent later. A parked call holds no thread; the thread that lets
-    it proceed sends its outcome. Only a call of a `concurrent` method gets a thread of
+    it proceed sends its outcome, unless that takes long: a thread for it sends what is
+    large or has to be encrypted. Only a call of a `concurrent` method gets a thread of
     its own.
 
     What a caller can cost is bounded. Nothing is read of one that does not belong to
@@ -122,6 +126,9 @@ class SocketServer:
         self._max_deadlines = _MIN_DEADLINES
         self._numbers = itertools.count()
         self._is_closed = False
+        self._late: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._late_sender: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._concurrent: list[threading.Thread] = []
         self._thread = threading.Thread(
             target=self._run, name="socket server", daemon=True
@@ -161,6 +168,10 @@ class SocketServer:
                     self._serve(key.data, events)
             self._expire()
             self._look_for_stuck()
+        with self._starting:
+            if self._late_sender is not None:
+                self._late.put(None)
+                self._late_sender.join()
         for connection in list(self._connections):
             # Callers may still wait for these outcomes; what does not fit is lost.
             with suppress(OSError):
@@ -203,10 +214,10 @@ class SocketServer:
 
     def _new_connection(self, sock: socket.socket) -> _Connection:
         if not self._listener.is_tls:
-            return _Connection(sock, SharedMemory(), self._ask_to_send)
+            return _Connection(sock, SharedMemory(), self)
         identity = self._credentials.identity
         assert identity is not None
-        return _Connection(accept_far(sock, identity), None, self._ask_to_send)
+        return _Connection(accept_far(sock, identity), None, self)
 
     def _refuse_newest(self) -> None:
         """Ends the oldest connection that was not accepted, with the spare descriptor.
@@ -370,7 +381,28 @@ class SocketServer:
             call.follow_up()
         return call
 
-    def _ask_to_send(self, connection: _Connection) -> None:
+    def is_own_thread(self) -> bool:
+        """Whether the calling thread is the one that reads requests."""
+        return threading.current_thread() is self._thread
+
+    def send_late(self, send: Callable[[], None]) -> None:
+        """Calls a function in the thread that sends what takes long."""
+        self._late.put(send)
+        if self._late_sender is not None:
+            return
+        with self._starting:
+            if self._late_sender is None and not self._is_closed:
+                self._late_sender = threading.Thread(
+                    target=self._send_late, name="sender of answers", daemon=True
+                )
+                self._late_sender.start()
+
+    def _send_late(self) -> None:
+        while (send := self._late.get()) is not None:
+            send()
+
+    def ask_to_send(self, connection: _Connection) -> None:
+        """Lets the server's thread send what a connection still keeps."""
         self._unsent.append(connection)
         self._wake()
 
@@ -417,7 +449,7 @@ class _Connection:
     Args:
       sock: accepted.
       shared: memory that is shared with a caller of this host; None for another host.
-      ask_to_send: called where something could not be sent at once.
+      server: that accepted it.
 
     Attributes:
       is_known: whether the caller has shown that it belongs to the run.
@@ -431,7 +463,7 @@ class _Connection:
         self,
         sock: socket.socket | TlsSocket,
         shared: SharedMemory | None,
-        ask_to_send: Callable[[_Connection], None],
+        server: SocketServer,
     ):
         self.shared = shared
         self.sock, self.stream = sock, Stream(sock)
@@ -440,7 +472,7 @@ class _Connection:
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
-        self._ask_to_send = ask_to_send
+        self._server = server
 
     @property
     def is_stuck(self) -> bool:
@@ -451,11 +483,31 @@ class _Connection:
             or not self.reader.is_between_frames
         )
 
+    def answer(self, kind: int, request: int, payload: Payload) -> None:
+        """Sends the outcome of a call, or leaves that to a thread for it.
+
+        To copy or encrypt much takes long, and whoever has let several parked calls
+        proceed, such as a learner that publishes parameters, has other things to do.
+        """
+        is_quick = self.shared is not None and payload.num_bytes < LARGE_BYTES
+        send = partial(self._answer, kind, request, payload)
+        if is_quick or self._server.is_own_thread():
+            send()
+        else:
+            self._server.send_late(send)
+
+    def _answer(self, kind: int, request: int, payload: Payload) -> None:
+        try:
+            frame = make_frame(kind, request, payload, self.shared)
+        except Exception as error:  # It is too large, say.
+            frame = encode(ERROR, request, to_wire(error), self.shared)
+        self.send(frame)
+
     def send(self, frame: Encoded) -> None:
         """Sends what the socket takes, and leaves the rest to the server's thread."""
         try:
             if not self.stream.send(frame.pieces):
-                self._ask_to_send(self)
+                self._server.ask_to_send(self)
         except OSError:
             pass  # The caller is gone; the server's thread will notice.
 
@@ -499,10 +551,8 @@ class _Reply:
     def _send(self, call: Call, payloads: PayloadCache) -> None:
         # A reference cycle would keep the arguments and their memory.
         self._call = None
-        shared = self._connection.shared
         try:
-            outcome = payloads.of(call.outcome())
-            frame = make_frame(RESULT, self._request, outcome, shared)
+            kind, payload = RESULT, payloads.of(call.outcome())
         except BaseException as error:
-            frame = encode(ERROR, self._request, to_wire(error), shared)
-        self._connection.send(frame)
+            kind, payload = ERROR, make_payload(to_wire(error))
+        self._connection.answer(kind, self._request, payload)

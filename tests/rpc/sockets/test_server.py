@@ -16,8 +16,9 @@ import pytest
 
 from acmelike import deadline, start, when
 from acmelike.rpc import Channel, Request
+from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
-from tests.rpc.sockets.serving import NEAR, client_of, serving
+from tests.rpc.sockets.serving import FAR, NEAR, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
@@ -143,6 +144,38 @@ def test_what_several_wait_for_is_pickled_once_each_time(served):
     finally:
         other.close("the test is over")
         other.dispose()
+
+
+@pytest.mark.parametrize(
+    ("credentials", "size", "sender"),
+    [
+        (NEAR, 10, "MainThread"),
+        (NEAR, SIZE, "sender of answers"),
+        (FAR, 10, "sender of answers"),
+    ],
+)
+def test_who_lets_calls_proceed_sends_only_what_is_quick(
+    tmp_path, monkeypatch, credentials, size, sender
+):
+    """A learner that publishes has other things to do than to copy and to encrypt."""
+    senders = []
+    make_frame = server_module.make_frame
+
+    def note_thread(*args):
+        senders.append(threading.current_thread().name)
+        return make_frame(*args)
+
+    with serving(Store(), tmp_path, credentials) as found:
+        waiting = [start(found.client.newer, 0) for _ in range(3)]
+        while len(found.server.parked()) < 3:
+            pass
+        monkeypatch.setattr(server_module, "make_frame", note_thread)
+        text = "x" * size
+        found.server.submit(Request("tell", (text,), {}, None, "outside"))
+        for call in waiting:
+            (news,) = call.result()
+            assert news.text == text
+    assert senders == [sender] * 3
 
 
 READER = """
