@@ -26,11 +26,15 @@ def freeze(value: Any) -> Any:
     if kind in _ATOMS:
         return value
     if isinstance(value, (tuple, list)):
+        if all([type(part) in _ATOMS for part in value]):
+            return value
         parts = [freeze(part) for part in value]
         if not any(map(is_not, parts, value)):
             return value
         return kind(*parts) if hasattr(value, "_fields") else kind(parts)
     if isinstance(value, dict):
+        if not value:
+            return value
         parts = [freeze(part) for part in value.values()]
         if not any(map(is_not, parts, value.values())):
             return value

@@ -148,6 +148,7 @@ class Channel:
         # thread reads.
         self._turn = threading.Condition()
         self._is_reading = False
+        self._num_waiting = 0
         self._is_lost = False
         self._closed: str | None = None
 
@@ -188,10 +189,13 @@ class Channel:
             limit = call.deadline + GRACE_SECONDS
         while not call.is_known():
             with self._turn:
+                # Before the look at the call: who ends it looks at this afterwards.
+                self._num_waiting += 1
                 while self._is_reading and not call.is_known():
                     self._turn.wait(_left(limit))
                     if _is_over(limit):
                         break
+                self._num_waiting -= 1
                 if call.is_known():
                     return
                 if self._is_reading:
@@ -200,9 +204,7 @@ class Channel:
             try:
                 self._read(call, limit)
             finally:
-                with self._turn:
-                    self._is_reading = False
-                    self._turn.notify_all()
+                self._end_reading()
             if _is_over(limit):
                 break
         if not call.is_known() and until is None:
@@ -217,9 +219,7 @@ class Channel:
         try:
             self._read_available()
         finally:
-            with self._turn:
-                self._is_reading = False
-                self._turn.notify_all()
+            self._end_reading()
 
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
@@ -328,8 +328,15 @@ class Channel:
             call.settle(freeze(frame.value), None)
         else:
             call.settle(None, from_wire(frame.value))
+        if self._num_waiting:
+            with self._turn:
+                self._turn.notify_all()
+
+    def _end_reading(self) -> None:
         with self._turn:
-            self._turn.notify_all()
+            self._is_reading = False
+            if self._num_waiting:
+                self._turn.notify_all()
 
     def _lost(self, target: str, error: BaseException) -> RpcClosed:
         reason = self._closed or self._wait_for_end()

@@ -22,6 +22,7 @@ import io
 import pickle
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -39,11 +40,15 @@ from acmelike.rpc.sockets.shared_memory import (
 from acmelike.rpc.sockets.stream import Stream
 
 _CHECKSUM = struct.Struct("<I")
-_HEADER = struct.Struct("<I2sBBIiQqI")
+_FIELDS = struct.Struct("<2sBBIiQqI")
+_HEADER_BYTES = _CHECKSUM.size + _FIELDS.size
 _MAGIC, _VERSION = b"aL", 3
 _NO_SLOT = -1
 
 CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER = _KINDS = range(6)
+
+# What follows so many bytes, modulo the alignment.
+_PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
 
 # What one frame may have at most.
 MAX_BUFFERS = 2**20
@@ -56,9 +61,8 @@ _MAX_AHEAD_BYTES = 2**28
 
 
 class _Header(NamedTuple):
-    """The first bytes of a frame."""
+    """The first bytes of a frame, after its checksum."""
 
-    checksum: int
     magic: bytes
     version: int
     kind: int
@@ -156,6 +160,10 @@ def make_frame(
       RpcError: the value has too many arrays or bytes for one message.
     """
     body, views = value
+    if not views:
+        released = 0 if shared is None else shared.borrower.take_released()
+        first = _first_piece(kind, request, body, released)
+        return Encoded([first], len(body))
     num_bytes = value.num_bytes
     if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
         raise RpcError(
@@ -174,36 +182,44 @@ def make_frame(
     lengths: list[int] = []
     streamed: list[bytes | memoryview] = []
     for view in views:
-        is_in_slot = slot is not None and view.nbytes >= LARGE_BYTES
-        lengths.append(-view.nbytes if is_in_slot else view.nbytes)
-        if not is_in_slot:
+        length = view.nbytes
+        if slot is not None and length >= LARGE_BYTES:
+            lengths.append(-length)
+        else:
+            lengths.append(length)
             streamed.append(view)
-            if padding := _padding(view.nbytes):
+            if padding := _PADDINGS[length % ALIGNMENT]:
                 streamed.append(padding)
-    header = _HEADER.pack(
-        0,
-        _MAGIC,
-        _VERSION,
-        kind,
-        len(views),
-        _NO_SLOT if slot is None else slot,
-        request,
-        len(body),
-        released,
-    )
-    start = header[_CHECKSUM.size :] + struct.pack(f"<{len(lengths)}q", *lengths) + body
-    checksum = _CHECKSUM.pack(zlib.crc32(start))
-    pieces.append(checksum + start + _padding(len(body)))
+    pieces.append(_first_piece(kind, request, body, released, lengths, slot))
     pieces += streamed
     return Encoded(pieces, num_bytes)
+
+
+def _first_piece(
+    kind: int,
+    request: int,
+    body: bytes,
+    released: int,
+    lengths: Sequence[int] = (),
+    slot: int | None = None,
+) -> bytes:
+    """A frame without its buffers."""
+    num_buffers, place = len(lengths), _NO_SLOT if slot is None else slot
+    checked = _FIELDS.pack(
+        *(_MAGIC, _VERSION, kind, num_buffers, place, request, len(body), released)
+    )
+    if lengths:
+        checked += struct.pack(f"<{num_buffers}q", *lengths)
+    checked += body
+    padding = _PADDINGS[len(body) % ALIGNMENT]
+    return _CHECKSUM.pack(zlib.crc32(checked)) + checked + padding
 
 
 def make_payload(value: Any) -> Payload:
     """Pickles a value, with cloudpickle if that is needed."""
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5, buffer_callback=buffers.append)
-    pickler.dispatch_table = _REDUCTIONS
+    pickler = _Pickler(file, 5, buffer_callback=buffers.append)
     try:
         pickler.dump(value)
         body = file.getvalue()
@@ -237,7 +253,10 @@ class _Reductions(dict[type, Any]):
         return copyreg.dispatch_table[kind]
 
 
-_REDUCTIONS = _Reductions({np.ndarray: _reduce})
+class _Pickler(pickle.Pickler):
+    """Pickle's own, written in C, but for arrays."""
+
+    dispatch_table = _Reductions({np.ndarray: _reduce})
 
 
 class FrameReader:
@@ -261,7 +280,8 @@ class FrameReader:
         self._filled = 0
         self._header: _Header | None = None
         self._lengths: tuple[int, ...] | None = None
-        self._checksum = 0
+        # What the frame says that its checksum is, and that of what has arrived of it.
+        self._checksum = self._found = 0
         self._is_drained = False
 
     @property
@@ -296,30 +316,37 @@ class FrameReader:
     def _parse(self) -> Frame | None:
         """The next frame of what has arrived; None if its end has not."""
         if self._header is None:
-            if (view := self._take(_HEADER.size)) is None:
+            if (view := self._take(_HEADER_BYTES)) is None:
                 return None
-            self._header = _checked(_Header(*_HEADER.unpack(view)))
-            self._checksum = zlib.crc32(view[_CHECKSUM.size :])
-            if self._header.num_buffers == 0:
-                self._lengths = (self._header.length,)
+            (self._checksum,) = _CHECKSUM.unpack_from(view)
+            self._found = zlib.crc32(view[_CHECKSUM.size :])
+            header = _Header(*_FIELDS.unpack_from(view, _CHECKSUM.size))
+            self._header = _checked(header)
+            self._lengths = None
         header = self._header
-        if self._lengths is None:
-            if (view := self._take(8 * header.num_buffers)) is None:
-                return None
-            sizes = struct.unpack(f"<{header.num_buffers}q", view)
-            self._checksum = zlib.crc32(view, self._checksum)
-            self._lengths = (header.length, *sizes)
-            self._check_lengths(header, self._lengths)
-        num_bytes = sum(padded(length) for length in self._lengths if length > 0)
+        if not header.num_buffers:
+            lengths, num_bytes = None, padded(header.length)
+        else:
+            if self._lengths is None:
+                if (view := self._take(8 * header.num_buffers)) is None:
+                    return None
+                sizes = struct.unpack(f"<{header.num_buffers}q", view)
+                self._found = zlib.crc32(view, self._found)
+                self._lengths = self._checked_lengths(header, sizes)
+            lengths = self._lengths
+            num_bytes = sum([padded(length) for length in lengths if length > 0])
         if (view := self._take(num_bytes)) is None:
             return None
-        if zlib.crc32(view[: header.length], self._checksum) != header.checksum:
+        body = view[: header.length]
+        if zlib.crc32(body, self._found) != self._checksum:
             raise RpcError("a frame has changed on its way")
         if header.released and self._shared is not None:
             self._shared.lender.release(header.released)
-        frame = self._decode(header, self._lengths, view)
-        self._header = self._lengths = None
-        return frame
+        self._header = None
+        if lengths is None:
+            return _decode(header, body, (), header.length)
+        body, *buffers = self._parts(header, lengths, view)
+        return _decode(header, body, buffers, sum(map(abs, lengths)))
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""
@@ -356,7 +383,11 @@ class FrameReader:
             self._end += self._stream.receive_into(self._buffer[self._end :])
         self._is_drained = self._stream.is_drained
 
-    def _check_lengths(self, header: _Header, lengths: tuple[int, ...]) -> None:
+    def _checked_lengths(
+        self, header: _Header, sizes: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """The lengths of the pickle and the buffers, if they are such as can be."""
+        lengths = (header.length, *sizes)
         in_slot = sum(padded(-length) for length in lengths if length < 0)
         room = 0
         if header.slot != _NO_SLOT:
@@ -366,11 +397,13 @@ class FrameReader:
                 raise RpcError("a frame is in memory that was not lent")
         if in_slot > room or sum(map(abs, lengths)) > MAX_BYTES:
             raise RpcError("a frame says that it has more bytes than it can have")
+        return lengths
 
-    def _decode(
+    def _parts(
         self, header: _Header, lengths: tuple[int, ...], view: memoryview
-    ) -> Frame:
-        if len(lengths) > 1 and view.obj is self._buffer.obj:
+    ) -> list[memoryview]:
+        """The pickle and the buffers."""
+        if view.obj is self._buffer.obj:
             view = memoryview(bytes(view))  # Arrays stay, and the buffer does not.
         view, start, slot, slot_start = view.toreadonly(), 0, view, 0
         if header.slot != _NO_SLOT:
@@ -384,14 +417,18 @@ class FrameReader:
             else:
                 parts.append(slot[slot_start : slot_start - length])
                 slot_start += padded(-length)
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = pickle.loads(parts[0], buffers=parts[1:])
-        except BaseException as raised:  # Code of a class may even exit.
-            error = raised
-        num_bytes = sum(map(abs, lengths))
-        return Frame(header.kind, header.request, value, num_bytes, error)
+        return parts
+
+
+def _decode(
+    header: _Header, body: memoryview, buffers: Sequence[memoryview], num_bytes: int
+) -> Frame:
+    value, error = None, None
+    try:
+        value = pickle.loads(body, buffers=buffers)
+    except BaseException as raised:  # Code of a class may even exit.
+        error = raised
+    return Frame(header.kind, header.request, value, num_bytes, error)
 
 
 def _checked(header: _Header) -> _Header:
@@ -436,7 +473,3 @@ def _offer(frame: Frame) -> Offer:
     except (TypeError, ValueError):
         pass
     raise RpcError("an offer of shared memory cannot be read")
-
-
-def _padding(length: int) -> bytes:
-    return bytes(padded(length) - length)

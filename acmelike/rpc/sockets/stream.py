@@ -36,6 +36,9 @@ class Stream:
         # What TLS has decrypted already is not seen by `wait`; so all is to be read.
         self._is_tls = isinstance(sock, TlsSocket)
         self._lock = threading.Lock()
+        # Kept, as it takes a while to make one; for one thread at a time.
+        self._poll = _poll(sock, select.POLLIN)
+        self._polling = threading.Lock()
         self._unsent: deque[memoryview] = deque()
         self.num_unsent = 0
         self.is_drained = False
@@ -98,14 +101,14 @@ class Stream:
         Returns:
           Whether there is something to receive; False also if the time is up.
         """
-        events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
-        poll = select.poll()
-        poll.register(self._sock, events)
-        milliseconds = (
-            None if seconds is None else min(seconds, _MAX_POLL_SECONDS) * 1e3
-        )
-        found = poll.poll(milliseconds)
-        happened = found[0][1] if found else 0
+        if self._unsent or not self._polling.acquire(blocking=False):
+            events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+            happened = _happened(_poll(self._sock, events), seconds)
+        else:
+            try:
+                happened = _happened(self._poll, seconds)
+            finally:
+                self._polling.release()
         if happened & select.POLLOUT:
             self.flush()
         return bool(happened & ~select.POLLOUT)
@@ -142,3 +145,18 @@ class Stream:
             num_sent -= len(self._unsent.popleft())
         if num_sent:
             self._unsent[0] = self._unsent[0][num_sent:]
+
+
+def _poll(sock: socket.socket | TlsSocket, events: int) -> select.poll:
+    poll = select.poll()
+    poll.register(sock, events)
+    return poll
+
+
+def _happened(poll: select.poll, seconds: float | None) -> int:
+    """Waits for events of the socket, at most so long; returns those that came."""
+    if seconds is None:
+        found = poll.poll()
+    else:
+        found = poll.poll(min(seconds, _MAX_POLL_SECONDS) * 1000)
+    return found[0][1] if found else 0
