@@ -56,9 +56,10 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
 
+SLOW := tests/agents tests/docs tests/experiments tests/launchers tests/programs tests/rpc \
+    tests/topologies
 test-runs: $(STAMP) ## Run the slow tests of agents, programs, documents and edges
-	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) \
-	    tests/agents tests/docs tests/launchers tests/programs tests/rpc tests/topologies
+	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) $(SLOW)
 
 test-slow: $(STAMP) ## Run all slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)

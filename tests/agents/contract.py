@@ -176,5 +176,5 @@ AGENTS = {
 # What differs from another one in settings only, or in what it sees.
 VARIANTS = {
     *("plain dqn", "plain r2d2", "ape-x dqn", "ppo that normalises"),
-    *("impala on stacks", "ppo on stacks", "r2d2 on stacks"),
+    *("dqn on stacks", "impala on stacks", "ppo on stacks", "r2d2 on stacks"),
 }

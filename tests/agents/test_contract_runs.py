@@ -144,7 +144,10 @@ def watched_run(folder, agent):
 
 # Variants that differ in their losses or in what they see only are left out, as
 # compiling takes seconds.
-MORE = ("ape-x dqn", "impala with an lstm", "ppo that normalises", "r2d2", "td3")
+MORE = {
+    *("ape-x dqn", "impala with an lstm", "ppo that normalises"),
+    *("r2d2", "sac", "td3"),
+}
 RUN = [
     pytest.param(name, marks=pytest.mark.slow if name in MORE else [])
     for name in AGENTS

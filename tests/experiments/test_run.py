@@ -119,6 +119,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     }
 
 
+@pytest.mark.slow
 def test_a_vectorised_environment_is_learned_and_its_policy_evaluated(tmp_path, capsys):
     assert dqn(tmp_path, "--environment", "vec:CartPole-v1") == 0
     capsys.readouterr()

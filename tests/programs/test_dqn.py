@@ -173,7 +173,9 @@ class Started:
         ("MainThread makes it", "threads", signal.SIGINT),  # JAX is imported next.
         ("is recorded in", "serial", signal.SIGINT),  # The nodes begin.
         ("is recorded in", "threads", signal.SIGTERM),
-        ("node actor/0 steps it", "serial", signal.SIGTERM),
+        pytest.param(
+            *("node actor/0 steps it", "serial", signal.SIGTERM), marks=pytest.mark.slow
+        ),
         ("node actor/0 steps it", "threads", signal.SIGINT),
     ],
 )

@@ -83,6 +83,7 @@ def program(tmp_path):
     program.process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_actor_ends_the_run_and_is_named(program):
     assert set(program.children) == {
         *("actor/0", "actor/1", "coordinator", "evaluator", "learner", "replay")

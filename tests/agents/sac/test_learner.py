@@ -70,6 +70,7 @@ def flat(tree):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.slow
 def test_a_call_of_three_updates_equals_three_calls_of_one(monkeypatch):
     # Their random numbers differ, so that without any they are the same.
     monkeypatch.setattr(

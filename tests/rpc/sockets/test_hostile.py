@@ -388,12 +388,19 @@ def run_mutations(served, num_frames):
             assert liar.is_closed()
 
 
+LONG = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "num_frames",
+    ("served", "num_frames"),
     [
-        pytest.param(500, marks=pytest.mark.long),
-        pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
+        ("near", 500),
+        ("far", 300),
+        pytest.param("near", 100_000, marks=LONG),
+        pytest.param("far", 10_000, marks=LONG),
     ],
+    indirect=["served"],
 )
 def test_changed_frames_do_no_harm(served, caplog, num_frames):
     """Frames are read as pickles, but of those who belong to the run."""
