@@ -53,8 +53,9 @@ _PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
 # What one frame may have at most.
 MAX_BUFFERS = 2**20
 MAX_BYTES = 2**36
-# Frames that are smaller are read with one call of the system.
-_BUFFER_BYTES = 2**16
+# Frames that are smaller are read with one call of the system. Of what is larger, the
+# greater part is received where it will stay.
+_BUFFER_BYTES = 2**14
 # So much address space is taken at once for what a frame says that it has. More is
 # taken, each time twice as much, when that has arrived.
 _MAX_AHEAD_BYTES = 2**28
@@ -325,26 +326,27 @@ class FrameReader:
             self._lengths = None
         header = self._header
         if not header.num_buffers:
-            lengths, num_bytes = None, padded(header.length)
+            lengths: tuple[int, ...] = ()
+            num_padded = padded(header.length)
         else:
             if self._lengths is None:
                 if (view := self._take(8 * header.num_buffers)) is None:
                     return None
                 sizes = struct.unpack(f"<{header.num_buffers}q", view)
                 self._found = zlib.crc32(view, self._found)
-                self._lengths = self._checked_lengths(header, sizes)
+                self._lengths = (header.length, *sizes)
+                self._check_lengths(header, self._lengths)
             lengths = self._lengths
-            num_bytes = sum([padded(length) for length in lengths if length > 0])
-        if (view := self._take(num_bytes)) is None:
+            num_padded = _sum_padded([length for length in lengths if length > 0])
+        if (view := self._take(num_padded)) is None:
             return None
-        body = view[: header.length]
-        if zlib.crc32(body, self._found) != self._checksum:
+        if zlib.crc32(view[: header.length], self._found) != self._checksum:
             raise RpcError("a frame has changed on its way")
         if header.released and self._shared is not None:
             self._shared.lender.release(header.released)
         self._header = None
-        if lengths is None:
-            return _decode(header, body, (), header.length)
+        if not lengths:
+            return _decode(header, view[: header.length], (), header.length)
         body, *buffers = self._parts(header, lengths, view)
         return _decode(header, body, buffers, sum(map(abs, lengths)))
 
@@ -357,12 +359,12 @@ class FrameReader:
                 return self._buffer[start : self._start]
             if num_bytes <= _BUFFER_BYTES:
                 return None
-            self._block = _aligned(min(num_bytes, _MAX_AHEAD_BYTES))
+            self._block = _new_memory(min(num_bytes, _MAX_AHEAD_BYTES))
             self._block[:left], self._filled = self._buffer[start : self._end], left
             self._start = self._end = 0
         block, size = self._block, len(self._block)
         if self._filled == size < num_bytes:
-            self._block = _aligned(min(num_bytes, 2 * size))
+            self._block = _new_memory(min(num_bytes, 2 * size))
             self._block[:size] = block
         if self._filled < num_bytes:
             return None
@@ -370,7 +372,8 @@ class FrameReader:
         return block
 
     def _receive(self) -> None:
-        if self._is_drained:
+        # The rest of a frame is usually on its way.
+        if self._is_drained and self.is_between_frames:
             self._is_drained = False  # The next `read` looks again.
             raise BlockingIOError
         if self._block is not None:
@@ -383,21 +386,19 @@ class FrameReader:
             self._end += self._stream.receive_into(self._buffer[self._end :])
         self._is_drained = self._stream.is_drained
 
-    def _checked_lengths(
-        self, header: _Header, sizes: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        """The lengths of the pickle and the buffers, if they are such as can be."""
-        lengths = (header.length, *sizes)
-        in_slot = sum(padded(-length) for length in lengths if length < 0)
+    def _check_lengths(self, header: _Header, lengths: tuple[int, ...]) -> None:
+        """Raises RpcError if the buffers cannot be so long."""
         room = 0
         if header.slot != _NO_SLOT:
             if self._shared is not None:
                 room = self._shared.borrower.num_bytes(header.slot)
             if not room:
                 raise RpcError("a frame is in memory that was not lent")
-        if in_slot > room or sum(map(abs, lengths)) > MAX_BYTES:
+        is_more = min(lengths) < 0 and room < _sum_padded(
+            [-length for length in lengths if length < 0]
+        )
+        if is_more or sum(map(abs, lengths)) > MAX_BYTES:
             raise RpcError("a frame says that it has more bytes than it can have")
-        return lengths
 
     def _parts(
         self, header: _Header, lengths: tuple[int, ...], view: memoryview
@@ -413,11 +414,16 @@ class FrameReader:
         for length in lengths:
             if length >= 0:
                 parts.append(view[start : start + length])
-                start += padded(length)
+                start += length + -length % ALIGNMENT
             else:
                 parts.append(slot[slot_start : slot_start - length])
-                slot_start += padded(-length)
+                slot_start += -length + length % ALIGNMENT
         return parts
+
+
+def _sum_padded(lengths: Sequence[int]) -> int:
+    """The sum of the padded lengths; written out, as it is taken for each frame."""
+    return sum([length + -length % ALIGNMENT for length in lengths])
 
 
 def _decode(
@@ -450,12 +456,14 @@ def _checked(header: _Header) -> _Header:
     return header
 
 
-def _aligned(num_bytes: int) -> memoryview:
-    """New memory, aligned as JAX wants it; the system gives its pages when written.
+def _new_memory(num_bytes: int) -> memoryview:
+    """New memory. If it is large, it is aligned as JAX wants it, and without pages.
 
     Raises:
       RpcError: there is not so much.
     """
+    if num_bytes < LARGE_BYTES:
+        return memoryview(bytearray(num_bytes))
     try:
         memory = np.empty(num_bytes + ALIGNMENT, np.uint8)
     except MemoryError:
