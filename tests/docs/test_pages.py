@@ -27,6 +27,11 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
+def trains(page, least):
+    """A page whose code takes seconds, as it trains."""
+    return pytest.param(page, least, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("page", "least"),
     [
@@ -36,11 +41,11 @@ def name_of(page):
         ("docs/guide/waiting.md", 6),
         ("docs/guide/rules.md", 12),
         ("docs/guide/testing.md", 2),
-        ("docs/guide/training.md", 1),
+        trains("docs/guide/training.md", 1),
         ("docs/guide/trained_policy.md", 2),
-        ("docs/guide/my_environment.md", 4),
-        ("docs/guide/my_network.md", 3),
-        ("docs/guide/my_agent.md", 3),
+        trains("docs/guide/my_environment.md", 4),
+        trains("docs/guide/my_network.md", 3),
+        trains("docs/guide/my_agent.md", 3),
         ("docs/guide/my_program.md", 4),
     ],
 )

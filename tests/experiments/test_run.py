@@ -129,6 +129,7 @@ def test_a_vectorised_environment_is_learned_and_its_policy_evaluated(tmp_path, 
     assert capsys.readouterr().out.endswith(", 3 episodes\n")
 
 
+@pytest.mark.slow
 def test_looking_at_a_serial_run_does_not_change_it(tmp_path, monkeypatch, capsys):
     args = ["--launch", "serial"]
     assert dqn(tmp_path / "a", *args) == 0

@@ -58,7 +58,7 @@ follow_imports = skip
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_handles_and_nodes_are_typed(tmp_path):
     file, config = tmp_path / "program.py", tmp_path / "mypy.ini"
     file.write_text(PROGRAM)

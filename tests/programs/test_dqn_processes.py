@@ -100,6 +100,7 @@ def test_a_killed_actor_ends_the_run_and_is_named(program):
     assert "actor/0" in program.summary()["error"]
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_takes_its_children_with_it(program):
     began = time.monotonic()
     program.process.kill()

@@ -280,6 +280,7 @@ def make_complaining(seed):
     return Mortal(complain)
 
 
+@pytest.mark.slow
 def test_a_killed_actor_ends_the_run_and_is_named(tmp_path):
     system = make_system(tmp_path, environment=make_dying, evaluate_every=10_000)
     with pytest.raises(RunError, match=r"actor/[012].*SIGKILL"):

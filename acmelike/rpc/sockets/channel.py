@@ -29,6 +29,7 @@ from acmelike.rpc.sockets.stream import Stream
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
 GRACE_SECONDS = 2.0
+_NOT_TAKEN = "its process does not take the call"
 # How long a connection to another host may take.
 CONNECT_SECONDS = 10.0
 # Deadlines this near to each other are the same one, measured twice.
@@ -162,12 +163,15 @@ class Channel:
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         try:
             self._connect(timeout)
+            # What is kept of earlier calls must not become more with every call.
+            is_ready = self._send_rest(deadline)
         except TimeoutError:
-            words = f"{target}: its process does not take the connection"
-            call.settle(None, RpcTimeout(words))
-            return call
+            is_ready = False
         except (OSError, RpcClosed) as error:
             call.settle(None, self._lost(target, error))
+            return call
+        if not is_ready:
+            call.settle(None, RpcTimeout(f"{target}: {_NOT_TAKEN}"))
             return call
         # Processes of one host have one clock.
         until = deadline if self._is_near else timeout
@@ -176,7 +180,9 @@ class Channel:
         call.count(frame.num_bytes)
         self._calls[call.number] = call
         try:
-            self._send(frame.pieces, call)
+            assert self._stream is not None
+            if not self._stream.send(frame.pieces) and not self._send_rest(deadline):
+                self._give_up(call, _NOT_TAKEN)
         except OSError as error:
             self._calls.pop(call.number, None)
             call.settle(None, self._lost(target, error))
@@ -268,19 +274,17 @@ class Channel:
             self._reader = FrameReader(stream, self._shared)
             self._stream = stream
 
-    def _send(self, pieces: list[bytes | memoryview], call: RemoteCall) -> None:
-        """Sends a call; ends it if the other process does not take it in time."""
+    def _send_rest(self, limit: float | None) -> bool:
+        """Sends what is kept; False if the other process does not take it in time."""
         stream = self._stream
         assert stream is not None
-        if stream.send(pieces):
-            return
         while stream.num_unsent and not self._is_lost:
-            # It may take no more calls before somebody reads its answers.
-            if stream.wait(_left(call.deadline)):
+            # It may take no more before somebody reads its answers.
+            if stream.wait(_left(limit)):
                 self.poll()
-            if _is_over(call.deadline):
-                self._give_up(call, "its process does not take the call")
-                return
+            if _is_over(limit) and stream.num_unsent:
+                return False
+        return True
 
     def _give_up(self, call: RemoteCall, why: str) -> None:
         if self._calls.pop(call.number, None) is not None:
@@ -307,6 +311,8 @@ class Channel:
             pass
         except (EOFError, OSError, RpcError) as error:
             self._is_lost = True
+            if self._stream is not None:
+                self._stream.end()  # It may be open, and what comes is no answer.
             if self._shared is not None:
                 self._shared.close()
             for request in list(self._calls):

@@ -5,11 +5,11 @@
 
 Little endian; the pickle and each buffer are padded to a multiple of 64 bytes. The
 checksum is the CRC-32 of what follows it, without the buffers: a pickle with an error
-in it may take any time and memory. The pickle is protocol 5 with
-the arrays out of band, so that an array's bytes are sent from where they are and arrive
-where they will be used: read-only views of one block of memory for each frame. Pickles
-are trusted: before the first frame each end has shown the other that it belongs to the
-run (`credentials`).
+in it may take any time and memory. The pickle is protocol 5 with the arrays out of
+band, so that an array's bytes are sent from where they are and arrive where they will
+be used: read-only views of one block of memory for each frame. Pickles are trusted:
+before the first frame each end has shown the other that it belongs to the run
+(`credentials`, `identity`).
 
 On one host, large buffers are in memory that both ends share, in the frame's slot, and
 their lengths are negative. `shared_memory` says what slots are, and what is released.

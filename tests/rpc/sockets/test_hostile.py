@@ -210,6 +210,21 @@ def test_of_a_stranger_on_another_host_no_byte_is_unpickled(
     assert line.startswith(f"refused a connection: {why}")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_refused_even_with_the_key(served_near, tmp_path, caplog):
+    os.seteuid(65534)
+    try:
+        stranger = Caller(served_near.address)
+    finally:
+        os.seteuid(0)
+    with stranger:
+        with suppress(OSError):
+            stranger.greet()
+        check_refused(served_near, stranger, tmp_path / "file")
+    (line,) = [record.message for record in caplog.records]
+    assert line == "refused a connection of another user"
+
+
 def check_refused(served, stranger, path):
     with suppress(OSError):  # It may be refused already.
         stranger.call("echo", Writes(path))
@@ -247,6 +262,8 @@ def test_of_a_server_of_another_run_no_byte_is_unpickled(tmp_path):
             sock.sendall(b"aLcallee" + bytes(32) + b"".join(frame.pieces))
             with pytest.raises(RpcClosed, match="does not belong to this run"):
                 call.result()
+            with pytest.raises(RpcClosed):
+                client_of(channel).echo(2)
         channel.close("the test is over")
         channel.dispose()
     assert not (tmp_path / "file").exists()
@@ -506,6 +523,12 @@ def test_a_deadline_passes_while_a_large_call_cannot_be_sent(served, store):
     with pytest.raises(RpcTimeout, match="its process does not take the call"):
         with deadline(0.05):
             served.client.echo(b"x" * 2**24)
+    # Later calls end in the same way, and no more is kept of them.
+    kept = served.channel._stream.num_unsent
+    with pytest.raises(RpcTimeout, match="its process does not take the call"):
+        with deadline(0.05):
+            served.client.echo(b"x" * 2**24)
+    assert served.channel._stream.num_unsent <= kept
     store.may_go_on.set()
     hanging.result()
     # What was sent in part is sent on, or the stream would be of no use.
