@@ -116,7 +116,7 @@ class SocketServer:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._connections: set[_Connection] = set()
-        self._stuck: set[_Connection] = set()
+        self._stuck: dict[_Connection, None] = {}  # The oldest comes first.
         self._unsent: deque[_Connection] = deque()
         self._ready: list[_Connection] = []
         # Closed for a moment where there is no other, so that one can be refused.
@@ -159,6 +159,7 @@ class SocketServer:
         while not self._is_closed:
             ready, self._ready = self._ready, []
             found = self._selector.select(0.0 if ready else self._until_next())
+            began = time.monotonic()
             for connection in ready:
                 self._serve(connection, 0)
             for key, events in found:
@@ -167,7 +168,7 @@ class SocketServer:
                 elif key.data not in ready:
                     self._serve(key.data, events)
             self._expire()
-            self._look_for_stuck()
+            self._look_for_stuck(time.monotonic() - began)
         with self._starting:
             if self._late_sender is not None:
                 self._late.put(None)
@@ -201,15 +202,14 @@ class SocketServer:
             return
         strangers = [other for other in self._stuck if not other.is_known]
         if len(strangers) >= _MAX_STRANGERS:
-            oldest = min(strangers, key=lambda stranger: stranger.opened_at)
-            self._refuse(oldest, "others wait too")
+            self._refuse(strangers[0], "others wait too")
         try:
             connection = self._new_connection(sock)
         except OSError:
             sock.close()
             return  # It has gone again.
         self._connections.add(connection)
-        self._stuck.add(connection)
+        self._stuck[connection] = None
         self._selector.register(connection.sock, selectors.EVENT_READ, connection)
 
     def _new_connection(self, sock: socket.socket) -> _Connection:
@@ -274,9 +274,9 @@ class SocketServer:
         if connection not in self._connections:
             return
         if connection.is_stuck:
-            self._stuck.add(connection)
+            self._stuck[connection] = None
         else:
-            self._stuck.discard(connection)
+            self._stuck.pop(connection, None)
         num_unsent = connection.stream.num_unsent
         events = selectors.EVENT_WRITE if num_unsent else 0
         if num_unsent < _MAX_UNSENT_BYTES:
@@ -291,7 +291,7 @@ class SocketServer:
 
     def _close(self, connection: _Connection) -> None:
         self._connections.discard(connection)
-        self._stuck.discard(connection)
+        self._stuck.pop(connection, None)
         self._selector.unregister(connection.sock)
         connection.stream.close()
         if connection.shared is not None:
@@ -300,8 +300,14 @@ class SocketServer:
         for call in connection.take_parked():
             call.server.withdraw(call)
 
-    def _look_for_stuck(self) -> None:
-        """Closes connections that take too long, to say who they are or to go on."""
+    def _look_for_stuck(self, busy: float) -> None:
+        """Closes connections that take too long, to say who they are or to go on.
+
+        For `busy` seconds this thread did other things, so that they do not count.
+        """
+        for connection in self._stuck:
+            connection.opened_at += busy
+            connection.heard_at += busy
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -453,8 +459,8 @@ class _Connection:
 
     Attributes:
       is_known: whether the caller has shown that it belongs to the run.
-      opened_at: when it was accepted.
-      heard_at: when something was last received or could be sent.
+      opened_at: when it was accepted, later by the time that the server was busy.
+      heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
       parked: calls without an outcome, by their numbers.
     """

@@ -72,6 +72,9 @@ class Store:
     def hang(self):
         self.may_go_on.wait()
 
+    def take_long(self):
+        threading.Event().wait(0.3)
+
     def _blocks(self):
         return "it never comes"
 
@@ -277,6 +280,26 @@ def test_a_stranger_who_says_nothing_is_refused(served, caplog, monkeypatch):
         assert stranger.is_closed()
     assert "it did not say who it is" in caplog.text
     assert served.client.echo(1) == 1
+
+
+def test_who_waits_for_a_busy_server_is_no_stranger(served_near, store, monkeypatch):
+    """It is accepted, and then a method runs that takes longer than strangers have."""
+    address, client = served_near.address, served_near.client
+    other, new = (Channel(address, NEAR, lambda: None) for _ in range(2))
+    assert client.echo(0) == client_of(other).echo(0) == 0
+    monkeypatch.setattr(server_module, "STRANGER_SECONDS", 0.1)
+    monkeypatch.setattr(server_module, "_LOOK_SECONDS", 0.0)
+    # While a method runs, two things come: a new connection, then a call that is long.
+    first = start(client.hang)
+    call, second = start(client_of(new).echo, 1), start(client_of(other).take_long)
+    served_near.sockets._next_look = 0.0  # Strangers are looked at right afterwards.
+    store.may_go_on.set()
+    assert call.result() == 1
+    first.result()
+    second.result()
+    for channel in (other, new):
+        channel.close("the test is over")
+        channel.dispose()
 
 
 def test_of_many_strangers_the_first_are_refused(served):
