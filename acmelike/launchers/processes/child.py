@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import deque
 from typing import Any
 
 from acmelike.errors import RpcClosed
@@ -52,6 +53,8 @@ class Child:
 
     def __init__(self, connection: ControlConnection, assignment: Assignment):
         self._connection = connection
+        # What the launcher said before it had signed this process's key.
+        self._early: deque[Any] = deque()
         self._reporting = threading.Lock()
         self._ended = threading.Event()
         self._reason = ""
@@ -80,7 +83,7 @@ class Child:
     def run(self) -> None:
         """Runs the nodes until the launcher says that the run is over."""
         self._nodes.start()
-        while not isinstance(message := self._connection.receive(), EndOfRun):
+        while not isinstance(message := self._next_message(), EndOfRun):
             if message is None:
                 os._exit(1)  # The launcher is gone, and with it the run.
             self._handle(message)
@@ -103,11 +106,14 @@ class Child:
         identity = Identity()
         self._connection.send(SigningRequest(identity.public_key))
         while not isinstance(message := self._connection.receive(), Certificate):
-            if message is None or isinstance(message, EndOfRun):
-                os._exit(0)  # It is over before it has begun.
-            # Nothing else needs an answer yet.
+            if message is None:
+                os._exit(1)  # The launcher is gone, and with it the run.
+            self._early.append(message)
         identity.take(message)
         return Credentials(assignment.key, identity)
+
+    def _next_message(self) -> Any:
+        return self._early.popleft() if self._early else self._connection.receive()
 
     def _handle(self, message: Any) -> None:
         if isinstance(message, AddressBook):
