@@ -5,8 +5,8 @@ from acmelike.rpc.client import Client, Interface, interface_of
 from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
-from acmelike.rpc.sockets.credentials import new_key
 from acmelike.rpc.sockets.endpoints import Address, Credentials
+from acmelike.rpc.sockets.greeting import new_key
 from acmelike.rpc.sockets.identity import Authority, Certificate, Identity
 from acmelike.rpc.sockets.peers import Peer, Peers
 from acmelike.rpc.sockets.server import SocketServer

@@ -17,8 +17,8 @@ import pytest
 import acmelike
 from acmelike import Node, Program, launch
 from acmelike.replay import Message, Replay, Steps, Writer
-from acmelike.rpc.sockets.credentials import greeting
 from acmelike.rpc.sockets.frames import CALL, encode
+from acmelike.rpc.sockets.greeting import greeting
 from tests.replay import stress_client
 from tests.replay.stress_client import BATCH, END, MESSAGE, QUEUE_SIZE, TABLES
 

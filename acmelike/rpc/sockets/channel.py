@@ -16,7 +16,6 @@ from acmelike.errors import RpcClosed, RpcError, RpcFailed, RpcTimeout
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.sockets.credentials import CALLEE_BYTES, greeting, is_same
 from acmelike.rpc.sockets.endpoints import (
     Address,
     Credentials,
@@ -24,6 +23,7 @@ from acmelike.rpc.sockets.endpoints import (
     connect_near,
 )
 from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, FrameReader, encode
+from acmelike.rpc.sockets.greeting import CALLEE_BYTES, greeting, is_same
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 

@@ -9,7 +9,7 @@ in it may take any time and memory. The pickle is protocol 5 with the arrays out
 band, so that an array's bytes are sent from where they are and arrive where they will
 be used: read-only views of one block of memory for each frame. Pickles are trusted:
 before the first frame each end has shown the other that it belongs to the run
-(`credentials`, `identity`).
+(`greeting`, `identity`).
 
 On one host, large buffers are in memory that both ends share, in the frame's slot, and
 their lengths are negative. `shared_memory` says what slots are, and what is released.

@@ -23,7 +23,6 @@ from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
 from acmelike.rpc.sockets.channel import GRACE_SECONDS
-from acmelike.rpc.sockets.credentials import CALLER_BYTES, answer
 from acmelike.rpc.sockets.endpoints import (
     Credentials,
     accept_far,
@@ -46,6 +45,7 @@ from acmelike.rpc.sockets.frames import (
     make_frame,
     make_payload,
 )
+from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
@@ -220,9 +220,9 @@ class SocketServer:
         return _Connection(accept_far(sock, identity), None, self)
 
     def _refuse_newest(self) -> None:
-        """Ends the oldest connection that was not accepted, with the spare descriptor.
+        """Accepts the connection with the spare descriptor, and closes it.
 
-        It would otherwise be tried again at once, and for as long as none is free.
+        It would otherwise be found again at once, and for as long as none is free.
         """
         with suppress(OSError):
             os.close(self._spare_fd)
