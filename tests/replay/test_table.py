@@ -85,15 +85,15 @@ def test_info_counts(make_table, make_items):
         samples_per_insert=0.5,
         num_bytes=8 * ITEM_BYTES,
         num_row_bytes=0,
-        # Keys and slots 13, priority and count 12, sampler 8, remover 12.
-        num_index_bytes=8 * 45,
+        # Keys and slots 12, priority and count 12, sampler 8, remover 12.
+        num_index_bytes=8 * 44,
     )
 
 
 def test_a_sum_tree_takes_nine_bytes_an_item(make_table, make_items):
     table = make_table(sampler=Prioritized())
     table.insert(make_items(0, 3))
-    assert table.info().num_index_bytes == 3 * (45 + 9)
+    assert table.info().num_index_bytes == 3 * (44 + 9)
 
 
 def test_a_selector_of_ones_own_need_not_say_what_it_takes(make_table, make_items):
@@ -104,7 +104,7 @@ def test_a_selector_of_ones_own_need_not_say_what_it_takes(make_table, make_item
 
     table = make_table(sampler=OnlyMethods)
     table.insert(make_items(0, 1))
-    assert table.info().num_index_bytes == 45 - 8
+    assert table.info().num_index_bytes == 44 - 8
 
 
 def test_as_many_items_are_admitted_as_the_limiter_allows(make_table, make_items):
@@ -234,6 +234,20 @@ def test_priorities_of_evicted_items_are_ignored(make_table, make_items):
     assert set(sample.keys.tolist()) == set(expected)
     assert sample.probabilities.tolist() == [expected[key] for key in sample.keys]
     assert table.update_priorities(np.array([], np.int64), np.array([])) == 0
+
+
+@pytest.mark.parametrize("max_size", [1, 2, 3, 4, 5])
+def test_no_other_number_is_the_key_of_an_item(make_table, make_items, max_size):
+    table = make_table(max_size=max_size)
+    numbers, held = np.arange(-40, 40), []
+    for k in range(2 * max_size + 1):
+        for key in set(numbers.tolist()) - set(held):
+            assert table.update_priorities(np.array([key]), np.ones(1)) == 0
+            assert table.delete(np.array([key])) == 0
+        held = [*held, *table.insert(make_items(k, k + 1)).tolist()][-max_size:]
+        assert table.update_priorities(np.array(held), np.ones(len(held))) == len(held)
+    table.delete(np.array(held))
+    assert table.update_priorities(numbers, np.ones(len(numbers))) == 0
 
 
 def test_an_empty_table_has_no_keys(make_table, make_items):

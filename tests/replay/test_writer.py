@@ -175,7 +175,7 @@ def test_a_step_is_stored_once_and_only_while_somebody_may_use_it():
     assert [info.num_row_bytes for info in replay.infos()] == [3 * 2, 1 * 2]
     assert replay.info("others").num_bytes == 1 * (2 * 8 + 8) + 1 * 2
     index_bytes = [replay.info(name).num_index_bytes for name in ("windows", "others")]
-    assert index_bytes == [3 * 49 + 3 * 16, 1 * 49 + 1 * 16]
+    assert index_bytes == [3 * 48 + 3 * 16, 1 * 48 + 1 * 16]
     replay.reset("windows")
     assert num_rows(replay) == 3  # 1 for the other table
     writer.write([windows((4, 4), table="others")])

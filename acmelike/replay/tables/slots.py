@@ -13,30 +13,32 @@ from acmelike.types import Array
 class Slots:
     """Allocates slots, and gives every item a key.
 
-    The key of an item is `turn * num_slots + slot`. The turn counts the items that the
-    slot held before. So finding an item by its key needs no index. Where the oldest
-    item is always the one evicted, keys count the items inserted.
+    The low bits of a key are the slot of its item. The bits above count the items that
+    the slot held before. So finding an item by its key needs no index.
 
     Args:
       num_slots: number of slots.
-      first_turn: the first turn of every slot. A restored table begins after all turns
-        before, so that old keys find nothing.
+      min_key: no key is smaller. A restored table begins after all keys before, so that
+        old keys find nothing.
 
     Attributes:
       slot_bytes: memory that a slot takes here.
     """
 
-    def __init__(self, num_slots: int, first_turn: int = 0):
-        self._num_slots, self._first_key = num_slots, first_turn * num_slots
-        # The key of the item that a slot holds, or will hold next. A slot's key is set
-        # when it is first allocated: pages that were never written take no memory.
-        self._keys = np.zeros(num_slots, np.int64)
-        self._is_held = np.zeros(num_slots, bool)
+    def __init__(self, num_slots: int, min_key: int = 0):
+        # One bit at least: then `~key` never has the slot of `key`, see `find`.
+        stride = 1 << max(1, (num_slots - 1).bit_length())
+        self._stride, self._slot_mask = stride, stride - 1
+        self._first_key = -(-min_key // stride) * stride
+        # For each slot the key of the item that it holds. Where it holds none: `~key`,
+        # which is negative, with the key of its next item. Slots that were never
+        # allocated have 0, which takes no memory and is the key of no item there.
+        self._keys = lazy_zeros((stride,), np.int64)
+        self._keys[0] = ~0
         # A stack of freed slots. Slots from `_num_used` on were never allocated.
         self._free = np.empty(num_slots, index_dtype(num_slots))
         self._num_free = self._num_used = 0
-        parts = (self._keys, self._is_held, self._free)
-        self.slot_bytes: int = sum(part.itemsize for part in parts)
+        self.slot_bytes: int = self._keys.itemsize + self._free.itemsize
 
     def allocate(self, num_items: int) -> Array:
         """Slots `[n]` int64 that hold an item from now on."""
@@ -45,15 +47,13 @@ class Slots:
         reused = self._free[self._num_free : self._num_free + num_reused]
         fresh = np.arange(self._num_used, self._num_used + num_items - num_reused)
         self._num_used += len(fresh)
+        self._keys[reused] = ~self._keys[reused]
         self._keys[fresh] = self._first_key + fresh
-        slots = np.concatenate([reused.astype(np.int64), fresh])
-        self._is_held[slots] = True
-        return slots
+        return np.concatenate([reused.astype(np.int64), fresh])
 
     def free(self, slots: Array) -> None:
         """These hold nothing any more; they are allocated again in this order."""
-        self._is_held[slots] = False
-        self._keys[slots] += self._num_slots
+        self._keys[slots] = ~(self._keys[slots] + self._stride)
         self._free[self._num_free : self._num_free + len(slots)] = slots
         self._num_free += len(slots)
 
@@ -64,9 +64,8 @@ class Slots:
 
     def find(self, keys: Array) -> tuple[Array, Array]:
         """Slots `[n]` for keys `[n]`, and whether each still holds that item."""
-        slots = keys % self._num_slots
-        is_latest = self._keys.take(slots) == keys
-        return slots, is_latest & self._is_held.take(slots)
+        slots = keys & self._slot_mask
+        return slots, self._keys.take(slots) == keys
 
     def find_held(self, keys: Array) -> Array:
         """The slots of those keys `[n]` whose items are still held."""
@@ -76,15 +75,16 @@ class Slots:
 
     def next_key(self) -> int:
         """A number larger than every key so far."""
-        return int(self._keys[: self._num_used].max(initial=self._first_key)) + 1
+        used = self._keys[: self._num_used]
+        return int(np.maximum(used, ~used).max(initial=self._first_key)) + 1
 
     def held(self) -> Array:
         """All slots that hold an item, `[size]` int64."""
-        return np.flatnonzero(self._is_held[: self._num_used])
+        return np.flatnonzero(self._keys[: self._num_used] >= 0)
 
     def held_subset(self) -> RowSubset:
         """All slots that hold an item, as a subset that does not change."""
-        return RowSubset(self._is_held[: self._num_used])
+        return RowSubset(self._keys[: self._num_used] >= 0)
 
 
 class SampleCounts:

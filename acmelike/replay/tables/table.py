@@ -338,8 +338,7 @@ class Table:
         kept = _choose_kept(
             self._config, remover_order, priorities, times_sampled, self._rng
         )
-        first_turn = -(-metadata["next_key"] // self._num_slots)
-        self._slots = Slots(self._num_slots, first_turn)
+        self._slots = Slots(self._num_slots, metadata["next_key"])
         slots = self._slots.allocate(len(kept))
         self._columns.restore(slots, kept, saved, new_ids)
         self._priorities.put(slots, priorities[kept])
