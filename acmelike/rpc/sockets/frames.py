@@ -21,8 +21,9 @@ import copyreg
 import io
 import pickle
 import struct
+import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -33,6 +34,8 @@ from acmelike.rpc.sockets.shared_memory import (
     ALIGNMENT,
     LARGE_BYTES,
     NUM_SLOTS,
+    Block,
+    Bytes,
     Offer,
     SharedMemory,
     padded,
@@ -104,20 +107,46 @@ class Encoded(NamedTuple):
     num_bytes: int
 
 
-class Payload(NamedTuple):
+class Payload:
     """A pickled value, which can go into any number of frames.
 
-    Attributes:
+    On one host its arrays are written into shared memory once, for all of these.
+
+    Args:
       body: the pickle.
       views: the buffers out of band.
+
+    Attributes:
+      body, views: the same.
+      block, lease, is_written: see `Shareable`.
+      on_written: called once the arrays are in shared memory.
     """
 
-    body: bytes
-    views: list[memoryview]
+    __slots__ = ("block", "body", "is_written", "lease", "on_written", "views")
+
+    def __init__(self, body: bytes, views: list[memoryview]):
+        self.body, self.views = body, views
+        self.block: Block | None = None
+        self.lease: Bytes | None = None
+        self.is_written: threading.Event | None = None
+        self.on_written: Callable[[Payload], None] | None = None
+
+    def note_written(self) -> None:
+        """The arrays are in the block: what had them before is needed no longer."""
+        assert self.lease is not None and self.is_written is not None
+        views, start = [], 0
+        for view in self.views:
+            views.append(self.lease[start : start + view.nbytes].data)
+            start += padded(view.nbytes)
+        self.views = views
+        self.is_written.set()
+        on_written, self.on_written = self.on_written, None
+        if on_written is not None:
+            on_written(self)
 
     @property
     def num_bytes(self) -> int:
-        """The size of both."""
+        """The size of body and views."""
         return len(self.body) + sum(view.nbytes for view in self.views)
 
 
@@ -160,7 +189,7 @@ def make_frame(
     Raises:
       RpcError: the value has too many arrays or bytes for one message.
     """
-    body, views = value
+    body, views = value.body, value.views
     if not views:
         released = 0 if shared is None else shared.borrower.take_released()
         first = _first_piece(kind, request, body, released)
@@ -174,25 +203,22 @@ def make_frame(
     pieces: list[bytes | memoryview] = []
     slot, released = None, 0
     if shared is not None:
-        if large := [view for view in views if view.nbytes >= LARGE_BYTES]:
-            slot = shared.lender.put(large)
-            if slot is None and (offer := shared.lender.offer(large)):
+        if num_bytes - len(body) >= LARGE_BYTES:
+            slot = shared.lender.put(value)
+            if slot is None and (offer := shared.lender.offer(value)):
                 # Before the frame, so that the answer to it can say that it is mapped.
                 pieces += encode(OFFER, *offer).pieces
         released = shared.borrower.take_released()
-    lengths: list[int] = []
-    streamed: list[bytes | memoryview] = []
+    if slot is not None:
+        lengths = [-view.nbytes for view in views]
+        pieces.append(_first_piece(kind, request, body, released, lengths, slot))
+        return Encoded(pieces, num_bytes)
+    lengths = [view.nbytes for view in views]
+    pieces.append(_first_piece(kind, request, body, released, lengths))
     for view in views:
-        length = view.nbytes
-        if slot is not None and length >= LARGE_BYTES:
-            lengths.append(-length)
-        else:
-            lengths.append(length)
-            streamed.append(view)
-            if padding := _PADDINGS[length % ALIGNMENT]:
-                streamed.append(padding)
-    pieces.append(_first_piece(kind, request, body, released, lengths, slot))
-    pieces += streamed
+        pieces.append(view)
+        if padding := _PADDINGS[view.nbytes % ALIGNMENT]:
+            pieces.append(padding)
     return Encoded(pieces, num_bytes)
 
 
@@ -406,6 +432,7 @@ class FrameReader:
         """The pickle and the buffers."""
         if view.obj is self._buffer.obj:
             view = memoryview(bytes(view))  # Arrays stay, and the buffer does not.
+        _seal(view)
         view, start, slot, slot_start = view.toreadonly(), 0, view, 0
         if header.slot != _NO_SLOT:
             assert self._shared is not None
@@ -471,6 +498,14 @@ def _new_memory(num_bytes: int) -> memoryview:
         raise RpcError(words) from None
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + num_bytes].data
+
+
+def _seal(view: memoryview) -> None:
+    """Nobody writes from now on to what `_new_memory` made; see `repeated`."""
+    memory: Any = view.obj
+    while isinstance(memory, np.ndarray):
+        memory.flags.writeable = False
+        memory = memory.base
 
 
 def _offer(frame: Frame) -> Offer:

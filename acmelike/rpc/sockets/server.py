@@ -46,6 +46,7 @@ from acmelike.rpc.sockets.frames import (
     make_payload,
 )
 from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer
+from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
@@ -92,6 +93,7 @@ class SocketServer:
 
     Attributes:
       address: where it listens.
+      outcomes: those that its callers on this host get again.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class SocketServer:
         far_ip: str | None = None,
     ):
         self._servers, self._scheduler = servers, scheduler
+        self.outcomes = RepeatedOutcomes()
         self._credentials, self._on_failure = credentials, on_failure
         if far_ip is None:
             self.address, self._listener = listen_near(folder)
@@ -489,6 +492,13 @@ class _Connection:
             or not self.reader.is_between_frames
         )
 
+    def payload_of(self, call: Call, payloads: PayloadCache) -> Payload:
+        """The outcome of a call, pickled; it raises what the call raised."""
+        value, outcomes = call.outcome(), self._server.outcomes
+        if self.shared is None:
+            return payloads.of(value)
+        return outcomes.payload_of(call.target, value, payloads)
+
     def answer(self, kind: int, request: int, payload: Payload) -> None:
         """Sends the outcome of a call, or leaves that to a thread for it.
 
@@ -558,7 +568,7 @@ class _Reply:
         # A reference cycle would keep the arguments and their memory.
         self._call = None
         try:
-            kind, payload = RESULT, payloads.of(call.outcome())
+            kind, payload = RESULT, self._connection.payload_of(call, payloads)
         except BaseException as error:
             kind, payload = ERROR, make_payload(to_wire(error))
         self._connection.answer(kind, self._request, payload)

@@ -1,13 +1,16 @@
 """Shared memory for large arrays between two processes of one host.
 
-The two ends of a connection lend each other memory in numbered slots. The messages are
+A process has blocks of memory, which it writes and all others only read. The two ends
+of a connection name those that the reader has mapped by numbered slots. The messages
+are
 
-    writer:  OFFER: slot 3 is this memory      reader:  slot 3 is released (it maps it)
+    writer:  OFFER: slot 3 is this block       reader:  slot 3 is released (it maps it)
     writer:  a frame, its arrays in slot 3     reader:  slot 3 is released (all dropped)
 
-So a slot is written only while no array views it, and a slot that the reader cannot map
-is never written. Released slots are named in the header of the next frame. The memory
-is anonymous (`memfd`): its reader finds it in `/proc`, and it disappears with the last
+So a block is written only while no array views it, and a slot that the reader cannot
+map is never used. What many readers get is written once: each of them has a slot for
+the block. Released slots are named in the header of the next frame. The memory is
+anonymous (`memfd`): its reader finds it in `/proc`, and it disappears with the last
 process that has it. If no slot can be had, arrays go through the stream.
 """
 
@@ -20,7 +23,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -34,9 +37,9 @@ LARGE_BYTES = 2**17
 NUM_SLOTS = 32
 # What one process lends to all others.
 MAX_BYTES = 2**29
-# Maps of one process, lent and borrowed; each takes a file descriptor, of which many
-# systems allow a process 1024.
-MAX_MAPS = 256
+# Files of one process for lent and borrowed memory, of which many systems allow a
+# process 1024.
+MAX_FILES = 256
 
 
 class Offer(NamedTuple):
@@ -56,120 +59,292 @@ class Offer(NamedTuple):
 
 
 class MemoryBudget:
-    """How much memory and how many maps the connections of a process may still take."""
+    """How much memory and how many files a process may still take for it."""
 
-    def __init__(self, num_bytes: int, num_maps: int):
-        self._num_bytes, self._num_maps = num_bytes, num_maps
+    def __init__(self, num_bytes: int, num_files: int):
+        self._num_bytes, self._num_files = num_bytes, num_files
         self._lock = threading.Lock()
 
-    def take(self, num_bytes: int, num_maps: int) -> bool:
+    def take(self, num_bytes: int, num_files: int) -> bool:
         """Takes that much if it is left; negative numbers return it."""
         with self._lock:
-            if num_bytes > self._num_bytes or num_maps > self._num_maps:
+            if num_bytes > self._num_bytes or num_files > self._num_files:
                 return False
             self._num_bytes -= num_bytes
-            self._num_maps -= num_maps
+            self._num_files -= num_files
             return True
 
 
-_budget = MemoryBudget(MAX_BYTES, MAX_MAPS)
+class Block:
+    """Memory that this process writes and its readers have mapped.
+
+    Args:
+      num_bytes: its size.
+
+    Attributes:
+      memory: its bytes.
+      num_bytes: its size.
+      num_users: slots in use and leases of this process; it is written only if there
+        are none.
+      num_slots: slots of all connections that stand for it.
+      is_retired: whether somebody may still view it who can no longer say so. It is
+        never written again.
+    """
+
+    def __init__(self, num_bytes: int):
+        self._fd, self.memory = _make_memory(num_bytes)
+        self.num_bytes = num_bytes
+        self.num_users = self.num_slots = 0
+        self.is_retired = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may be written."""
+        return not self.num_users and not self.is_retired
+
+    def offer(self) -> Offer:
+        """How a reader can map it."""
+        status = os.fstat(self._fd)
+        path = f"/proc/{os.getpid()}/fd/{self._fd}"
+        return Offer(path, status.st_dev, status.st_ino, self.num_bytes)
+
+    def close(self) -> None:
+        """Lets go of the memory; readers that have mapped it keep it."""
+        os.close(self._fd)
+        self.memory = np.empty(0, np.uint8)
+
+
+class BlockPool:
+    """The blocks of a process.
+
+    Args:
+      budget: what they may take.
+
+    Attributes:
+      lock: guards the blocks, and the slots of all connections.
+    """
+
+    def __init__(self, budget: MemoryBudget):
+        self.budget, self.lock = budget, threading.Lock()
+        self._blocks: list[Block] = []
+        # Blocks whose lease has ended. It may end during a garbage collection in a
+        # thread that holds the lock, so that ending one takes none.
+        self._ended: deque[Block] = deque()
+
+    def find(self, num_bytes: int, known: Sequence[Block]) -> Block | None:
+        """A block that nobody uses and that is not among `known`; a new one if needed.
+
+        With the lock.
+        """
+        for block in self._blocks:
+            is_fit = num_bytes <= block.num_bytes <= 2 * num_bytes
+            if is_fit and block.is_free and block not in known:
+                return block
+        if not self.budget.take(num_bytes, _NUM_FILES):
+            return None
+        try:
+            block = Block(num_bytes)
+        except (AttributeError, OSError):
+            self.budget.take(-num_bytes, -_NUM_FILES)
+            return None  # Not supported by this system, or exhausted.
+        self._blocks.append(block)
+        return block
+
+    def lease(self, block: Block) -> Bytes:
+        """The memory of a block, which is not written until the last view of it ends.
+
+        With the lock.
+        """
+        block.num_users += 1
+        whole = np.frombuffer(block.memory, np.uint8)
+        ended = self._ended
+        weakref.finalize(whole, ended.append, block).atexit = False
+        return whole
+
+    def end_leases(self) -> None:
+        """Takes note of the leases that have ended. With the lock."""
+        while self._ended:
+            self.leave(self._ended.popleft())
+
+    def leave(self, block: Block) -> None:
+        """A slot or a lease of a block is used no longer. With the lock."""
+        block.num_users -= 1
+        self.drop_unused(block)
+
+    def drop_unused(self, block: Block) -> None:
+        """Lets go of a block that nobody uses or could use again. With the lock."""
+        could_be = block.num_slots and not block.is_retired
+        if block.num_users or could_be or block not in self._blocks:
+            return
+        self._blocks.remove(block)
+        self.budget.take(-block.num_bytes, -_NUM_FILES)
+        block.close()
+
+
+# A block has a file, and another one for its map.
+_NUM_FILES = 2
+_pool = BlockPool(MemoryBudget(MAX_BYTES, MAX_FILES))
+
+
+class Shareable(Protocol):
+    """What can be written into a block: the arrays of a message.
+
+    Attributes:
+      views: the arrays.
+      block: where they are written already, or None.
+      lease: of that block.
+      is_written: set when they are there.
+    """
+
+    views: list[memoryview]
+    block: Block | None
+    lease: Bytes | None
+    is_written: threading.Event | None
+
+    def note_written(self) -> None:
+        """Called when they are there, once."""
 
 
 class Lender:
-    """The slots that this end of a connection writes."""
+    """The slots of this end of a connection, as its writer.
 
-    def __init__(self, budget: MemoryBudget):
-        self._budget = budget
-        self._lock = threading.Lock()
-        self._slots: list[Bytes] = []
-        # Free slots; the last one was released last and is still in the caches.
+    Args:
+      pool: has the blocks that the slots stand for.
+    """
+
+    def __init__(self, pool: BlockPool):
+        self._pool = pool
+        self._blocks: list[Block] = []  # By slot.
+        # Slots that nobody uses; the last one was released last, and its block may
+        # still be in the caches.
         self._free: list[int] = []
+        self._used: set[int] = set()
         # One slot is offered at a time; if the reader cannot map it, no other one is.
-        self._offered: tuple[int, int] | None = None
+        self._offered: int | None = None
         self._largest = 0
         self._is_closed = False
 
-    def put(self, views: Sequence[memoryview]) -> int | None:
-        """Copies views into a free slot, one after the other, aligned.
+    def put(self, message: Shareable) -> int | None:
+        """Writes the arrays of a message into a block, if they are in none.
 
         Returns:
-          The slot, or None if no free slot is large enough.
+          The slot that stands for the block, which is in use from now on; or None, if
+          none can be had.
         """
-        size = sum(padded(view.nbytes) for view in views)
-        with self._lock:
-            fitting = [s for s in reversed(self._free) if self._slots[s].size >= size]
-            if not fitting:
+        with self._pool.lock:
+            self._pool.end_leases()
+            has_block = message.block is not None
+            slot = self._slot_with(message.block) if has_block else self._fit(message)
+            if slot is None:
                 return None
-            slot = min(fitting, key=lambda s: self._slots[s].size)
             self._free.remove(slot)
-            memory = self._slots[slot]
-        start = 0
-        for view in views:
-            # NumPy copies without the interpreter's lock.
-            memory[start : start + view.nbytes] = np.frombuffer(view, np.uint8)
-            start += padded(view.nbytes)
+            self._used.add(slot)
+            block = self._blocks[slot]
+            block.num_users += 1
+            if not has_block:
+                message.block, message.lease = block, self._pool.lease(block)
+                message.is_written = threading.Event()
+        if not has_block:
+            write(message.views, block.memory)
+            message.note_written()
+        elif message.is_written is not None:
+            message.is_written.wait()  # Another thread copies.
         return slot
 
-    def offer(self, views: Sequence[memoryview]) -> tuple[int, Offer] | None:
-        """Makes memory for views of this size, to be offered to the other end.
+    def offer(self, message: Shareable) -> tuple[int, Offer] | None:
+        """Offers a block for arrays of this size to the other end.
 
         Returns:
-          A slot and its memory; or None, if there may be no more, or if this size is
+          A slot and its block; or None, if there may be no more, or if this size is
           needed for the first time: what is sent once may never come again.
         """
-        size = _rounded(sum(padded(view.nbytes) for view in views))
-        with self._lock:
-            if size > self._largest:
-                self._largest = size
+        size = _rounded(size_of(message.views))
+        with self._pool.lock:
+            is_new = message.block is None and size > self._largest
+            self._largest = max(self._largest, size)
+            if is_new or self._is_closed or self._is_offering():
                 return None
-            if self._is_closed or self._offered is not None:
+            self._pool.end_leases()
+            block = message.block or self._pool.find(size, self._blocks)
+            slot = None if block is None else self._slot_for(block)
+            if block is None or slot is None:
                 return None
-            # A free slot that is too small is replaced.
-            small = [s for s in self._free if self._slots[s].size < size]
-            slot = small[0] if small else len(self._slots)
-            if slot == NUM_SLOTS:
-                return None
-            more_bytes = size - (self._slots[slot].size if small else 0)
-            if not self._budget.take(more_bytes, 0 if small else 1):
-                return None
-            try:
-                fd, memory = _make_memory(size)
-            except (AttributeError, OSError):
-                self._budget.take(-more_bytes, 0 if small else -1)
-                return None  # Not supported by this system, or exhausted.
-            self._offered = slot, fd
-            if small:
-                self._free.remove(slot)
-                self._slots[slot] = memory
-            else:
-                self._slots.append(memory)
-        status = os.fstat(fd)
-        path = f"/proc/{os.getpid()}/fd/{fd}"
-        return slot, Offer(path, status.st_dev, status.st_ino, size)
+            self._offered = slot
+            return slot, block.offer()
 
     def release(self, released: int) -> None:
         """Takes back slots, as bits: the other end has mapped or released them."""
-        with self._lock:
-            if self._is_closed:
-                return
-            if self._offered is not None and released >> self._offered[0] & 1:
-                os.close(self._offered[1])
-                self._offered = None
-            for slot in range(len(self._slots)):
-                if released >> slot & 1 and slot not in self._free:
-                    self._free.append(slot)
+        with self._pool.lock:
+            for slot in range(len(self._blocks)):
+                if not released >> slot & 1 or slot in self._free:
+                    continue
+                self._free.append(slot)
+                if slot in self._used:
+                    self._used.remove(slot)
+                    self._pool.leave(self._blocks[slot])
+                elif slot == self._offered:
+                    self._offered = None
 
     def close(self) -> None:
         """Releases all slots; the other end keeps what it views."""
-        with self._lock:
+        with self._pool.lock:
+            self._pool.end_leases()
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._offered is not None:
-                os.close(self._offered[1])
-            num_bytes = sum(memory.size for memory in self._slots)
-            self._budget.take(-num_bytes, -len(self._slots))
-            self._slots, self._free = [], []
+            for slot, block in enumerate(self._blocks):
+                block.num_slots -= 1
+                if slot in self._used:
+                    block.is_retired = True
+                    self._pool.leave(block)
+                self._pool.drop_unused(block)
+            self._blocks, self._free = [], []
+
+    # --- With the lock
+
+    def _is_offering(self) -> bool:
+        """Whether the reader may still map what was offered last."""
+        offered = self._offered
+        return offered is not None and not self._blocks[offered].is_retired
+
+    def _slot_with(self, block: Block | None) -> int | None:
+        """The free slot that stands for a block."""
+        return next((s for s in self._free if self._blocks[s] is block), None)
+
+    def _fit(self, message: Shareable) -> int | None:
+        """The smallest free slot whose block may be written and is large enough."""
+        size = size_of(message.views)
+        fitting = [
+            slot
+            for slot in reversed(self._free)
+            if self._blocks[slot].num_bytes >= size and self._blocks[slot].is_free
+        ]
+        return min(fitting, key=lambda s: self._blocks[s].num_bytes, default=None)
+
+    def _slot_for(self, block: Block) -> int | None:
+        """A slot that stands for a block from now on; None if it has one, or none is.
+
+        Better than a new slot is a free one whose block is of no use any more or
+        smaller than this one.
+        """
+        if block in self._blocks:
+            return None
+        slot = len(self._blocks)
+        for free in self._free:
+            old = self._blocks[free]
+            if old.is_retired or old.num_bytes < block.num_bytes:
+                slot = free
+        if slot == NUM_SLOTS:
+            return None
+        if slot in self._free:
+            self._free.remove(slot)
+            old, self._blocks[slot] = self._blocks[slot], block
+            old.num_slots -= 1
+            self._pool.drop_unused(old)
+        else:
+            self._blocks.append(block)
+        block.num_slots += 1
+        return slot
 
 
 class Borrower:
@@ -230,17 +405,30 @@ class SharedMemory:
     """The shared memory of one end of a connection: what it lends and borrows.
 
     Args:
-      budget: by default the one of this process.
+      pool: by default the one of this process.
     """
 
-    def __init__(self, budget: MemoryBudget | None = None):
-        self.lender = Lender(budget or _budget)
-        self.borrower = Borrower(budget or _budget)
+    def __init__(self, pool: BlockPool | None = None):
+        pool = pool or _pool
+        self.lender, self.borrower = Lender(pool), Borrower(pool.budget)
 
     def close(self) -> None:
         """Releases everything, when the connection is lost."""
         self.lender.close()
         self.borrower.close()
+
+
+def write(views: Sequence[memoryview], memory: Bytes) -> None:
+    """Copies views into memory, aligned. NumPy does it without the interpreter's lock."""
+    start = 0
+    for view in views:
+        memory[start : start + view.nbytes] = np.frombuffer(view, np.uint8)
+        start += padded(view.nbytes)
+
+
+def size_of(views: Sequence[memoryview]) -> int:
+    """What views take in a block."""
+    return sum(padded(view.nbytes) for view in views)
 
 
 def padded(length: int) -> int:

@@ -20,7 +20,7 @@ from acmelike.rpc import (
     new_key,
 )
 from acmelike.rpc.sockets import shared_memory
-from acmelike.rpc.sockets.shared_memory import MAX_BYTES, MAX_MAPS
+from acmelike.rpc.sockets.shared_memory import MAX_BYTES, MAX_FILES
 
 KEY = new_key()
 
@@ -97,5 +97,5 @@ def serving(service, folder, credentials=NEAR):
     channel.dispose()
     assert failures == []
     # Whatever the connections took of the process's budget is back.
-    assert shared_memory._budget.take(MAX_BYTES, MAX_MAPS)
-    shared_memory._budget.take(-MAX_BYTES, -MAX_MAPS)
+    assert shared_memory._pool.budget.take(MAX_BYTES, MAX_FILES)
+    shared_memory._pool.budget.take(-MAX_BYTES, -MAX_FILES)

@@ -17,6 +17,7 @@ from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
 from acmelike.rpc.sockets.shared_memory import (
     LARGE_BYTES,
     NUM_SLOTS,
+    BlockPool,
     MemoryBudget,
     SharedMemory,
 )
@@ -25,7 +26,7 @@ from acmelike.rpc.sockets.stream import Stream
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
 
 SIZE = 2 * LARGE_BYTES
-MAX_BYTES, MAX_MAPS = 64 * SIZE, 100
+MAX_BYTES, MAX_FILES = 64 * SIZE, 200
 
 
 class End:
@@ -37,8 +38,8 @@ class End:
     """
 
     def __init__(self, sock, most_bytes=MAX_BYTES):
-        self.stream, self.budget = Stream(sock), MemoryBudget(most_bytes, MAX_MAPS)
-        self.shared = SharedMemory(self.budget)
+        self.stream, self.budget = Stream(sock), MemoryBudget(most_bytes, MAX_FILES)
+        self.shared = SharedMemory(BlockPool(self.budget))
         self.reader = FrameReader(self.stream, self.shared)
         self.num_sent = 0
 
@@ -53,8 +54,8 @@ class End:
 
     def has_given_all_back(self):
         """Whether nothing is taken of its budget."""
-        is_all = self.budget.take(MAX_BYTES, MAX_MAPS)
-        return is_all and self.budget.take(-MAX_BYTES, -MAX_MAPS)
+        is_all = self.budget.take(MAX_BYTES, MAX_FILES)
+        return is_all and self.budget.take(-MAX_BYTES, -MAX_FILES)
 
 
 @pytest.fixture
@@ -272,7 +273,7 @@ def test_larger_arrays_replace_memory_that_has_become_too_small(ends):
         np.testing.assert_array_equal(arrived, numbers(size=size))
         del arrived
         send(target, source, None)
-    assert source.budget.take(MAX_BYTES - 5 * SIZE, MAX_MAPS - 1)
+    assert source.budget.take(MAX_BYTES - 5 * SIZE, MAX_FILES - 2)
 
 
 def test_a_lost_connection_gives_all_back_and_arrays_stay(make_ends):
@@ -334,7 +335,7 @@ def test_without_shared_memory_arrays_are_streamed(
 
 @pytest.mark.parametrize(
     ("end", "num_bytes", "num_maps"),
-    [(0, MAX_BYTES - SIZE + 1, 0), (0, 0, MAX_MAPS), (1, 0, MAX_MAPS)],
+    [(0, MAX_BYTES - SIZE + 1, 0), (0, 0, MAX_FILES), (1, 0, MAX_FILES)],
     ids=["bytes", "maps", "the reader's maps"],
 )
 def test_what_others_of_the_process_took_is_not_there(ends, end, num_bytes, num_maps):

@@ -1,0 +1,96 @@
+"""Outcomes that a service returns again, such as its newest parameters."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import Any
+
+import numpy as np
+import optree
+
+from acmelike.rpc.sockets.frames import Payload, PayloadCache
+from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
+
+_CONSTANTS = (int, float, complex, str, bytes, np.generic, type(None))
+
+
+class RepeatedOutcomes:
+    """Finds the payload of an outcome that was sent before and has not changed.
+
+    So what many callers ask for, at whatever time, is pickled and written into shared
+    memory once. The last outcome of each method is remembered, if it is large and
+    cannot change, for as long as its service keeps its arrays.
+    """
+
+    def __init__(self) -> None:
+        self._by_method: dict[str, _Repeated] = {}
+
+    def payload_of(self, method: str, value: Any, payloads: PayloadCache) -> Payload:
+        """The payload of an outcome of a method."""
+        last = self._by_method.get(method)
+        if last is not None:
+            if last.is_same(value):
+                return last.payload
+            self._by_method.pop(method, None)
+        payload = payloads.of(value)
+        if payload.on_written is None and payload.num_bytes >= LARGE_BYTES:
+            payload.on_written = partial(self._remember, method, value)
+        return payload
+
+    def _remember(self, method: str, value: Any, payload: Payload) -> None:
+        leaves, structure = _flatten(value)
+        if not all(map(_cannot_change, leaves)):
+            return
+        repeated = _Repeated(leaves, structure, payload)
+        self._by_method[method] = repeated
+
+        def forget() -> None:
+            if self._by_method.get(method) is repeated:
+                del self._by_method[method]
+
+        # Of the arrays, only the memory of this one is worth to be released early.
+        largest = max(leaves, key=lambda leaf: getattr(leaf, "nbytes", 0))
+        weakref.finalize(largest, forget).atexit = False
+
+
+class _Repeated:
+    """An outcome and its payload; it does not keep the arrays of the service."""
+
+    def __init__(self, leaves: list[Any], structure: Any, payload: Payload):
+        self._structure, self.payload = structure, payload
+        self._leaves = [
+            weakref.ref(leaf) if isinstance(leaf, np.ndarray) else leaf
+            for leaf in leaves
+        ]
+
+    def is_same(self, value: Any) -> bool:
+        """Whether a value has the very same arrays, and otherwise equal leaves."""
+        leaves, structure = _flatten(value)
+        return structure == self._structure and all(map(_is_same, self._leaves, leaves))
+
+
+def _is_same(known: Any, leaf: Any) -> bool:
+    if isinstance(known, weakref.ref):
+        return known() is leaf
+    return type(known) is type(leaf) and bool(known == leaf)
+
+
+def _flatten(value: Any) -> tuple[list[Any], Any]:
+    leaves, structure = optree.tree_flatten(value, none_is_leaf=True)
+    return leaves, structure
+
+
+def _cannot_change(leaf: Any) -> bool:
+    if not isinstance(leaf, np.ndarray):
+        return isinstance(leaf, _CONSTANTS)
+    # A view that is read-only may be one of memory that is written.
+    memory: Any = leaf
+    while isinstance(memory, (np.ndarray, memoryview)):
+        if isinstance(memory, memoryview):
+            is_fixed, memory = memory.readonly, memory.obj
+        else:
+            is_fixed, memory = not memory.flags.writeable, memory.base
+        if not is_fixed:
+            return False
+    return not isinstance(memory, bytearray)
