@@ -59,9 +59,11 @@ if TYPE_CHECKING:
         Deadlock,
         NodeFailed,
         NotReady,
+        RefLost,
         RpcError,
         RpcTimeout,
         RunStopped,
+        StoreFull,
     )
     from acmelike.evaluation.goal import Goal
     from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
         Uniform,
         Writer,
     )
+    from acmelike.rpc.refs import Ref, put
     from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
     from acmelike.topologies.central_inference import make_central_inference
     from acmelike.topologies.layout import Layout
@@ -140,9 +143,11 @@ _NAMES = {
         "Deadlock",
         "NodeFailed",
         "NotReady",
+        "RefLost",
         "RpcError",
         "RpcTimeout",
         "RunStopped",
+        "StoreFull",
     ),
     "acmelike.evaluation.goal": ("Goal",),
     "acmelike.evaluation.saved_policy": (
@@ -181,6 +186,10 @@ _NAMES = {
         "TrajectoryWriter",
         "Uniform",
         "Writer",
+    ),
+    "acmelike.rpc.refs": (
+        "Ref",
+        "put",
     ),
     "acmelike.topologies.actor_learner": (
         "make_actor_learner",
@@ -232,6 +241,8 @@ __all__ = [
     "Program",
     "Queue",
     "Raw",
+    "Ref",
+    "RefLost",
     "Replay",
     "Rows",
     "RpcError",
@@ -242,6 +253,7 @@ __all__ = [
     "SavedPolicy",
     "SequenceAdder",
     "Stack",
+    "StoreFull",
     "System",
     "TableConfig",
     "TimeLimitFactory",
@@ -266,6 +278,7 @@ __all__ = [
     "make_synchronous",
     "make_vector_environment",
     "observations_signature",
+    "put",
     "read_json_lines",
     "run_program",
     "sequence_signature",

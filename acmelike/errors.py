@@ -8,6 +8,7 @@ AcmelikeError
 |-- RpcError               a call over an edge
 |   |-- RpcTimeout         its deadline passed
 |   |-- RpcClosed          the run ended before it could proceed
+|   |   `-- RefLost        the process that stored a value has ended
 |   |-- RpcFailed          it raised an error that cannot be sent
 |   `-- NoSuchMethod       the node's class has no such public method
 |-- RunError               a launched program
@@ -15,6 +16,7 @@ AcmelikeError
 |   |-- ProcessDied        a node's process ended before the run
 |   |-- Deadlock           every node waits and nothing can wake one
 |   `-- RunTimeout         it did not end in time
+|-- StoreFull              al.put: stored values would take too much memory
 |-- CheckpointDamaged      a checkpoint with a missing or changed file
 |-- EnvironmentFault       an environment that breaks its own specification
 `-- NonFinite              learning that produced an infinity or a NaN
@@ -64,12 +66,20 @@ class RpcClosed(RpcError):
     """A call that ended because its run did."""
 
 
+class RefLost(RpcClosed):
+    """A stored value that is gone, because the process that stored it has ended."""
+
+
 class RpcFailed(RpcError):
     """A method of another process raised an error that could not be sent as it is."""
 
 
 class NoSuchMethod(RpcError, AttributeError):
     """A call of a public method that the node's service does not have."""
+
+
+class StoreFull(AcmelikeError, MemoryError):
+    """A value that `put` has no room for; says what is stored, and the limit."""
 
 
 class RunError(AcmelikeError):

@@ -3,6 +3,7 @@
 from acmelike.rpc.call import Call, Request
 from acmelike.rpc.client import Client, Interface, interface_of
 from acmelike.rpc.failure import from_wire, to_wire
+from acmelike.rpc.refs import VALUES, Ref, put, serve_values
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
 from acmelike.rpc.sockets.endpoints import Address, Credentials
@@ -12,6 +13,7 @@ from acmelike.rpc.sockets.peers import Peer, Peers
 from acmelike.rpc.sockets.server import SocketServer
 
 __all__ = [
+    "VALUES",
     "Address",
     "Authority",
     "Call",
@@ -23,6 +25,7 @@ __all__ = [
     "Interface",
     "Peer",
     "Peers",
+    "Ref",
     "RemoteTarget",
     "Request",
     "Server",
@@ -31,5 +34,7 @@ __all__ = [
     "from_wire",
     "interface_of",
     "new_key",
+    "put",
+    "serve_values",
     "to_wire",
 ]

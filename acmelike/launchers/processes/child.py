@@ -28,11 +28,14 @@ from acmelike.launchers.processes.control import (
 )
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import (
+    VALUES,
     Certificate,
     Credentials,
     Identity,
     Peers,
+    Server,
     SocketServer,
+    serve_values,
     to_wire,
 )
 
@@ -69,13 +72,17 @@ class Child:
             peers=self._peers,
             elsewhere=assignment.peers,
         )
+        servers = self._nodes.servers
+        values = Server(VALUES, scheduler, self)
+        values.open(serve_values(self._peers.store, next(iter(servers))))
         self._server = SocketServer(
-            self._nodes.servers,
+            {**servers, VALUES: values},
             scheduler,
             credentials,
             self._on_server_failure,
             folder=os.environ.get("ACMELIKE_SOCKETS", ""),
             far_ip=assignment.far_ip,
+            holder=self._peers.store,
         )
         self._server.start()
         connection.send(ListenReport(self._server.address))

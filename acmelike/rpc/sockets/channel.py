@@ -6,6 +6,8 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from acmelike.core.future import Future
@@ -22,8 +24,20 @@ from acmelike.rpc.sockets.endpoints import (
     connect_far,
     connect_near,
 )
-from acmelike.rpc.sockets.frames import CALL, CANCEL, RESULT, Frame, FrameReader, encode
+from acmelike.rpc.sockets.frames import (
+    CALL,
+    CANCEL,
+    RESULT,
+    RETURN,
+    Frame,
+    FrameReader,
+    encode,
+    make_frame,
+    make_payload,
+    returned,
+)
 from acmelike.rpc.sockets.greeting import CALLEE_BYTES, greeting, is_same
+from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 
@@ -126,6 +140,7 @@ class Channel:
       wait_for_end: returns why the run ended, or None if it does not end soon. A
         connection is usually lost because a process died, and the reason of the run's
         end says so.
+      holder: of the refs that come; None where none may come.
     """
 
     def __init__(
@@ -133,6 +148,7 @@ class Channel:
         address: Address,
         credentials: Credentials,
         wait_for_end: Callable[[], str | None],
+        holder: Holder | None = None,
     ):
         self._address, self._credentials = address, credentials
         self._wait_for_end = wait_for_end
@@ -141,7 +157,13 @@ class Channel:
         self._reader: FrameReader | None = None
         # What the other end must send before its first frame.
         self._expected: bytes | None = None
+        self._ledger = Ledger(holder, self._give_back, self.poll)
         self._shared = SharedMemory() if self._is_near else None
+        if self._shared is not None:
+            self._shared.lender.send_withdrawn = self._send_news
+            if holder is not None:
+                news = partial(holder.later, self._send_news)
+                self._shared.borrower.on_released = news
         self._connecting = threading.Lock()
         self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
@@ -176,7 +198,10 @@ class Channel:
         # Processes of one host have one clock.
         until = deadline if self._is_near else timeout
         value = (label, *request._replace(timeout=until))
-        frame = encode(CALL, call.number, value, self._shared)
+        payload = make_payload(value)
+        if payload.refs:
+            self._ledger.lend(payload.refs)
+        frame = make_frame(CALL, call.number, payload, self._shared)
         call.count(frame.num_bytes)
         self._calls[call.number] = call
         try:
@@ -229,12 +254,7 @@ class Channel:
 
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
-        frame = encode(CANCEL, call.number, None, self._shared)
-        try:
-            assert self._stream is not None
-            self._stream.send(frame.pieces)
-        except OSError:
-            pass  # The connection is lost, and with it the call.
+        self._send(CANCEL, call.number, None)
 
     def close(self, reason: str) -> None:
         """Ends every call and wakes the threads that wait."""
@@ -244,6 +264,7 @@ class Channel:
 
     def dispose(self) -> None:
         """Closes the socket and releases the memory, when no thread calls any more."""
+        self._ledger.close()
         if self._shared is not None:
             self._shared.close()
         if self._stream is not None:
@@ -271,8 +292,22 @@ class Channel:
                 patience = CONNECT_SECONDS if seconds is None else seconds
                 patience = min(patience, CONNECT_SECONDS)
                 stream = Stream(connect_far(self._address, identity, patience))
-            self._reader = FrameReader(stream, self._shared)
+            self._reader = FrameReader(stream, self._shared, self._ledger)
             self._stream = stream
+
+    def _send(self, kind: int, number: int, value: object) -> None:
+        """Sends what has no answer."""
+        stream = self._stream
+        if stream is not None and not self._is_lost:
+            with suppress(OSError):  # The connection is lost, and what it was about.
+                stream.send(encode(kind, number, value, self._shared).pieces)
+
+    def _give_back(self, key: Key, count: int) -> None:
+        self._send(RETURN, 0, (key, count))
+
+    def _send_news(self) -> None:
+        """Lets the other end know of memory that is needed no longer."""
+        self._send(RETURN, 0, None)
 
     def _send_rest(self, limit: float | None) -> bool:
         """Sends what is kept; False if the other process does not take it in time."""
@@ -311,6 +346,7 @@ class Channel:
             pass
         except (EOFError, OSError, RpcError) as error:
             self._is_lost = True
+            self._ledger.close()
             if self._stream is not None:
                 self._stream.end()  # It may be open, and what comes is no answer.
             if self._shared is not None:
@@ -321,6 +357,10 @@ class Channel:
                     call.settle(None, self._lost(call.target, error))
 
     def _dispatch(self, frame: Frame) -> None:
+        if frame.kind == RETURN:
+            if (dropped := returned(frame)) is not None:
+                self._ledger.take_back(*dropped)
+            return
         call = self._calls.pop(frame.request, None)
         if call is None:
             return

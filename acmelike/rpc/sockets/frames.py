@@ -30,12 +30,15 @@ import cloudpickle
 import numpy as np
 
 from acmelike.errors import RpcError
+from acmelike.rpc.sockets.ledger import Key, Ledger, LentRef, message
 from acmelike.rpc.sockets.shared_memory import (
     ALIGNMENT,
     LARGE_BYTES,
     NUM_SLOTS,
+    TAKEN_BACK,
     Block,
     Bytes,
+    Lender,
     Offer,
     SharedMemory,
     padded,
@@ -48,7 +51,7 @@ _HEADER_BYTES = _CHECKSUM.size + _FIELDS.size
 _MAGIC, _VERSION = b"aL", 3
 _NO_SLOT = -1
 
-CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER = _KINDS = range(6)
+CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER, RETURN = _KINDS = range(7)
 
 # What follows so many bytes, modulo the alignment.
 _PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
@@ -120,9 +123,20 @@ class Payload:
       body, views: the same.
       block, lease, is_written: see `Shareable`.
       on_written: called once the arrays are in shared memory.
+      refs: that are in it.
+      offers: another payload, whose memory is offered to who gets this one.
     """
 
-    __slots__ = ("block", "body", "is_written", "lease", "on_written", "views")
+    __slots__ = (
+        "block",
+        "body",
+        "is_written",
+        "lease",
+        "offers",
+        "on_written",
+        "refs",
+        "views",
+    )
 
     def __init__(self, body: bytes, views: list[memoryview]):
         self.body, self.views = body, views
@@ -130,6 +144,14 @@ class Payload:
         self.lease: Bytes | None = None
         self.is_written: threading.Event | None = None
         self.on_written: Callable[[Payload], None] | None = None
+        self.refs: Sequence[LentRef] = ()
+        self.offers: Payload | None = None
+
+    def offered(self) -> Payload:
+        """A small payload that offers the memory of this one."""
+        answer = make_payload(None)
+        answer.offers = self
+        return answer
 
     def note_written(self) -> None:
         """The arrays are in the block: what had them before is needed no longer."""
@@ -190,17 +212,19 @@ def make_frame(
       RpcError: the value has too many arrays or bytes for one message.
     """
     body, views = value.body, value.views
+    pieces: list[bytes | memoryview] = []
+    if shared is not None and (shared.lender.withdrawn or value.offers is not None):
+        pieces = _offers(shared.lender, value.offers)
     if not views:
         released = 0 if shared is None else shared.borrower.take_released()
-        first = _first_piece(kind, request, body, released)
-        return Encoded([first], len(body))
+        pieces.append(_first_piece(kind, request, body, released))
+        return Encoded(pieces, len(body))
     num_bytes = value.num_bytes
     if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
         raise RpcError(
             f"a message of {len(views):,} arrays and {num_bytes:,} bytes is too large: "
             f"it may have {MAX_BUFFERS:,} and {MAX_BYTES:,}"
         )
-    pieces: list[bytes | memoryview] = []
     slot, released = None, 0
     if shared is not None:
         if num_bytes - len(body) >= LARGE_BYTES:
@@ -220,6 +244,16 @@ def make_frame(
         if padding := _PADDINGS[view.nbytes % ALIGNMENT]:
             pieces.append(padding)
     return Encoded(pieces, num_bytes)
+
+
+def _offers(lender: Lender, value: Payload | None) -> list[bytes | memoryview]:
+    """Takes back slots that are needed no longer, and offers the memory of a value."""
+    pieces: list[bytes | memoryview] = []
+    while lender.withdrawn:
+        pieces += encode(OFFER, lender.withdrawn.popleft(), TAKEN_BACK).pieces
+    if value is not None and value.block and (offer := lender.offer(value)):
+        pieces += encode(OFFER, *offer).pieces
+    return pieces
 
 
 def _first_piece(
@@ -247,18 +281,25 @@ def make_payload(value: Any) -> Payload:
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
     pickler = _Pickler(file, 5, buffer_callback=buffers.append)
-    try:
-        pickler.dump(value)
-        body = file.getvalue()
-        if b"__main__" not in body:
-            return Payload(body, [buffer.raw() for buffer in buffers])
-    except Exception:
-        pass  # Such as a local function, which cloudpickle can send.
-    # Cloudpickle costs ten times as much, but it sends by value what only this process
-    # can import.
-    buffers, file = [], io.BytesIO()
-    cloudpickle.Pickler(file, protocol=5, buffer_callback=buffers.append).dump(value)
-    return Payload(file.getvalue(), [buffer.raw() for buffer in buffers])
+    with message() as made:
+        try:
+            pickler.dump(value)
+            body = file.getvalue()
+            if b"__main__" not in body:
+                return _payload(body, buffers, made)
+        except Exception:
+            pass  # Such as a local function, which cloudpickle can send.
+        # Cloudpickle costs ten times as much, but it sends by value what only this
+        # process can import.
+        made.refs, buffers, file = [], [], io.BytesIO()
+        cloudpickle.Pickler(file, 5, buffer_callback=buffers.append).dump(value)
+        return _payload(file.getvalue(), buffers, made)
+
+
+def _payload(body: bytes, buffers: list[pickle.PickleBuffer], made: message) -> Payload:
+    payload = Payload(body, [buffer.raw() for buffer in buffers])
+    payload.refs = made.refs
+    return payload
 
 
 def _reduce(array: Any) -> Any:
@@ -295,10 +336,16 @@ class FrameReader:
     Args:
       stream: `read` never blocks.
       shared: the shared memory of the connection, or None.
+      ledger: for the refs in messages; None where none may come.
     """
 
-    def __init__(self, stream: Stream, shared: SharedMemory | None = None):
-        self._stream, self._shared = stream, shared
+    def __init__(
+        self,
+        stream: Stream,
+        shared: SharedMemory | None = None,
+        ledger: Ledger | None = None,
+    ):
+        self._stream, self._shared, self._ledger = stream, shared, ledger
         # What has arrived and is not read yet.
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start = self._end = 0
@@ -372,9 +419,9 @@ class FrameReader:
             self._shared.lender.release(header.released)
         self._header = None
         if not lengths:
-            return _decode(header, view[: header.length], (), header.length)
+            return self._decode(header, view[: header.length], (), header.length)
         body, *buffers = self._parts(header, lengths, view)
-        return _decode(header, body, buffers, sum(map(abs, lengths)))
+        return self._decode(header, body, buffers, sum(map(abs, lengths)))
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""
@@ -447,21 +494,25 @@ class FrameReader:
                 slot_start += -length + length % ALIGNMENT
         return parts
 
+    def _decode(
+        self,
+        header: _Header,
+        body: memoryview,
+        buffers: Sequence[memoryview],
+        num_bytes: int,
+    ) -> Frame:
+        value, error = None, None
+        with message(self._ledger):
+            try:
+                value = pickle.loads(body, buffers=buffers)
+            except BaseException as raised:  # Code of a class may even exit.
+                error = raised
+        return Frame(header.kind, header.request, value, num_bytes, error)
+
 
 def _sum_padded(lengths: Sequence[int]) -> int:
     """The sum of the padded lengths; written out, as it is taken for each frame."""
     return sum([length + -length % ALIGNMENT for length in lengths])
-
-
-def _decode(
-    header: _Header, body: memoryview, buffers: Sequence[memoryview], num_bytes: int
-) -> Frame:
-    value, error = None, None
-    try:
-        value = pickle.loads(body, buffers=buffers)
-    except BaseException as raised:  # Code of a class may even exit.
-        error = raised
-    return Frame(header.kind, header.request, value, num_bytes, error)
 
 
 def _checked(header: _Header) -> _Header:
@@ -500,6 +551,21 @@ def _new_memory(num_bytes: int) -> memoryview:
     return memory[start : start + num_bytes].data
 
 
+def returned(frame: Frame) -> tuple[Key, int] | None:
+    """What a frame of kind RETURN says; None if it is about no ref.
+
+    Raises:
+      RpcError: it cannot be read.
+    """
+    try:
+        if frame.value is None and frame.error is None:
+            return None
+        (owner, number), count = frame.value
+        return Key(str(owner), int(number)), int(count)
+    except (TypeError, ValueError):
+        raise RpcError("what was sent says of no ref that it was dropped") from None
+
+
 def _seal(view: memoryview) -> None:
     """Nobody writes from now on to what `_new_memory` made; see `repeated`."""
     memory: Any = view.obj
@@ -510,9 +576,10 @@ def _seal(view: memoryview) -> None:
 
 def _offer(frame: Frame) -> Offer:
     try:
-        path, device, inode, num_bytes = frame.value
+        path, device, inode, num_bytes, is_stored = frame.value
         if frame.request < NUM_SLOTS:
-            return Offer(str(path), int(device), int(inode), int(num_bytes))
+            numbers = int(device), int(inode), int(num_bytes)
+            return Offer(str(path), *numbers, bool(is_stored))
     except (TypeError, ValueError):
         pass
     raise RpcError("an offer of shared memory cannot be read")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from acmelike.core.runtime import seconds_left
 from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.rpc.client import Client, Interface
+from acmelike.rpc.refs import VALUES, Store
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
 from acmelike.rpc.sockets.endpoints import Address, Credentials
 
@@ -33,6 +34,9 @@ class Peers:
       credentials: of this process.
       wait_for_end: returns why the run ended, or None if it does not end within a
         while.
+
+    Attributes:
+      store: of this process.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Peers:
         self._by_label: dict[str, Channel] = {}  # The same ones.
         self._reason: str | None = None
         self._is_closed = False
+        self.store = Store(self._client_of_values)
 
     def client(self, peer: Peer, owner: str | None) -> Client:
         """A client of a node, for the thread of the node `owner`, or for any thread."""
@@ -72,8 +77,13 @@ class Peers:
 
     def dispose(self) -> None:
         """Releases sockets and memory, when no thread calls any more."""
+        self.store.close()
         for channel in self._all_channels():
             channel.dispose()
+
+    def _client_of_values(self, label: str) -> Client:
+        """A client of the values that a node's process has stored."""
+        return Client(RemoteTarget(VALUES, partial(self._channel_to, label)))
 
     def _channel_to(self, label: str) -> Channel:
         """The channel to a node's process; waits until its address is known."""
@@ -89,8 +99,9 @@ class Peers:
             if self._is_closed:
                 raise RpcClosed(self._reason or "the run ended")
             if address not in self._channels:
-                channel = Channel(address, self._credentials, self._wait_for_end)
-                self._channels[address] = channel
+                self._channels[address] = Channel(
+                    address, self._credentials, self._wait_for_end, self.store
+                )
             self._by_label[label] = self._channels[address]
             return self._channels[address]
 

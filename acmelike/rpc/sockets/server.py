@@ -36,6 +36,7 @@ from acmelike.rpc.sockets.frames import (
     CANCEL,
     ERROR,
     RESULT,
+    RETURN,
     Encoded,
     Frame,
     FrameReader,
@@ -44,8 +45,10 @@ from acmelike.rpc.sockets.frames import (
     encode,
     make_frame,
     make_payload,
+    returned,
 )
 from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer
+from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
 from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
@@ -90,10 +93,12 @@ class SocketServer:
       folder: for the socket, where it has to be a file.
       far_ip: where to listen for other hosts, and only for them; None to listen for
         processes of this host.
+      holder: of the refs that come; None where none may come.
 
     Attributes:
       address: where it listens.
       outcomes: those that its callers on this host get again.
+      holder: see there.
     """
 
     def __init__(
@@ -104,9 +109,10 @@ class SocketServer:
         on_failure: Callable[[BaseException], None],
         folder: str,
         far_ip: str | None = None,
+        holder: Holder | None = None,
     ):
         self._servers, self._scheduler = servers, scheduler
-        self.outcomes = RepeatedOutcomes()
+        self.outcomes, self.holder = RepeatedOutcomes(), holder
         self._credentials, self._on_failure = credentials, on_failure
         if far_ip is None:
             self.address, self._listener = listen_near(folder)
@@ -297,6 +303,7 @@ class SocketServer:
         self._stuck.pop(connection, None)
         self._selector.unregister(connection.sock)
         connection.stream.close()
+        connection.ledger.close()
         if connection.shared is not None:
             connection.shared.close()
         # The caller is gone; its parked calls must not run later.
@@ -329,7 +336,10 @@ class SocketServer:
                 self._close(connection)
 
     def _handle(self, connection: _Connection, frame: Frame) -> None:
-        if frame.kind == CANCEL:
+        if frame.kind == RETURN:
+            if (dropped := returned(frame)) is not None:
+                connection.ledger.take_back(*dropped)
+        elif frame.kind == CANCEL:
             parked = connection.parked.get(frame.request)
             if parked is not None:
                 parked.server.withdraw(parked)
@@ -466,6 +476,7 @@ class _Connection:
       heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
       parked: calls without an outcome, by their numbers.
+      ledger: of the refs that went to the caller.
     """
 
     def __init__(
@@ -476,7 +487,13 @@ class _Connection:
     ):
         self.shared = shared
         self.sock, self.stream = sock, Stream(sock)
-        self.reader = FrameReader(self.stream, self.shared)
+        self.ledger = Ledger(server.holder, self._give_back)
+        self.reader = FrameReader(self.stream, self.shared, self.ledger)
+        if shared is not None:
+            shared.lender.send_withdrawn = self._send_news
+            if server.holder is not None:
+                news = partial(server.holder.later, self._send_news)
+                shared.borrower.on_released = news
         self.is_known = False
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
@@ -495,6 +512,8 @@ class _Connection:
     def payload_of(self, call: Call, payloads: PayloadCache) -> Payload:
         """The outcome of a call, pickled; it raises what the call raised."""
         value, outcomes = call.outcome(), self._server.outcomes
+        if isinstance(value, Payload):
+            return value
         if self.shared is None:
             return payloads.of(value)
         return outcomes.payload_of(call.target, value, payloads)
@@ -514,10 +533,19 @@ class _Connection:
 
     def _answer(self, kind: int, request: int, payload: Payload) -> None:
         try:
+            if payload.refs:
+                self.ledger.lend(payload.refs)
             frame = make_frame(kind, request, payload, self.shared)
         except Exception as error:  # It is too large, say.
             frame = encode(ERROR, request, to_wire(error), self.shared)
         self.send(frame)
+
+    def _give_back(self, key: Key, count: int) -> None:
+        self.send(encode(RETURN, 0, (key, count), self.shared))
+
+    def _send_news(self) -> None:
+        """Lets the caller know of memory that is needed no longer."""
+        self.send(encode(RETURN, 0, None, self.shared))
 
     def send(self, frame: Encoded) -> None:
         """Sends what the socket takes, and leaves the rest to the server's thread."""

@@ -22,10 +22,12 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+
+from acmelike.errors import StoreFull
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -49,13 +51,19 @@ class Offer(NamedTuple):
       path: where it can be opened while its writer waits for that.
       device, inode: identify the file; when its writer has ended, the path may be
         another file's.
-      num_bytes: its size.
+      num_bytes: its size; 0 takes the slot back.
+      is_stored: whether it has a stored value; then it is released at once, and not
+        with the next message.
     """
 
     path: str
     device: int
     inode: int
     num_bytes: int
+    is_stored: bool
+
+
+TAKEN_BACK = Offer("", 0, 0, 0, False)
 
 
 class MemoryBudget:
@@ -84,17 +92,19 @@ class Block:
     Attributes:
       memory: its bytes.
       num_bytes: its size.
+      is_stored: whether it is for a value of `put`, and not for messages.
       num_users: slots in use and leases of this process; it is written only if there
         are none.
-      num_slots: slots of all connections that stand for it.
-      is_retired: whether somebody may still view it who can no longer say so. It is
-        never written again.
+      slots: the slots that stand for it, by connection.
+      is_retired: whether it is never written again: it is no longer needed, or somebody
+        may still view it who can no longer say so.
     """
 
-    def __init__(self, num_bytes: int):
+    def __init__(self, num_bytes: int, *, is_stored: bool):
         self._fd, self.memory = _make_memory(num_bytes)
-        self.num_bytes = num_bytes
-        self.num_users = self.num_slots = 0
+        self.num_bytes, self.is_stored = num_bytes, is_stored
+        self.num_users = 0
+        self.slots: dict[Lender, int] = {}
         self.is_retired = False
 
     @property
@@ -106,7 +116,8 @@ class Block:
         """How a reader can map it."""
         status = os.fstat(self._fd)
         path = f"/proc/{os.getpid()}/fd/{self._fd}"
-        return Offer(path, status.st_dev, status.st_ino, self.num_bytes)
+        size, is_stored = self.num_bytes, self.is_stored
+        return Offer(path, status.st_dev, status.st_ino, size, is_stored)
 
     def close(self) -> None:
         """Lets go of the memory; readers that have mapped it keep it."""
@@ -115,51 +126,80 @@ class Block:
 
 
 class BlockPool:
-    """The blocks of a process.
+    """The blocks of memory that a process shares with others.
 
     Args:
-      budget: what they may take.
+      budget: what those for messages may take.
+      max_stored_bytes: what those for stored values may take.
 
     Attributes:
+      budget: the same.
       lock: guards the blocks, and the slots of all connections.
+      on_end: called, at any moment and in any thread, when a stored value has ended.
     """
 
-    def __init__(self, budget: MemoryBudget):
+    def __init__(self, budget: MemoryBudget, max_stored_bytes: int = 2**62):
         self.budget, self.lock = budget, threading.Lock()
+        self._max_stored_bytes = max_stored_bytes
+        self.on_end: Callable[[], None] | None = None
         self._blocks: list[Block] = []
         # Blocks whose lease has ended. It may end during a garbage collection in a
         # thread that holds the lock, so that ending one takes none.
         self._ended: deque[Block] = deque()
 
-    def find(self, num_bytes: int, known: Sequence[Block]) -> Block | None:
-        """A block that nobody uses and that is not among `known`; a new one if needed.
+    def find(self, num_bytes: int, known: Container[Block]) -> Block | None:
+        """A block for messages that nobody uses and that is not among `known`.
 
         With the lock.
         """
         for block in self._blocks:
             is_fit = num_bytes <= block.num_bytes <= 2 * num_bytes
-            if is_fit and block.is_free and block not in known:
+            if is_fit and block.is_free and not block.is_stored and block not in known:
                 return block
-        if not self.budget.take(num_bytes, _NUM_FILES):
-            return None
-        try:
-            block = Block(num_bytes)
-        except (AttributeError, OSError):
-            self.budget.take(-num_bytes, -_NUM_FILES)
-            return None  # Not supported by this system, or exhausted.
-        self._blocks.append(block)
-        return block
+        return self._new_block(num_bytes, is_stored=False)
 
-    def lease(self, block: Block) -> Bytes:
-        """The memory of a block, which is not written until the last view of it ends.
+    def store(self, message: Shareable) -> bool:
+        """Writes the arrays of a value into a block of its own; False if it cannot.
 
-        With the lock.
+        Raises:
+          StoreFull: stored values would take too much memory.
         """
+        size = _rounded(size_of(message.views))
+        with self.lock:
+            self.end_leases()
+            fitting = [
+                block
+                for block in self._blocks
+                if block.is_stored and block.is_free and block.num_bytes == size
+            ]
+            block = fitting[-1] if fitting else self._new_stored_block(size)
+            if block is None:
+                return False
+            self.use_for(message, block)
+        write(message.views, block.memory)
+        message.note_written()
+        return True
+
+    def use_for(self, message: Shareable, block: Block) -> None:
+        """Reserves a block for the arrays of a message. With the lock."""
         block.num_users += 1
         whole = np.frombuffer(block.memory, np.uint8)
-        ended = self._ended
-        weakref.finalize(whole, ended.append, block).atexit = False
-        return whole
+        weakref.finalize(whole, self._end_lease, block).atexit = False
+        message.block, message.lease = block, whole
+        message.is_written = threading.Event()
+
+    def trim(self) -> None:
+        """Lets go of memory that stored values do not need any more.
+
+        As much as they take now is kept, and a little: the next value may take it, and
+        new memory is several times slower.
+        """
+        with self.lock:
+            self.end_leases()
+            used = [b.num_bytes for b in self._blocks if b.is_stored and b.num_users]
+            lenders = self._drop_idle(max(sum(used), _MAX_IDLE_BYTES))
+        for lender in lenders:
+            lender.send_withdrawn()
 
     def end_leases(self) -> None:
         """Takes note of the leases that have ended. With the lock."""
@@ -173,17 +213,76 @@ class BlockPool:
 
     def drop_unused(self, block: Block) -> None:
         """Lets go of a block that nobody uses or could use again. With the lock."""
-        could_be = block.num_slots and not block.is_retired
+        could_be = (block.slots or block.is_stored) and not block.is_retired
         if block.num_users or could_be or block not in self._blocks:
             return
         self._blocks.remove(block)
-        self.budget.take(-block.num_bytes, -_NUM_FILES)
+        self.budget.take(0 if block.is_stored else -block.num_bytes, -_NUM_FILES)
         block.close()
+
+    def _end_lease(self, block: Block) -> None:
+        self._ended.append(block)
+        if block.is_stored and self.on_end is not None:
+            self.on_end()
+
+    def _new_stored_block(self, num_bytes: int) -> Block | None:
+        used = [b.num_bytes for b in self._blocks if b.is_stored and b.num_users]
+        self._drop_idle(max(0, self._max_stored_bytes - sum(used) - num_bytes))
+        if sum(used) + num_bytes > self._max_stored_bytes:
+            raise StoreFull(
+                f"al.put: no room for {num_bytes:,} bytes: this process has stored "
+                f"{len(used)} values of {sum(used):,} bytes, and they may take "
+                f"{self._max_stored_bytes:,}. A value goes when nobody has its Ref"
+            )
+        return self._new_block(num_bytes, is_stored=True)
+
+    def _drop_idle(self, max_bytes: int) -> set[Lender]:
+        """Lets go of the oldest blocks that have no stored value any more.
+
+        Args:
+          max_bytes: so much memory of them may stay.
+
+        Returns:
+          The connections whose other ends have to be told.
+        """
+        idle = [b for b in self._blocks if b.is_stored and not b.num_users]
+        num_bytes, lenders = sum(block.num_bytes for block in idle), set[Lender]()
+        for block in idle:
+            if num_bytes <= max_bytes:
+                break
+            num_bytes -= block.num_bytes
+            block.is_retired = True
+            lenders.update(block.slots)
+            for lender, slot in block.slots.items():
+                lender.withdrawn.append(slot)
+            self.drop_unused(block)
+        return lenders
+
+    def _new_block(self, num_bytes: int, *, is_stored: bool) -> Block | None:
+        num_counted = 0 if is_stored else num_bytes
+        if not self.budget.take(num_counted, _NUM_FILES):
+            return None
+        try:
+            block = Block(num_bytes, is_stored=is_stored)
+        except (AttributeError, OSError):
+            self.budget.take(-num_counted, -_NUM_FILES)
+            return None  # Not supported by this system, or exhausted.
+        self._blocks.append(block)
+        return block
 
 
 # A block has a file, and another one for its map.
 _NUM_FILES = 2
-_pool = BlockPool(MemoryBudget(MAX_BYTES, MAX_FILES))
+# Of stored values that are gone, so much memory is kept at least.
+_MAX_IDLE_BYTES = 2**26
+
+
+def _max_stored_bytes() -> int:
+    """A quarter of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+pool = BlockPool(MemoryBudget(MAX_BYTES, MAX_FILES), _max_stored_bytes())
 
 
 class Shareable(Protocol):
@@ -210,17 +309,25 @@ class Lender:
 
     Args:
       pool: has the blocks that the slots stand for.
+
+    Attributes:
+      withdrawn: slots of which the other end is still to be told that it may unmap
+        them.
+      send_withdrawn: sends that, if no other message does before.
     """
 
     def __init__(self, pool: BlockPool):
         self._pool = pool
+        self.withdrawn: deque[int] = deque()
+        self.send_withdrawn: Callable[[], None] = lambda: None
         self._blocks: list[Block] = []  # By slot.
         # Slots that nobody uses; the last one was released last, and its block may
         # still be in the caches.
         self._free: list[int] = []
         self._used: set[int] = set()
-        # One slot is offered at a time; if the reader cannot map it, no other one is.
-        self._offered: int | None = None
+        # For messages one slot is offered at a time; if the reader cannot map it, no
+        # other one is.
+        self._offered: set[int] = set()
         self._largest = 0
         self._is_closed = False
 
@@ -242,8 +349,7 @@ class Lender:
             block = self._blocks[slot]
             block.num_users += 1
             if not has_block:
-                message.block, message.lease = block, self._pool.lease(block)
-                message.is_written = threading.Event()
+                self._pool.use_for(message, block)
         if not has_block:
             write(message.views, block.memory)
             message.note_written()
@@ -262,14 +368,15 @@ class Lender:
         with self._pool.lock:
             is_new = message.block is None and size > self._largest
             self._largest = max(self._largest, size)
-            if is_new or self._is_closed or self._is_offering():
+            is_stored = message.block is not None and message.block.is_stored
+            if is_new or self._is_closed or (self._is_offering() and not is_stored):
                 return None
             self._pool.end_leases()
             block = message.block or self._pool.find(size, self._blocks)
             slot = None if block is None else self._slot_for(block)
             if block is None or slot is None:
                 return None
-            self._offered = slot
+            self._offered.add(slot)
             return slot, block.offer()
 
     def release(self, released: int) -> None:
@@ -282,8 +389,7 @@ class Lender:
                 if slot in self._used:
                     self._used.remove(slot)
                     self._pool.leave(self._blocks[slot])
-                elif slot == self._offered:
-                    self._offered = None
+                self._offered.discard(slot)
 
     def close(self) -> None:
         """Releases all slots; the other end keeps what it views."""
@@ -293,7 +399,7 @@ class Lender:
                 return
             self._is_closed = True
             for slot, block in enumerate(self._blocks):
-                block.num_slots -= 1
+                block.slots.pop(self, None)
                 if slot in self._used:
                     block.is_retired = True
                     self._pool.leave(block)
@@ -304,8 +410,7 @@ class Lender:
 
     def _is_offering(self) -> bool:
         """Whether the reader may still map what was offered last."""
-        offered = self._offered
-        return offered is not None and not self._blocks[offered].is_retired
+        return any(not self._blocks[slot].is_retired for slot in self._offered)
 
     def _slot_with(self, block: Block | None) -> int | None:
         """The free slot that stands for a block."""
@@ -339,27 +444,44 @@ class Lender:
         if slot in self._free:
             self._free.remove(slot)
             old, self._blocks[slot] = self._blocks[slot], block
-            old.num_slots -= 1
+            old.slots.pop(self, None)
             self._pool.drop_unused(old)
         else:
             self._blocks.append(block)
-        block.num_slots += 1
+        block.slots[self] = slot
         return slot
 
 
 class Borrower:
-    """The slots that this end of a connection reads; one thread at a time calls it."""
+    """The slots that this end of a connection reads; one thread at a time calls it.
+
+    Args:
+      budget: what the maps may take.
+
+    Attributes:
+      on_released: called, at any moment and in any thread, when the last view of a
+        stored value ends: the other end should not wait for the next message.
+    """
 
     def __init__(self, budget: MemoryBudget):
         self._budget = budget
+        self.on_released: Callable[[], None] | None = None
         self._maps: dict[int, mmap.mmap] = {}
+        self._stored: set[int] = set()  # Slots with stored values.
         self._leases: dict[int, weakref.ref[Bytes]] = {}
         # Filled by the thread that drops the last view, perhaps during a garbage
         # collection; so it takes no lock and sends nothing.
         self._released: deque[int] = deque()
 
     def accept(self, slot: int, offer: Offer) -> None:
-        """Maps a slot's memory and releases the slot, unless it cannot be mapped."""
+        """Maps a slot's memory and releases the slot, unless it cannot be mapped.
+
+        Of an offer without bytes, it unmaps the slot.
+        """
+        if not offer.num_bytes:
+            if self._maps.pop(slot, None) is not None:
+                self._budget.take(0, -1)
+            return
         is_new = slot not in self._maps
         if is_new and not self._budget.take(0, 1):
             return
@@ -369,6 +491,7 @@ class Borrower:
             if is_new:
                 self._budget.take(0, -1)
             return
+        (self._stored.add if offer.is_stored else self._stored.discard)(slot)
         self._released.append(slot)
 
     def num_bytes(self, slot: int) -> int:
@@ -382,7 +505,14 @@ class Borrower:
         """The memory of a slot, read-only; it is released when no array views it."""
         whole = np.frombuffer(self._maps[slot], np.uint8)
         released = self._released
-        self._leases[slot] = weakref.ref(whole, lambda _: released.append(slot))
+        on_released = self.on_released if slot in self._stored else None
+
+        def release(_: object) -> None:
+            released.append(slot)
+            if on_released is not None:
+                on_released()
+
+        self._leases[slot] = weakref.ref(whole, release)
         return whole.data
 
     def take_released(self) -> int:
@@ -405,12 +535,12 @@ class SharedMemory:
     """The shared memory of one end of a connection: what it lends and borrows.
 
     Args:
-      pool: by default the one of this process.
+      blocks: by default those of this process.
     """
 
-    def __init__(self, pool: BlockPool | None = None):
-        pool = pool or _pool
-        self.lender, self.borrower = Lender(pool), Borrower(pool.budget)
+    def __init__(self, blocks: BlockPool | None = None):
+        blocks = blocks or pool
+        self.lender, self.borrower = Lender(blocks), Borrower(blocks.budget)
 
     def close(self) -> None:
         """Releases everything, when the connection is lost."""
@@ -419,7 +549,7 @@ class SharedMemory:
 
 
 def write(views: Sequence[memoryview], memory: Bytes) -> None:
-    """Copies views into memory, aligned. NumPy does it without the interpreter's lock."""
+    """Copies views into memory, aligned; other threads run meanwhile."""
     start = 0
     for view in views:
         memory[start : start + view.nbytes] = np.frombuffer(view, np.uint8)

@@ -97,5 +97,5 @@ def serving(service, folder, credentials=NEAR):
     channel.dispose()
     assert failures == []
     # Whatever the connections took of the process's budget is back.
-    assert shared_memory._pool.budget.take(MAX_BYTES, MAX_FILES)
-    shared_memory._pool.budget.take(-MAX_BYTES, -MAX_FILES)
+    assert shared_memory.pool.budget.take(MAX_BYTES, MAX_FILES)
+    shared_memory.pool.budget.take(-MAX_BYTES, -MAX_FILES)
