@@ -8,7 +8,7 @@ from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
 from acmelike.core import Future, start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
-from acmelike.learners import Learner
+from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
@@ -17,9 +17,10 @@ class Actor:
     """A worker; each step is one step of its K environments.
 
     It gets the policy and the first parameters from the learner, and waits for them.
-    Later it takes new parameters as soon as the learner has them, without waiting; or
-    in lock-step: it takes a number of steps with each version and then waits for the
-    next. It also waits while replay does not admit what it wrote.
+    Later it takes new parameters as soon as the learner has them, or has made so many
+    updates more as it is told, without waiting. Or in lock-step: it takes a number of
+    steps with each version and then waits for the next. It also waits while replay does
+    not admit what it wrote.
 
     Args:
       inputs: its exploration.
@@ -30,6 +31,7 @@ class Actor:
       replay: where its items go.
       table: of these items.
       learner: has the policy and the parameters.
+      parameter_interval: updates between two versions that it takes, at least.
       steps_per_version: in lock-step, how many steps it takes with each version; None
         for no lock-step.
       seed: of its environments and its exploration.
@@ -45,11 +47,12 @@ class Actor:
         num_envs: int,
         replay: Replay,
         table: TableConfig,
-        learner: Learner,
+        learner: ParameterSource,
+        parameter_interval: int = 1,
         steps_per_version: int | None = None,
         seed: int,
     ):
-        self._learner = learner
+        self._learner, self._parameter_interval = learner, parameter_interval
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
@@ -90,7 +93,9 @@ class Actor:
         if self._steps_per_version and self._num_steps % self._steps_per_version:
             return self._inference
         if self._newer is None:
-            self._newer = start(self._learner.next_parameters, self._version)
+            self._newer = start(
+                self._learner.next_parameters, self._version, self._parameter_interval
+            )
         if self._version < 0 or self._steps_per_version or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)

@@ -1,5 +1,6 @@
 """Workers that learn."""
 
+from acmelike.learners.cacher import Cacher, ParameterSource
 from acmelike.learners.learner import Learner, LearnerProgress
 
-__all__ = ["Learner", "LearnerProgress"]
+__all__ = ["Cacher", "Learner", "LearnerProgress", "ParameterSource"]

@@ -12,6 +12,7 @@ import optree
 from acmelike.agent import Builder, UpdateOutputs
 from acmelike.core import Future, start, updating, when
 from acmelike.errors import NonFinite
+from acmelike.learners.cacher import why_too_early
 from acmelike.learners.functions import make_functions
 from acmelike.policies import PortablePolicy, make_portable
 from acmelike.replay import Batches, Replay, Sample
@@ -82,15 +83,17 @@ class Learner:
         """Returns the agent's policy; it is the same for all versions of parameters."""
         return self._policy
 
-    def _nothing_newer(self, newer_than: int) -> str | None:
-        version = self._published.version
-        if version > newer_than:
-            return None
-        return f"parameters are at version {version}, asked for later than {newer_than}"
+    def _nothing_newer(self, newer_than: int, min_interval: int = 1) -> str | None:
+        return why_too_early(self._published.version, newer_than, min_interval)
 
     @when(_nothing_newer)
-    def next_parameters(self, newer_than: int) -> Versioned:
-        """Waits for parameters later than version `newer_than`; returns the newest."""
+    def next_parameters(self, newer_than: int, min_interval: int = 1) -> Versioned:
+        """Waits for parameters later than version `newer_than`; returns the newest.
+
+        Args:
+          newer_than: the version that the caller has; -1 for none.
+          min_interval: it waits until they are at least so many updates later.
+        """
         return self._published
 
     def parameters(self) -> Versioned:

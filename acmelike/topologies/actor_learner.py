@@ -4,7 +4,8 @@
          ^                                                      |
          +--------------------- parameters ---------------------+
 
-Every actor evaluates the policy itself. Asynchronous actors use the parameters that
+Cachers may be between the learner and the actors. Every actor evaluates the policy
+itself. Asynchronous actors use the parameters that
 they have until newer ones arrive. Synchronous actors work in lock-step with the
 learner.
 """
@@ -19,6 +20,7 @@ from acmelike.topologies.system import (
     Backbone,
     Experiment,
     System,
+    add_cachers,
     add_evaluation,
     add_replay_and_learner,
     derive_seed,
@@ -55,6 +57,11 @@ def make_synchronous(experiment: Experiment) -> System:
             f"{layout.num_actors} actors of {layout.num_envs_per_actor} environments "
             f"are {layout.num_envs}"
         )
+    if layout.parameter_interval > 1:
+        raise ConfigError(
+            f"in lock-step actors take every version of the parameters: "
+            f"parameter_interval must be 1, got {layout.parameter_interval}"
+        )
     backbone = add_replay_and_learner(experiment)
     _add_actors(backbone, experiment, steps_per_version=builder.unroll_length)
     return add_evaluation(backbone, experiment)
@@ -64,6 +71,7 @@ def _add_actors(
     backbone: Backbone, experiment: Experiment, *, steps_per_version: int | None = None
 ) -> None:
     builder, layout = experiment.builder, experiment.layout
+    sources = add_cachers(backbone, layout)
     with backbone.program.group("actor"):
         for index in range(layout.num_actors):
             backbone.program.add_node(
@@ -83,7 +91,8 @@ def _add_actors(
                     num_envs=layout.num_envs_per_actor,
                     replay=backbone.replay,
                     table=backbone.table,
-                    learner=backbone.learner,
+                    learner=sources[index % len(sources)],
+                    parameter_interval=layout.parameter_interval,
                     steps_per_version=steps_per_version,
                     seed=derive_seed(experiment.seed, f"actor/{index}"),
                 )

@@ -37,6 +37,11 @@ def make_central_inference(experiment: Experiment) -> System:
     """
     builder, layout = experiment.builder, experiment.layout
     batch_size = _batch_size(layout)
+    if layout.num_cachers:
+        raise ConfigError(
+            f"with central inference one node takes the parameters: num_cachers must "
+            f"be 0, got {layout.num_cachers}"
+        )
     backbone = add_replay_and_learner(experiment)
     inputs = _policy_inputs(backbone, builder, layout)
     with backbone.program.colocate("inference"):
@@ -56,6 +61,7 @@ def make_central_inference(experiment: Experiment) -> System:
                 replay=backbone.replay,
                 table=backbone.table,
                 learner=backbone.learner,
+                parameter_interval=layout.parameter_interval,
                 seed=derive_seed(experiment.seed, "inference"),
             ),
             label="inference",

@@ -16,6 +16,10 @@ class Layout:
       num_actors: how many actor nodes.
       num_envs_per_actor: how many environments each actor steps as one vector.
       num_eval_episodes: episodes in an evaluation.
+      parameter_interval: updates between two versions of the parameters that an actor
+        takes, at least; 1 for every version.
+      num_cachers: nodes that take each version from the learner once, for an equal
+        share of the actors; 0 for actors that take it from the learner.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
@@ -30,6 +34,8 @@ class Layout:
     num_actors: Annotated[int, at_least(1)] = 2
     num_envs_per_actor: Annotated[int, at_least(1)] = 4
     num_eval_episodes: Annotated[int, at_least(1)] = 20
+    parameter_interval: Annotated[int, at_least(1)] = 1
+    num_cachers: Annotated[int, at_least(0)] = 0
     learner_cpus: Annotated[int, at_least(1)] = 1
     replay_engine: Literal["own", "reverb"] = "own"
     inference_batch_size: Annotated[int, at_least(0)] = 0

@@ -8,6 +8,7 @@ one begins with `add_replay_and_learner`, adds its actors, and ends with
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, Protocol
 
@@ -16,12 +17,13 @@ import numpy as np
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
+from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.graph import Node, Program
-from acmelike.learners import Learner
+from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec
@@ -133,6 +135,28 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
         num_cpus=layout.learner_cpus,
     )
     return Backbone(program, spec, table, replay, learner)
+
+
+def add_cachers(backbone: Backbone, layout: Layout) -> Sequence[ParameterSource]:
+    """Adds the cachers, and returns from where actors get parameters, in turns.
+
+    Raises:
+      ConfigError: there are more of them than actors.
+    """
+    if layout.num_cachers > layout.num_actors:
+        raise ConfigError(
+            f"num_cachers must be at most {layout.num_actors}, the number of actors: "
+            f"{layout.num_cachers}"
+        )
+    if not layout.num_cachers:
+        return [backbone.learner]
+    with backbone.program.group("cacher"):
+        return [
+            backbone.program.add_node(
+                Node(Cacher, backbone.learner, layout.parameter_interval)
+            )
+            for _ in range(layout.num_cachers)
+        ]
 
 
 def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:

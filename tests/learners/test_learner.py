@@ -68,12 +68,16 @@ def test_priorities_go_back_to_the_items_they_are_of():
 def test_next_parameters_says_what_it_waits_for():
     replay, learner = make_learner()
     assert learner.next_parameters(-1).version == 0
-    reason = r"Learner\.next_parameters: parameters are at version 0, asked for later"
+    reason = r"Learner\.next_parameters: parameters are at version 0, asked for 1 or la"
     with pytest.raises(NotReady, match=reason):
         learner.next_parameters(0)
     replay.insert("items", make_items(rewards=[0] * 4))
     learner.step()
     assert learner.next_parameters(0).version == 2
+    with pytest.raises(NotReady, match=r"at version 2, asked for 3 or later"):
+        learner.next_parameters(0, min_interval=3)
+    assert learner.next_parameters(0, min_interval=2).version == 2
+    assert learner.next_parameters(-1, min_interval=3).version == 2
 
 
 def test_a_step_without_a_batch_changes_nothing():

@@ -22,12 +22,13 @@ def make_clock(seed):
     return Clock(5)
 
 
-def losses(folder, launcher, make_topology, *, builder, num_actors=2):
+def losses(folder, launcher, make_topology, *, builder, num_actors=2, **layout):
     """Runs 240 steps; the lag of every batch that was recorded."""
+    layout = {"num_envs_per_actor": 2, "num_eval_episodes": 1, **layout}
     experiment = Experiment(
         builder=builder,
         environment_factory=make_clock,
-        layout=Layout(num_actors=num_actors, num_envs_per_actor=2, num_eval_episodes=1),
+        layout=Layout(num_actors=num_actors, **layout),
         goal=Goal(max_env_steps=240, evaluate_every=100, record_every=1),
         metrics=str(folder / "metrics.jsonl"),
     )
@@ -39,10 +40,15 @@ def losses(folder, launcher, make_topology, *, builder, num_actors=2):
     return [r["loss"] for r in records if r.get("loss") is not None], records
 
 
+@pytest.mark.parametrize("num_cachers", [0, 1, 2])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_no_batch_is_older_than_the_parameters(tmp_path, launcher):
+def test_no_batch_is_older_than_the_parameters(tmp_path, launcher, num_cachers):
     builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
-    found, records = losses(tmp_path, launcher, make_synchronous, builder=builder)
+    found, records = losses(
+        *(tmp_path, launcher, make_synchronous),
+        builder=builder,
+        num_cachers=num_cachers,
+    )
     # Of those at which the coordinator looked: how often is certain under serial only.
     assert len(found) > (3 if launcher == "serial" else 0)
     assert set(found) == {0.0}
@@ -67,3 +73,31 @@ def test_batches_of_another_size_are_refused(tmp_path):
     builder = LagBuilder(batch_size=5)
     with pytest.raises(ConfigError, match="batches of 5, and 2 actors of 2 environme"):
         losses(tmp_path, "serial", make_synchronous, builder=builder)
+
+
+def test_actors_that_would_miss_a_version_are_refused(tmp_path):
+    builder = LagBuilder(batch_size=4)
+    with pytest.raises(ConfigError, match="parameter_interval must be 1, got 2"):
+        losses(
+            *(tmp_path, "serial", make_synchronous),
+            builder=builder,
+            parameter_interval=2,
+        )
+
+
+def test_more_cachers_than_actors_are_refused(tmp_path):
+    builder = LagBuilder(batch_size=4)
+    with pytest.raises(ConfigError, match="num_cachers must be at most 2, the number"):
+        losses(*(tmp_path, "serial", make_synchronous), builder=builder, num_cachers=3)
+
+
+def test_without_lock_step_an_actor_may_leave_versions_out(tmp_path):
+    builder = LagBuilder(batch_size=2, num_updates_per_batch=2)
+    often, _ = losses(tmp_path, "serial", make_actor_learner, builder=builder)
+    rarely, _ = losses(
+        *(tmp_path, "serial", make_actor_learner),
+        builder=builder,
+        parameter_interval=20,
+        num_cachers=1,
+    )
+    assert max(rarely) > max(often)

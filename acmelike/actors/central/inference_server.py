@@ -11,7 +11,7 @@ from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
 from acmelike.core import Future, deadline, start
 from acmelike.errors import RpcTimeout
-from acmelike.learners import Learner
+from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 
@@ -35,6 +35,7 @@ class InferenceServer:
       replay: where items go.
       table: of these items.
       learner: has the policy and the parameters.
+      parameter_interval: updates between two versions that it takes, at least.
       seed: of the exploration.
     """
 
@@ -49,11 +50,12 @@ class InferenceServer:
         wait_seconds: float,
         replay: Replay,
         table: TableConfig,
-        learner: Learner,
+        learner: ParameterSource,
+        parameter_interval: int = 1,
         seed: int,
     ):
         self._requests, self._wait_seconds = requests, wait_seconds
-        self._learner = learner
+        self._learner, self._parameter_interval = learner, parameter_interval
         self._version = -1
         self._newer: Future[Versioned] | None = None
         self._inputs, self._spec, self._seed = inputs, spec, seed
@@ -104,7 +106,9 @@ class InferenceServer:
                 seed=self._seed,
             )
         if self._newer is None:
-            self._newer = start(self._learner.next_parameters, self._version)
+            self._newer = start(
+                self._learner.next_parameters, self._version, self._parameter_interval
+            )
         if self._version < 0 or self._newer.done():
             self._version, parameters = self._newer.result()
             self._inference.set_parameters(parameters)

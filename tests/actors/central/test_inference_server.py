@@ -90,7 +90,7 @@ class Published:
         return None if self.version > newer_than else "nothing newer"
 
     @when(_nothing_newer)
-    def next_parameters(self, newer_than):
+    def next_parameters(self, newer_than, min_interval):
         count = {"count": np.float32(self.version)}
         return Versioned(self.version, self.parameters or count)
 
