@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from acmelike.core import (
         Future,
+        batched,
         concurrent,
         deadline,
         set_status,
@@ -119,6 +120,7 @@ _NAMES = {
     ),
     "acmelike.core": (
         "Future",
+        "batched",
         "concurrent",
         "deadline",
         "set_status",
@@ -267,6 +269,7 @@ __all__ = [
     "VectorStep",
     "Writer",
     "__version__",
+    "batched",
     "concurrent",
     "deadline",
     "launch",

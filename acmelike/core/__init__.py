@@ -2,6 +2,7 @@
 
 from acmelike.core.contract import (
     Worker,
+    batched,
     concurrent,
     deadline,
     set_status,
@@ -17,6 +18,7 @@ from acmelike.core.runtime import now, prefetch_depth
 __all__ = [
     "Future",
     "Worker",
+    "batched",
     "concurrent",
     "deadline",
     "now",

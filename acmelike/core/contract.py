@@ -3,7 +3,7 @@
 A *service* is a plain object whose public methods other nodes may call. A *worker* is a
 service with a method `step`. Both are written with these words:
 
-    when, concurrent                      what a service declares about its methods
+    when, batched, concurrent             what a service declares about its methods
     updating, start, deadline, sleep,     what a step does
     stop_run, set_status
 
@@ -23,6 +23,7 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 
 from typing_extensions import ParamSpec
 
+from acmelike.core.batched import Batched
 from acmelike.core.future import Future, LocalFuture, RemoteMethod
 from acmelike.core.leaf import refuse_inside_leaf
 from acmelike.core.runtime import (
@@ -55,12 +56,11 @@ class Guarded:
 
     Raises:
       TypeError: the guard names a parameter that the method does not have, or the
-        method is `concurrent`.
+        method is `concurrent` or `batched`.
     """
 
     def __init__(self, guard: Callable[..., Any], body: Callable[..., Any]):
-        if getattr(body, "is_concurrent", False):
-            raise TypeError(f"{body.__name__} cannot be both guarded and concurrent")
+        _refuse_both("guarded", body)
         functools.update_wrapper(self, body)
         self.body = body
         self._guard = guard
@@ -128,10 +128,60 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
 
 def concurrent(method: Callable[P, T]) -> Callable[P, T]:
     """Lets a method run beside all others: it reads a snapshot, or locks by itself."""
-    if isinstance(method, Guarded):
-        raise TypeError(f"{method.body.__name__} cannot be both guarded and concurrent")
+    _refuse_both("concurrent", method)
     method.is_concurrent = True  # type: ignore[attr-defined]
     return method
+
+
+def batched(
+    *, max_size: int, timeout: float | None = None, pad: bool = False
+) -> Callable[[F], F]:
+    """Lets a method handle several calls at once.
+
+        @batched(max_size=32, timeout=0.005, pad=True)
+        def act(self, observation): ...
+
+    A caller calls `act(observation)` with one observation. The method gets a batch of
+    them, and each caller its own row of the answer. The arguments are nested arrays
+    and numbers: each is stacked along a new axis 0. The answer is nested arrays
+    `[B, ...]`, or None. A batch runs when `max_size` calls wait, or `timeout` seconds
+    after its oldest came. Outside a run a call is a batch of one.
+
+    A call whose arguments differ from those of most others in structure, shape or
+    dtype, or are no arrays, fails by itself. An error of the method is raised at every
+    caller of the batch.
+
+    Args:
+      max_size: calls of one batch, at least 1.
+      timeout: seconds, at least 0; None or 0 to take those that have come as soon as
+        the service is free.
+      pad: whether the method always gets `max_size` rows, the last one repeated, so
+        that code which is compiled for a shape is compiled once.
+
+    Raises:
+      TypeError: the method is guarded or `concurrent`.
+      ValueError: `max_size` or `timeout` is out of range.
+      ContractError: from the method, if the arguments or the answer are no such arrays.
+    """
+
+    def decorate(body: F) -> F:
+        _refuse_both("batched", body)
+        return cast(F, Batched(body, max_size, timeout or 0.0, pad))
+
+    return decorate
+
+
+def _refuse_both(new: str, method: Any) -> None:
+    """Refuses a second one of `when`, `concurrent` and `batched` on a method."""
+    old = ""
+    if isinstance(method, Guarded):
+        old = "guarded"
+    elif isinstance(method, Batched):
+        old = "batched"
+    elif getattr(method, "is_concurrent", False):
+        old = "concurrent"
+    if old and (old, new) != ("concurrent", "concurrent"):
+        raise TypeError(f"{method.__name__} cannot be both {old} and {new}")
 
 
 class Worker(Protocol):

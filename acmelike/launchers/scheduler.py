@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from acmelike.core.runtime import current_context
 from acmelike.core.status import NodeMetrics
 from acmelike.errors import RpcClosed
-from acmelike.rpc import Call
+from acmelike.rpc import Alarm, Call
 
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
@@ -37,6 +39,9 @@ class Scheduler(Protocol):
 
         A call whose own deadline passes meanwhile is expired.
         """
+
+    def alarm(self, name: str, ring: Callable[[], None]) -> Alarm:
+        """An alarm that calls `ring`; `name` says what for."""
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         """Waits `seconds`, or until the run ends.
@@ -92,7 +97,7 @@ class CallWait:
     @property
     def reason(self) -> str:
         """Why the call is parked."""
-        return self._call.reason
+        return str(self._call.reason)
 
     def done(self) -> bool:
         """Whether the call has an outcome."""
@@ -108,6 +113,54 @@ class CallWait:
         timeout = None if self.deadline is None else max(0.0, self.deadline - now)
         if not cast(threading.Event, self._call.wakeup).wait(timeout):
             self.end()
+
+
+class ClockAlarm:
+    """Rings in real time, in a thread that it starts when it is first set.
+
+    Args:
+      name: of the thread.
+      ring: called when a time has come.
+    """
+
+    def __init__(self, name: str, ring: Callable[[], None]):
+        self._name, self._ring = name, ring
+        self._changed = threading.Condition()
+        self._at = math.inf
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def set(self, at: float) -> None:
+        if at >= self._at:
+            return  # It rings earlier, and is then set again.
+        with self._changed:
+            self._at = min(self._at, at)
+            if self._thread is None and not self._is_closed:
+                self._thread = threading.Thread(
+                    target=self._run, name=self._name, daemon=True
+                )
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while self._wait():
+            self._ring()
+
+    def _wait(self) -> bool:
+        """Returns when it is time to ring; False when it is closed."""
+        with self._changed:
+            while not self._is_closed:
+                left = self._at - time.monotonic()
+                if left <= 0:
+                    self._at = math.inf
+                    return True
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+            return False
 
 
 class FreeScheduler:
@@ -140,6 +193,9 @@ class FreeScheduler:
         else:
             with context.metrics.waiting(wait):
                 wait.wait_on_clock(now)
+
+    def alarm(self, name: str, ring: Callable[[], None]) -> ClockAlarm:
+        return ClockAlarm(name, ring)
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         deadline = None if seconds is None else self.now() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -40,6 +41,27 @@ class Turn:
         return None if self.waits_for is None else self.waits_for.deadline
 
 
+@dataclass(eq=False)
+class TurnAlarm:
+    """Rings when no node can run, in the thread that would pass on the turn.
+
+    Attributes:
+      name: says what for.
+      ring: called when a time has come.
+      at: the next time, or infinity.
+    """
+
+    name: str
+    ring: Callable[[], None]
+    at: float = math.inf
+
+    def set(self, at: float) -> None:
+        self.at = min(self.at, at)
+
+    def close(self) -> None:
+        self.at = math.inf
+
+
 class TurnScheduler:
     """Passes one token in label order, when a step ends or a node has to wait.
 
@@ -65,6 +87,7 @@ class TurnScheduler:
         self._ended, self._on_deadlock = ended, on_deadlock
         self._lock = threading.Lock()
         self._time = 0.0
+        self._alarms: list[TurnAlarm] = []
         for turn in self._turns[1:]:
             turn.gate.acquire()
 
@@ -94,6 +117,12 @@ class TurnScheduler:
         with context.metrics.waiting(wait):
             self._wait_for_turn(self._turn(context.label), wait)
         wait.end()
+
+    def alarm(self, name: str, ring: Callable[[], None]) -> TurnAlarm:
+        alarm = TurnAlarm(name, ring)
+        self._alarms.append(alarm)
+        self._alarms.sort(key=lambda alarm: label_order(alarm.name))
+        return alarm
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
         deadline = None if seconds is None else self._time + seconds
@@ -127,6 +156,12 @@ class TurnScheduler:
             for turn in order
             if turn.deadline is not None
         ]
+        alarm = min(self._alarms, key=lambda alarm: alarm.at, default=None)
+        if alarm is not None and alarm.at < min([math.inf, *(t[0] for t in timed)]):
+            self._time = max(self._time, alarm.at)
+            alarm.at = math.inf
+            alarm.ring()
+            return self._choose(order)
         if timed:
             # Of equal deadlines, the first in label order.
             deadline, _, turn = min(timed, key=lambda entry: entry[:2])

@@ -1,6 +1,6 @@
 """Edges: how a node calls another. Knows nothing of reinforcement learning."""
 
-from acmelike.rpc.call import Call, Request
+from acmelike.rpc.call import Alarm, Call, Request
 from acmelike.rpc.client import Client, Interface, interface_of
 from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.refs import VALUES, Ref, put, serve_values
@@ -15,6 +15,7 @@ from acmelike.rpc.sockets.server import SocketServer
 __all__ = [
     "VALUES",
     "Address",
+    "Alarm",
     "Authority",
     "Call",
     "Certificate",

@@ -35,6 +35,10 @@ class Request(NamedTuple):
 class CallScheduler(Protocol):
     """How the threads of a run wait for calls."""
 
+    @property
+    def is_serial(self) -> bool:
+        """Whether nodes take turns, and time passes only when none can run."""
+
     def now(self) -> float:
         """Seconds on the clock by which deadlines are measured."""
 
@@ -43,6 +47,22 @@ class CallScheduler(Protocol):
 
         A call whose own deadline passes meanwhile is expired.
         """
+
+    def alarm(self, name: str, ring: Callable[[], None]) -> Alarm:
+        """An alarm that calls `ring`; `name` says what for."""
+
+
+class Alarm(Protocol):
+    """Calls a function when a time has come, in a thread that holds no lock."""
+
+    def set(self, at: float) -> None:
+        """Will ring at this time of the scheduler's clock, or at an earlier one.
+
+        It may ring too early, and rings once. Any thread may set it.
+        """
+
+    def close(self) -> None:
+        """Will not ring again; does not wait for a ring that has begun."""
 
 
 class CallOwner(Protocol):
@@ -72,7 +92,9 @@ class Call(Future[Any]):
       server: the one that serves it.
       request: what was asked. Its arguments are released when the call ends.
       deadline: on the scheduler's clock, or None.
-      reason: why it is parked; the words of its guard when it was last tested.
+      reason: why it is parked: the words of its guard when it was last tested, or its
+        batch, whose `str` says what that waits for now.
+      came: when it joined a batch, on the scheduler's clock.
       wakeup: set after the outcome is known; None until the call is parked.
       follow_up: what to do when the caller has the outcome, such as to end the run.
     """
@@ -81,6 +103,7 @@ class Call(Future[Any]):
         "_done",
         "_error",
         "_value",
+        "came",
         "deadline",
         "follow_up",
         "reason",
@@ -92,7 +115,8 @@ class Call(Future[Any]):
     def __init__(self, server: CallOwner, request: Request):
         self.server, self.request = server, request
         self.deadline: float | None = None
-        self.reason = ""
+        self.reason: object = ""
+        self.came = 0.0
         self.wakeup: Wakeup | None = None
         self.follow_up: Callable[[], None] | None = None
         self._done = False
@@ -138,7 +162,8 @@ class Call(Future[Any]):
 
     def why_parked(self) -> str:
         """The reason, in the form in which errors end."""
-        return f" (it waited: {self.reason})" if self.reason else ""
+        reason = str(self.reason)
+        return f" (it waited: {reason})" if reason else ""
 
     def succeed(self, value: Any) -> None:
         """Records the outcome; only the server calls this."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import MethodType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from acmelike.core.batched import Batched
 from acmelike.core.contract import Guarded
 from acmelike.core.leaf import leaf
-from acmelike.core.runtime import register_service
+from acmelike.core.runtime import current_context, register_service
 from acmelike.core.status import EdgeMetrics, ParkedCall
 from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
-from acmelike.rpc.call import Call, CallScheduler, Request, Wakeup
+from acmelike.rpc.batch import Batch
+from acmelike.rpc.call import Alarm, Call, CallScheduler, Request, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.frames import PayloadCache
@@ -58,6 +61,8 @@ class Server:
         self._interface: Interface | None = None
         self._methods: dict[str, _Served] | None = None
         self._parked: list[Call] = []
+        # Rings when parked calls have to be tested again though nothing has changed.
+        self._alarm: Alarm | None = None
         self._closed: str | None = None
         self._num_calls = 0
 
@@ -74,11 +79,14 @@ class Server:
         }
         if service is not None:
             register_service(service, self.label)
+        if any(method.batch is not None for method in methods.values()):
+            self._alarm = self.scheduler.alarm(f"batches of {self.label}", self._test)
         with self._changing():
             self._service, self._interface = service, interface
             self._methods = methods
         if self._closed is not None:  # Before the service was known here.
             register_service(service, None)
+            self._close_alarm()
 
     def close(self, reason: str) -> None:
         """Ends every parked and every later call with RpcClosed.
@@ -87,17 +95,12 @@ class Server:
         """
         self._closed = self._closed or reason
         register_service(self._service, None)
-        if self._lock.acquire(blocking=False):
-            self._settle_and_release([])
-            return
+        self._close_alarm()
+        self._test_soon()
 
-        def end_parked() -> None:
-            with self._changing():
-                pass  # At its end the parked calls are tested, and find it closed.
-
-        threading.Thread(
-            target=end_parked, name=f"closing {self.label}", daemon=True
-        ).start()
+    def _close_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.close()
 
     @contextmanager
     def updating(self) -> Iterator[None]:
@@ -123,11 +126,15 @@ class Server:
         call = Call(self, request)
         if request.timeout is not None:
             call.deadline = self.scheduler.now() + request.timeout
-        methods = self._methods
-        if methods and self._closed is None and self.is_concurrent(request.method):
-            self._run(call, methods[request.method].body)
-            self._follow_up(call, wakeup)
-            return call
+        method = (self._methods or {}).get(request.method)
+        if method is not None and self._closed is None:
+            if method.is_concurrent:
+                self._run(call, method.body)
+                self._follow_up(call, wakeup)
+                return call
+            if method.batch is not None:
+                self._park_in_batch(call, method.batch, wakeup)
+                return call
         after: Reports = []
         if not self._lock.acquire(blocking=False):
             self._wait_for_lock(call)
@@ -146,6 +153,31 @@ class Server:
             _report(after)
         self._follow_up(call, wakeup)
         return call
+
+    def _park_in_batch(self, call: Call, batch: Batch, wakeup: Wakeup | None) -> None:
+        """Parks a call, and handles its batch if that is due.
+
+        It does not wait for the lock, so calls gather while the service is busy.
+        """
+        call.wakeup = wakeup or threading.Event()
+        call.reason, call.came = batch, self.scheduler.now()
+        self._parked.append(call)
+        self._join(call, batch)
+        # A caller outside the program takes no turn, so for it no time would pass.
+        if self.scheduler.is_serial and current_context() is None:
+            batch.is_urgent = True
+        if batch.is_full or batch.is_urgent or self._closed is not None:
+            self._test_soon()
+
+    def _join(self, call: Call, batch: Batch) -> None:
+        batch.calls.append(call)
+        self._set_alarm(call, batch)
+
+    def _set_alarm(self, call: Call, batch: Batch) -> None:
+        """Has the batch tested again when it is due by itself."""
+        if batch.is_oldest(call) and batch.method.timeout < math.inf:
+            assert self._alarm is not None
+            self._alarm.set(batch.due_at(call))
 
     def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
         """Does what follows a call; a remote caller gets its outcome before that."""
@@ -198,7 +230,7 @@ class Server:
         It does not take the lock, which a method that hangs would hold.
         """
         return tuple(
-            ParkedCall(call.request.caller, call.request.method, call.reason)
+            ParkedCall(call.request.caller, call.request.method, str(call.reason))
             for call in list(self._parked)
         )
 
@@ -234,6 +266,22 @@ class Server:
             self._settle_and_release(after)
         return True
 
+    def _test(self) -> None:
+        """Tests the parked calls."""
+        with self._changing():
+            pass
+
+    def _test_soon(self) -> None:
+        """Tests the parked calls, in another thread if a method is running."""
+        if self._lock.acquire(blocking=False):
+            self._settle_and_release([])
+        elif self._closed is None and self._alarm is not None:
+            self._alarm.set(self.scheduler.now())
+        else:
+            threading.Thread(
+                target=self._test, name=f"closing {self.label}", daemon=True
+            ).start()
+
     def _settle_and_release(self, after: Reports) -> None:
         try:
             if self._parked:
@@ -250,27 +298,34 @@ class Server:
             for call in self._parked:
                 if call.deadline is not None and self._expired(call):
                     self._expire(call, after)
-                elif self._try(call, after):
-                    self._unpark(call, after)
+                elif done := self._try(call, after):
+                    for each in done:
+                        self._unpark(each, after)
                 else:
                     continue
                 progress = True
                 break
 
-    def _try(self, call: Call, after: Reports) -> bool:
-        """Runs the call if it can proceed; otherwise notes why it cannot."""
+    def _try(self, call: Call, after: Reports) -> list[Call]:
+        """Runs the call if it can proceed; otherwise notes why it cannot.
+
+        Returns:
+          The calls that have an outcome now: none, this one, or a batch.
+        """
         if self._closed is not None:
             call.fail(RpcClosed(f"{call.target}: {self._closed}{call.why_parked()}"))
-            return True
+            return [call]
         if self._methods is None:
             call.reason = f"node '{self.label}' is still starting"
-            return False
+            return []
         name = call.request.method
         method = self._methods.get(name)
         if method is None:
             assert self._interface is not None
             call.fail(no_such_method(self.label, self._interface, name))
-            return True
+            return [call]
+        if method.batch is not None:
+            return self._try_batch(call, method.batch)
         if method.guarded is not None:
             request = call.request
             with leaf("guard", call):
@@ -281,19 +336,61 @@ class Server:
                 except BaseException as error:
                     if not _fits(method.body, request):
                         call.fail(error)  # It is the caller's mistake.
-                        return True
+                        return [call]
                     where = f"guard of '{name}'"
                     after.append(
                         partial(self._supervisor.fail, self.label, where, error)
                     )
                     # Not with the error: the caller must not be blamed for it.
                     call.fail(RpcClosed(f"{call.target}: its guard failed"))
-                    return True
+                    return [call]
             if reason is not None:
                 call.reason = reason
-                return False
+                return []
         self._run(call, method.body)
-        return True
+        return [call]
+
+    def _try_batch(self, call: Call, batch: Batch) -> list[Call]:
+        if call.reason is not batch:  # It came while the node was starting.
+            call.reason, call.came = batch, self.scheduler.now()
+            self._join(call, batch)
+            if batch.is_full:
+                assert self._alarm is not None
+                self._alarm.set(self.scheduler.now())
+        elif batch.is_due(self.scheduler.now()):
+            return self._run_batch(batch)
+        else:
+            self._set_alarm(call, batch)
+        return []
+
+    def _run_batch(self, batch: Batch) -> list[Call]:
+        """Handles the oldest calls of a batch; returns them, all with an outcome."""
+        reason = str(batch)
+        taken = [call for call in batch.take() if not call.has_outcome]
+        for call in taken:
+            if self._expired(call):
+                call.fail(RpcTimeout(f"{call.target} (it waited: {reason})"))
+        readable = batch.read([call for call in taken if not call.has_outcome])
+        if not readable:
+            return taken
+        calls = [call for call, _ in readable]
+        with leaf("method", calls[0]):
+            try:
+                for call, row in zip(
+                    calls, batch.handle(self._service, readable), strict=True
+                ):
+                    call.succeed(row)
+            except RunStopped as stopped:
+                for call in calls:
+                    call.succeed(None)
+                # When all have their outcome.
+                calls[-1].follow_up = partial(self._supervisor.stop, str(stopped))
+            except BaseException as error:  # As in `_run`.
+                _note(error, f"raised by {calls[0].target}")
+                for call in calls:
+                    call.fail(error)
+        self._num_calls += len(calls)
+        return taken
 
     def _run(self, call: Call, method: Callable[..., Any]) -> None:
         request = call.request
@@ -323,6 +420,10 @@ class Server:
 
     def _end(self, call: Call, error: Exception, after: Any) -> None:
         call.fail(error)
+        if isinstance(call.reason, Batch):
+            # It may be about to join, and then has an outcome when it is taken.
+            with suppress(ValueError):
+                call.reason.calls.remove(call)
         self._unpark(call, after)
 
     def _unpark(self, call: Call, after: Reports) -> None:
@@ -339,21 +440,25 @@ class _Served(NamedTuple):
     """A method as it is served.
 
     Attributes:
-      guarded: what has its guard; None for a method without one.
       body: the method without its guard, bound to the service.
+      guarded: what has its guard; None for a method without one.
+      batch: the calls that are handled together; None for a method that is not batched.
       is_concurrent: whether it runs without the lock.
     """
 
-    guarded: Guarded | None
     body: Callable[..., Any]
-    is_concurrent: bool
+    guarded: Guarded | None = None
+    batch: Batch | None = None
+    is_concurrent: bool = False
 
 
 def _served(method: Any, service: object) -> _Served:
-    guarded = getattr(method, "__func__", None)
-    if isinstance(guarded, Guarded):
-        return _Served(guarded, MethodType(guarded.body, service), False)
-    return _Served(None, method, getattr(method, "is_concurrent", False))
+    declared = getattr(method, "__func__", None)
+    if isinstance(declared, Guarded):
+        return _Served(MethodType(declared.body, service), guarded=declared)
+    if isinstance(declared, Batched):
+        return _Served(method, batch=Batch(declared))
+    return _Served(method, is_concurrent=getattr(method, "is_concurrent", False))
 
 
 def _report(after: Reports) -> None:
