@@ -46,12 +46,10 @@ class TurnAlarm:
     """Rings when no node can run, in the thread that would pass on the turn.
 
     Attributes:
-      name: says what for.
       ring: called when a time has come.
       at: the next time, or infinity.
     """
 
-    name: str
     ring: Callable[[], None]
     at: float = math.inf
 
@@ -119,9 +117,8 @@ class TurnScheduler:
         wait.end()
 
     def alarm(self, name: str, ring: Callable[[], None]) -> TurnAlarm:
-        alarm = TurnAlarm(name, ring)
-        self._alarms.append(alarm)
-        self._alarms.sort(key=lambda alarm: label_order(alarm.name))
+        # Nodes start in turn, so of equal times the first in label order comes first.
+        self._alarms.append(alarm := TurnAlarm(ring))
         return alarm
 
     def sleep(self, node: NodeMetrics, seconds: float | None, reason: str) -> None:
