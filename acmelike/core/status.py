@@ -57,11 +57,42 @@ class EdgeStatus(NamedTuple):
       num_bytes: bytes sent and received; 0 for calls inside one process.
       p50_seconds: the median duration of the latest calls that blocked the caller,
         waiting included; None before the first.
+      p99_seconds: which 99 of 100 of these did not exceed; None before the first.
     """
 
     num_calls: int
     num_bytes: int
     p50_seconds: float | None
+    p99_seconds: float | None
+
+
+class MethodStatus(NamedTuple):
+    """What a node did for the callers of one of its methods.
+
+    Attributes:
+      num_calls: calls that ran, so far.
+      num_runs: of the method; fewer than calls where it is batched.
+      num_bytes_in: bytes of the calls of other processes that were answered.
+      num_bytes_out: bytes of these answers.
+      queue_seconds: the sum of the times from the arrival of a call to the start of the
+        method, parked time included.
+      queue_p50_seconds: the median of the latest of these; None before the first.
+      queue_p99_seconds: which 99 of 100 of these did not exceed; likewise.
+      run_seconds: the sum of the times that the method ran.
+      run_p50_seconds: the median of the latest of these; None before the first.
+      run_p99_seconds: which 99 of 100 of these did not exceed; likewise.
+    """
+
+    num_calls: int
+    num_runs: int
+    num_bytes_in: int
+    num_bytes_out: int
+    queue_seconds: float
+    queue_p50_seconds: float | None
+    queue_p99_seconds: float | None
+    run_seconds: float
+    run_p50_seconds: float | None
+    run_p99_seconds: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +119,7 @@ class NodeStatus:
       waited_seconds: time spent waiting, by target; the present wait included.
       parked: the calls that wait at this node, in order of arrival.
       edges: the traffic of its own calls, by target.
+      methods: what it did for its callers, by method; those that were called.
       is_timed: whether the present wait has a deadline.
       process: the id of the process that the node runs in.
       memory_bytes: resident memory of that process; all nodes in it share it.
@@ -107,6 +139,7 @@ class NodeStatus:
     waited_seconds: Mapping[str, float]
     parked: tuple[ParkedCall, ...]
     edges: Mapping[str, EdgeStatus]
+    methods: Mapping[str, MethodStatus]
     is_timed: bool
     process: int
     memory_bytes: int
@@ -153,19 +186,82 @@ def group_by_role(nodes: Iterable[NodeStatus]) -> dict[str, list[NodeStatus]]:
     return dict(roles)
 
 
-@dataclass(kw_only=True)
+def _latest() -> deque[float]:
+    """Durations, of which the latest are kept."""
+    return deque(maxlen=255)
+
+
+def _p50_and_p99(seconds: deque[float]) -> tuple[float | None, float | None]:
+    latest = sorted(seconds.copy())
+    if not latest:
+        return None, None
+    return latest[len(latest) // 2], latest[len(latest) * 99 // 100]
+
+
+@dataclass(kw_only=True, slots=True)
 class EdgeMetrics:
     """The counters behind an `EdgeStatus`."""
 
     num_calls: int = 0
     num_bytes: int = 0
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=255))
+    seconds: deque[float] = field(default_factory=_latest)
 
     def status(self) -> EdgeStatus:
         """The counters as they are now."""
-        latest = sorted(self.seconds.copy())
-        median = latest[len(latest) // 2] if latest else None
-        return EdgeStatus(self.num_calls, self.num_bytes, median)
+        return EdgeStatus(self.num_calls, self.num_bytes, *_p50_and_p99(self.seconds))
+
+
+@dataclass(kw_only=True, slots=True)
+class MethodMetrics:
+    """The counters behind a `MethodStatus`.
+
+    Threads count without a lock, those of a `concurrent` method and senders of answers
+    too. CPython changes threads only at calls and at the ends of loops, so nothing is
+    lost where a number that is known is added to an attribute.
+    """
+
+    num_calls: int = 0
+    num_runs: int = 0
+    num_bytes_in: int = 0
+    num_bytes_out: int = 0
+    queue_seconds: float = 0.0
+    latest_queue: deque[float] = field(default_factory=_latest)
+    run_seconds: float = 0.0
+    latest_run: deque[float] = field(default_factory=_latest)
+
+    def count_call(self, seconds: float) -> None:
+        """Counts a call that waited so long for the method to begin."""
+        self.num_calls += 1
+        self.queue_seconds += seconds
+        self.latest_queue.append(seconds)
+
+    def count_run(self, seconds: float) -> None:
+        """Counts a run of the method that took so long."""
+        self.num_runs += 1
+        self.run_seconds += seconds
+        self.latest_run.append(seconds)
+
+    def count_bytes(self, num_in: int, num_out: int) -> None:
+        """Counts a call of another process, and its answer."""
+        self.num_bytes_in += num_in
+        self.num_bytes_out += num_out
+
+    def status(self) -> MethodStatus:
+        """The counters as they are now."""
+        queue_p50, queue_p99 = _p50_and_p99(self.latest_queue)
+        run_p50, run_p99 = _p50_and_p99(self.latest_run)
+        return MethodStatus(
+            num_calls=self.num_calls,
+            num_runs=self.num_runs,
+            num_bytes_in=self.num_bytes_in,
+            num_bytes_out=self.num_bytes_out,
+            queue_seconds=self.queue_seconds,
+            queue_p50_seconds=queue_p50,
+            queue_p99_seconds=queue_p99,
+            run_seconds=self.run_seconds,
+            run_p50_seconds=run_p50,
+            run_p99_seconds=run_p99,
+        )
 
 
 @dataclass(kw_only=True)
@@ -235,7 +331,11 @@ class NodeMetrics:
         self.next_check = now + 1.0
 
     def status(
-        self, *, num_calls: int, parked: tuple[ParkedCall, ...], memory_bytes: int
+        self,
+        *,
+        methods: Mapping[str, MethodStatus],
+        parked: tuple[ParkedCall, ...],
+        memory_bytes: int,
     ) -> NodeStatus:
         """The counters as they are now."""
         wait, waited = self.waits_for, dict(self.waited_seconds)
@@ -257,11 +357,12 @@ class NodeMetrics:
             working_seconds=working_seconds,
             spinning_seconds=spinning_seconds,
             num_steps=self.num_steps,
-            num_calls=num_calls,
+            num_calls=sum(method.num_calls for method in methods.values()),
             worked_seconds=self.worked_seconds,
             waited_seconds=waited,
             parked=parked,
             edges={target: edge.status() for target, edge in list(self.edges.items())},
+            methods=methods,
             is_timed=wait is not None and wait.deadline is not None,
             process=os.getpid(),
             memory_bytes=memory_bytes,

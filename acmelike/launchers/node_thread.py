@@ -101,7 +101,7 @@ class NodeThread(threading.Thread):
     def status(self, memory_bytes: int) -> NodeStatus:
         """What it is doing."""
         return self.metrics.status(
-            num_calls=self._server.num_calls,
+            methods=self._server.method_status(),
             parked=self._server.parked(),
             memory_bytes=memory_bytes,
         )

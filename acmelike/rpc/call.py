@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from acmelike.core.future import Future
@@ -77,6 +78,9 @@ class CallOwner(Protocol):
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants."""
 
+    def count_bytes(self, method: str, num_in: int, num_out: int) -> None:
+        """Counts the bytes of a call of another process, and of its answer."""
+
 
 class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
@@ -91,6 +95,7 @@ class Call(Future[Any]):
     Attributes:
       server: the one that serves it.
       request: what was asked. Its arguments are released when the call ends.
+      arrived: when it was made, as `time.perf_counter` tells it.
       deadline: on the scheduler's clock, or None.
       reason: why it is parked: the words of its guard when it was last tested, or its
         batch, whose `str` says what that waits for now.
@@ -103,6 +108,7 @@ class Call(Future[Any]):
         "_done",
         "_error",
         "_value",
+        "arrived",
         "came",
         "deadline",
         "follow_up",
@@ -114,6 +120,7 @@ class Call(Future[Any]):
 
     def __init__(self, server: CallOwner, request: Request):
         self.server, self.request = server, request
+        self.arrived = perf_counter()
         self.deadline: float | None = None
         self.reason: object = ""
         self.came = 0.0
@@ -164,6 +171,10 @@ class Call(Future[Any]):
         """The reason, in the form in which errors end."""
         reason = str(self.reason)
         return f" (it waited: {reason})" if reason else ""
+
+    def count_bytes(self, num_in: int, num_out: int) -> None:
+        """Counts its bytes and those of its answer, if it came from another process."""
+        self.server.count_bytes(self.request.method, num_in, num_out)
 
     def succeed(self, value: Any) -> None:
         """Records the outcome; only the server calls this."""

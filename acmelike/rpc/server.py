@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import perf_counter
 from types import MethodType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -15,7 +16,7 @@ from acmelike.core.batched import Batched
 from acmelike.core.contract import Guarded
 from acmelike.core.leaf import leaf
 from acmelike.core.runtime import current_context, register_service
-from acmelike.core.status import EdgeMetrics, ParkedCall
+from acmelike.core.status import EdgeMetrics, MethodMetrics, MethodStatus, ParkedCall
 from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
 from acmelike.rpc.batch import Batch
 from acmelike.rpc.call import Alarm, Call, CallScheduler, Request, Wakeup
@@ -64,7 +65,6 @@ class Server:
         # Rings when parked calls have to be tested again though nothing has changed.
         self._alarm: Alarm | None = None
         self._closed: str | None = None
-        self._num_calls = 0
 
     # --- The node's side -----------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Server:
         method = (self._methods or {}).get(request.method)
         if method is not None and self._closed is None:
             if method.is_concurrent:
-                self._run(call, method.body)
+                self._run(call, method)
                 self._follow_up(call, wakeup)
                 return call
             if method.batch is not None:
@@ -234,10 +234,20 @@ class Server:
             for call in list(self._parked)
         )
 
-    @property
-    def num_calls(self) -> int:
-        """How many calls have run."""
-        return self._num_calls
+    def method_status(self) -> dict[str, MethodStatus]:
+        """What it did for its callers, by method; those that were called."""
+        methods = (self._methods or {}).items()
+        return {
+            name: method.metrics.status()
+            for name, method in methods
+            if method.metrics.num_calls
+        }
+
+    def count_bytes(self, method: str, num_in: int, num_out: int) -> None:
+        """Counts the bytes of a call of another process, and of its answer."""
+        served = (self._methods or {}).get(method)
+        if served is not None:
+            served.metrics.count_bytes(num_in, num_out)
 
     # --- Under the lock ------------------------------------------------------------
 
@@ -325,7 +335,7 @@ class Server:
             call.fail(no_such_method(self.label, self._interface, name))
             return [call]
         if method.batch is not None:
-            return self._try_batch(call, method.batch)
+            return self._try_batch(call, method, method.batch)
         if method.guarded is not None:
             request = call.request
             with leaf("guard", call):
@@ -347,10 +357,10 @@ class Server:
             if reason is not None:
                 call.reason = reason
                 return []
-        self._run(call, method.body)
+        self._run(call, method)
         return [call]
 
-    def _try_batch(self, call: Call, batch: Batch) -> list[Call]:
+    def _try_batch(self, call: Call, method: _Served, batch: Batch) -> list[Call]:
         if call.reason is not batch:  # It came while the node was starting.
             call.reason, call.came = batch, self.scheduler.now()
             self._join(call, batch)
@@ -358,12 +368,12 @@ class Server:
                 assert self._alarm is not None
                 self._alarm.set(self.scheduler.now())
         elif batch.is_due(self.scheduler.now()):
-            return self._run_batch(batch)
+            return self._run_batch(method.metrics, batch)
         else:
             self._set_alarm(call, batch)
         return []
 
-    def _run_batch(self, batch: Batch) -> list[Call]:
+    def _run_batch(self, metrics: MethodMetrics, batch: Batch) -> list[Call]:
         """Handles the oldest calls of a batch; returns them, all with an outcome."""
         reason = str(batch)
         taken = [call for call in batch.take() if not call.has_outcome]
@@ -374,6 +384,7 @@ class Server:
         if not readable:
             return taken
         calls = [call for call, _ in readable]
+        started = perf_counter()
         with leaf("method", calls[0]):
             try:
                 for call, row in zip(
@@ -389,14 +400,17 @@ class Server:
                 _note(error, f"raised by {calls[0].target}")
                 for call in calls:
                     call.fail(error)
-        self._num_calls += len(calls)
+        for call in calls:
+            metrics.count_call(started - call.arrived)
+        metrics.count_run(perf_counter() - started)
         return taken
 
-    def _run(self, call: Call, method: Callable[..., Any]) -> None:
-        request = call.request
+    def _run(self, call: Call, method: _Served) -> None:
+        request, metrics = call.request, method.metrics
+        started = perf_counter()
         with leaf("method", call):
             try:
-                call.succeed(freeze(method(*request.args, **request.kwargs)))
+                call.succeed(freeze(method.body(*request.args, **request.kwargs)))
             except RunStopped as stopped:
                 # The method did what its caller asked for; then the run ends.
                 call.succeed(None)
@@ -404,7 +418,8 @@ class Server:
             except BaseException as error:  # Code of a method may even exit.
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
-        self._num_calls += 1
+        metrics.count_call(started - call.arrived)
+        metrics.count_run(perf_counter() - started)
 
     def _expired(self, call: Call) -> bool:
         return call.deadline is not None and self.scheduler.now() >= call.deadline
@@ -441,24 +456,29 @@ class _Served(NamedTuple):
 
     Attributes:
       body: the method without its guard, bound to the service.
+      metrics: its counters.
       guarded: what has its guard; None for a method without one.
       batch: the calls that are handled together; None for a method that is not batched.
       is_concurrent: whether it runs without the lock.
     """
 
     body: Callable[..., Any]
+    metrics: MethodMetrics
     guarded: Guarded | None = None
     batch: Batch | None = None
     is_concurrent: bool = False
 
 
 def _served(method: Any, service: object) -> _Served:
-    declared = getattr(method, "__func__", None)
+    declared, metrics = getattr(method, "__func__", None), MethodMetrics()
     if isinstance(declared, Guarded):
-        return _Served(MethodType(declared.body, service), guarded=declared)
+        body = MethodType(declared.body, service)
+        return _Served(body, metrics, guarded=declared)
     if isinstance(declared, Batched):
-        return _Served(method, batch=Batch(declared))
-    return _Served(method, is_concurrent=getattr(method, "is_concurrent", False))
+        return _Served(method, metrics, batch=Batch(declared))
+    return _Served(
+        method, metrics, is_concurrent=getattr(method, "is_concurrent", False)
+    )
 
 
 def _report(after: Reports) -> None:

@@ -1,12 +1,14 @@
 """What a node's counters say while it steps and waits."""
 
+import sys
+import threading
 from typing import NamedTuple
 
 import pytest
 
 from acmelike.core import set_status
 from acmelike.core.runtime import set_context
-from acmelike.core.status import NodeMetrics
+from acmelike.core.status import EdgeMetrics, MethodMetrics, NodeMetrics
 
 
 class Awaited(NamedTuple):
@@ -41,7 +43,7 @@ def clock(monkeypatch):
 
 
 def look(context):
-    status = context.metrics.status(num_calls=0, parked=(), memory_bytes=0)
+    status = context.metrics.status(methods={}, parked=(), memory_bytes=0)
     return status.phase, status.doing, status.working_seconds
 
 
@@ -71,7 +73,7 @@ def test_work_is_counted_from_the_last_wait_on(context, clock):
 
 
 def describe(context):
-    return str(context.metrics.status(num_calls=0, parked=(), memory_bytes=0))
+    return str(context.metrics.status(methods={}, parked=(), memory_bytes=0))
 
 
 def test_a_step_that_takes_long_is_named_with_its_duration(context, clock):
@@ -117,9 +119,48 @@ def test_a_wait_or_a_call_in_a_step_is_not_spinning(context, clock):
                 with metrics.waiting(Awaited()):
                     clock[0] += 1
         assert (
-            metrics.status(num_calls=0, parked=(), memory_bytes=0).spinning_seconds
+            metrics.status(methods={}, parked=(), memory_bytes=0).spinning_seconds
             == 0.0
         )
+
+
+@pytest.mark.parametrize(
+    ("number", "p50", "p99"), [(0, None, None), (1, 1, 1), (3, 2, 3), (1000, 873, 998)]
+)
+def test_p50_and_p99_are_of_the_latest_calls(number, p50, p99):
+    edge, method = EdgeMetrics(), MethodMetrics()
+    for seconds in range(1, number + 1):
+        edge.seconds.append(seconds)
+        method.count_call(10 * seconds)
+        method.count_run(seconds)
+    assert edge.status()[2:] == (p50, p99)
+    found = method.status()
+    assert (found.run_p50_seconds, found.run_p99_seconds) == (p50, p99)
+    assert (found.num_calls, found.num_runs) == (number, number)
+    assert found.run_seconds == number * (number + 1) / 2
+    assert found.queue_seconds == 10 * found.run_seconds
+
+
+def test_threads_lose_nothing_that_they_count():
+    method = MethodMetrics()
+
+    def count():
+        for _ in range(20_000):
+            method.count_call(1.0)
+            method.count_run(1.0)
+            method.count_bytes(1, 2)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert method.status()[:5] == (80_000, 80_000, 80_000, 160_000, 80_000.0)
 
 
 def test_outside_a_run_set_status_does_nothing():

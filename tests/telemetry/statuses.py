@@ -1,6 +1,6 @@
 """Statuses made by hand."""
 
-from acmelike.core.status import EdgeStatus, NodeStatus
+from acmelike.core.status import EdgeStatus, MethodStatus, NodeStatus
 
 
 def status(label, **values):
@@ -19,6 +19,7 @@ def status(label, **values):
         waited_seconds={},
         parked=(),
         edges={},
+        methods={},
         is_timed=False,
         process=1,
         memory_bytes=0,
@@ -26,8 +27,14 @@ def status(label, **values):
     return NodeStatus(label=label, **{**unknown, **values})
 
 
-def edge(num_calls, num_bytes=0, p50_seconds=None):
-    return EdgeStatus(num_calls, num_bytes, p50_seconds)
+def edge(num_calls, num_bytes=0, p50_seconds=None, p99_seconds=None):
+    return EdgeStatus(num_calls, num_bytes, p50_seconds, p99_seconds)
+
+
+def method(num_calls, num_runs=None, queue=(0.0, None, None), run=(0.0, None, None)):
+    """What a node did for the callers of a method; times are (total, p50, p99)."""
+    runs = num_calls if num_runs is None else num_runs
+    return MethodStatus(num_calls, runs, 0, 0, *queue, *run)
 
 
 def by_label(*nodes):

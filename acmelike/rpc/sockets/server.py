@@ -355,7 +355,7 @@ class SocketServer:
                 # It runs without the lock and may take long, so it gets a thread.
                 thread = threading.Thread(
                     target=self._run_call,
-                    args=(connection, frame.request, label, request),
+                    args=(connection, frame, label, request),
                     name=f"{label}.{request.method}",
                     daemon=True,
                 )
@@ -363,7 +363,7 @@ class SocketServer:
                 self._concurrent = [*alive, thread]
                 thread.start()
                 return
-            call = self._run_call(connection, frame.request, label, request)
+            call = self._run_call(connection, frame, label, request)
             if call.deadline is not None and not call.has_outcome:
                 self._note_deadline(call.deadline, call)
 
@@ -390,10 +390,10 @@ class SocketServer:
         return label, request
 
     def _run_call(
-        self, connection: _Connection, number: int, label: str, request: Request
+        self, connection: _Connection, frame: Frame, label: str, request: Request
     ) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
-        reply = _Reply(connection, number)
+        reply = _Reply(connection, frame.request, frame.num_bytes)
         call = self._servers[label].submit(request, wakeup=reply)
         reply.send_or_wait(call)
         if call.wakeup is None and call.follow_up is not None:
@@ -567,8 +567,9 @@ class _Reply:
     For a parked call it takes the place of the event of a waiting thread.
     """
 
-    def __init__(self, connection: _Connection, request: int):
+    def __init__(self, connection: _Connection, request: int, num_bytes: int):
         self._connection, self._request = connection, request
+        self._num_bytes = num_bytes
         self._call: Call | None = None
         self._is_due = False
         self._lock = threading.Lock()
@@ -599,4 +600,5 @@ class _Reply:
             kind, payload = RESULT, self._connection.payload_of(call, payloads)
         except BaseException as error:
             kind, payload = ERROR, make_payload(to_wire(error))
+        call.count_bytes(self._num_bytes, payload.num_bytes)
         self._connection.answer(kind, self._request, payload)

@@ -19,11 +19,17 @@ from acmelike.telemetry.terminal.cells import (
     ends,
     fit,
 )
-from acmelike.telemetry.terminal.rows import edge_rows, node_rows, parked_calls
+from acmelike.telemetry.terminal.rows import (
+    edge_rows,
+    method_rows,
+    node_rows,
+    parked_calls,
+)
 from acmelike.telemetry.terminal.sections import (
     WIDE,
     Section,
     edges_section,
+    methods_section,
     metrics_section,
     nodes_section,
     returns_section,
@@ -81,6 +87,7 @@ def live_view(
     max_rows = MAX_ROWS_TALL if height >= TALL else MAX_ROWS
     nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=max_rows)
     edges = edge_rows(before.nodes, now.nodes, seconds)
+    methods = method_rows(before.nodes, now.nodes, seconds)
     waits = parked_calls(now.nodes, facts.replay)
     head = [_title(facts, now, width), _progress(facts, history, width)]
     if slow := slow_steps(now.nodes):
@@ -92,10 +99,11 @@ def live_view(
             "tables": tables_section(now.tables, waits, width),
             "metrics": metrics_section(now.metrics, width),
             "edges": edges_section(edges, width),
+            "methods": methods_section(methods, width),
         },
         height - len(head),
     )
-    for name in ("nodes", "edges", "tables", "metrics", "returns"):
+    for name in ("nodes", "edges", "methods", "tables", "metrics", "returns"):
         head += [Text(), *given[name]] if given[name] else []
     return head[:height]
 

@@ -10,6 +10,7 @@ from statistics import median
 from acmelike.core.status import EdgeStatus, NodeStatus, ParkedCall, group_by_role
 
 Nodes = Mapping[str, NodeStatus]
+_NO_CALLS = EdgeStatus(0, 0, None, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class EdgeRow:
       bytes_per_second: bytes sent and received; None for calls inside one process.
       p50_seconds: the median over the callers of their median durations; None before
         the first call.
+      p99_seconds: the longest of what 99 of 100 calls of a caller do not exceed.
     """
 
     caller: str
@@ -70,6 +72,40 @@ class EdgeRow:
     calls_per_second: float
     bytes_per_second: float | None
     p50_seconds: float | None
+    p99_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow:
+    """What the nodes of one role did for the callers of one method.
+
+    Attributes:
+      label: the role, or the label of its only node.
+      num_nodes: the number of nodes whose method was called.
+      method: its name.
+      calls_per_second: calls in the time in between.
+      batch_size: calls in one run of the method, in the mean since the start.
+      run_seconds: time that the method ran so far.
+      busy: the share of the time in between that the method ran; the mean over the
+        nodes.
+      queue_p50_seconds: how long a call waits for the method to begin: the median over
+        the nodes of their medians.
+      queue_p99_seconds: the longest of what 99 of 100 calls of a node do not exceed.
+      run_p50_seconds: how long the method runs; likewise.
+      run_p99_seconds: likewise.
+    """
+
+    label: str
+    num_nodes: int
+    method: str
+    calls_per_second: float
+    batch_size: float
+    run_seconds: float
+    busy: float
+    queue_p50_seconds: float
+    queue_p99_seconds: float
+    run_p50_seconds: float
+    run_p99_seconds: float
 
 
 def node_rows(
@@ -106,14 +142,15 @@ def edge_rows(before: Nodes, now: Nodes, seconds: float) -> list[EdgeRow]:
         for target in targets:
             after = [node.edges[target] for node in nodes if target in node.edges]
             earlier = [
-                before.get(node.label, node).edges.get(target, EdgeStatus(0, 0, None))
+                before.get(node.label, node).edges.get(target, _NO_CALLS)
                 for node in nodes
             ]
             num_calls = sum(edge.num_calls for edge in after)
             num_bytes = sum(edge.num_bytes for edge in after)
             since = num_calls - sum(edge.num_calls for edge in earlier)
             bytes_since = num_bytes - sum(edge.num_bytes for edge in earlier)
-            times = [e.p50_seconds for e in after if e.p50_seconds is not None]
+            p50s = [e.p50_seconds for e in after if e.p50_seconds is not None]
+            p99s = [e.p99_seconds for e in after if e.p99_seconds is not None]
             rows.append(
                 EdgeRow(
                     caller=role if len(nodes) > 1 else nodes[0].label,
@@ -122,7 +159,48 @@ def edge_rows(before: Nodes, now: Nodes, seconds: float) -> list[EdgeRow]:
                     num_calls=num_calls,
                     calls_per_second=since / seconds,
                     bytes_per_second=bytes_since / seconds if num_bytes else None,
-                    p50_seconds=median(times) if times else None,
+                    p50_seconds=median(p50s) if p50s else None,
+                    p99_seconds=max(p99s, default=None),
+                )
+            )
+    return rows
+
+
+def method_rows(before: Nodes, now: Nodes, seconds: float) -> list[MethodRow]:
+    """A row for each method of a role that was called, in the order of the nodes.
+
+    Args:
+      before: the nodes at the earlier moment.
+      now: the nodes at the later moment.
+      seconds: between the two.
+    """
+    rows = list[MethodRow]()
+    for role, nodes in group_by_role(now.values()).items():
+        for name in dict.fromkeys(name for node in nodes for name in node.methods):
+            those = [node for node in nodes if name in node.methods]
+            after = [node.methods[name] for node in those]
+            earlier = [
+                method
+                for node in those
+                if (method := before.get(node.label, node).methods.get(name))
+            ]
+            num_calls = sum(method.num_calls for method in after)
+            run_seconds = sum(method.run_seconds for method in after)
+            since = num_calls - sum(method.num_calls for method in earlier)
+            ran = run_seconds - sum(method.run_seconds for method in earlier)
+            rows.append(
+                MethodRow(
+                    label=role if len(nodes) > 1 else nodes[0].label,
+                    num_nodes=len(those),
+                    method=name,
+                    calls_per_second=since / seconds,
+                    batch_size=num_calls / max(1, sum(m.num_runs for m in after)),
+                    run_seconds=run_seconds,
+                    busy=min(1.0, ran / seconds / len(those)),
+                    queue_p50_seconds=median(m.queue_p50_seconds or 0.0 for m in after),
+                    queue_p99_seconds=max(m.queue_p99_seconds or 0.0 for m in after),
+                    run_p50_seconds=median(m.run_p50_seconds or 0.0 for m in after),
+                    run_p99_seconds=max(m.run_p99_seconds or 0.0 for m in after),
                 )
             )
     return rows

@@ -1,4 +1,4 @@
-"""The sections of the live table: nodes, edges, tables, metrics, returns."""
+"""The sections of the live table: nodes, edges, methods, tables, metrics, returns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from acmelike.telemetry.terminal.cells import (
     size,
     table,
 )
-from acmelike.telemetry.terminal.rows import EdgeRow, NodeRow
+from acmelike.telemetry.terminal.rows import EdgeRow, MethodRow, NodeRow
 
 WIDE = 110  # Terminals of at least this width have room for longer names.
 NUMBER, BAR = 7, 12
@@ -63,7 +63,7 @@ def nodes_section(rows: Sequence[NodeRow], width: int) -> Section:
                 TableColumn("steps/s", [_steps(row) for row in shown], NUMBER, True),
                 TableColumn("calls/s", [_calls(row) for row in shown], NUMBER, True),
                 TableColumn("memory", [_memory(row) for row in shown], NUMBER, True),
-                TableColumn(_KEY, [_time(row) for row in shown], BAR),
+                TableColumn(_KEY, [_busy(row) for row in shown], BAR),
                 TableColumn("waits for", [_waits(row) for row in shown]),
             ],
             width,
@@ -92,8 +92,35 @@ def edges_section(rows: Sequence[EdgeRow], width: int) -> Section:
                     NUMBER,
                     True,
                 ),
-                TableColumn("p50", [_p50(row) for row in shown], NUMBER, True),
+                _times("p50", [row.p50_seconds for row in shown]),
+                _times("p99", [row.p99_seconds for row in shown]),
                 TableColumn("", [_target(row) for row in shown]),
+            ],
+            width,
+        )
+
+    return Section(4, 1 + len(rows) if rows else 0, draw)
+
+
+def methods_section(rows: Sequence[MethodRow], width: int) -> Section:
+    """How long the calls of each method wait and run; if too many, the busiest ones."""
+
+    def draw(height: int) -> list[Text]:
+        busiest = sorted(rows, key=lambda row: -row.run_seconds)[: height - 1]
+        shown = [row for row in rows if row in busiest]
+        labels = [f"  {several(row.label, row.num_nodes)}" for row in shown]
+        return table(
+            [
+                TableColumn("methods", labels, _first(width)),
+                TableColumn(
+                    "calls/s", [rate(r.calls_per_second) for r in shown], NUMBER, True
+                ),
+                TableColumn("busy", [f"{r.busy:.0%}" for r in shown], 4, True),
+                _times("queued", [r.queue_p50_seconds for r in shown]),
+                _times("p99", [r.queue_p99_seconds for r in shown]),
+                _times("runs", [r.run_p50_seconds for r in shown]),
+                _times("p99", [r.run_p99_seconds for r in shown]),
+                TableColumn("", [_method(row) for row in shown]),
             ],
             width,
         )
@@ -200,7 +227,7 @@ def _memory(row: NodeRow) -> str:
     return size(row.memory_bytes) if row.memory_bytes else ""
 
 
-def _time(row: NodeRow) -> Text:
+def _busy(row: NodeRow) -> Text:
     if not row.is_worker:
         return Text(row.phase, QUIET)
     return bar(BAR, (row.busy, BUSY), (row.waiting, WAITING))
@@ -229,8 +256,19 @@ def _bytes(row: EdgeRow) -> str:
     return "" if row.bytes_per_second is None else size(row.bytes_per_second)
 
 
-def _p50(row: EdgeRow) -> str:
-    return "" if row.p50_seconds is None else duration(row.p50_seconds)
+def _times(title: str, seconds: Sequence[float | None]) -> TableColumn:
+    return TableColumn(title, [_time(value) for value in seconds], NUMBER, True)
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
+
+
+def _method(row: MethodRow) -> Text:
+    name = Text(row.method)
+    if row.batch_size >= 1.05:
+        name.append(f" x{row.batch_size:.1f}", QUIET)
+    return name
 
 
 def _target(row: EdgeRow) -> Text:

@@ -12,8 +12,9 @@ from acmelike.telemetry.snapshot import EvaluationResult, RunSnapshot
 from acmelike.telemetry.terminal import cells
 from acmelike.telemetry.terminal.cells import curve
 from acmelike.telemetry.terminal.live_view import Facts, allot, live_view
-from acmelike.telemetry.terminal.sections import Section
-from tests.telemetry.statuses import by_label, edge, status
+from acmelike.telemetry.terminal.rows import method_rows
+from acmelike.telemetry.terminal.sections import Section, methods_section
+from tests.telemetry.statuses import by_label, edge, method, status
 
 FACTS = Facts(
     agent="dqn",
@@ -56,7 +57,7 @@ def snapshot(at, num_actors=2, num_evaluations=4):
             num_steps=100 * at,
             worked_seconds=0.25 * at,
             waited_seconds={"replay.insert": 0.75 * at},
-            edges={"replay.insert": edge(100 * at, 2_000 * at, 0.0042)},
+            edges={"replay.insert": edge(100 * at, 2_000 * at, 0.0042, 0.061)},
             process=20 + index,
             memory_bytes=270_000_000,
         )
@@ -68,6 +69,24 @@ def snapshot(at, num_actors=2, num_evaluations=4):
             "replay",
             phase="serving",
             num_calls=1_200 * at,
+            methods={
+                "insert": method(
+                    200 * at,
+                    queue=(0.8 * at, 0.0041, 0.06),
+                    run=(0.004 * at, 19e-6, 88e-6),
+                ),
+                "sample": method(
+                    50 * at,
+                    queue=(0.0 * at, 3e-6, 0.0009),
+                    run=(0.012 * at, 231e-6, 0.0011),
+                ),
+                "act": method(
+                    950 * at,
+                    num_runs=100 * at,
+                    queue=(1.9 * at, 0.002, 0.0035),
+                    run=(0.41 * at, 0.004, 0.0061),
+                ),
+            },
             parked=(*waits, ParkedCall("coordinator", "past_env_steps", "far")),
             memory_bytes=45_000_000,
         ),
@@ -75,7 +94,7 @@ def snapshot(at, num_actors=2, num_evaluations=4):
             "learner",
             num_steps=50 * at,
             worked_seconds=1.0 * at,
-            edges={"replay.sample": edge(50 * at, 10_000_000 * at, 0.0003)},
+            edges={"replay.sample": edge(50 * at, 10_000_000 * at, 0.0003, 0.0012)},
             process=2,
             memory_bytes=430_000_000,
         ),
@@ -107,9 +126,9 @@ nodes          steps/s  calls/s   memory  busy/waits    waits for
 ● actor/0          100            270 MB  ━━━━━━━━━━━━   75% replay.insert  sam…
 ● actor/1          100            270 MB  ━━━━━━━━━━━━   75% replay.insert  sam…
 
-edges          calls/s  bytes/s      p50
-  learner         50.0    10 MB   300 µs  → replay.sample
-  actor x2         200   4.0 kB   4.2 ms  → replay.insert
+edges          calls/s  bytes/s      p50      p99
+  learner         50.0    10 MB   300 µs   1.2 ms  → replay.sample
+  actor x2         200   4.0 kB   4.2 ms    61 ms  → replay.insert
 
 tables            size       of   memory                samples/insert
   transitions   25,000  100,000   1.4 MB  ━━━─────────  2.00
@@ -127,6 +146,30 @@ returns  latest 300.0  best 300.0  target 475                     at 3,000 steps
 def test_the_whole_of_it():
     lines = plain(live_view(FACTS, [snapshot(60), snapshot(62)], 80, 23))
     assert "\n".join(lines) + "\n" == WHOLE
+
+
+METHODS = """\
+methods        calls/s  busy   queued      p99     runs      p99
+  replay           200    0%   4.1 ms    60 ms    19 µs    88 µs  insert
+  replay          50.0    1%   3.0 µs   900 µs   231 µs   1.1 ms  sample
+  replay           950   41%   2.0 ms   3.5 ms   4.0 ms   6.1 ms  act x9.5
+"""
+
+
+def test_a_tall_one_has_room_for_the_methods_that_are_called():
+    def methods(height):
+        lines = plain(live_view(FACTS, [snapshot(60), snapshot(62)], 80, height))
+        found = [n for n, line in enumerate(lines) if line.startswith("methods")]
+        return lines[found[0] : lines.index("", found[0])] if found else []
+
+    assert "\n".join(methods(39)) + "\n" == METHODS
+    assert methods(23) == []
+
+
+def test_without_room_for_all_methods_the_busiest_are_shown():
+    rows = method_rows(snapshot(60).nodes, snapshot(62).nodes, 2.0)
+    lines = plain(methods_section(rows, 80).draw(3))
+    assert [line.split()[-1] for line in lines] == ["p99", "sample", "x9.5"]
 
 
 def test_an_evaluation_that_takes_long_is_named_with_what_bounds_it():

@@ -3,8 +3,13 @@
 import pytest
 
 from acmelike.core.status import ParkedCall
-from acmelike.telemetry.terminal.rows import edge_rows, node_rows, parked_calls
-from tests.telemetry.statuses import by_label, edge, status
+from acmelike.telemetry.terminal.rows import (
+    edge_rows,
+    method_rows,
+    node_rows,
+    parked_calls,
+)
+from tests.telemetry.statuses import by_label, edge, method, status
 
 
 def row(before, now, seconds=2.0):
@@ -133,11 +138,14 @@ def test_edges_are_added_up_over_actors():
         status("actor/1"),
     )
     now = by_label(
-        status("learner", edges={"replay.sample": edge(14, 0, 0.5)}),
-        status("actor/0", edges={"replay.insert": edge(5, 500, 0.1)}),
+        status("learner", edges={"replay.sample": edge(14, 0, 0.5, 0.9)}),
+        status("actor/0", edges={"replay.insert": edge(5, 500, 0.1, 0.8)}),
         status(
             "actor/1",
-            edges={"replay.insert": edge(3, 300, 0.3), "learner.parameters": edge(1)},
+            edges={
+                "replay.insert": edge(3, 300, 0.3, 0.4),
+                "learner.parameters": edge(1),
+            },
         ),
     )
     rows = edge_rows(before, now, 2.0)
@@ -150,6 +158,25 @@ def test_edges_are_added_up_over_actors():
     # Nothing left a process for the first and the third.
     assert [r.bytes_per_second for r in rows] == [None, 350.0, None]
     assert [r.p50_seconds for r in rows] == [0.5, 0.2, None]
+    assert [r.p99_seconds for r in rows] == [0.9, 0.8, None]
+
+
+def test_methods_are_added_up_over_the_nodes_of_a_role():
+    shards = [
+        [
+            status("shard/0", methods={"insert": method(10, 5, run=(1.0, 0.1, 0.2))}),
+            status("shard/1"),
+        ],
+        [
+            status("shard/0", methods={"insert": method(20, 7, run=(1.5, 0.1, 0.2))}),
+            status("shard/1", methods={"insert": method(4, 1, run=(0.5, 0.3, 0.9))}),
+        ],
+    ]
+    (found,) = method_rows(by_label(*shards[0]), by_label(*shards[1]), 2.0)
+    assert (found.label, found.num_nodes, found.method) == ("shard", 2, "insert")
+    assert (found.calls_per_second, found.batch_size) == (7.0, 3.0)
+    assert (found.busy, found.run_seconds) == (0.25, 2.0)
+    assert (found.run_p50_seconds, found.run_p99_seconds) == (0.2, 0.9)
 
 
 def test_a_role_is_the_group_and_nothing_in_the_label():
