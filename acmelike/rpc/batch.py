@@ -29,12 +29,14 @@ class Batch:
       method: what handles them.
       calls: that wait, in order of arrival.
       is_urgent: whether the next test of its calls handles them.
+      has_run: whether some of its calls were handled since the lock was taken. Others
+        have to wait until it is released, as only then these get their answers.
     """
 
     def __init__(self, method: Batched):
         self.method = method
         self.calls: list[Call] = []
-        self.is_urgent = False
+        self.is_urgent = self.has_run = False
         # The form that most requests so far had, and how many more than others.
         self._usual: Form | None = None
         self._majority = 0
@@ -71,7 +73,7 @@ class Batch:
         """Takes the oldest calls, as many as are handled at once."""
         taken = self.calls[: self.method.max_size]
         del self.calls[: len(taken)]
-        self.is_urgent = False
+        self.is_urgent, self.has_run = False, True
         return taken
 
     def read(self, calls: Sequence[Call]) -> Readable:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple, Protocol
 
-from acmelike.core.batched import Batched
 from acmelike.core.contract import Guarded
 from acmelike.core.future import Future, RemoteMethod
 from acmelike.core.leaf import refuse_inside_leaf
@@ -44,8 +43,7 @@ def interface_of(kind: type) -> Interface:
         if name.startswith("_") or name in OWN_METHODS:
             continue
         value = _static(kind, name)
-        declared = (Guarded, Batched, staticmethod, classmethod)
-        is_method = isinstance(value, declared) or (
+        is_method = isinstance(value, (Guarded, staticmethod, classmethod)) or (
             callable(value) and not isinstance(value, type)
         )
         (methods if is_method else attributes).add(name)

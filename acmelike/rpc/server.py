@@ -62,6 +62,7 @@ class Server:
         self._interface: Interface | None = None
         self._methods: dict[str, _Served] | None = None
         self._parked: list[Call] = []
+        self._batches: list[Batch] = []
         # Rings when parked calls have to be tested again though nothing has changed.
         self._alarm: Alarm | None = None
         self._closed: str | None = None
@@ -79,7 +80,8 @@ class Server:
         }
         if service is not None:
             register_service(service, self.label)
-        if any(method.batch is not None for method in methods.values()):
+        self._batches = [m.batch for m in methods.values() if m.batch is not None]
+        if self._batches:
             self._alarm = self.scheduler.alarm(f"batches of {self.label}", self._test)
         with self._changing():
             self._service, self._interface = service, interface
@@ -176,8 +178,11 @@ class Server:
     def _set_alarm(self, call: Call, batch: Batch) -> None:
         """Has the batch tested again when it is due by itself."""
         if batch.is_oldest(call) and batch.method.timeout < math.inf:
-            assert self._alarm is not None
-            self._alarm.set(batch.due_at(call))
+            self._ring_at(batch.due_at(call))
+
+    def _ring_at(self, at: float) -> None:
+        assert self._alarm is not None  # There is one if there is a batched method.
+        self._alarm.set(at)
 
     def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
         """Does what follows a call; a remote caller gets its outcome before that."""
@@ -302,6 +307,8 @@ class Server:
 
     def _settle(self, after: Reports) -> None:
         """Tests parked calls in order until none of them can proceed."""
+        for batch in self._batches:
+            batch.has_run = False
         progress = True
         while progress:
             progress = False
@@ -365,10 +372,11 @@ class Server:
             call.reason, call.came = batch, self.scheduler.now()
             self._join(call, batch)
             if batch.is_full:
-                assert self._alarm is not None
-                self._alarm.set(self.scheduler.now())
-        elif batch.is_due(self.scheduler.now()):
-            return self._run_batch(method.metrics, batch)
+                self._ring_at(call.came)
+        elif batch.is_due(now := self.scheduler.now()):
+            if not batch.has_run:
+                return self._run_batch(method.metrics, batch)
+            self._ring_at(now)
         else:
             self._set_alarm(call, batch)
         return []

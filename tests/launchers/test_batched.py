@@ -159,6 +159,41 @@ def test_without_a_timeout_it_takes_what_came_while_the_service_was_busy(
     assert run_to_end(program, launcher) == expected
 
 
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_a_batch_is_answered_before_the_next_one_runs(launcher, tmp_path):
+    def wait_for(name):
+        until = time.monotonic() + 10.0  # So that a fault does not hang the tests.
+        while not (tmp_path / name).exists() and time.monotonic() < until:
+            threading.Event().wait(0.005)
+        return (tmp_path / name).exists()
+
+    class Slow:
+        @batched(max_size=2)
+        def pass_on(self, x):
+            """Each batch waits for what the user does after the one before."""
+            (tmp_path / f"begun {x[0]}").touch()
+            assert wait_for(f"done {x[0]}")
+            return x
+
+    def use(net):
+        calls = [start(net.pass_on, 0)]
+        while not (tmp_path / "begun 0").exists():
+            sleep(0.005, "the first batch")
+        calls += [start(net.pass_on, number) for number in (1, 1, 2, 2)]
+        (tmp_path / "done 0").touch()
+        assert calls[0].result() == 0
+        (tmp_path / "done 1").touch()
+        assert results(calls[1:3]) == [1, 1]
+        (tmp_path / "done 2").touch()
+        assert results(calls[3:]) == [2, 2]
+        stop_run("in turn")
+
+    program = Program("slow")
+    net = program.add_node(Node(Slow), label="net")
+    program.add_node(Node(Step, use, net), label="user")
+    assert run_to_end(program, launcher) == "in turn"
+
+
 class Asker:
     """Asks for what only it knows, and looks that it gets its own."""
 
