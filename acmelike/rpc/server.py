@@ -46,7 +46,8 @@ class Server:
 
     Methods run one at a time, guard and body as one step. A call whose guard holds it
     back is parked in order of arrival and tested again after every change, by the
-    thread that made the change; so parked calls hold no thread here.
+    thread that made the change; so parked calls hold no thread here. A call of a
+    batched method is parked until its batch is due.
 
     Args:
       label: the node's label.
@@ -165,10 +166,11 @@ class Server:
         call.reason, call.came = batch, self.scheduler.now()
         self._parked.append(call)
         self._join(call, batch)
-        # A caller outside the program takes no turn, so for it no time would pass.
         if self.scheduler.is_serial and current_context() is None:
+            # A caller outside the program takes no turn, so for it no time would pass.
             batch.is_urgent = True
-        if batch.is_full or batch.is_urgent or self._closed is not None:
+            self._test()
+        elif batch.is_full or self._closed is not None:
             self._test_soon()
 
     def _join(self, call: Call, batch: Batch) -> None:
