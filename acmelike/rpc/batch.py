@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -47,7 +48,7 @@ class Batch:
         if method.timeout == 0:
             return "the service to be free"
         missing = max(0, method.max_size - len(self.calls))
-        until = f", or {method.timeout:g} s" if method.timeout < float("inf") else ""
+        until = f", or {method.timeout:g} s" if method.timeout < math.inf else ""
         return f"{missing} more of {method.max_size} requests{until}"
 
     @property
@@ -82,8 +83,9 @@ class Batch:
         for call in calls:
             try:
                 nest = self.method.read(call.request.args, call.request.kwargs)
-            except (TypeError, ContractError) as error:
-                call.fail(type(error)(f"{call.target}: {error}"))
+            except Exception as error:  # What was sent may be anything.
+                kind = TypeError if isinstance(error, TypeError) else ContractError
+                call.fail(kind(f"{call.target}: {error}"))
             else:
                 readable.append((call, nest))
         if len({nest.form for _, nest in readable}) > 1:

@@ -268,6 +268,13 @@ def test_arguments_are_as_nested_as_one_likes(launcher):
 # --- What fails --------------------------------------------------------------------
 
 
+class Unreadable:
+    """Looks like an array, but cannot be read as one."""
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("it is on another device")
+
+
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
@@ -275,6 +282,7 @@ def test_arguments_are_as_nested_as_one_likes(launcher):
         (np.zeros(2, int), r"its x is int64\[2\], and that of others float64\[2\]"),
         ({"a": 1.0}, r"it has no x"),
         ("text", r"x is a str, which is no array"),
+        (Unreadable(), r"it is on another device"),
     ],
 )
 def test_a_bad_request_fails_by_itself(launcher, bad, words):
