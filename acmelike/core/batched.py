@@ -35,7 +35,6 @@ class Batched:
       timeout: seconds for which the oldest call waits for others.
 
     Raises:
-      TypeError: the method is guarded or `concurrent`.
       ValueError: `max_size` or `timeout` is too small.
     """
 
