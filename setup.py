@@ -28,6 +28,7 @@ setup(
         "gymnasium>=1.0",
         "jax>=0.4.34",
         "matplotlib>=3.8",
+        "msgpack>=1.0.3",
         "numpy>=1.26",
         "optax>=0.2.3",
         "optree>=0.13",

@@ -6,7 +6,13 @@ from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.refs import VALUES, Ref, put, serve_values
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
-from acmelike.rpc.sockets.endpoints import Address, Credentials
+from acmelike.rpc.sockets.endpoints import (
+    Address,
+    Credentials,
+    listen_far,
+    listen_near,
+    listen_outside,
+)
 from acmelike.rpc.sockets.greeting import new_key
 from acmelike.rpc.sockets.identity import Authority, Certificate, Identity
 from acmelike.rpc.sockets.peers import Peer, Peers
@@ -34,6 +40,9 @@ __all__ = [
     "Supervisor",
     "from_wire",
     "interface_of",
+    "listen_far",
+    "listen_near",
+    "listen_outside",
     "new_key",
     "put",
     "serve_values",

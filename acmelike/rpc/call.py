@@ -100,6 +100,7 @@ class Call(Future[Any]):
       reason: why it is parked: the words of its guard when it was last tested, or its
         batch, whose `str` says what that waits for now.
       came: when it joined a batch, on the scheduler's clock.
+      is_trusted: whether its caller is of the run.
       wakeup: set after the outcome is known; None until the call is parked.
       follow_up: what to do when the caller has the outcome, such as to end the run.
     """
@@ -112,6 +113,7 @@ class Call(Future[Any]):
         "came",
         "deadline",
         "follow_up",
+        "is_trusted",
         "reason",
         "request",
         "server",
@@ -124,6 +126,7 @@ class Call(Future[Any]):
         self.deadline: float | None = None
         self.reason: object = ""
         self.came = 0.0
+        self.is_trusted = True
         self.wakeup: Wakeup | None = None
         self.follow_up: Callable[[], None] | None = None
         self._done = False

@@ -18,8 +18,9 @@ from acmelike.core.leaf import refuse_inside_leaf
 from acmelike.errors import RefLost, RpcClosed
 from acmelike.rpc.client import Client
 from acmelike.rpc.freeze import freeze
-from acmelike.rpc.sockets.frames import Payload, make_payload
+from acmelike.rpc.sockets.codec import Payload
 from acmelike.rpc.sockets.ledger import Key, Ledger, current_message
+from acmelike.rpc.sockets.pickle_codec import make_payload
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, BlockPool, pool
 
 T = TypeVar("T")
@@ -286,7 +287,9 @@ class Values:
 
     def prepare(self, number: int) -> Any:
         """Offers the memory of a value to the caller's process."""
-        return self._store.payload(number).offered()
+        answer = make_payload(None)
+        answer.offers = self._store.payload(number)
+        return answer
 
     def fetch(self, number: int) -> Any:
         """Returns a value."""

@@ -118,6 +118,7 @@ class Server:
         request: Request,
         edge: EdgeMetrics | None = None,
         wakeup: Wakeup | None = None,
+        is_trusted: bool = True,
     ) -> Call:
         """Runs the call now if its guard lets it, or parks it.
 
@@ -125,8 +126,11 @@ class Server:
           request: what is asked.
           edge: not used here, where a call has no bytes.
           wakeup: told of the outcome if the call is parked; by default a new Event.
+          is_trusted: whether its caller is of the run. A guard that raises for the
+            arguments of another one fails the call, and not the run.
         """
         call = Call(self, request)
+        call.is_trusted = is_trusted
         if request.timeout is not None:
             call.deadline = self.scheduler.now() + request.timeout
         method = (self._methods or {}).get(request.method)
@@ -353,7 +357,7 @@ class Server:
                         self._service, request.args, request.kwargs
                     )
                 except BaseException as error:
-                    if not _fits(method.body, request):
+                    if not call.is_trusted or not _fits(method.body, request):
                         call.fail(error)  # It is the caller's mistake.
                         return [call]
                     where = f"guard of '{name}'"

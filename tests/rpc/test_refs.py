@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from acmelike.errors import RefLost, RpcClosed, StoreFull
-from acmelike.rpc import VALUES, Channel, Client, RemoteTarget, Server, SocketServer
+from acmelike.rpc import (
+    VALUES,
+    Channel,
+    Client,
+    RemoteTarget,
+    Server,
+    SocketServer,
+    listen_far,
+    listen_near,
+)
 from acmelike.rpc.refs import Ref, Store, Values
 from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.shared_memory import pool
@@ -59,14 +68,12 @@ class OwnersProcess:
         }
         servers["owner"].open(self.service)
         servers[VALUES].open(Values(self.store))
+        if credentials.identity:
+            listener = listen_far("127.0.0.1", credentials.identity)
+        else:
+            listener = listen_near(str(folder), credentials.key)
         self.sockets = SocketServer(
-            servers,
-            scheduler,
-            credentials,
-            print,
-            folder=str(folder),
-            far_ip="127.0.0.1" if credentials.identity else None,
-            holder=self.store,
+            servers, scheduler, listener, print, holder=self.store
         )
         self.sockets.start()
 

@@ -35,6 +35,8 @@ from acmelike.rpc import (
     Peers,
     Server,
     SocketServer,
+    listen_far,
+    listen_near,
     serve_values,
     to_wire,
 )
@@ -75,13 +77,17 @@ class Child:
         servers = self._nodes.servers
         values = Server(VALUES, scheduler, self)
         values.open(serve_values(self._peers.store, next(iter(servers))))
+        if assignment.far_ip is None:
+            folder = os.environ.get("ACMELIKE_SOCKETS", "")
+            listener = listen_near(folder, credentials.key)
+        else:
+            assert credentials.identity is not None
+            listener = listen_far(assignment.far_ip, credentials.identity)
         self._server = SocketServer(
             {**servers, VALUES: values},
             scheduler,
-            credentials,
+            listener,
             self._on_server_failure,
-            folder=os.environ.get("ACMELIKE_SOCKETS", ""),
-            far_ip=assignment.far_ip,
             holder=self._peers.store,
         )
         self._server.start()

@@ -33,11 +33,11 @@ from acmelike.rpc.sockets.frames import (
     FrameReader,
     encode,
     make_frame,
-    make_payload,
     returned,
 )
 from acmelike.rpc.sockets.greeting import CALLEE_BYTES, greeting, is_same
 from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
+from acmelike.rpc.sockets.pickle_codec import make_payload
 from acmelike.rpc.sockets.shared_memory import SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 
@@ -292,7 +292,7 @@ class Channel:
                 patience = CONNECT_SECONDS if seconds is None else seconds
                 patience = min(patience, CONNECT_SECONDS)
                 stream = Stream(connect_far(self._address, identity, patience))
-            self._reader = FrameReader(stream, self._shared, self._ledger)
+            self._reader = FrameReader(stream, self._shared, ledger=self._ledger)
             self._stream = stream
 
     def _send(self, kind: int, number: int, value: object) -> None:

@@ -1,7 +1,8 @@
 """Where a process listens, and how the others get there.
 
 Two processes that share memory and abstract sockets talk over a Unix-domain socket. All
-others talk over TCP with TLS 1.3, where each end shows its certificate.
+others talk over TCP with TLS 1.3, where each end shows its certificate. A node that is
+exposed has a TCP port of its own, for programs that are not of the run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
+from acmelike.rpc.sockets.codec import Codec
+from acmelike.rpc.sockets.data_codec import DATA
 from acmelike.rpc.sockets.identity import Identity
+from acmelike.rpc.sockets.pickle_codec import PICKLE
 from acmelike.rpc.sockets.tls import TlsSocket
 
 _BACKLOG = 128
@@ -56,10 +60,30 @@ class Credentials(NamedTuple):
 
 
 class Listener(NamedTuple):
-    """A socket that listens, and whether it speaks TLS."""
+    """A socket that listens, and what is asked of those who connect.
+
+    Attributes:
+      sock: it.
+      address: where it is.
+      codec: of all connections.
+      is_near: whether callers are processes of this host, and share memory.
+      key: that a caller proves; None if its certificate is enough.
+      tls: of the callee's end; None for connections without TLS.
+      why_unknown: what is said of a caller that has proved nothing.
+    """
 
     sock: socket.socket
-    is_tls: bool
+    address: Address
+    codec: Codec
+    is_near: bool
+    key: bytes | None
+    tls: ssl.SSLContext | None
+    why_unknown: str
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether callers are not of the run."""
+        return self.codec is DATA
 
 
 @cache
@@ -77,8 +101,11 @@ def this_host() -> str:
     return "-".join([boot, *spaces, str(os.getuid())])
 
 
-def listen_near(folder: str) -> tuple[Address, Listener]:
-    """Listens on a Unix-domain socket.
+_NOT_OF_RUN = "it does not belong to this run"
+
+
+def listen_near(folder: str, key: bytes) -> Listener:
+    """Listens on a Unix-domain socket, for those who have the key of the run.
 
     On Linux it is in the abstract namespace, where nothing is left behind however the
     process ends. Elsewhere it is a file in `folder`.
@@ -88,14 +115,38 @@ def listen_near(folder: str) -> tuple[Address, Listener]:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     sock.listen(_BACKLOG)
-    return Address(this_host(), path), Listener(sock, is_tls=False)
+    address = Address(this_host(), path)
+    return Listener(sock, address, PICKLE, True, key, None, _NOT_OF_RUN)
 
 
-def listen_far(ip: str, identity: Identity) -> tuple[Address, Listener]:
+def listen_far(ip: str, identity: Identity) -> Listener:
     """Listens for other hosts, at a port that is free."""
     sock = socket.create_server((ip, 0), backlog=_BACKLOG)
     port = sock.getsockname()[1]
-    return Address(this_host(), "", ip, port, identity.name), Listener(sock, True)
+    address = Address(this_host(), "", ip, port, identity.name)
+    return Listener(sock, address, PICKLE, False, None, identity.server, _NOT_OF_RUN)
+
+
+def listen_outside(
+    ip: str, port: int, key: bytes, identity: Identity | None
+) -> Listener:
+    """Listens for programs that are not of the run.
+
+    Args:
+      ip: where.
+      port: there; 0 for one that is free.
+      key: that they have to prove.
+      identity: of this process, for TLS; None for none.
+
+    Raises:
+      OSError: the port is taken, say, or this host has no such ip.
+    """
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = socket.create_server((ip, port), family=family, backlog=_BACKLOG)
+    port = sock.getsockname()[1]
+    name, tls = ("", None) if identity is None else (identity.name, identity.exposed)
+    address = Address("", "", ip, port, name)
+    return Listener(sock, address, DATA, False, key, tls, "it has not the node's key")
 
 
 def connect_near(address: Address) -> socket.socket:
@@ -132,14 +183,20 @@ def connect_far(
     return TlsSocket(tls)
 
 
-def accept_far(sock: socket.socket, identity: Identity) -> TlsSocket:
-    """The other end of `connect_far`; `greet` of it is still to be called."""
+def accept_far(
+    sock: socket.socket, tls: ssl.SSLContext | None
+) -> socket.socket | TlsSocket:
+    """The other end of `connect_far`; with TLS, `greet` of it is still to be called.
+
+    Raises:
+      OSError: it has gone again.
+    """
     _tune(sock)
     sock.setblocking(False)
+    if tls is None:
+        return sock
     return TlsSocket(
-        identity.server.wrap_socket(
-            sock, server_side=True, do_handshake_on_connect=False
-        )
+        tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
     )
 
 
@@ -170,13 +227,16 @@ def _tune(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def why_refused(error: Exception) -> str:
+def why_refused(error: Exception, listener: Listener) -> str:
     """Why a connection of a stranger was refused, in a few words."""
+    if isinstance(error, ssl.SSLError) and listener.key is not None:
+        words = (error.reason or "TLS").lower().replace("_", " ")
+        return f"there is no TLS 1.3 with it: {words}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not of this run: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         words = (error.reason or "TLS").lower().replace("_", " ")
         return f"it does not show a certificate of this run: {words}"
     if isinstance(error, EOFError):
-        return "it ended before it had shown that it belongs to this run"
+        return "it ended before it had shown who it is"
     return str(error)

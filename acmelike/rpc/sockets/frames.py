@@ -1,15 +1,18 @@
 """Frames: the layout of messages on a stream between two processes.
 
     | checksum 4 | magic 2 | version 1 | kind 1 | number of buffers 4 | slot 4 |
-    | request 8 | length 8 | released 4 | length of each buffer, 8 | pickle | buffers |
+    | request 8 | length 8 | released 4 | length of each buffer, 8 | body | buffers |
 
-Little endian; the pickle and each buffer are padded to a multiple of 64 bytes. The
+Little endian; the body and each buffer are padded to a multiple of 64 bytes. The
 checksum is the CRC-32 of what follows it, without the buffers: a pickle with an error
-in it may take any time and memory. The pickle is protocol 5 with the arrays out of
-band, so that an array's bytes are sent from where they are and arrive where they will
-be used: read-only views of one block of memory for each frame. Pickles are trusted:
-before the first frame each end has shown the other that it belongs to the run
-(`greeting`, `identity`).
+in it may take any time and memory. The body is a value, without its arrays: their bytes
+are sent from where they are and arrive where they will be used, as read-only views of
+one block of memory for each frame.
+
+The two bytes of magic say how the body is written: as a pickle within a run, as data
+for others (`codec`). A connection has one codec, and a frame of another one ends it
+before its body is read. Pickles are trusted: before the first frame each end has shown
+the other that it belongs to the run (`greeting`, `identity`).
 
 On one host, large buffers are in memory that both ends share, in the frame's slot, and
 their lengths are negative. `shared_memory` says what slots are, and what is released.
@@ -17,27 +20,22 @@ their lengths are negative. `shared_memory` says what slots are, and what is rel
 
 from __future__ import annotations
 
-import copyreg
-import io
-import pickle
 import struct
-import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 
 from acmelike.errors import RpcError
-from acmelike.rpc.sockets.ledger import Key, Ledger, LentRef, message
+from acmelike.rpc.sockets.codec import Codec, Payload
+from acmelike.rpc.sockets.ledger import Key, Ledger, message
+from acmelike.rpc.sockets.pickle_codec import PICKLE, make_payload
 from acmelike.rpc.sockets.shared_memory import (
     ALIGNMENT,
     LARGE_BYTES,
     NUM_SLOTS,
     TAKEN_BACK,
-    Block,
-    Bytes,
     Lender,
     Offer,
     SharedMemory,
@@ -48,10 +46,10 @@ from acmelike.rpc.sockets.stream import Stream
 _CHECKSUM = struct.Struct("<I")
 _FIELDS = struct.Struct("<2sBBIiQqI")
 _HEADER_BYTES = _CHECKSUM.size + _FIELDS.size
-_MAGIC, _VERSION = b"aL", 3
+_VERSION = 4
 _NO_SLOT = -1
 
-CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER, RETURN = _KINDS = range(7)
+CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER, RETURN = range(7)
 
 # What follows so many bytes, modulo the alignment.
 _PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
@@ -87,7 +85,7 @@ class Frame(NamedTuple):
       kind: one of the constants of this module.
       request: the number of the request that it belongs to.
       value: any object.
-      num_bytes: size of its pickle and its buffers.
+      num_bytes: size of its body and its buffers.
       error: what was raised when the value was made of its bytes, or None.
     """
 
@@ -103,90 +101,29 @@ class Encoded(NamedTuple):
 
     Attributes:
       pieces: the bytes to send, in order.
-      num_bytes: size of its pickle and its buffers, those in shared memory included.
+      num_bytes: size of its body and its buffers, those in shared memory included.
     """
 
     pieces: list[bytes | memoryview]
     num_bytes: int
 
 
-class Payload:
-    """A pickled value, which can go into any number of frames.
-
-    On one host its arrays are written into shared memory once, for all of these.
-
-    Args:
-      body: the pickle.
-      views: the buffers out of band.
-
-    Attributes:
-      body, views: the same.
-      block, lease, is_written: see `Shareable`.
-      on_written: called once the arrays are in shared memory.
-      refs: that are in it.
-      offers: another payload, whose memory is offered to who gets this one.
-    """
-
-    __slots__ = (
-        "block",
-        "body",
-        "is_written",
-        "lease",
-        "offers",
-        "on_written",
-        "refs",
-        "views",
-    )
-
-    def __init__(self, body: bytes, views: list[memoryview]):
-        self.body, self.views = body, views
-        self.block: Block | None = None
-        self.lease: Bytes | None = None
-        self.is_written: threading.Event | None = None
-        self.on_written: Callable[[Payload], None] | None = None
-        self.refs: Sequence[LentRef] = ()
-        self.offers: Payload | None = None
-
-    def offered(self) -> Payload:
-        """A small payload that offers the memory of this one."""
-        answer = make_payload(None)
-        answer.offers = self
-        return answer
-
-    def note_written(self) -> None:
-        """The arrays are in the block: what had them before is needed no longer."""
-        assert self.lease is not None and self.is_written is not None
-        views, start = [], 0
-        for view in self.views:
-            views.append(self.lease[start : start + view.nbytes].data)
-            start += padded(view.nbytes)
-        self.views = views
-        self.is_written.set()
-        on_written, self.on_written = self.on_written, None
-        if on_written is not None:
-            on_written(self)
-
-    @property
-    def num_bytes(self) -> int:
-        """The size of body and views."""
-        return len(self.body) + sum(view.nbytes for view in self.views)
-
-
 class PayloadCache:
-    """Pickles each value once, if it is sent to several callers at the same time.
+    """Encodes each value once, if it is sent to several callers at the same time.
 
     Use it for one moment only: a value that changes later would be sent as it was.
     """
 
     def __init__(self) -> None:
         # With the values, because an id is unique only while its object lives.
-        self._by_id: dict[int, tuple[Any, Payload]] = {}
+        self._by_id: dict[tuple[bytes, int], tuple[Any, Payload]] = {}
 
-    def of(self, value: Any) -> Payload:
-        """The payload of a value."""
-        if id(value) not in self._by_id:
-            self._by_id[id(value)] = value, make_payload(value)
-        return self._by_id[id(value)][1]
+    def of(self, value: Any, codec: Codec) -> Payload:
+        """The payload of a value, as a codec writes it."""
+        key = codec.magic, id(value)
+        if key not in self._by_id:
+            self._by_id[key] = value, codec.make_payload(value)
+        return self._by_id[key][1]
 
 
 def encode(
@@ -211,13 +148,13 @@ def make_frame(
     Raises:
       RpcError: the value has too many arrays or bytes for one message.
     """
-    body, views = value.body, value.views
+    body, views, magic = value.body, value.views, value.magic
     pieces: list[bytes | memoryview] = []
     if shared is not None and (shared.lender.withdrawn or value.offers is not None):
         pieces = _offers(shared.lender, value.offers)
     if not views:
         released = 0 if shared is None else shared.borrower.take_released()
-        pieces.append(_first_piece(kind, request, body, released))
+        pieces.append(_first_piece(magic, kind, request, body, released))
         return Encoded(pieces, len(body))
     num_bytes = value.num_bytes
     if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
@@ -235,10 +172,11 @@ def make_frame(
         released = shared.borrower.take_released()
     if slot is not None:
         lengths = [-view.nbytes for view in views]
-        pieces.append(_first_piece(kind, request, body, released, lengths, slot))
+        first = _first_piece(magic, kind, request, body, released, lengths, slot)
+        pieces.append(first)
         return Encoded(pieces, num_bytes)
     lengths = [view.nbytes for view in views]
-    pieces.append(_first_piece(kind, request, body, released, lengths))
+    pieces.append(_first_piece(magic, kind, request, body, released, lengths))
     for view in views:
         pieces.append(view)
         if padding := _PADDINGS[view.nbytes % ALIGNMENT]:
@@ -257,6 +195,7 @@ def _offers(lender: Lender, value: Payload | None) -> list[bytes | memoryview]:
 
 
 def _first_piece(
+    magic: bytes,
     kind: int,
     request: int,
     body: bytes,
@@ -267,64 +206,13 @@ def _first_piece(
     """A frame without its buffers."""
     num_buffers, place = len(lengths), _NO_SLOT if slot is None else slot
     checked = _FIELDS.pack(
-        *(_MAGIC, _VERSION, kind, num_buffers, place, request, len(body), released)
+        *(magic, _VERSION, kind, num_buffers, place, request, len(body), released)
     )
     if lengths:
         checked += struct.pack(f"<{num_buffers}q", *lengths)
     checked += body
     padding = _PADDINGS[len(body) % ALIGNMENT]
     return _CHECKSUM.pack(zlib.crc32(checked)) + checked + padding
-
-
-def make_payload(value: Any) -> Payload:
-    """Pickles a value, with cloudpickle if that is needed."""
-    buffers: list[pickle.PickleBuffer] = []
-    file = io.BytesIO()
-    pickler = _Pickler(file, 5, buffer_callback=buffers.append)
-    with message() as made:
-        try:
-            pickler.dump(value)
-            body = file.getvalue()
-            if b"__main__" not in body:
-                return _payload(body, buffers, made)
-        except Exception:
-            pass  # Such as a local function, which cloudpickle can send.
-        # Cloudpickle costs ten times as much, but it sends by value what only this
-        # process can import.
-        made.refs, buffers, file = [], [], io.BytesIO()
-        cloudpickle.Pickler(file, 5, buffer_callback=buffers.append).dump(value)
-        return _payload(file.getvalue(), buffers, made)
-
-
-def _payload(body: bytes, buffers: list[pickle.PickleBuffer], made: message) -> Payload:
-    payload = Payload(body, [buffer.raw() for buffer in buffers])
-    payload.refs = made.refs
-    return payload
-
-
-def _reduce(array: Any) -> Any:
-    """Reduces an array for pickle; arrays of plain numbers in a short form.
-
-    NumPy's own form takes a third longer to write and three times as long to read,
-    which is most of the cost of sending a few small arrays.
-    """
-    dtype = array.dtype
-    if dtype.kind in "biufc" and array.size and array.flags.c_contiguous:
-        return np.ndarray, (array.shape, dtype.str, pickle.PickleBuffer(array))
-    return array.__reduce_ex__(5)
-
-
-class _Reductions(dict[type, Any]):
-    """The reduction of arrays, and otherwise those of `copyreg`."""
-
-    def __missing__(self, kind: type) -> Any:
-        return copyreg.dispatch_table[kind]
-
-
-class _Pickler(pickle.Pickler):
-    """Pickle's own, written in C, but for arrays."""
-
-    dispatch_table = _Reductions({np.ndarray: _reduce})
 
 
 class FrameReader:
@@ -336,6 +224,7 @@ class FrameReader:
     Args:
       stream: `read` never blocks.
       shared: the shared memory of the connection, or None.
+      codec: of the connection.
       ledger: for the refs in messages; None where none may come.
     """
 
@@ -343,9 +232,11 @@ class FrameReader:
         self,
         stream: Stream,
         shared: SharedMemory | None = None,
+        codec: Codec = PICKLE,
         ledger: Ledger | None = None,
     ):
-        self._stream, self._shared, self._ledger = stream, shared, ledger
+        self._stream, self._shared, self._codec = stream, shared, codec
+        self._ledger = ledger
         # What has arrived and is not read yet.
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start = self._end = 0
@@ -376,7 +267,7 @@ class FrameReader:
           BlockingIOError: there is no whole frame yet; what has arrived is kept.
           EOFError: the other end closed the stream.
           OSError: the connection is lost.
-          RpcError: what arrives is no frame, or a frame of another version.
+          RpcError: what arrives is no frame, or one of another version or codec.
         """
         while True:
             frame = self._parse()
@@ -395,7 +286,7 @@ class FrameReader:
             (self._checksum,) = _CHECKSUM.unpack_from(view)
             self._found = zlib.crc32(view[_CHECKSUM.size :])
             header = _Header(*_FIELDS.unpack_from(view, _CHECKSUM.size))
-            self._header = _checked(header)
+            self._header = _checked(header, self._codec)
             self._lengths = None
         header = self._header
         if not header.num_buffers:
@@ -419,9 +310,24 @@ class FrameReader:
             self._shared.lender.release(header.released)
         self._header = None
         if not lengths:
-            return self._decode(header, view[: header.length], (), header.length)
+            return self._frame(header, view[: header.length], [], header.length)
         body, *buffers = self._parts(header, lengths, view)
-        return self._decode(header, body, buffers, sum(map(abs, lengths)))
+        return self._frame(header, body, buffers, sum(map(abs, lengths)))
+
+    def _frame(
+        self,
+        header: _Header,
+        body: memoryview,
+        buffers: list[memoryview],
+        num_bytes: int,
+    ) -> Frame:
+        value, error = None, None
+        with message(self._ledger):
+            try:
+                value = self._codec.read(body, buffers)
+            except BaseException as raised:  # Code of a class may even exit.
+                error = raised
+        return Frame(header.kind, header.request, value, num_bytes, error)
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""
@@ -476,7 +382,7 @@ class FrameReader:
     def _parts(
         self, header: _Header, lengths: tuple[int, ...], view: memoryview
     ) -> list[memoryview]:
-        """The pickle and the buffers."""
+        """The body and the buffers."""
         if view.obj is self._buffer.obj:
             view = memoryview(bytes(view))  # Arrays stay, and the buffer does not.
         _seal(view)
@@ -494,39 +400,28 @@ class FrameReader:
                 slot_start += -length + length % ALIGNMENT
         return parts
 
-    def _decode(
-        self,
-        header: _Header,
-        body: memoryview,
-        buffers: Sequence[memoryview],
-        num_bytes: int,
-    ) -> Frame:
-        value, error = None, None
-        with message(self._ledger):
-            try:
-                value = pickle.loads(body, buffers=buffers)
-            except BaseException as raised:  # Code of a class may even exit.
-                error = raised
-        return Frame(header.kind, header.request, value, num_bytes, error)
-
 
 def _sum_padded(lengths: Sequence[int]) -> int:
     """The sum of the padded lengths; written out, as it is taken for each frame."""
     return sum([length + -length % ALIGNMENT for length in lengths])
 
 
-def _checked(header: _Header) -> _Header:
-    """The header, if it is one that can be.
+def _checked(header: _Header, codec: Codec) -> _Header:
+    """The header, if it is one that can be on a connection with this codec.
 
     Raises:
       RpcError: it is not.
     """
-    if header.magic != _MAGIC or header.version != _VERSION:
-        raise RpcError(f"what arrives is no frame of version {_VERSION}")
+    if header.magic != codec.magic or header.version != _VERSION:
+        raise RpcError(
+            f"what arrives is no frame of version {_VERSION} that begins with "
+            f"'{codec.magic.decode()}'"
+        )
+    if header.kind not in codec.kinds:
+        raise RpcError(f"a frame of kind {header.kind} cannot come here")
     if (
-        header.kind not in _KINDS
-        or header.num_buffers > MAX_BUFFERS
-        or not 0 <= header.length <= MAX_BYTES
+        header.num_buffers > MAX_BUFFERS
+        or not 0 <= header.length <= codec.max_body_bytes
         or not _NO_SLOT <= header.slot < NUM_SLOTS
         or (header.slot != _NO_SLOT and not header.num_buffers)
     ):

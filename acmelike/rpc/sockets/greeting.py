@@ -11,6 +11,15 @@ it, the caller's nonce and the address. Each end checks the other's proof before
 reads a frame. So no byte is unpickled that comes from outside the run, and a connection
 needs no further round trip. A proof is of no use to others: it holds for one address,
 and a callee's for one connection.
+
+The way to a node that is exposed to other programs may lead over forwarded ports. So no
+address is known to both ends, and whoever listens elsewhere may see a proof. There the
+callee begins:
+
+    from the callee:  | "aLexpose" 8 | number 32 |
+
+and both proofs are for that random number, in the place of the address. The key is the
+node's own.
 """
 
 from __future__ import annotations
@@ -19,7 +28,7 @@ import hmac
 import os
 import secrets
 
-_CALLER, _CALLEE = b"aLcaller", b"aLcallee"
+_CALLER, _CALLEE, _EXPOSED = b"aLcaller", b"aLcallee", b"aLexpose"
 _NONCE_BYTES = _PROOF_BYTES = 32
 
 CALLER_BYTES = len(_CALLER) + _NONCE_BYTES + _PROOF_BYTES
@@ -31,7 +40,13 @@ def new_key() -> bytes:
     return secrets.token_bytes(32)
 
 
-def greeting(key: bytes, address: str) -> tuple[bytes, bytes]:
+def challenge() -> tuple[bytes, bytes]:
+    """What the callee at an exposed node sends first, and the number in it."""
+    number = secrets.token_bytes(_NONCE_BYTES)
+    return _EXPOSED + number, number
+
+
+def greeting(key: bytes, address: str | bytes) -> tuple[bytes, bytes]:
     """What a caller sends first, and what it must get in return."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return (
@@ -40,8 +55,8 @@ def greeting(key: bytes, address: str) -> tuple[bytes, bytes]:
     )
 
 
-def answer(key: bytes, address: str, received: bytes) -> bytes | None:
-    """What a callee sends in return to a greeting; None if it is none of this run."""
+def answer(key: bytes, address: str | bytes, received: bytes) -> bytes | None:
+    """What a callee sends in return to a greeting; None if its key is another one."""
     nonce = received[len(_CALLER) : -_PROOF_BYTES]
     expected = _CALLER + nonce + _proof(key, _CALLER, nonce, address)
     if not hmac.compare_digest(received, expected):
@@ -54,5 +69,5 @@ def is_same(received: bytes, expected: bytes) -> bool:
     return hmac.compare_digest(received, expected)
 
 
-def _proof(key: bytes, words: bytes, nonce: bytes, address: str) -> bytes:
+def _proof(key: bytes, words: bytes, nonce: bytes, address: str | bytes) -> bytes:
     return hmac.digest(key, words + nonce + os.fsencode(address), "sha256")

@@ -49,7 +49,8 @@ class Authority:
             from cryptography.hazmat.primitives.asymmetric import ec
         except ImportError:
             raise ConfigError(
-                "edges between hosts need the package cryptography: "
+                "edges between hosts, and nodes that are exposed with TLS, need the "
+                "package cryptography: "
                 "pip install 'acmelike[cluster]'"
             ) from None
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -99,10 +100,12 @@ class Identity:
       public_key: as PEM, to be signed.
       name: of the certificate; "" before `take`.
       server: context for those who connect to this process, after `take`.
+      exposed: likewise for programs that are not of the run, and have no certificate.
       client: context for connections of this process, after `take`.
     """
 
     server: ssl.SSLContext
+    exposed: ssl.SSLContext
     client: ssl.SSLContext
 
     def __init__(self) -> None:
@@ -124,6 +127,8 @@ class Identity:
         """Takes what the authority has signed."""
         self.name = certificate.name
         self.server = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
+        self.exposed = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
+        self.exposed.verify_mode = ssl.CERT_NONE
         self.client = self._context(ssl.PROTOCOL_TLS_CLIENT, certificate)
 
     def _context(self, protocol: int, certificate: Certificate) -> ssl.SSLContext:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import optree
 
-from acmelike.rpc.sockets.frames import Payload, PayloadCache
+from acmelike.rpc.sockets.codec import Payload
+from acmelike.rpc.sockets.frames import PayloadCache
+from acmelike.rpc.sockets.pickle_codec import PICKLE
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
 
 _CONSTANTS = (int, float, complex, str, bytes, np.generic, type(None))
@@ -33,7 +35,7 @@ class RepeatedOutcomes:
             if last.is_same(value):
                 return last.payload
             self._by_method.pop(method, None)
-        payload = payloads.of(value)
+        payload = payloads.of(value, PICKLE)
         if payload.on_written is None and payload.num_bytes >= LARGE_BYTES:
             payload.on_written = partial(self._remember, method, value)
         return payload

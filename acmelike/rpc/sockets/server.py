@@ -1,4 +1,4 @@
-"""Serves the nodes of one process to other processes."""
+"""Serves the nodes of one process to other processes, of the run or not."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from queue import SimpleQueue
 
 from acmelike.errors import RpcError
 from acmelike.rpc.call import Call, CallScheduler, Request
-from acmelike.rpc.failure import to_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
 from acmelike.rpc.sockets.channel import GRACE_SECONDS
+from acmelike.rpc.sockets.codec import Codec, Payload
 from acmelike.rpc.sockets.endpoints import (
-    Credentials,
+    Listener,
     accept_far,
     is_own_user,
-    listen_far,
-    listen_near,
     why_refused,
 )
 from acmelike.rpc.sockets.frames import (
@@ -40,14 +38,12 @@ from acmelike.rpc.sockets.frames import (
     Encoded,
     Frame,
     FrameReader,
-    Payload,
     PayloadCache,
     encode,
     make_frame,
-    make_payload,
     returned,
 )
-from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer
+from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer, challenge
 from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
 from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
@@ -70,6 +66,10 @@ STUCK_SECONDS = 600.0
 _MAX_UNSENT_BYTES = 2**24
 # So many messages of one caller are handled before it is the others' turn.
 _MAX_FRAMES = 64
+# How many calls of a program outside of the run may be parked for one connection, and
+# how many of `concurrent` methods may run, each in a thread.
+_MAX_PARKED = 1_000
+_MAX_THREADS = 64
 
 
 class SocketServer:
@@ -81,18 +81,16 @@ class SocketServer:
     large or has to be encrypted. Only a call of a `concurrent` method gets a thread of
     its own.
 
-    What a caller can cost is bounded. Nothing is read of one that does not belong to
-    the run. While a caller leaves many answers unread, no more of its calls are taken.
-    With no file descriptor left, the newest connection is refused.
+    What a caller can cost is bounded. Nothing is read of one that has not shown who it
+    is. While a caller leaves many answers unread, no more of its calls are taken. With
+    no file descriptor left, the newest connection is refused.
 
     Args:
-      servers: by label.
+      servers: by label; no other nodes can be called here.
       scheduler: has the clock of the deadlines.
-      credentials: of this process.
+      listener: where callers connect, and what is asked of them. It is owned from now
+        on.
       on_failure: called if the thread fails.
-      folder: for the socket, where it has to be a file.
-      far_ip: where to listen for other hosts, and only for them; None to listen for
-        processes of this host.
       holder: of the refs that come; None where none may come.
 
     Attributes:
@@ -105,20 +103,14 @@ class SocketServer:
         self,
         servers: Mapping[str, Server],
         scheduler: CallScheduler,
-        credentials: Credentials,
+        listener: Listener,
         on_failure: Callable[[BaseException], None],
-        folder: str,
-        far_ip: str | None = None,
         holder: Holder | None = None,
     ):
         self._servers, self._scheduler = servers, scheduler
         self.outcomes, self.holder = RepeatedOutcomes(), holder
-        self._credentials, self._on_failure = credentials, on_failure
-        if far_ip is None:
-            self.address, self._listener = listen_near(folder)
-        else:
-            assert credentials.identity is not None
-            self.address, self._listener = listen_far(far_ip, credentials.identity)
+        self._listener, self._on_failure = listener, on_failure
+        self.address = listener.address
         self._listener.sock.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -147,13 +139,35 @@ class SocketServer:
         """Starts to take calls."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Ends the threads and closes every connection."""
+    def end(self) -> None:
+        """Takes no more calls; what runs is not interrupted."""
         self._is_closed = True
         self._wake()
-        self._thread.join()
+
+    def join(self, seconds: float | None = None) -> bool:
+        """Waits until its threads have ended, and every connection is closed.
+
+        Args:
+          seconds: at most; None to wait for as long as methods run.
+
+        Returns:
+          Whether all have ended.
+        """
+        if self._thread.ident is None:
+            self._release()  # It was never started.
+            return True
+        limit = None if seconds is None else time.monotonic() + seconds
+        threads = [self._thread]
+        self._thread.join(_left(limit))
         for thread in self._concurrent:
-            thread.join()
+            thread.join(_left(limit))
+            threads.append(thread)
+        return not any(thread.is_alive() for thread in threads)
+
+    def close(self) -> None:
+        """Ends the threads and closes every connection."""
+        self.end()
+        self.join()
 
     def _run(self) -> None:
         try:
@@ -178,6 +192,10 @@ class SocketServer:
                     self._serve(key.data, events)
             self._expire()
             self._look_for_stuck(time.monotonic() - began)
+        self._release()
+
+    def _release(self) -> None:
+        """Sends what can be sent at once, and closes everything."""
         with self._starting:
             if self._late_sender is not None:
                 self._late.put(None)
@@ -187,7 +205,7 @@ class SocketServer:
             with suppress(OSError):
                 connection.stream.flush()
             self._close(connection)
-        for sock in (listening, self._wake_out, self._wake_in):
+        for sock in (self._listener.sock, self._wake_out, self._wake_in):
             sock.close()
         with suppress(OSError):
             os.close(self._spare_fd)
@@ -205,7 +223,7 @@ class SocketServer:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._refuse_newest()
             return
-        if not self._listener.is_tls and not is_own_user(sock):
+        if self._listener.is_near and not is_own_user(sock):
             logger.warning("refused a connection of another user")
             sock.close()
             return
@@ -220,13 +238,14 @@ class SocketServer:
         self._connections.add(connection)
         self._stuck[connection] = None
         self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+        if self._listener.is_outside:
+            self._serve(connection, 0)  # Its caller waits for a number.
 
     def _new_connection(self, sock: socket.socket) -> _Connection:
-        if not self._listener.is_tls:
-            return _Connection(sock, SharedMemory(), self)
-        identity = self._credentials.identity
-        assert identity is not None
-        return _Connection(accept_far(sock, identity), None, self)
+        codec = self._listener.codec
+        if self._listener.is_near:
+            return _Connection(sock, SharedMemory(), codec, self)
+        return _Connection(accept_far(sock, self._listener.tls), None, codec, self)
 
     def _refuse_newest(self) -> None:
         """Accepts the connection with the spare descriptor, and closes it.
@@ -260,7 +279,7 @@ class SocketServer:
             pass
         except (EOFError, OSError, RpcError) as error:
             if not connection.is_known:
-                self._refuse(connection, why_refused(error))
+                self._refuse(connection, why_refused(error, self._listener))
                 return
             if isinstance(error, RpcError):
                 logger.warning("closed a connection: %s", error)
@@ -268,13 +287,20 @@ class SocketServer:
         self._watch(connection)
 
     def _greet(self, connection: _Connection) -> None:
+        listener = self._listener
         if isinstance(connection.sock, TlsSocket):
             connection.sock.greet()
-        else:
+        if listener.key is not None:
+            place: str | bytes = listener.address.path
+            if listener.is_outside:
+                if connection.number is None:
+                    first, connection.number = challenge()
+                    connection.stream.send([first])
+                place = connection.number
             received = connection.reader.read_bytes(CALLER_BYTES)
-            reply = answer(self._credentials.key, self.address.path, received)
+            reply = answer(listener.key, place, received)
             if reply is None:
-                raise RpcError("it does not belong to this run")
+                raise RpcError(listener.why_unknown)
             connection.stream.send([reply])
         connection.is_known = True
 
@@ -344,10 +370,14 @@ class SocketServer:
             if parked is not None:
                 parked.server.withdraw(parked)
         elif frame.kind == CALL:
+            if not connection.codec.is_trusted and frame.request in connection.parked:
+                raise RpcError(f"two calls at once have the number {frame.request}")
             try:
                 label, request = self._read_call(connection, frame)
+                if not connection.codec.is_trusted:
+                    self._check_room(connection, label, request.method)
             except Exception as error:
-                connection.send(encode(ERROR, frame.request, to_wire(error)))
+                connection.send_error(frame.request, error)
                 return
             if request.timeout is not None and request.timeout < -GRACE_SECONDS:
                 return  # Its caller has given up.
@@ -377,9 +407,11 @@ class SocketServer:
             words = f"the arguments of the call cannot be read: {frame.error!r}"
             raise RpcError(words) from frame.error
         try:
-            label, method, args, kwargs, timeout, caller = frame.value
+            label, method, args, kwargs, timeout, caller = connection.codec.read_call(
+                frame.value
+            )
             if label not in self._servers:
-                raise RpcError(f"there is no node '{label}' in this process")
+                raise RpcError(f"there is no node '{label}' here")
             if timeout is not None and connection.shared is not None:
                 timeout -= time.monotonic()  # It is a time of the host's clock.
             request = Request(
@@ -389,12 +421,29 @@ class SocketServer:
             raise RpcError(f"what was sent is no call: {error}") from None
         return label, request
 
+    def _check_room(self, connection: _Connection, label: str, method: str) -> None:
+        """Raises RpcError if a program outside of the run has too many calls here."""
+        if len(connection.parked) >= _MAX_PARKED:
+            raise RpcError(
+                f"{label}.{method}: {_MAX_PARKED:,} calls of this connection wait "
+                f"already; cancel some, or give them deadlines"
+            )
+        if self._servers[label].is_concurrent(method):
+            num_threads = sum(thread.is_alive() for thread in self._concurrent)
+            if num_threads >= _MAX_THREADS:
+                raise RpcError(
+                    f"{label}.{method}: {num_threads} calls like this one run already; "
+                    f"call it again later"
+                )
+
     def _run_call(
         self, connection: _Connection, frame: Frame, label: str, request: Request
     ) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
         reply = _Reply(connection, frame.request, frame.num_bytes)
-        call = self._servers[label].submit(request, wakeup=reply)
+        is_trusted = connection.codec.is_trusted
+        server = self._servers[label]
+        call = server.submit(request, wakeup=reply, is_trusted=is_trusted)
         reply.send_or_wait(call)
         if call.wakeup is None and call.follow_up is not None:
             call.follow_up()
@@ -468,10 +517,13 @@ class _Connection:
     Args:
       sock: accepted.
       shared: memory that is shared with a caller of this host; None for another host.
+      codec: what its values are written as.
       server: that accepted it.
 
     Attributes:
-      is_known: whether the caller has shown that it belongs to the run.
+      is_known: whether the caller has shown that it may call.
+      number: that a caller outside of the run has to prove its key for; None before it
+        is sent.
       opened_at: when it was accepted, later by the time that the server was busy.
       heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
@@ -483,18 +535,20 @@ class _Connection:
         self,
         sock: socket.socket | TlsSocket,
         shared: SharedMemory | None,
+        codec: Codec,
         server: SocketServer,
     ):
-        self.shared = shared
+        self.shared, self.codec = shared, codec
         self.sock, self.stream = sock, Stream(sock)
         self.ledger = Ledger(server.holder, self._give_back)
-        self.reader = FrameReader(self.stream, self.shared, self.ledger)
+        self.reader = FrameReader(self.stream, shared, codec, self.ledger)
         if shared is not None:
             shared.lender.send_withdrawn = self._send_news
             if server.holder is not None:
                 news = partial(server.holder.later, self._send_news)
                 shared.borrower.on_released = news
         self.is_known = False
+        self.number: bytes | None = None
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
@@ -515,7 +569,7 @@ class _Connection:
         if isinstance(value, Payload):
             return value
         if self.shared is None:
-            return payloads.of(value)
+            return payloads.of(value, self.codec)
         return outcomes.payload_of(call.target, value, payloads)
 
     def answer(self, kind: int, request: int, payload: Payload) -> None:
@@ -537,7 +591,7 @@ class _Connection:
                 self.ledger.lend(payload.refs)
             frame = make_frame(kind, request, payload, self.shared)
         except Exception as error:  # It is too large, say.
-            frame = encode(ERROR, request, to_wire(error), self.shared)
+            frame = make_frame(ERROR, request, self.error_payload(error), self.shared)
         self.send(frame)
 
     def _give_back(self, key: Key, count: int) -> None:
@@ -546,6 +600,14 @@ class _Connection:
     def _send_news(self) -> None:
         """Lets the caller know of memory that is needed no longer."""
         self.send(encode(RETURN, 0, None, self.shared))
+
+    def error_payload(self, error: BaseException) -> Payload:
+        """What is sent of an exception."""
+        return self.codec.make_payload(self.codec.error_value(error))
+
+    def send_error(self, request: int, error: BaseException) -> None:
+        """Sends an exception as the outcome of a call that was not begun."""
+        self.send(make_frame(ERROR, request, self.error_payload(error), self.shared))
 
     def send(self, frame: Encoded) -> None:
         """Sends what the socket takes, and leaves the rest to the server's thread."""
@@ -595,10 +657,14 @@ class _Reply:
 
     def _send(self, call: Call, payloads: PayloadCache) -> None:
         # A reference cycle would keep the arguments and their memory.
-        self._call = None
+        self._call, connection = None, self._connection
         try:
-            kind, payload = RESULT, self._connection.payload_of(call, payloads)
+            kind, payload = RESULT, connection.payload_of(call, payloads)
         except BaseException as error:
-            kind, payload = ERROR, make_payload(to_wire(error))
+            kind, payload = ERROR, connection.error_payload(error)
         call.count_bytes(self._num_bytes, payload.num_bytes)
-        self._connection.answer(kind, self._request, payload)
+        connection.answer(kind, self._request, payload)
+
+
+def _left(limit: float | None) -> float | None:
+    return None if limit is None else max(0.0, limit - time.monotonic())

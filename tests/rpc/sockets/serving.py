@@ -17,6 +17,8 @@ from acmelike.rpc import (
     RemoteTarget,
     Server,
     SocketServer,
+    listen_far,
+    listen_near,
     new_key,
 )
 from acmelike.rpc.sockets import shared_memory
@@ -81,14 +83,11 @@ def serving(service, folder, credentials=NEAR):
     server = Server("store", scheduler, Supervisor())
     server.open(service)
     failures = []
-    sockets = SocketServer(
-        {"store": server},
-        scheduler,
-        credentials,
-        failures.append,
-        folder=str(folder),
-        far_ip="127.0.0.1" if credentials.identity else None,
-    )
+    if credentials.identity:
+        listener = listen_far("127.0.0.1", credentials.identity)
+    else:
+        listener = listen_near(str(folder), credentials.key)
+    sockets = SocketServer({"store": server}, scheduler, listener, failures.append)
     sockets.start()
     channel = Channel(sockets.address, credentials, lambda: None)
     yield Served(server, sockets, sockets.address, channel, client_of(channel))

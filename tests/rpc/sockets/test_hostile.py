@@ -253,7 +253,8 @@ def test_a_server_of_another_run_or_process_is_not_called(store, tmp_path):
 
 
 def test_of_a_server_of_another_run_no_byte_is_unpickled(tmp_path):
-    address, listener = listen_near(str(tmp_path))
+    listener = listen_near(str(tmp_path), KEY)
+    address = listener.address
     with listener.sock:
         channel = Channel(address, NEAR, lambda: None)
         call = start(client_of(channel).echo, 1)
@@ -342,7 +343,7 @@ def test_without_a_file_descriptor_the_newest_connection_is_refused(served, capl
 HEADER = struct.Struct("<I2sBBIiQqI")
 
 
-def header(magic=b"aL", version=3, kind=CALL, num_buffers=0, slot=-1, length=10):
+def header(magic=b"aL", version=4, kind=CALL, num_buffers=0, slot=-1, length=10):
     return HEADER.pack(0, magic, version, kind, num_buffers, slot, 0, length, 0)
 
 
@@ -356,8 +357,9 @@ def header(magic=b"aL", version=3, kind=CALL, num_buffers=0, slot=-1, length=10)
         {"slot": 7, "num_buffers": 1},
         {"slot": 70},
         {"kind": 99},
-        {"version": 2},
+        {"version": 3},
         {"magic": b"GE"},
+        {"magic": b"aD"},
         {},  # But its checksum.
     ],
 )
@@ -458,7 +460,8 @@ def test_changed_answers_end_calls_and_hang_none(tmp_path):
         b"".join(encode(RESULT, 0, value).pieces)
         for value in (1, np.arange(300.0), ["x" * 50, None])
     ]
-    address, listener = listen_near(str(tmp_path))
+    listener = listen_near(str(tmp_path), KEY)
+    address = listener.address
     with listener.sock:
         for _ in range(500):
             channel = Channel(address, NEAR, lambda: None)

@@ -43,7 +43,7 @@ class PlainCaller:
 
     def send(self, kind, number, value):
         body = pickle.dumps(value, 5)
-        fields = struct.pack("<2sBBIiQqI", b"aL", 3, kind, 0, -1, number, len(body), 0)
+        fields = struct.pack("<2sBBIiQqI", b"aL", 4, kind, 0, -1, number, len(body), 0)
         checked = fields + body
         padding = bytes(-len(body) % 64)
         self.sock.sendall(struct.pack("<I", zlib.crc32(checked)) + checked + padding)
@@ -54,7 +54,7 @@ class PlainCaller:
         checksum, magic, version, kind, num_buffers, slot, number, length, _ = (
             struct.unpack("<I2sBBIiQqI", head)
         )
-        assert (magic, version, slot) == (b"aL", 3, -1)
+        assert (magic, version, slot) == (b"aL", 4, -1)
         sizes = self.receive(8 * num_buffers)
         lengths = [length, *struct.unpack(f"<{num_buffers}q", sizes)]
         parts = [self.receive(size + -size % 64)[:size] for size in lengths]
