@@ -69,6 +69,26 @@ class Node(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exposure:
+    """Where programs that are not of the run may call a node.
+
+    Attributes:
+      ip: where its process listens.
+      port: there; 0 for one that is free.
+      tls: whether callers speak TLS 1.3.
+    """
+
+    ip: str
+    port: int
+    tls: bool
+
+    def __str__(self) -> str:
+        return (
+            f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """A node of a program, with its label and its place.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Literal, TypeVar, cast
 from acmelike.errors import GraphError
 from acmelike.graph.drawing.mermaid import to_mermaid
 from acmelike.graph.handle import Handle, find_handles
-from acmelike.graph.node import Entry, Node
+from acmelike.graph.node import Entry, Exposure, Node
 from acmelike.graph.validation import validate
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ class Program:
         self._keys = itertools.count()
         self._entries: dict[Handle, Entry] = {}
         self._promises: dict[Handle, str] = {}
+        self._exposures: dict[Handle, Exposure] = {}
         self._group: str | None = None
         self._process: str | None = None
 
@@ -114,6 +116,66 @@ class Program:
             yield
         finally:
             self._process = None
+
+    def expose(
+        self,
+        handle: object,
+        *,
+        port: int = 0,
+        ip: str = "127.0.0.1",
+        tls: bool | None = None,
+    ) -> None:
+        """Lets programs that are not of the run, in any language, call a node.
+
+        Its process listens on a TCP port for that node alone. `Run.endpoint` has what
+        a caller needs. Calls are data, and nothing that a caller sends is unpickled.
+
+        Args:
+          handle: the node's.
+          port: where to listen; 0 for one that is free.
+          ip: likewise; the default is for callers on the same host. "0.0.0.0" is every
+            network of the host.
+          tls: whether callers speak TLS 1.3, which needs `acmelike[cluster]`; None to
+            do so where callers may be on other hosts.
+
+        Raises:
+          GraphError: not a node of this program, one that serves nothing, the same node
+            or port twice, no ip or port, or no TLS where other hosts may call.
+        """
+        entry = self.entry(handle)
+        where = f"node '{entry.label}' cannot be exposed"
+        if entry.node.is_function:
+            raise GraphError(f"{where}: it is a function, which has no methods to call")
+        if handle in self._exposures:
+            raise GraphError(f"{where} twice: remove one of the two calls of expose")
+        if not 0 <= port < 2**16:
+            raise GraphError(f"{where} at port {port}: ports are 0 to 65535")
+        try:
+            is_loopback = ipaddress.ip_address(ip).is_loopback
+        except ValueError:
+            raise GraphError(
+                f"{where} at {ip!r}: pass an ip of this host, such as '127.0.0.1', or "
+                f"'0.0.0.0' for all of them"
+            ) from None
+        if tls is False and not is_loopback:
+            raise GraphError(
+                f"{where} at {ip} without TLS: others could read and change its calls; "
+                f"leave tls out, or listen at 127.0.0.1"
+            )
+        exposure = Exposure(
+            ip=ip, port=port, tls=not is_loopback if tls is None else tls
+        )
+        for other, taken in self._exposures.items():
+            if port and (taken.ip, taken.port) == (ip, port):
+                raise GraphError(
+                    f"{where} at {exposure}: node '{self.entry(other).label}' is there"
+                )
+        self._exposures[cast(Handle, handle)] = exposure
+
+    @property
+    def exposures(self) -> dict[Handle, Exposure]:
+        """Where nodes are exposed, by handle."""
+        return dict(self._exposures)
 
     @property
     def entries(self) -> dict[Handle, Entry]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from acmelike.errors import ConfigError, nearest
 from acmelike.graph import Program
+from acmelike.launchers.exposed import Endpoint
 from acmelike.launchers.in_process import place_in_threads, place_in_turn
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.run import Launcher, Run
 
-__all__ = ["LAUNCHERS", "Run", "check_launcher", "launch"]
+__all__ = ["LAUNCHERS", "Endpoint", "Run", "check_launcher", "launch"]
 
 LAUNCHERS: dict[str, Launcher] = {
     "serial": place_in_turn,
@@ -46,7 +47,8 @@ def launch(
       logs: the folder for what other processes print, each in a file of its own.
 
     Raises:
-      ConfigError: an unknown launcher, or `check` with another one than "serial".
+      ConfigError: an unknown launcher, `check` with another one than "serial", or a
+        node that is exposed under "serial" or cannot be exposed where it should.
       GraphError: a fault of the program.
     """
     check_launcher(launcher)
@@ -56,6 +58,12 @@ def launch(
             f"time, not '{launcher}'"
         )
     program.validate()
+    if launcher == "serial" and program.exposures:
+        label = program.entry(next(iter(program.exposures))).label
+        raise ConfigError(
+            f"node '{label}' is exposed to other programs, and the launcher 'serial' "
+            f"has no time that they could share: use 'threads' or 'processes'"
+        )
     return Run(
         program,
         LAUNCHERS[launcher],

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from acmelike.errors import Deadlock
 from acmelike.graph import Program
+from acmelike.launchers.exposed import exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import LocalNodes, describe_deadlock
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.launchers.turns import TurnScheduler, label_order
+from acmelike.rpc import Authority, Identity
 
 
 def place_in_threads(
@@ -21,7 +23,13 @@ def place_in_threads(
     check: bool,
 ) -> LocalNodes:
     """A thread for every node, which runs whenever it can."""
-    return LocalNodes(program.entries, FreeScheduler(ended), supervisor, ended)
+    nodes = LocalNodes(program.entries, FreeScheduler(ended), supervisor, ended)
+    identity = None
+    if any(exposure.tls for exposure in program.exposures.values()):
+        authority, identity = Authority(), Identity()
+        identity.take(authority.sign(identity.public_key))
+    nodes.expose(exposed_nodes(program), identity)
+    return nodes
 
 
 def place_in_turn(

@@ -10,10 +10,19 @@ from typing import Any, Protocol
 
 from acmelike.core.status import NodeStatus, resident_bytes
 from acmelike.graph import Entry, Handle, replace_handles
+from acmelike.launchers.exposed import Endpoint, ExposedNode, ExposedServers
 from acmelike.launchers.node_thread import NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
 from acmelike.launchers.update_check import UpdateCheck
-from acmelike.rpc import Client, Interface, Peer, Peers, Server, interface_of
+from acmelike.rpc import (
+    Client,
+    Identity,
+    Interface,
+    Peer,
+    Peers,
+    Server,
+    interface_of,
+)
 
 
 class Nodes(Protocol):
@@ -33,6 +42,9 @@ class Nodes(Protocol):
 
     def client(self, handle: Handle) -> Client:
         """A client of a node, for any thread outside the program."""
+
+    def endpoint(self, label: str) -> Endpoint:
+        """Where other programs call an exposed node; waits until that is known."""
 
     def is_work_over(self) -> bool:
         """Whether there were workers, and none of them has anything left to do."""
@@ -66,6 +78,8 @@ class LocalNodes:
         elsewhere: Mapping[Handle, Peer] | None = None,
     ):
         self._peers, self._elsewhere = peers, elsewhere or {}
+        self._scheduler, self._supervisor = scheduler, supervisor
+        self._exposed: ExposedServers | None = None
         self._interfaces = {h: interface_of_node(e) for h, e in entries.items()}
         self._servers = {
             handle: Server(entry.label, scheduler, supervisor)
@@ -90,9 +104,39 @@ class LocalNodes:
         """The servers by label."""
         return {server.label: server for server in self._servers.values()}
 
+    def expose(
+        self, nodes: Mapping[str, ExposedNode], identity: Identity | None
+    ) -> None:
+        """Lets other programs call nodes that live here, before `start`.
+
+        Args:
+          nodes: those that are exposed, by label.
+          identity: of this process, for TLS; None if none of them needs it.
+
+        Raises:
+          ConfigError: a port is taken, or this host has no such ip.
+        """
+        if nodes:
+            self._exposed = ExposedServers(
+                nodes, self.servers, self._scheduler, identity, self._fail_exposed
+            )
+
+    def _fail_exposed(self, label: str, error: BaseException) -> None:
+        self._supervisor.fail(label, "exposed port", error)
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where other programs call the exposed nodes that live here, by label."""
+        return {} if self._exposed is None else self._exposed.endpoints
+
+    def endpoint(self, label: str) -> Endpoint:
+        return self.endpoints[label]
+
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+        if self._exposed is not None:
+            self._exposed.start()
 
     def close(self, reason: str) -> None:
         for server in self._servers.values():
@@ -100,13 +144,18 @@ class LocalNodes:
 
     def join(self, seconds: float) -> list[str]:
         limit = time.monotonic() + seconds
+        if self._exposed is not None:
+            self._exposed.end()
         started = [thread for thread in self._threads if thread.ident is not None]
         for thread in started:
             thread.join(max(0.0, limit - time.monotonic()))
         left = [node for node in started if node.is_alive()]
         # Under `serial` the others only wait for the turn of the one that works.
         working = [node for node in left if node.metrics.phase == "working"]
-        return [str(node.status(0)) for node in working or left]
+        words = [str(node.status(0)) for node in working or left]
+        if self._exposed is not None:
+            words += self._exposed.join(max(0.0, limit - time.monotonic()))
+        return words
 
     def status(self) -> dict[str, NodeStatus]:
         memory_bytes = resident_bytes()

@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
 from acmelike.core.status import NodeStatus
-from acmelike.errors import NodeFailed, RunError, RunTimeout
+from acmelike.errors import GraphError, NodeFailed, RunError, RunTimeout
 from acmelike.graph import Program
+from acmelike.launchers.exposed import Endpoint
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import Nodes
 from acmelike.launchers.watch import ProgressWatch
@@ -127,6 +128,24 @@ class Run:
         """
         self._program.entry(handle)
         return cast(T, self._nodes.client(cast(Any, handle)))
+
+    def endpoint(self, handle: object) -> Endpoint:
+        """Where other programs call a node that is exposed, and with what key.
+
+        It waits until the node's process listens.
+
+        Raises:
+          GraphError: it is not a handle of this program, or the node is not exposed.
+          RpcTimeout: the deadline of a scope around it passed.
+          RpcClosed: the run ended before.
+        """
+        entry = self._program.entry(handle)
+        if handle not in self._program.exposures:
+            raise GraphError(
+                f"node '{entry.label}' is not exposed: call program.expose(handle) "
+                f"before the launch"
+            )
+        return self._nodes.endpoint(entry.label)
 
     def __enter__(self) -> Run:
         return self

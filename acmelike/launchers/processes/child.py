@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from acmelike.errors import RpcClosed
+from acmelike.errors import ConfigError, RpcClosed
 from acmelike.launchers.nodes import LocalNodes
 from acmelike.launchers.processes.control import (
     AddressBook,
@@ -90,8 +90,12 @@ class Child:
             self._on_server_failure,
             holder=self._peers.store,
         )
+        try:
+            self._nodes.expose(assignment.exposed, credentials.identity)
+        except ConfigError as error:
+            self.fail(next(iter(assignment.exposed)), "exposed port", error)
         self._server.start()
-        connection.send(ListenReport(self._server.address))
+        connection.send(ListenReport(self._server.address, self._nodes.endpoints))
 
     def run(self) -> None:
         """Runs the nodes until the launcher says that the run is over."""
@@ -114,7 +118,7 @@ class Child:
         self._server.close()
 
     def _credentials(self, assignment: Assignment) -> Credentials:
-        if assignment.far_ip is None:
+        if not assignment.needs_identity:
             return Credentials(assignment.key)
         identity = Identity()
         self._connection.send(SigningRequest(identity.public_key))

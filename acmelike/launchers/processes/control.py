@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
+from acmelike.launchers.exposed import Endpoint, ExposedNode
 from acmelike.rpc import Address, Peer
 from acmelike.rpc.failure import WireError
 from acmelike.rpc.sockets.frames import CONTROL, FrameReader, encode
@@ -28,12 +29,20 @@ class Assignment:
       key: of the run, by which its processes on one host know each other.
       far_ip: where to listen, as processes on other hosts do; None for a run whose
         processes are all on one host.
+      exposed: those of its nodes that other programs may call, by label.
     """
 
     entries: Mapping[Handle, Entry]
     peers: Mapping[Handle, Peer]
     key: bytes
     far_ip: str | None
+    exposed: Mapping[str, ExposedNode]
+
+    @property
+    def needs_identity(self) -> bool:
+        """Whether the process has to show a certificate to others."""
+        exposures = [node.exposure for node in self.exposed.values()]
+        return self.far_ip is not None or any(each.tls for each in exposures)
 
 
 class AddressBook(NamedTuple):
@@ -55,15 +64,16 @@ class StatusRequest(NamedTuple):
 
 
 class SigningRequest(NamedTuple):
-    """From a process of a run that spans hosts: sign this; `Certificate` answers."""
+    """From a process that others call over TLS: sign this; `Certificate` answers."""
 
     public_key: bytes
 
 
 class ListenReport(NamedTuple):
-    """From a process: it listens at this address."""
+    """From a process: it listens at this address, for other programs at those."""
 
     address: Address
+    endpoints: Mapping[str, Endpoint]
 
 
 class StatusReply(NamedTuple):

@@ -17,9 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acmelike.core.runtime import seconds_left
 from acmelike.core.status import NodeStatus
-from acmelike.errors import ProcessDied
+from acmelike.errors import ProcessDied, RpcClosed, RpcTimeout
 from acmelike.graph import Entry, Handle, Program
+from acmelike.launchers.exposed import Endpoint, ExposedNode, exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import interface_of_node
 from acmelike.launchers.processes.control import (
@@ -111,12 +113,21 @@ class Process:
         ]
 
     def start(
-        self, peers: Mapping[Handle, Peer], key: bytes, far_ip: str | None
+        self,
+        peers: Mapping[Handle, Peer],
+        key: bytes,
+        far_ip: str | None,
+        exposed: Mapping[str, ExposedNode],
     ) -> None:
         """Sends the nodes, and starts to listen."""
         self.connection.send(list(sys.path))
+        labels = {entry.label for entry in self.entries.values()}
         assignment = Assignment(
-            entries=self.entries, peers=peers, key=key, far_ip=far_ip
+            entries=self.entries,
+            peers=peers,
+            key=key,
+            far_ip=far_ip,
+            exposed={label: exposed[label] for label in exposed if label in labels},
         )
         self.connection.send(assignment)
         for thread in self._threads:
@@ -179,7 +190,11 @@ class ProcessNodes:
     ):
         self._supervisor, self._ended = supervisor, ended
         self._far_ip = far_ip
-        self._authority = None if far_ip is None else Authority()
+        self._exposed = exposed_nodes(program)
+        has_tls = any(node.exposure.tls for node in self._exposed.values())
+        is_far = far_ip is not None
+        self._authority = Authority() if is_far or has_tls else None
+        self._endpoints: dict[str, Endpoint] = {}
         self._entries = {
             handle: Peer(entry.label, interface_of_node(entry))
             for handle, entry in program.entries.items()
@@ -205,10 +220,14 @@ class ProcessNodes:
 
     def start(self) -> None:
         for process in self._processes:
-            process.start(self._entries, self._credentials.key, self._far_ip)
+            process.start(
+                self._entries, self._credentials.key, self._far_ip, self._exposed
+            )
 
     def close(self, reason: str) -> None:
-        self._reason = self._reason or reason
+        with self._answered:
+            self._reason = self._reason or reason
+            self._answered.notify_all()
         self._peers.end(self._reason)
         words = self._reason.removeprefix("the run ended: ")
         for process in self._processes:
@@ -252,6 +271,17 @@ class ProcessNodes:
     def client(self, handle: Handle) -> Client:
         return self._peers.client(self._entries[handle], None)
 
+    def endpoint(self, label: str) -> Endpoint:
+        with self._answered:
+            is_over = self._answered.wait_for(
+                lambda: label in self._endpoints or self._reason, seconds_left()
+            )
+            if label in self._endpoints:
+                return self._endpoints[label]
+            if not is_over:
+                raise RpcTimeout(f"{label}: the processes of the run are starting")
+            raise RpcClosed(self._reason or "the run ended")
+
     def is_work_over(self) -> bool:
         return not self._has_work() and self._has_worker()
 
@@ -266,6 +296,9 @@ class ProcessNodes:
             assert self._authority is not None
             process.connection.send(self._authority.sign(message.public_key))
         elif isinstance(message, ListenReport):
+            with self._answered:
+                self._endpoints.update(message.endpoints)
+                self._answered.notify_all()
             self._note_address(process, message.address)
         elif isinstance(message, StatusReply):
             with self._answered:
@@ -294,7 +327,7 @@ class ProcessNodes:
 
     def _new_identity(self) -> Identity | None:
         """Of this process, as a caller of nodes."""
-        if self._authority is None:
+        if self._authority is None or self._far_ip is None:
             return None
         identity = Identity()
         identity.take(self._authority.sign(identity.public_key))

@@ -99,11 +99,13 @@ class Identity:
     Attributes:
       public_key: as PEM, to be signed.
       name: of the certificate; "" before `take`.
+      authority: the certificate of the authority, as PEM; after `take`.
       server: context for those who connect to this process, after `take`.
       exposed: likewise for programs that are not of the run, and have no certificate.
       client: context for connections of this process, after `take`.
     """
 
+    authority: bytes
     server: ssl.SSLContext
     exposed: ssl.SSLContext
     client: ssl.SSLContext
@@ -125,7 +127,7 @@ class Identity:
 
     def take(self, certificate: Certificate) -> None:
         """Takes what the authority has signed."""
-        self.name = certificate.name
+        self.name, self.authority = certificate.name, certificate.authority
         self.server = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
         self.exposed = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
         self.exposed.verify_mode = ssl.CERT_NONE

@@ -19,6 +19,7 @@ from acmelike.rpc import (
     SocketServer,
     listen_far,
     listen_near,
+    listen_outside,
     new_key,
 )
 from acmelike.rpc.sockets import shared_memory
@@ -98,3 +99,59 @@ def serving(service, folder, credentials=NEAR):
     # Whatever the connections took of the process's budget is back.
     assert shared_memory.pool.budget.take(MAX_BYTES, MAX_FILES)
     shared_memory.pool.budget.take(-MAX_BYTES, -MAX_FILES)
+
+
+class Exposed(NamedTuple):
+    """A service that is exposed as node "store".
+
+    Attributes:
+      server: of the service.
+      sockets: takes calls of other programs for it.
+      endpoint: where, and what they need, as data.
+    """
+
+    server: Server
+    sockets: SocketServer
+    endpoint: dict[str, Any]
+
+
+@contextmanager
+def exposing(service, tls=False):
+    """Exposes a service; afterwards nothing may have failed."""
+    scheduler = FreeScheduler(threading.Event())
+    server = Server("store", scheduler, Supervisor())
+    server.open(service)
+    failures = []
+    key, identity = new_key(), identity_of(AUTHORITY) if tls else None
+    listener = listen_outside("127.0.0.1", 0, key, identity)
+    sockets = SocketServer({"store": server}, scheduler, listener, failures.append)
+    sockets.start()
+    endpoint = {
+        "node": "store",
+        "ip": "127.0.0.1",
+        "port": sockets.address.port,
+        "key": key.hex(),
+        "name": sockets.address.name,
+        "authority": identity.authority.decode() if tls else "",
+    }
+    yield Exposed(server, sockets, endpoint)
+    sockets.close()
+    assert failures == []
+
+
+def mutated(frame, chance):
+    """A frame with bits changed, bytes left out or doubled, or its end cut off."""
+    frame = bytearray(frame)
+    for _ in range(chance.randint(1, 4)):
+        at, kind = chance.randrange(len(frame)), chance.randrange(4)
+        if kind == 0:
+            frame[at] ^= 1 << chance.randrange(8)
+        elif kind == 1:
+            del frame[at : at + chance.randint(1, 8)]
+        elif kind == 2:
+            frame[at:at] = frame[at : at + chance.randint(1, 8)]
+        else:
+            del frame[at:]
+        if not frame:
+            break
+    return bytes(frame)

@@ -26,7 +26,15 @@ from acmelike.rpc.sockets.frames import CALL, CONTROL, RESULT, FrameReader, enco
 from acmelike.rpc.sockets.greeting import CALLEE_BYTES, CALLER_BYTES, greeting
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
-from tests.rpc.sockets.serving import FAR, KEY, NEAR, client_of, identity_of, serving
+from tests.rpc.sockets.serving import (
+    FAR,
+    KEY,
+    NEAR,
+    client_of,
+    identity_of,
+    mutated,
+    serving,
+)
 
 
 class Writes:
@@ -379,24 +387,6 @@ def test_no_memory_is_taken_for_bytes_that_have_not_arrived(served):
         liar.sock.sendall(header(length=2**34) + bytes(2**20))
         assert served.client.echo(1) == 1
         assert resident_bytes() - before < 2**26
-
-
-def mutated(frame, chance):
-    """A frame with bits changed, bytes left out or doubled, or its end cut off."""
-    frame = bytearray(frame)
-    for _ in range(chance.randint(1, 4)):
-        at, kind = chance.randrange(len(frame)), chance.randrange(4)
-        if kind == 0:
-            frame[at] ^= 1 << chance.randrange(8)
-        elif kind == 1:
-            del frame[at : at + chance.randint(1, 8)]
-        elif kind == 2:
-            frame[at:at] = frame[at : at + chance.randint(1, 8)]
-        else:
-            del frame[at:]
-        if not frame:
-            break
-    return bytes(frame)
 
 
 def example_frames():
