@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
     from acmelike.files import read_json_lines
     from acmelike.graph import Node, Program
-    from acmelike.launchers import Run, launch
+    from acmelike.launchers import Endpoint, Run, launch
     from acmelike.replay import (
         Batches,
         Fifo,
@@ -167,6 +167,7 @@ _NAMES = {
         "Program",
     ),
     "acmelike.launchers": (
+        "Endpoint",
         "Run",
         "launch",
     ),
@@ -219,6 +220,7 @@ __all__ = [
     "Builder",
     "ConfigError",
     "Deadlock",
+    "Endpoint",
     "EnvironmentFactory",
     "EnvironmentSpec",
     "EpisodeAdder",

@@ -162,9 +162,8 @@ class Program:
                 f"{where} at {ip} without TLS: others could read and change its calls; "
                 f"leave tls out, or listen at 127.0.0.1"
             )
-        exposure = Exposure(
-            ip=ip, port=port, tls=not is_loopback if tls is None else tls
-        )
+        has_tls = not is_loopback if tls is None else tls
+        exposure = Exposure(ip=ip, port=port, tls=has_tls)
         for other, taken in self._exposures.items():
             if port and (taken.ip, taken.port) == (ip, port):
                 raise GraphError(

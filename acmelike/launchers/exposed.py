@@ -19,8 +19,8 @@ from acmelike.rpc import Identity, Server, SocketServer, listen_outside, new_key
 class Endpoint:
     """Where another program calls an exposed node, and what it needs for that.
 
-    `dataclasses.asdict` makes it data, for a file that only the caller can read:
-    whoever has the key can call every method of the node.
+    `dataclasses.asdict` makes it data. Keep it in a file that only the caller can read:
+    with the key, every method of the node can be called.
 
     Attributes:
       node: the node's label.

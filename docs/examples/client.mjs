@@ -90,7 +90,7 @@ export class Client {
     const reply = await this.#receive(40);
     const expected = Buffer.concat([Buffer.from("aLcallee"), proof("aLcallee")]);
     if (!crypto.timingSafeEqual(reply, expected)) {
-      throw new Error("who listens there has not the node's key");
+      throw new Error("the other end does not have the node's key");
     }
   }
 

@@ -69,7 +69,7 @@ class Client:
         self.sock.sendall(b"aLcaller" + nonce + proof(b"aLcaller"))
         expected = b"aLcallee" + proof(b"aLcallee")
         if not hmac.compare_digest(self._receive(40), expected):
-            raise ConnectionError("who listens there has not the node's key")
+            raise ConnectionError("the other end does not have the node's key")
 
     def call(self, method: str, *args: Any, seconds: float | None = None, **kw: Any):
         """Calls a method and waits for its outcome."""

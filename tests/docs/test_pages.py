@@ -46,7 +46,7 @@ def trains(page, least):
         trains("docs/guide/my_environment.md", 4),
         trains("docs/guide/my_network.md", 3),
         trains("docs/guide/my_agent.md", 3),
-        ("docs/guide/my_program.md", 4),
+        ("docs/guide/my_program.md", 5),
     ],
 )
 def test_the_code_of_a_page_runs(page, least):
@@ -92,6 +92,31 @@ def test_the_commands_of_my_program_work(tmp_path):
     shown = run_python(tmp_path, *COMMAND, "train", "rainbow", "--help")
     assert "use targets of three steps" in shown
     assert run_python(tmp_path, "sensors.py") == "slope 3.0, offset 1.0\n"
+
+
+def test_other_programs_call_the_thermostat_of_my_program(tmp_path):
+    write_files("docs/guide/my_program.md", tmp_path)
+    examples = ROOT / "docs" / "examples"
+
+    def call(*args):
+        return run_python(tmp_path, examples / "client.py", "endpoint.json", *args)
+
+    with subprocess.Popen(
+        [sys.executable, "thermostat.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            assert running.stdout.readline() == "ready\n"
+            assert (tmp_path / "endpoint.json").stat().st_mode & 0o777 == 0o600
+            assert call("set_target", "22") == "None\n"
+            assert call("heat", "[18.5, 21, 23]").startswith("Array(dtype='<f4', shape")
+            assert call("turn_off") == "None\n"
+            assert running.stdout.read() == "it is warm enough\n"
+        finally:
+            running.kill()
 
 
 @pytest.mark.slow

@@ -146,7 +146,9 @@ def listen_outside(
     port = sock.getsockname()[1]
     name, tls = ("", None) if identity is None else (identity.name, identity.exposed)
     address = Address("", "", ip, port, name)
-    return Listener(sock, address, DATA, False, key, tls, "it has not the node's key")
+    return Listener(
+        sock, address, DATA, False, key, tls, "it does not have the node's key"
+    )
 
 
 def connect_near(address: Address) -> socket.socket:

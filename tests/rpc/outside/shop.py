@@ -57,6 +57,9 @@ class Shop:
         self.may_go_on.wait()
         return "it went on"
 
+    def hang_alone(self):
+        self.may_go_on.wait()
+
     def close_shop(self):
         stop_run("the shop is closed")
 

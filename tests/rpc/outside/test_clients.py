@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
 import struct
 import subprocess
+import zlib
 
 import pytest
 
@@ -114,6 +116,31 @@ def test_a_client_in_javascript(endpoint, tmp_path):
         "sold": 1,
         "parked": "1 are sold",
     }
+
+
+def test_the_bytes_in_the_document_are_right():
+    page = (FOLDER.parent / "wire.md").read_text()
+    hexadecimal = re.compile(r"^    ((?:[0-9a-f]{2} +)+)", re.MULTILINE)
+    described, buffer, *example, _ = hexadecimal.findall(page)
+    sent = []
+
+    class Sock:
+        sendall = sent.append
+
+    caller = Client.__new__(Client)
+    caller.sock = Sock
+    caller._send(client.CALL, 7, ["store", "add", [1], {}, None])
+    array = Array("<f4", [1, 3], struct.pack("<3f", 1, 2, 3))
+    assert bytes.fromhex(buffer) == array.data
+    assert client.unpack(bytes.fromhex(described), [array.data]) == array
+    (message,) = sent
+    fields, (body,) = example[:-1], example[-1:]
+    assert b"".join(map(bytes.fromhex, fields))[4:24] == message[4:24]
+    # The client writes its body in another form, which is as good.
+    value = client.unpack(bytes.fromhex(body), [])
+    assert value == ["store", "add", [1], {}, None]
+    rest = b"".join(map(bytes.fromhex, [*fields[1:], body]))
+    assert zlib.crc32(rest) == int.from_bytes(bytes.fromhex(fields[0]), "little")
 
 
 def test_the_example_in_python_imports_the_standard_library_only():

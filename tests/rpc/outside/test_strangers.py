@@ -17,9 +17,9 @@ from contextlib import closing, suppress
 
 import pytest
 
-from acmelike import Node, Program, concurrent, launch, when
+from acmelike import Node, Program, concurrent, deadline, launch, when
 from acmelike.core.status import resident_bytes
-from acmelike.errors import ConfigError, NodeFailed
+from acmelike.errors import ConfigError, NodeFailed, RpcTimeout
 from acmelike.rpc import Authority
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.data_codec import MAX_BODY_BYTES
@@ -166,7 +166,7 @@ def test_a_wrong_key_is_refused_with_one_line(exposed, caller, store, caplog):
     with pytest.raises(OSError, match=r"closed the connection|reset"):
         Client({**exposed.endpoint, "key": "00" * 32})
     assert caller.call("echo", 1) == 1
-    assert lines(caplog) == ["refused a connection: it has not the node's key"]
+    assert lines(caplog) == ["refused a connection: it does not have the node's key"]
     assert store.num_calls == 1
 
 
@@ -183,7 +183,7 @@ def test_without_a_key_nothing_is_read(exposed, caller, store, caplog, tmp_path,
     assert caller.call("echo", 1) == 1
     assert store.num_calls == 1
     assert not path.exists()
-    assert lines(caplog) == ["refused a connection: it has not the node's key"]
+    assert lines(caplog) == ["refused a connection: it does not have the node's key"]
 
 
 def test_a_proof_is_of_no_use_a_second_time(exposed, monkeypatch):
@@ -231,7 +231,7 @@ def test_a_caller_knows_that_the_node_has_the_key(exposed):
             assert len(sock.recv(72, socket.MSG_WAITALL)) == 72
             sock.sendall(b"aLcallee" + bytes(32))
             thread.join()
-    assert failed == ["who listens there has not the node's key"]
+    assert failed == ["the other end does not have the node's key"]
 
 
 def test_a_certificate_of_another_authority_is_refused_by_the_caller(store, caplog):
@@ -629,13 +629,20 @@ def test_calls_that_wait_end_with_the_run(launcher):
         caller.result(number)
 
 
-def test_a_method_that_hangs_does_not_keep_a_run_from_its_end(launcher, caplog):
+@pytest.mark.parametrize("method", ["hang", "hang_alone"])
+def test_a_method_that_hangs_does_not_keep_a_run_from_its_end(launcher, caplog, method):
     program, shop = make_program()
     with launch(program, launcher, grace_seconds=0.2) as run:
         endpoint = dataclasses.asdict(run.endpoint(shop))
         caller = Client(endpoint, seconds=30.0)
-        caller.start("hang")
-        assert caller.call("echo")["args"] == []
+        caller.start(method)
+        if method == "hang":
+            caller.call("echo")
+        else:
+            with suppress(RpcTimeout):  # It has begun when others cannot be called.
+                while True:
+                    with deadline(0.05):
+                        run.client(shop).echo()
         caller.close()
     assert "still runs 0 s after the end of the run" in caplog.text
     Shop.may_go_on.set()
