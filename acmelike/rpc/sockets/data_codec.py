@@ -25,6 +25,8 @@ MAX_BODY_BYTES = 2**24
 MAX_ITEMS = 2**16
 MAX_NESTING = 64
 MAX_AXES = 32
+# Of a label or a method. To look for the nearest name of a long one takes long.
+MAX_NAME = 256
 _MIN_INT, _MAX_INT = -(2**63), 2**64 - 1
 
 # The types of an array's numbers, by what a value calls them.
@@ -78,14 +80,16 @@ class DataCodec:
                 "(a list), named arguments (a map), seconds (a number or nil)"
             )
         label, method, args, kwargs, seconds = value
-        for name, part, kind, words in (
-            ("label", label, str, "a text"),
-            ("method", method, str, "a text"),
-            ("positional arguments", args, list, "a list"),
-            ("named arguments", kwargs, dict, "a map"),
+        for part, kind, words in (
+            (label, str, "label is no text"),
+            (method, str, "method is no text"),
+            (args, list, "positional arguments are no list"),
+            (kwargs, dict, "named arguments are no map"),
         ):
             if not isinstance(part, kind):
-                raise TypeError(f"its {name} has to be {words}, not {_named(part)}")
+                raise TypeError(f"its {words}, but {_named(part)}")
+        if max(len(label), len(method)) > MAX_NAME:
+            raise ValueError(f"its label and method may have {MAX_NAME} characters")
         if seconds is not None:
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
                 raise TypeError(f"its seconds are no number, but {_named(seconds)}")
