@@ -70,6 +70,7 @@ class Authority:
     ) -> bytes:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.x509.oid import ExtendedKeyUsageOID
 
         # The clocks of hosts may differ, and a run may take long.
         begins = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
@@ -85,10 +86,20 @@ class Authority:
             .add_extension(
                 x509.BasicConstraints(ca=is_authority, path_length=None), critical=True
             )
-            .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False
-            )
+            .add_extension(_usage(is_authority), critical=True)
         )
+        # Strict callers, such as Python 3.13 by default, ask for all of these.
+        own_key = self._key.public_key()
+        extensions: list[x509.ExtensionType] = [
+            x509.SubjectAlternativeName([x509.DNSName(name)]),
+            x509.SubjectKeyIdentifier.from_public_key(key),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(own_key),
+        ]
+        if not is_authority:
+            both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+            extensions.append(x509.ExtendedKeyUsage(both))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
         signed = builder.sign(self._key, hashes.SHA256())
         return signed.public_bytes(serialization.Encoding.PEM)
 
@@ -157,6 +168,23 @@ def _load(context: ssl.SSLContext, pem: bytes) -> None:
         file.write(pem)
         file.flush()
         context.load_cert_chain(file.name)
+
+
+def _usage(is_authority: bool) -> x509.KeyUsage:
+    """What a key may do: sign certificates, or prove whose it is."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _named(name: str) -> x509.Name:

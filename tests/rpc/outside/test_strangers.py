@@ -268,6 +268,21 @@ def test_where_there_is_tls_it_is_1_3(store, caplog, version):
     assert line.startswith("refused a connection: there is no TLS 1.3 with it: ")
 
 
+def test_the_certificate_is_one_that_strict_clients_take(store):
+    """Python 3.13 is strict by default, and so are TLS libraries of other languages."""
+    with exposing(store, tls=True) as exposed:
+        endpoint = exposed.endpoint
+        context = ssl.create_default_context(cadata=endpoint["authority"])
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        where = endpoint["ip"], endpoint["port"]
+        with (
+            socket.create_connection(where, timeout=10.0) as plain,
+            context.wrap_socket(plain, server_hostname=endpoint["name"]) as sock,
+        ):
+            assert sock.version() == "TLSv1.3"
+            assert sock.recv(8) == b"aLexpose"
+
+
 # --- What may be called -----------------------------------------------------------
 
 
