@@ -209,6 +209,7 @@ class SocketServer:
             sock.close()
         with suppress(OSError):
             os.close(self._spare_fd)
+        self._spare_fd = -1  # Its number may be another file's from now on.
         self._selector.close()
 
     # --- What happens on the sockets

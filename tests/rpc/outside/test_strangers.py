@@ -11,6 +11,7 @@ import resource
 import socket
 import ssl
 import struct
+import sys
 import threading
 import zlib
 from contextlib import closing, suppress
@@ -672,6 +673,15 @@ def test_a_port_that_is_taken_is_told(launcher):
         with pytest.raises((ConfigError, NodeFailed), match=words):
             with launch(program, launcher) as run:
                 run.wait()
+
+
+def test_without_cryptography_tls_is_refused_before_anything_starts(
+    launcher, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+    program, _ = make_program(ip="0.0.0.0")
+    with pytest.raises(ConfigError, match=r"exposed with TLS, .*'acmelike\[cluster\]'"):
+        launch(program, launcher)
 
 
 def test_a_port_is_closed_again_if_another_one_is_taken():
