@@ -19,8 +19,8 @@ from acmelike.errors import RefLost, RpcClosed
 from acmelike.rpc.client import Client
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.codec import Payload
-from acmelike.rpc.sockets.ledger import Key, Ledger, current_message
-from acmelike.rpc.sockets.pickle_codec import make_payload
+from acmelike.rpc.sockets.ledger import Key, Ledger, current
+from acmelike.rpc.sockets.pickle_codec import make_payload, reduce_in_messages
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, BlockPool, pool
 
 T = TypeVar("T")
@@ -108,20 +108,26 @@ class Ref(Generic[T]):
     def __reduce__(self) -> Any:
         if self.key is None:
             return put, (self._value,)
-        message = current_message()
-        if message is None or message.ledger is not None:
-            raise TypeError(
-                f"{self!r} can only travel in the calls of its run: pickle what its "
-                f"get() returns"
-            )
-        message.refs.append(self)
-        return _arrived, (self.key, self.num_bytes)
+        raise TypeError(
+            f"{self!r} can only travel in the calls of its run: pickle what its get() "
+            f"returns"
+        )
+
+
+def _reduce(ref: Ref[Any]) -> Any:
+    """As `Ref.__reduce__`, in a message."""
+    if ref.key is None:
+        return ref.__reduce__()
+    current.refs = [*(current.refs or ()), ref]
+    return _arrived, (ref.key, ref.num_bytes)
+
+
+reduce_in_messages(Ref, _reduce)
 
 
 def _arrived(key: Key, num_bytes: int) -> Ref[Any]:
     """The handle that came with the message that is unpickled."""
-    message = current_message()
-    ledger = None if message is None else message.ledger
+    ledger = current.ledger
     if ledger is None or ledger.holder is None:
         raise TypeError("a Ref can only travel in the calls of its run")
     return cast("Ref[Any]", ledger.holder.arrive(key, num_bytes, ledger))

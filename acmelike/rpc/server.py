@@ -157,7 +157,8 @@ class Server:
                 self._parked.append(call)
         finally:
             self._lock.release()
-            _report(after)
+            if after:
+                _report(after)
         self._follow_up(call, wakeup)
         return call
 

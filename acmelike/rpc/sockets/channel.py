@@ -167,10 +167,9 @@ class Channel:
         self._connecting = threading.Lock()
         self._numbers = itertools.count()
         self._calls: dict[int, RemoteCall] = {}
-        # Decides which thread reads; the others wait until their call is done or no
-        # thread reads.
-        self._turn = threading.Condition()
-        self._is_reading = False
+        # Who holds it reads; the others wait until their call is done or nobody reads.
+        self._reading = threading.Lock()
+        self._changed = threading.Condition()
         self._num_waiting = 0
         self._is_lost = False
         self._closed: str | None = None
@@ -179,14 +178,16 @@ class Channel:
         self, label: str, request: Request, edge: EdgeMetrics | None
     ) -> RemoteCall:
         """Sends a call of a node's method."""
-        timeout = request.timeout
+        method, args, kwargs, timeout, caller = request
         deadline = None if timeout is None else time.monotonic() + timeout
-        target = f"{label}.{request.method}"
+        target = f"{label}.{method}"
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
+        is_ready = True
         try:
-            self._connect(timeout)
-            # What is kept of earlier calls must not become more with every call.
-            is_ready = self._send_rest(deadline)
+            stream = self._stream or self._connect(timeout)
+            if stream.num_unsent:
+                # What is kept of earlier calls must not become more with every call.
+                is_ready = self._send_rest(deadline)
         except TimeoutError:
             is_ready = False
         except (OSError, RpcClosed) as error:
@@ -197,16 +198,14 @@ class Channel:
             return call
         # Processes of one host have one clock.
         until = deadline if self._is_near else timeout
-        value = (label, *request._replace(timeout=until))
-        payload = make_payload(value)
+        payload = make_payload((label, method, args, kwargs, until, caller))
         if payload.refs:
             self._ledger.lend(payload.refs)
         frame = make_frame(CALL, call.number, payload, self._shared)
         call.count(frame.num_bytes)
         self._calls[call.number] = call
         try:
-            assert self._stream is not None
-            if not self._stream.send(frame.pieces) and not self._send_rest(deadline):
+            if not stream.send(frame.pieces) and not self._send_rest(deadline):
                 self._give_up(call, _NOT_TAKEN)
         except OSError as error:
             self._calls.pop(call.number, None)
@@ -219,38 +218,36 @@ class Channel:
         if until is None and call.deadline is not None:
             limit = call.deadline + GRACE_SECONDS
         while not call.is_known():
-            with self._turn:
-                # Before the look at the call: who ends it looks at this afterwards.
-                self._num_waiting += 1
-                while self._is_reading and not call.is_known():
-                    self._turn.wait(_left(limit))
-                    if _is_over(limit):
-                        break
-                self._num_waiting -= 1
-                if call.is_known():
-                    return
-                if self._is_reading:
-                    break
-                self._is_reading = True
-            try:
-                self._read(call, limit)
-            finally:
-                self._end_reading()
+            if self._reading.acquire(blocking=False):
+                try:
+                    self._read(call, limit)
+                finally:
+                    self._end_reading()
+            else:
+                self._wait_for_reader(call, limit)
             if _is_over(limit):
                 break
         if not call.is_known() and until is None:
             self._give_up(call, "its process does not answer")
 
+    def _wait_for_reader(self, call: RemoteCall, limit: float | None) -> None:
+        """Waits until the call is done, no thread reads any more, or time is up."""
+        with self._changed:
+            # Before the look at both: who changes them looks at this afterwards.
+            self._num_waiting += 1
+            while self._reading.locked() and not call.is_known():
+                self._changed.wait(_left(limit))
+                if _is_over(limit):
+                    break
+            self._num_waiting -= 1
+
     def poll(self) -> None:
         """Reads what has arrived, unless another thread reads."""
-        with self._turn:
-            if self._is_reading or self._stream is None:
-                return
-            self._is_reading = True
-        try:
-            self._read_available()
-        finally:
-            self._end_reading()
+        if self._stream is not None and self._reading.acquire(blocking=False):
+            try:
+                self._read_available()
+            finally:
+                self._end_reading()
 
     def cancel(self, call: RemoteCall) -> None:
         """Asks for a parked call to be withdrawn; its outcome then says so."""
@@ -272,14 +269,13 @@ class Channel:
 
     # --- The stream
 
-    def _connect(self, seconds: float | None) -> None:
-        if self._stream is not None:
-            return
+    def _connect(self, seconds: float | None) -> Stream:
+        """Opens the connection, unless another thread has done so."""
         with self._connecting:
             if self._closed is not None:
                 raise RpcClosed(self._closed)
             if self._stream is not None:
-                return
+                return self._stream
             if self._is_near:
                 stream = Stream(connect_near(self._address))
                 key, path = self._credentials.key, self._address.path
@@ -294,6 +290,7 @@ class Channel:
                 stream = Stream(connect_far(self._address, identity, patience))
             self._reader = FrameReader(stream, self._shared, ledger=self._ledger)
             self._stream = stream
+            return stream
 
     def _send(self, kind: int, number: int, value: object) -> None:
         """Sends what has no answer."""
@@ -329,9 +326,11 @@ class Channel:
     def _read(self, call: RemoteCall, limit: float | None) -> None:
         """Reads for all callers until this call's outcome is known or time is up."""
         assert self._stream is not None
-        while not call.is_known() and not _is_over(limit):
+        while not call.is_known():
             if self._stream.wait(_left(limit)):
                 self._read_available()
+            elif _is_over(limit):
+                return
 
     def _read_available(self) -> None:
         assert self._reader is not None
@@ -340,7 +339,8 @@ class Channel:
                 if not is_same(self._reader.read_bytes(CALLEE_BYTES), self._expected):
                     raise RpcError("who listens there does not belong to this run")
                 self._expected = None
-            while True:
+            self._dispatch(self._reader.read())
+            while not self._reader.has_read_all:
                 self._dispatch(self._reader.read())
         except BlockingIOError:
             pass
@@ -374,15 +374,16 @@ class Channel:
             call.settle(freeze(frame.value), None)
         else:
             call.settle(None, from_wire(frame.value))
-        if self._num_waiting:
-            with self._turn:
-                self._turn.notify_all()
+        self._wake_waiting()
 
     def _end_reading(self) -> None:
-        with self._turn:
-            self._is_reading = False
-            if self._num_waiting:
-                self._turn.notify_all()
+        self._reading.release()
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        if self._num_waiting:
+            with self._changed:
+                self._changed.notify_all()
 
     def _lost(self, target: str, error: BaseException) -> RpcClosed:
         reason = self._closed or self._wait_for_end()

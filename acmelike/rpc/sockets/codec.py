@@ -23,22 +23,18 @@ class Payload:
 
     Attributes:
       body, views, magic, refs: the same.
+      num_bytes: size of body and views.
       block, lease, is_written: see `Shareable`.
       on_written: called once the arrays are in shared memory.
       offers: another payload, whose memory is offered to who gets this one.
     """
 
-    __slots__ = (
-        "block",
-        "body",
-        "is_written",
-        "lease",
-        "magic",
-        "offers",
-        "on_written",
-        "refs",
-        "views",
-    )
+    # Most payloads have no arrays, and never need these.
+    block: Block | None = None
+    lease: Bytes | None = None
+    is_written: threading.Event | None = None
+    on_written: Callable[[Payload], None] | None = None
+    offers: Payload | None = None
 
     def __init__(
         self,
@@ -48,11 +44,9 @@ class Payload:
         refs: Sequence[LentRef] = (),
     ):
         self.body, self.views, self.magic, self.refs = body, views, magic, refs
-        self.block: Block | None = None
-        self.lease: Bytes | None = None
-        self.is_written: threading.Event | None = None
-        self.on_written: Callable[[Payload], None] | None = None
-        self.offers: Payload | None = None
+        self.num_bytes = len(body)
+        if views:
+            self.num_bytes += sum([view.nbytes for view in views])
 
     def note_written(self) -> None:
         """The arrays are in the block: what had them before is needed no longer."""
@@ -66,11 +60,6 @@ class Payload:
         on_written, self.on_written = self.on_written, None
         if on_written is not None:
             on_written(self)
-
-    @property
-    def num_bytes(self) -> int:
-        """The size of body and views."""
-        return len(self.body) + sum(view.nbytes for view in self.views)
 
 
 class CallParts(NamedTuple):

@@ -29,7 +29,7 @@ import numpy as np
 
 from acmelike.errors import RpcError
 from acmelike.rpc.sockets.codec import Codec, Payload
-from acmelike.rpc.sockets.ledger import Key, Ledger, message
+from acmelike.rpc.sockets.ledger import Key, Ledger, current
 from acmelike.rpc.sockets.pickle_codec import PICKLE, make_payload
 from acmelike.rpc.sockets.shared_memory import (
     ALIGNMENT,
@@ -45,7 +45,8 @@ from acmelike.rpc.sockets.stream import Stream
 
 _CHECKSUM = struct.Struct("<I")
 _FIELDS = struct.Struct("<2sBBIiQqI")
-_HEADER_BYTES = _CHECKSUM.size + _FIELDS.size
+_HEADER = struct.Struct("<I2sBBIiQqI")  # Both.
+_HEADER_BYTES = _HEADER.size
 _VERSION = 4
 _NO_SLOT = -1
 
@@ -250,6 +251,11 @@ class FrameReader:
         self._is_drained = False
 
     @property
+    def has_read_all(self) -> bool:
+        """Whether `read` would find nothing, as far as is known without a look."""
+        return self._is_drained and self._start == self._end and self._header is None
+
+    @property
     def is_between_frames(self) -> bool:
         """Whether no part of a frame has arrived whose end has not."""
         return self._header is None and self._start == self._end
@@ -281,6 +287,8 @@ class FrameReader:
     def _parse(self) -> Frame | None:
         """The next frame of what has arrived; None if its end has not."""
         if self._header is None:
+            if (frame := self._parse_small()) is not None:
+                return frame
             if (view := self._take(_HEADER_BYTES)) is None:
                 return None
             (self._checksum,) = _CHECKSUM.unpack_from(view)
@@ -310,24 +318,56 @@ class FrameReader:
             self._shared.lender.release(header.released)
         self._header = None
         if not lengths:
-            return self._frame(header, view[: header.length], [], header.length)
-        body, *buffers = self._parts(header, lengths, view)
-        return self._frame(header, body, buffers, sum(map(abs, lengths)))
+            body, buffers, num_bytes = view[: header.length], [], header.length
+        else:
+            body, *buffers = self._parts(header, lengths, view)
+            num_bytes = sum(map(abs, lengths))
+        return self._frame(header.kind, header.request, body, buffers, num_bytes)
+
+    def _parse_small(self) -> Frame | None:
+        """The next frame, if it has no buffers and has arrived whole, as most do.
+
+        If anything is unusual, it is left to `_parse`, which does the same in steps.
+        """
+        start = self._start
+        body = start + _HEADER_BYTES
+        if self._end < body:
+            return None
+        checksum, magic, version, kind, num_buffers, slot, number, length, released = (
+            _HEADER.unpack_from(self._buffer, start)
+        )
+        end = body + length
+        padded_end = end + -length % ALIGNMENT
+        if (
+            num_buffers
+            or released
+            or not body <= end <= padded_end <= self._end
+            or magic != self._codec.magic
+            or version != _VERSION
+            or kind not in self._codec.kinds
+            or slot != _NO_SLOT
+            or zlib.crc32(self._buffer[start + 4 : end]) != checksum
+        ):
+            return None
+        self._start = padded_end
+        return self._frame(kind, number, self._buffer[body:end], [], length)
 
     def _frame(
         self,
-        header: _Header,
+        kind: int,
+        number: int,
         body: memoryview,
         buffers: list[memoryview],
         num_bytes: int,
     ) -> Frame:
         value, error = None, None
-        with message(self._ledger):
-            try:
-                value = self._codec.read(body, buffers)
-            except BaseException as raised:  # Code of a class may even exit.
-                error = raised
-        return Frame(header.kind, header.request, value, num_bytes, error)
+        if self._ledger is not None:
+            current.ledger = self._ledger
+        try:
+            value = self._codec.read(body, buffers)
+        except BaseException as raised:  # Code of a class may even exit.
+            error = raised
+        return Frame(kind, number, value, num_bytes, error)
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""
@@ -351,10 +391,6 @@ class FrameReader:
         return block
 
     def _receive(self) -> None:
-        # The rest of a frame is usually on its way.
-        if self._is_drained and self.is_between_frames:
-            self._is_drained = False  # The next `read` looks again.
-            raise BlockingIOError
         if self._block is not None:
             self._filled += self._stream.receive_into(self._block[self._filled :])
         else:

@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-_thread = threading.local()
-
 
 class Key(NamedTuple):
     """Names a stored value.
@@ -98,31 +96,16 @@ class Ledger:
         del lent  # Without the lock: code of any kind runs when values end.
 
 
-class message:
-    """While a thread pickles or unpickles a message: the refs in it.
-
-    Args:
-      ledger: of the connection on which it came; None while it is pickled.
+class _Current(threading.local):
+    """Of the message that a thread pickles or unpickles.
 
     Attributes:
-      refs: those that were pickled.
+      refs: those that were pickled; None before the first.
+      ledger: of the connection on which the last message came.
     """
 
-    __slots__ = ("_outer", "ledger", "refs")
-
-    def __init__(self, ledger: Ledger | None = None):
-        self.ledger = ledger
-        self.refs: list[LentRef] = []
-
-    def __enter__(self) -> message:
-        self._outer = getattr(_thread, "message", None)
-        _thread.message = self
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        _thread.message = self._outer
+    refs: list[LentRef] | None = None
+    ledger: Ledger | None = None
 
 
-def current_message() -> message | None:
-    """The message that the calling thread pickles or unpickles."""
-    return getattr(_thread, "message", None)
+current = _Current()

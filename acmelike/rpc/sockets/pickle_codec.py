@@ -5,6 +5,8 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+from collections import ChainMap
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
@@ -12,7 +14,7 @@ import numpy as np
 
 from acmelike.rpc.failure import to_wire
 from acmelike.rpc.sockets.codec import CallParts, Payload
-from acmelike.rpc.sockets.ledger import message
+from acmelike.rpc.sockets.ledger import current
 
 _MAGIC = b"aL"
 
@@ -32,7 +34,8 @@ class PickleCodec:
         return pickle.loads(body, buffers=buffers)
 
     def read_call(self, value: Any) -> CallParts:
-        return CallParts(*value)
+        parts: CallParts = value  # Every process of a run sends it so.
+        return parts
 
     def error_value(self, error: BaseException) -> Any:
         return to_wire(error)
@@ -46,23 +49,25 @@ def make_payload(value: Any) -> Payload:
     buffers: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
     pickler = _Pickler(file, 5, buffer_callback=buffers.append)
-    with message() as made:
-        try:
-            pickler.dump(value)
-            body = file.getvalue()
-            if b"__main__" not in body:
-                return _payload(body, buffers, made)
-        except Exception:
-            pass  # Such as a local function, which cloudpickle can send.
-        # Cloudpickle costs ten times as much, but it sends by value what only this
-        # process can import.
-        made.refs, buffers, file = [], [], io.BytesIO()
-        cloudpickle.Pickler(file, 5, buffer_callback=buffers.append).dump(value)
-        return _payload(file.getvalue(), buffers, made)
+    current.refs = None
+    try:
+        pickler.dump(value)
+        body = file.getvalue()
+        if b"__main__" not in body:
+            return _payload(body, buffers)
+    except Exception:
+        pass  # Such as a local function, which cloudpickle can send.
+    # Cloudpickle costs ten times as much, but it sends by value what only this process
+    # can import.
+    buffers, file, current.refs = [], io.BytesIO(), None
+    _CloudPickler(file, 5, buffer_callback=buffers.append).dump(value)
+    return _payload(file.getvalue(), buffers)
 
 
-def _payload(body: bytes, buffers: list[pickle.PickleBuffer], made: message) -> Payload:
-    return Payload(body, [buffer.raw() for buffer in buffers], _MAGIC, made.refs)
+def _payload(body: bytes, buffers: list[pickle.PickleBuffer]) -> Payload:
+    views = [buffer.raw() for buffer in buffers] if buffers else []
+    refs, current.refs = current.refs, None
+    return Payload(body, views, _MAGIC, refs or ())
 
 
 def _reduce(array: Any) -> Any:
@@ -78,13 +83,26 @@ def _reduce(array: Any) -> Any:
 
 
 class _Reductions(dict[type, Any]):
-    """The reduction of arrays, and otherwise those of `copyreg`."""
+    """Reductions for messages only, and otherwise those of `copyreg`."""
 
     def __missing__(self, kind: type) -> Any:
         return copyreg.dispatch_table[kind]
 
 
+_reductions = _Reductions({np.ndarray: _reduce})
+_cloud_reductions: dict[type, Any] = {}
+
+
+def reduce_in_messages(kind: type, reduce: Callable[[Any], Any]) -> None:
+    """Has the instances of a class pickled by a function, in messages only."""
+    _reductions[kind] = _cloud_reductions[kind] = reduce
+
+
 class _Pickler(pickle.Pickler):
     """Pickle's own, written in C, but for arrays."""
 
-    dispatch_table = _Reductions({np.ndarray: _reduce})
+    dispatch_table = _reductions
+
+
+class _CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    dispatch_table = ChainMap(_cloud_reductions, cloudpickle.Pickler.dispatch_table)

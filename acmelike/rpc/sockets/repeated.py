@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 import optree
 
+from acmelike.rpc.call import Call
 from acmelike.rpc.sockets.codec import Payload
-from acmelike.rpc.sockets.frames import PayloadCache
-from acmelike.rpc.sockets.pickle_codec import PICKLE
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
 
 _CONSTANTS = (int, float, complex, str, bytes, np.generic, type(None))
@@ -28,16 +28,19 @@ class RepeatedOutcomes:
     def __init__(self) -> None:
         self._by_method: dict[str, _Repeated] = {}
 
-    def payload_of(self, method: str, value: Any, payloads: PayloadCache) -> Payload:
-        """The payload of an outcome of a method."""
-        last = self._by_method.get(method)
-        if last is not None:
-            if last.is_same(value):
-                return last.payload
-            self._by_method.pop(method, None)
-        payload = payloads.of(value, PICKLE)
-        if payload.on_written is None and payload.num_bytes >= LARGE_BYTES:
-            payload.on_written = partial(self._remember, method, value)
+    def payload_of(
+        self, call: Call, value: Any, make: Callable[[Any], Payload]
+    ) -> Payload:
+        """The payload of the outcome of a call; `make` makes a new one."""
+        if self._by_method:
+            last = self._by_method.get(call.target)
+            if last is not None:
+                if last.is_same(value):
+                    return last.payload
+                self._by_method.pop(call.target, None)
+        payload = make(value)
+        if payload.num_bytes >= LARGE_BYTES and payload.on_written is None:
+            payload.on_written = partial(self._remember, call.target, value)
         return payload
 
     def _remember(self, method: str, value: Any, payload: Payload) -> None:

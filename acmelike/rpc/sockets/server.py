@@ -273,6 +273,8 @@ class SocketServer:
                 if stream.num_unsent >= _MAX_UNSENT_BYTES:
                     break
                 self._handle(connection, reader.read())
+                if reader.has_read_all:
+                    break
             else:
                 # It may have read more than it has handled, which no selector sees.
                 self._ready.append(connection)
@@ -415,9 +417,8 @@ class SocketServer:
                 raise RpcError(f"there is no node '{label}' here")
             if timeout is not None and connection.shared is not None:
                 timeout -= time.monotonic()  # It is a time of the host's clock.
-            request = Request(
-                str(method), freeze(args), freeze(kwargs), timeout, caller
-            )
+            kwargs = freeze(kwargs) if kwargs else kwargs
+            request = Request(str(method), freeze(args), kwargs, timeout, caller)
         except (TypeError, ValueError) as error:
             raise RpcError(f"what was sent is no call: {error}") from None
         return label, request
@@ -443,9 +444,11 @@ class SocketServer:
         """Runs or parks a call, and sends its outcome if it has one."""
         reply = _Reply(connection, frame.request, frame.num_bytes)
         is_trusted = connection.codec.is_trusted
-        server = self._servers[label]
-        call = server.submit(request, wakeup=reply, is_trusted=is_trusted)
-        reply.send_or_wait(call)
+        call = self._servers[label].submit(request, None, reply, is_trusted)
+        if call.wakeup is None:  # It was never parked.
+            reply.send(call)
+        else:
+            reply.send_or_wait(call)
         if call.wakeup is None and call.follow_up is not None:
             call.follow_up()
         return call
@@ -564,14 +567,17 @@ class _Connection:
             or not self.reader.is_between_frames
         )
 
-    def payload_of(self, call: Call, payloads: PayloadCache) -> Payload:
-        """The outcome of a call, pickled; it raises what the call raised."""
-        value, outcomes = call.outcome(), self._server.outcomes
+    def payload_of(self, call: Call, payloads: PayloadCache | None) -> Payload:
+        """The outcome of a call, encoded; it raises what the call raised."""
+        value = call.outcome()
         if isinstance(value, Payload):
             return value
+        make = self.codec.make_payload
+        if payloads is not None:
+            make = partial(payloads.of, codec=self.codec)
         if self.shared is None:
-            return payloads.of(value, self.codec)
-        return outcomes.payload_of(call.target, value, payloads)
+            return make(value)
+        return self._server.outcomes.payload_of(call, value, make)
 
     def answer(self, kind: int, request: int, payload: Payload) -> None:
         """Sends the outcome of a call, or leaves that to a thread for it.
@@ -580,11 +586,10 @@ class _Connection:
         proceed, such as a learner that publishes parameters, has other things to do.
         """
         is_quick = self.shared is not None and payload.num_bytes < LARGE_BYTES
-        send = partial(self._answer, kind, request, payload)
         if is_quick or self._server.is_own_thread():
-            send()
+            self._answer(kind, request, payload)
         else:
-            self._server.send_late(send)
+            self._server.send_late(partial(self._answer, kind, request, payload))
 
     def _answer(self, kind: int, request: int, payload: Payload) -> None:
         try:
@@ -644,7 +649,7 @@ class _Reply:
             if call.wakeup is not None and not self._is_due:
                 self._connection.parked[self._request] = call
                 return
-        self._send(call, PayloadCache())
+        self.send(call)
 
     def set(self) -> Callable[[PayloadCache], None] | None:
         """Called when a parked call has its outcome; returns what sends it."""
@@ -654,9 +659,10 @@ class _Reply:
         if call is None:
             return None  # `send_or_wait` is still to come.
         self._connection.parked.pop(self._request, None)
-        return partial(self._send, call)
+        return partial(self.send, call)
 
-    def _send(self, call: Call, payloads: PayloadCache) -> None:
+    def send(self, call: Call, payloads: PayloadCache | None = None) -> None:
+        """Sends the outcome of a call; with `payloads`, as others get it too."""
         # A reference cycle would keep the arguments and their memory.
         self._call, connection = None, self._connection
         try:

@@ -53,6 +53,9 @@ class TlsSocket:
             except ssl.SSLZeroReturnError:
                 return 0
 
+    def send(self, piece: bytes | memoryview) -> int:
+        return self.sendmsg([piece])
+
     def sendmsg(self, pieces: Sequence[bytes | memoryview]) -> int:
         with self._lock:
             try:
