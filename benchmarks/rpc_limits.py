@@ -62,15 +62,13 @@ class _Calls:
         self._sock = sock
 
     def echo(self, value: Any) -> Any:
-        return self._call(pickle.dumps(("echo", (value,)), 5))
+        message = pickle.dumps(("echo", (value,)), 5)
+        self._sock.sendall(_HEADER.pack(True, len(message)) + message)
+        return pickle.loads(_receive(self._sock)[1])
 
     def take(self, array: np.ndarray) -> int:
         self._sock.sendall(_HEADER.pack(False, array.nbytes))
         self._sock.sendall(array.data)
-        return pickle.loads(_receive(self._sock)[1])
-
-    def _call(self, message: bytes) -> Any:
-        self._sock.sendall(_HEADER.pack(True, len(message)) + message)
         return pickle.loads(_receive(self._sock)[1])
 
 
