@@ -24,6 +24,7 @@ REVERB_PYTHON ?= python3.11
 REVERB_VENV ?= .venv-reverb
 REVERB_STAMP := $(REVERB_VENV)/.installed
 RLLIB_STAMP := .venv-rllib/.installed
+RPC_STAMP := .venv-rpc/.installed
 TORCH_VENV ?= .venv-torch
 TORCH_STAMP := $(TORCH_VENV)/.installed
 ENVPOOL_VENV ?= .venv-envpool
@@ -32,7 +33,8 @@ ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-runs test-slow test-learning test-wheel
 .PHONY: test-reverb test-torch test-envpool
-.PHONY: check bench bench-env reverb-env rllib-env torch-env envpool-env docs clean
+.PHONY: check bench bench-env reverb-env rllib-env rpc-env torch-env envpool-env
+.PHONY: docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -85,7 +87,7 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) $(RPC_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench
@@ -97,6 +99,9 @@ reverb-env: $(REVERB_STAMP) ## Install Reverb, and what it wants, into .venv-rev
 rllib-env: $(RLLIB_STAMP) ## Install RLlib, which benchmarks compare with, into .venv-rllib
 	@echo ".venv-rllib is ready"
 
+rpc-env: $(RPC_STAMP) ## Install gRPC, Ray, ..., which calls are compared with, into .venv-rpc
+	@echo ".venv-rpc is ready"
+
 torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, into .venv-torch
 	@echo "$(TORCH_VENV) is ready"
 
@@ -107,7 +112,7 @@ docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench .venv-rllib $(REVERB_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-rllib .venv-rpc $(REVERB_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -156,6 +161,17 @@ $(RLLIB_STAMP): constraints/rllib.txt
 	    -c constraints/rllib.txt torch==2.13.0
 	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/rllib.txt 'ray[rllib]==2.60.0' MinAtar==1.0.15
+	@touch $@
+
+$(RPC_STAMP): constraints/rpc.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making .venv-rpc with $$($(PYTHON) --version), as pinned in constraints/rpc.txt"
+	@$(PYTHON) -m venv --clear .venv-rpc
+	@.venv-rpc/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/rpc.txt torch==2.13.0
+	@.venv-rpc/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/rpc.txt grpcio pyzmq ray torchmonarch numpy
 	@touch $@
 
 $(REVERB_STAMP): setup.py constraints/reverb.txt

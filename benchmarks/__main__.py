@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 BENCHMARKS = (
-    *("edges", "environments", "inference", "startup"),
+    *("rpc", "environments", "inference", "startup"),
     *("replay", "dqn", "agents", "topologies", "learning"),
 )
 

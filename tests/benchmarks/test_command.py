@@ -77,7 +77,7 @@ def test_a_trial_that_fails_is_told_and_nothing_is_written(tmp_path, capsys):
 
 
 def test_all_benchmarks_run_and_the_worst_status_counts(monkeypatch, tmp_path):
-    monkeypatch.setattr(all_benchmarks, "BENCHMARKS", ("edges", "dqn"))
+    monkeypatch.setattr(all_benchmarks, "BENCHMARKS", ("rpc", "dqn"))
     commands, statuses = [], iter([1, 0])
 
     class Ended:
@@ -89,7 +89,7 @@ def test_all_benchmarks_run_and_the_worst_status_counts(monkeypatch, tmp_path):
     assert all_benchmarks.main(["--out", str(tmp_path), "--quick"]) == 1
     assert commands == [
         [f"benchmarks.{name}", "--out", str(tmp_path / f"{name}.json"), "--quick"]
-        for name in ("edges", "dqn")
+        for name in ("rpc", "dqn")
     ]
 
 
