@@ -177,6 +177,14 @@ def test_a_value_lives_as_long_as_its_refs(owner, credentials):
             gc.collect()
 
 
+def test_who_stored_a_value_keeps_its_bytes_without_its_ref(near_owner):
+    kept = near_owner.service.give(3).get()[7:]
+    gc.collect()
+    assert near_owner.num_stored() == 1
+    near_owner.service.keep(near_owner.service.give(4))
+    assert (kept == 3).all()
+
+
 def test_a_ref_that_comes_often_is_given_back_as_often(owner, credentials):
     with reading(owner, credentials) as reader:
         client = reader.client("owner")

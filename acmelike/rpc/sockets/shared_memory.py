@@ -183,7 +183,9 @@ class BlockPool:
     def use_for(self, message: Shareable, block: Block) -> None:
         """Reserves a block for the arrays of a message. With the lock."""
         block.num_users += 1
-        whole = np.frombuffer(block.memory, np.uint8)
+        # By way of a memoryview: NumPy lets a view keep the oldest array of the same
+        # memory, which would be the block's and not the lease.
+        whole = np.frombuffer(block.memory.data, np.uint8)
         weakref.finalize(whole, self._end_lease, block).atexit = False
         message.block, message.lease = block, whole
         message.is_written = threading.Event()

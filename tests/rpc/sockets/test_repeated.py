@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from acmelike import start
 from acmelike.rpc import Channel
 from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
@@ -147,6 +148,21 @@ def test_a_reader_that_closes_its_connection_keeps_its_bytes(served, copies):
         for client in clients:
             assert client.parameters().version == 20
         assert len(copies) == 1
+
+
+def test_a_reader_that_is_slow_to_receive_a_version_gets_that_version(served):
+    """A new reader has no memory of the block: its bytes go through the socket."""
+    with readers(served, 3) as clients, readers(served, 1) as slow:
+        warm_up(served, clients)
+        served.client.publish(7)
+        assert clients[0].parameters().version == 7
+        found = start(slow[0].parameters)
+        for version in range(8, 16):
+            for client in clients:
+                assert client.parameters().version == version - 1
+            served.client.publish(version)
+        assert found.result().version == 7
+        assert (found.result().parameters["kernel"] == 7).all()
 
 
 def test_what_has_changed_is_sent_as_it_is(served, copies):
