@@ -101,6 +101,7 @@ class Call(Future[Any]):
         batch, whose `str` says what that waits for now.
       came: when it joined a batch, on the scheduler's clock.
       is_trusted: whether its caller is of the run.
+      is_withdrawn: whether it was cancelled while a method ran, and has to end.
       wakeup: set after the outcome is known; None until the call is parked.
       follow_up: what to do when the caller has the outcome, such as to end the run.
     """
@@ -114,6 +115,7 @@ class Call(Future[Any]):
         "deadline",
         "follow_up",
         "is_trusted",
+        "is_withdrawn",
         "reason",
         "request",
         "server",
@@ -126,7 +128,7 @@ class Call(Future[Any]):
         self.deadline: float | None = None
         self.reason: object = ""
         self.came = 0.0
-        self.is_trusted = True
+        self.is_trusted, self.is_withdrawn = True, False
         self.wakeup: Wakeup | None = None
         self.follow_up: Callable[[], None] | None = None
         self._done = False

@@ -234,7 +234,8 @@ class Server:
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants; see `expire`."""
         if not self._change_if_free(partial(self._withdraw, call)):
-            call.deadline = self.scheduler.now()  # So it can no longer run.
+            # So it can no longer run.
+            call.is_withdrawn, call.deadline = True, self.scheduler.now()
 
     def parked(self) -> tuple[ParkedCall, ...]:
         """The calls that wait here, in order of arrival.
@@ -394,7 +395,7 @@ class Server:
         taken = [call for call in batch.take() if not call.has_outcome]
         for call in taken:
             if self._expired(call):
-                call.fail(RpcTimeout(f"{call.target} (it waited: {reason})"))
+                call.fail(_too_late(call, f" (it waited: {reason})"))
         readable = batch.read([call for call in taken if not call.has_outcome])
         if not readable:
             return taken
@@ -441,12 +442,11 @@ class Server:
 
     def _expire(self, call: Call, after: Reports) -> None:
         if call in self._parked:
-            self._end(call, RpcTimeout(f"{call.target}{call.why_parked()}"), after)
+            self._end(call, _too_late(call, call.why_parked()), after)
 
     def _withdraw(self, call: Call, after: Reports) -> None:
         if call in self._parked:
-            error = RpcClosed(f"{call.target}: cancelled by its caller")
-            self._end(call, error, after)
+            self._end(call, _cancelled(call), after)
 
     def _end(self, call: Call, error: Exception, after: Any) -> None:
         call.fail(error)
@@ -494,6 +494,17 @@ def _served(method: Any, service: object) -> _Served:
     return _Served(
         method, metrics, is_concurrent=getattr(method, "is_concurrent", False)
     )
+
+
+def _too_late(call: Call, why: str) -> Exception:
+    """The outcome of a call that was cancelled, or whose deadline passed."""
+    if call.is_withdrawn:
+        return _cancelled(call)
+    return RpcTimeout(f"{call.target}{why}")
+
+
+def _cancelled(call: Call) -> RpcClosed:
+    return RpcClosed(f"{call.target}: cancelled by its caller")
 
 
 def _report(after: Reports) -> None:

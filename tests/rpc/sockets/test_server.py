@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from acmelike import deadline, start, when
+from acmelike.errors import RpcClosed
 from acmelike.rpc import Channel, Request
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
@@ -176,6 +177,17 @@ def test_who_lets_calls_proceed_sends_only_what_is_quick(
             (news,) = call.result()
             assert news.text == text
     assert senders == [sender] * 3
+
+
+def test_a_call_that_is_cancelled_while_a_method_runs_ends_as_cancelled(served):
+    server, _, channel = served
+    call = start(client_of(channel).never)
+    while not server.parked():
+        pass
+    with server.updating():
+        server.withdraw(server._parked[0])
+    with pytest.raises(RpcClosed, match=r"store.never: cancelled by its caller"):
+        call.result()
 
 
 READER = """
