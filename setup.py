@@ -42,8 +42,8 @@ setup(
         "tyro>=0.9",
     ],
     extras_require={
-        # For edges between hosts: it makes keys and certificates.
-        "cluster": ["cryptography>=42"],
+        # For edges between hosts: keys and certificates, and compression.
+        "cluster": ["cryptography>=42", "zstandard>=0.22"],
         "envpool": ["envpool>=1.2"],
         # It draws with seaborn, and so brings pandas.
         "minatar": ["MinAtar>=1.0.15"],

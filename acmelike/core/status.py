@@ -54,7 +54,8 @@ class EdgeStatus(NamedTuple):
 
     Attributes:
       num_calls: calls so far.
-      num_bytes: bytes sent and received; 0 for calls inside one process.
+      num_bytes: bytes sent and received, compressed where they are, and those in shared
+        memory included; 0 for calls inside one process.
       p50_seconds: the median duration of the latest calls that blocked the caller,
         waiting included; None before the first.
       p99_seconds: which 99 of 100 of these did not exceed; None before the first.
@@ -72,7 +73,8 @@ class MethodStatus(NamedTuple):
     Attributes:
       num_calls: calls that ran, so far.
       num_runs: of the method; fewer than calls where it is batched.
-      num_bytes_in: bytes of the calls of other processes that were answered.
+      num_bytes_in: bytes of the calls of other processes that were answered; counted
+        as for an edge.
       num_bytes_out: bytes of these answers.
       queue_seconds: the sum of the times from the arrival of a call to the start of the
         method, parked time included.

@@ -10,6 +10,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 from acmelike.errors import GraphError
 
+# The names of a node's setting `compression`.
+COMPRESSIONS = ("zstd",)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -101,6 +104,8 @@ class Entry:
       num_cpus: the cores that it may keep busy. In a process of its own, XLA and BLAS
         get at most so many threads.
       variables: environment variables of its process.
+      compression: of its calls and answers, where the other end is on another host;
+        None for none.
     """
 
     label: str
@@ -109,3 +114,4 @@ class Entry:
     process: str | None
     num_cpus: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
+    compression: str | None = None

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, TypeVar, cast
 
-from acmelike.errors import GraphError
+from acmelike.errors import GraphError, nearest
 from acmelike.graph.drawing.mermaid import to_mermaid
 from acmelike.graph.handle import Handle, find_handles
-from acmelike.graph.node import Entry, Exposure, Node
+from acmelike.graph.node import COMPRESSIONS, Entry, Exposure, Node
 from acmelike.graph.validation import validate
 
 T = TypeVar("T")
@@ -44,6 +44,7 @@ class Program:
         fulfils: T | None = None,
         num_cpus: int = 1,
         variables: Mapping[str, str] | None = None,
+        compression: str | None = None,
     ) -> T:
         """Adds a node and returns its handle, which the type checker takes for a `T`.
 
@@ -54,9 +55,13 @@ class Program:
           fulfils: the handle that `promise` returned for this node, if there is one.
           num_cpus: the cores that the node may keep busy.
           variables: environment variables of the node's process.
+          compression: "zstd" to compress what is sent to the node and what it answers,
+            where the other end is on another host; that needs `acmelike[cluster]`. It
+            pays for images and other arrays that repeat themselves, on slow networks.
 
         Raises:
-          GraphError: an empty or taken label, another program's promise, or not a Node.
+          GraphError: an empty or taken label, another program's promise, not a Node,
+            or a compression that there is not.
         """
         if not isinstance(node, Node):
             name = getattr(node, "__name__", type(node).__name__)
@@ -76,6 +81,11 @@ class Program:
             del self._promises[handle]
         if num_cpus < 1:
             raise GraphError(f"node '{label}' needs at least 1 cpu, not {num_cpus}")
+        if compression is not None and compression not in COMPRESSIONS:
+            raise GraphError(
+                f"node '{label}': there is no compression {compression!r}, only "
+                f"{', '.join(COMPRESSIONS)}{nearest(str(compression), COMPRESSIONS)}"
+            )
         self._entries[handle] = Entry(
             label=label,
             node=node,
@@ -83,6 +93,7 @@ class Program:
             process=self._process,
             num_cpus=num_cpus,
             variables=dict(variables or {}),
+            compression=compression,
         )
         return cast(T, handle)
 

@@ -82,7 +82,12 @@ class LocalNodes:
         self._exposed: ExposedServers | None = None
         self._interfaces = {h: interface_of_node(e) for h, e in entries.items()}
         self._servers = {
-            handle: Server(entry.label, scheduler, supervisor)
+            handle: Server(
+                entry.label,
+                scheduler,
+                supervisor,
+                is_packed=entry.compression is not None,
+            )
             for handle, entry in entries.items()
         }
         self._threads = [

@@ -6,6 +6,7 @@ from acmelike.rpc.failure import from_wire, to_wire
 from acmelike.rpc.refs import VALUES, Ref, put, serve_values
 from acmelike.rpc.server import Server, Supervisor
 from acmelike.rpc.sockets.channel import Channel, RemoteTarget
+from acmelike.rpc.sockets.compression import require_compression
 from acmelike.rpc.sockets.endpoints import (
     Address,
     Credentials,
@@ -45,6 +46,7 @@ __all__ = [
     "listen_outside",
     "new_key",
     "put",
+    "require_compression",
     "serve_values",
     "to_wire",
 ]

@@ -71,6 +71,7 @@ class CallOwner(Protocol):
 
     label: str
     scheduler: CallScheduler
+    is_packed: bool
 
     def expire(self, call: Call) -> bool:
         """Ends a parked call whose deadline has passed; returns whether it could."""

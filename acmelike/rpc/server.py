@@ -53,10 +53,19 @@ class Server:
       label: the node's label.
       scheduler: how callers wait, and by which clock.
       supervisor: told of failing guards and of methods that end the run.
+      is_packed: whether answers to processes of other hosts are compressed.
     """
 
-    def __init__(self, label: str, scheduler: CallScheduler, supervisor: Supervisor):
+    def __init__(
+        self,
+        label: str,
+        scheduler: CallScheduler,
+        supervisor: Supervisor,
+        *,
+        is_packed: bool = False,
+    ):
         self.label, self.scheduler = label, scheduler
+        self.is_packed = is_packed
         self._supervisor = supervisor
         self._lock = threading.Lock()
         self._service: Any = None

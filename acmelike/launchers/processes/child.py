@@ -75,7 +75,10 @@ class Child:
             elsewhere=assignment.peers,
         )
         servers = self._nodes.servers
-        values = Server(VALUES, scheduler, self)
+        # What a node stores is compressed as what it answers; a process has one store.
+        entries = assignment.entries.values()
+        is_packed = any(entry.compression is not None for entry in entries)
+        values = Server(VALUES, scheduler, self, is_packed=is_packed)
         values.open(serve_values(self._peers.store, next(iter(servers))))
         if assignment.far_ip is None:
             folder = os.environ.get("ACMELIKE_SOCKETS", "")

@@ -48,6 +48,7 @@ from acmelike.rpc import (
     Peers,
     from_wire,
     new_key,
+    require_compression,
 )
 
 # How old a status may be if a process is too busy to answer.
@@ -176,7 +177,7 @@ class ProcessNodes:
         memory of this host.
 
     Raises:
-      ConfigError: the package for TLS is not installed.
+      ConfigError: a package for TLS or compression is not installed.
     """
 
     def __init__(
@@ -194,9 +195,14 @@ class ProcessNodes:
         has_tls = any(node.exposure.tls for node in self._exposed.values())
         is_far = far_ip is not None
         self._authority = Authority() if is_far or has_tls else None
+        for entry in program.entries.values():
+            if is_far and entry.compression is not None:
+                require_compression(entry.label)
         self._endpoints: dict[str, Endpoint] = {}
         self._entries = {
-            handle: Peer(entry.label, interface_of_node(entry))
+            handle: Peer(
+                entry.label, interface_of_node(entry), entry.compression is not None
+            )
             for handle, entry in program.entries.items()
         }
         self._lock = threading.Lock()

@@ -175,9 +175,13 @@ class Channel:
         self._closed: str | None = None
 
     def submit(
-        self, label: str, request: Request, edge: EdgeMetrics | None
+        self,
+        label: str,
+        request: Request,
+        edge: EdgeMetrics | None,
+        pack: bool = False,
     ) -> RemoteCall:
-        """Sends a call of a node's method."""
+        """Sends a call of a node's method, compressed if `pack` says so."""
         method, args, kwargs, timeout, caller = request
         deadline = None if timeout is None else time.monotonic() + timeout
         target = f"{label}.{method}"
@@ -201,7 +205,7 @@ class Channel:
         payload = make_payload((label, method, args, kwargs, until, caller))
         if payload.refs:
             self._ledger.lend(payload.refs)
-        frame = make_frame(CALL, call.number, payload, self._shared)
+        frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)
         call.count(frame.num_bytes)
         self._calls[call.number] = call
         try:
@@ -396,10 +400,13 @@ class RemoteTarget:
     Args:
       label: the node's.
       find_channel: returns the channel to its process when that is known.
+      pack: whether calls are compressed, if it is on another host.
     """
 
-    def __init__(self, label: str, find_channel: Callable[[], Channel]):
-        self.label, self._find_channel = label, find_channel
+    def __init__(
+        self, label: str, find_channel: Callable[[], Channel], pack: bool = False
+    ):
+        self.label, self._find_channel, self._pack = label, find_channel, pack
 
     def submit(self, request: Request, edge: EdgeMetrics | None = None) -> Future[Any]:
         """Sends a call."""
@@ -407,7 +414,7 @@ class RemoteTarget:
             channel = self._find_channel()
         except (RpcTimeout, RpcClosed) as error:
             return FailedCall(error)
-        return channel.submit(self.label, request, edge)
+        return channel.submit(self.label, request, edge, self._pack)
 
 
 class FailedCall(Future[Any]):

@@ -27,6 +27,8 @@ class Payload:
       block, lease, is_written: see `Shareable`.
       on_written: called once the arrays are in shared memory.
       offers: another payload, whose memory is offered to who gets this one.
+      packed: body and views, compressed; empty if that is not worth it, and None before
+        anybody has tried.
     """
 
     # Most payloads have no arrays, and never need these.
@@ -35,6 +37,7 @@ class Payload:
     is_written: threading.Event | None = None
     on_written: Callable[[Payload], None] | None = None
     offers: Payload | None = None
+    packed: list[bytes] | None = None
 
     def __init__(
         self,

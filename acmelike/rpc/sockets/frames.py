@@ -16,20 +16,28 @@ the other that it belongs to the run (`greeting`, `identity`).
 
 On one host, large buffers are in memory that both ends share, in the frame's slot, and
 their lengths are negative. `shared_memory` says what slots are, and what is released.
+
+Between hosts, what follows the lengths may be packed (`compression`). The kind then has
+the bit `PACKED`, and the frame is
+
+    | as above, up to the lengths | size when packed 8 | body and buffers, packed |
+
+All lengths are those of the message when it is whole again, so they are checked before
+it is unpacked. The checksum is that of all that is sent.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from acmelike.errors import RpcError
+from acmelike.rpc.sockets import compression
 from acmelike.rpc.sockets.codec import Codec, Payload
 from acmelike.rpc.sockets.ledger import Key, Ledger, current
+from acmelike.rpc.sockets.memory import MAX_AHEAD_BYTES, new_memory, seal
 from acmelike.rpc.sockets.pickle_codec import PICKLE, make_payload
 from acmelike.rpc.sockets.shared_memory import (
     ALIGNMENT,
@@ -47,10 +55,13 @@ _CHECKSUM = struct.Struct("<I")
 _FIELDS = struct.Struct("<2sBBIiQqI")
 _HEADER = struct.Struct("<I2sBBIiQqI")  # Both.
 _HEADER_BYTES = _HEADER.size
+_PACKED_SIZE = struct.Struct("<Q")
 _VERSION = 4
 _NO_SLOT = -1
 
 CALL, CANCEL, RESULT, ERROR, CONTROL, OFFER, RETURN = range(7)
+# Added to the kind of a frame whose body and buffers are packed.
+PACKED = 128
 
 # What follows so many bytes, modulo the alignment.
 _PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
@@ -61,9 +72,6 @@ MAX_BYTES = 2**36
 # Frames that are smaller are read with one call of the system. Of what is larger, the
 # greater part is received where it will stay.
 _BUFFER_BYTES = 2**14
-# So much address space is taken at once for what a frame says that it has. More is
-# taken, each time twice as much, when that has arrived.
-_MAX_AHEAD_BYTES = 2**28
 
 
 class _Header(NamedTuple):
@@ -86,7 +94,7 @@ class Frame(NamedTuple):
       kind: one of the constants of this module.
       request: the number of the request that it belongs to.
       value: any object.
-      num_bytes: size of its body and its buffers.
+      num_bytes: size of its body and its buffers, as they were sent.
       error: what was raised when the value was made of its bytes, or None.
     """
 
@@ -102,7 +110,8 @@ class Encoded(NamedTuple):
 
     Attributes:
       pieces: the bytes to send, in order.
-      num_bytes: size of its body and its buffers, those in shared memory included.
+      num_bytes: size of its body and its buffers, as they are sent; those in shared
+        memory are included.
     """
 
     pieces: list[bytes | memoryview]
@@ -135,7 +144,12 @@ def encode(
 
 
 def make_frame(
-    kind: int, request: int, value: Payload, shared: SharedMemory | None = None
+    kind: int,
+    request: int,
+    value: Payload,
+    shared: SharedMemory | None = None,
+    *,
+    pack: bool = False,
 ) -> Encoded:
     """Makes a frame.
 
@@ -145,6 +159,7 @@ def make_frame(
       value: its content.
       shared: the shared memory of the connection, or None. With it, the frame has to
         be sent, because it may have taken a slot.
+      pack: whether to compress it, if that makes it smaller; never with shared memory.
 
     Raises:
       RpcError: the value has too many arrays or bytes for one message.
@@ -153,6 +168,8 @@ def make_frame(
     pieces: list[bytes | memoryview] = []
     if shared is not None and (shared.lender.withdrawn or value.offers is not None):
         pieces = _offers(shared.lender, value.offers)
+    if pack and shared is None and (frame := _packed_frame(kind, request, value)):
+        return frame
     if not views:
         released = 0 if shared is None else shared.borrower.take_released()
         pieces.append(_first_piece(magic, kind, request, body, released))
@@ -178,11 +195,40 @@ def make_frame(
         return Encoded(pieces, num_bytes)
     lengths = [view.nbytes for view in views]
     pieces.append(_first_piece(magic, kind, request, body, released, lengths))
-    for view in views:
-        pieces.append(view)
-        if padding := _PADDINGS[view.nbytes % ALIGNMENT]:
-            pieces.append(padding)
-    return Encoded(pieces, num_bytes)
+    return Encoded([*pieces, *_with_paddings(views)], num_bytes)
+
+
+def _with_paddings(
+    parts: Iterable[bytes | memoryview],
+) -> Iterator[bytes | memoryview]:
+    for part in parts:
+        yield part
+        if padding := _PADDINGS[len(part) % ALIGNMENT]:
+            yield padding
+
+
+def _packed_frame(kind: int, request: int, value: Payload) -> Encoded | None:
+    """A frame that is compressed; None if its value is better sent as it is."""
+    body, lengths = value.body, [view.nbytes for view in value.views]
+    if len(lengths) > MAX_BUFFERS:
+        return None
+    if value.packed is None:  # Once for all to whom it is sent.
+        parts = _with_paddings([body, *value.views])
+        value.packed = compression.pack(parts, _sum_padded([len(body), *lengths])) or []
+    if not value.packed:
+        return None
+    num_bytes = sum(map(len, value.packed))
+    checked = _FIELDS.pack(
+        *(value.magic, _VERSION, kind | PACKED, len(lengths)),
+        *(_NO_SLOT, request, len(body), 0),
+    )
+    checked += struct.pack(f"<{len(lengths)}q", *lengths) + _PACKED_SIZE.pack(num_bytes)
+    checksum = zlib.crc32(checked)
+    for piece in value.packed:
+        checksum = zlib.crc32(piece, checksum)
+    padding = _PADDINGS[num_bytes % ALIGNMENT]
+    first = _CHECKSUM.pack(checksum) + checked
+    return Encoded([first, *value.packed, padding], num_bytes)
 
 
 def _offers(lender: Lender, value: Payload | None) -> list[bytes | memoryview]:
@@ -246,6 +292,9 @@ class FrameReader:
         self._filled = 0
         self._header: _Header | None = None
         self._lengths: tuple[int, ...] | None = None
+        # Whether it is packed, and how many bytes it then has; None until it says so.
+        self._is_packed = False
+        self._num_packed: int | None = None
         # What the frame says that its checksum is, and that of what has arrived of it.
         self._checksum = self._found = 0
         self._is_drained = False
@@ -294,6 +343,9 @@ class FrameReader:
             (self._checksum,) = _CHECKSUM.unpack_from(view)
             self._found = zlib.crc32(view[_CHECKSUM.size :])
             header = _Header(*_FIELDS.unpack_from(view, _CHECKSUM.size))
+            if header.kind & PACKED and self._codec.is_trusted and self._shared is None:
+                header = header._replace(kind=header.kind - PACKED)
+                self._is_packed, self._num_packed = True, None
             self._header = _checked(header, self._codec)
             self._lengths = None
         header = self._header
@@ -310,18 +362,25 @@ class FrameReader:
                 self._check_lengths(header, self._lengths)
             lengths = self._lengths
             num_padded = _sum_padded([length for length in lengths if length > 0])
-        if (view := self._take(num_padded)) is None:
-            return None
-        if zlib.crc32(view[: header.length], self._found) != self._checksum:
-            raise RpcError("a frame has changed on its way")
+        if self._is_packed:
+            num_bytes = self._packed_size(header, num_padded)
+            if num_bytes is None or (view := self._take(padded(num_bytes))) is None:
+                return None
+            self._check(view[:num_bytes])
+            view = compression.unpack(view[:num_bytes], num_padded)
+            self._is_packed = False
+        else:
+            if (view := self._take(num_padded)) is None:
+                return None
+            self._check(view[: header.length])
+            num_bytes = header.length + sum(map(abs, lengths[1:]))
         if header.released and self._shared is not None:
             self._shared.lender.release(header.released)
         self._header = None
         if not lengths:
-            body, buffers, num_bytes = view[: header.length], [], header.length
+            body, buffers = view[: header.length], []
         else:
             body, *buffers = self._parts(header, lengths, view)
-            num_bytes = sum(map(abs, lengths))
         return self._frame(header.kind, header.request, body, buffers, num_bytes)
 
     def _parse_small(self) -> Frame | None:
@@ -352,6 +411,29 @@ class FrameReader:
         self._start = padded_end
         return self._frame(kind, number, self._buffer[body:end], [], length)
 
+    def _packed_size(self, header: _Header, num_padded: int) -> int | None:
+        """How many bytes a packed frame has; None if that has not arrived.
+
+        Raises:
+          RpcError: it is larger than `num_padded`, its size when it is whole again, or
+            that is too large.
+        """
+        if self._num_packed is None:
+            if (view := self._take(_PACKED_SIZE.size)) is None:
+                return None
+            (num_bytes,) = _PACKED_SIZE.unpack(view)
+            self._found = zlib.crc32(view, self._found)
+            is_possible = 0 < num_bytes < num_padded <= compression.MAX_BYTES
+            if header.slot != _NO_SLOT or not is_possible:
+                raise RpcError("a frame says that it is packed, and cannot be")
+            self._num_packed = int(num_bytes)
+        return self._num_packed
+
+    def _check(self, view: memoryview) -> None:
+        """Raises RpcError if the checksum of a frame that ends so is another one."""
+        if zlib.crc32(view, self._found) != self._checksum:
+            raise RpcError("a frame has changed on its way")
+
     def _frame(
         self,
         kind: int,
@@ -378,13 +460,12 @@ class FrameReader:
                 return self._buffer[start : self._start]
             if num_bytes <= _BUFFER_BYTES:
                 return None
-            self._block = _new_memory(min(num_bytes, _MAX_AHEAD_BYTES))
+            self._block = new_memory(min(num_bytes, MAX_AHEAD_BYTES))
             self._block[:left], self._filled = self._buffer[start : self._end], left
             self._start = self._end = 0
         block, size = self._block, len(self._block)
         if self._filled == size < num_bytes:
-            self._block = _new_memory(min(num_bytes, 2 * size))
-            self._block[:size] = block
+            self._block = new_memory(min(num_bytes, 2 * size), block)
         if self._filled < num_bytes:
             return None
         self._block = None
@@ -421,7 +502,7 @@ class FrameReader:
         """The body and the buffers."""
         if view.obj is self._buffer.obj:
             view = memoryview(bytes(view))  # Arrays stay, and the buffer does not.
-        _seal(view)
+        seal(view)
         view, start, slot, slot_start = view.toreadonly(), 0, view, 0
         if header.slot != _NO_SLOT:
             assert self._shared is not None
@@ -465,23 +546,6 @@ def _checked(header: _Header, codec: Codec) -> _Header:
     return header
 
 
-def _new_memory(num_bytes: int) -> memoryview:
-    """New memory. If it is large, it is aligned as JAX wants it, and without pages.
-
-    Raises:
-      RpcError: there is not so much.
-    """
-    if num_bytes < LARGE_BYTES:
-        return memoryview(bytearray(num_bytes))
-    try:
-        memory = np.empty(num_bytes + ALIGNMENT, np.uint8)
-    except MemoryError:
-        words = f"there is no memory for a message of {num_bytes:,} bytes"
-        raise RpcError(words) from None
-    start = -memory.__array_interface__["data"][0] % ALIGNMENT
-    return memory[start : start + num_bytes].data
-
-
 def returned(frame: Frame) -> tuple[Key, int] | None:
     """What a frame of kind RETURN says; None if it is about no ref.
 
@@ -495,14 +559,6 @@ def returned(frame: Frame) -> tuple[Key, int] | None:
         return Key(str(owner), int(number)), int(count)
     except (TypeError, ValueError):
         raise RpcError("what was sent says of no ref that it was dropped") from None
-
-
-def _seal(view: memoryview) -> None:
-    """Nobody writes from now on to what `_new_memory` made; see `repeated`."""
-    memory: Any = view.obj
-    while isinstance(memory, np.ndarray):
-        memory.flags.writeable = False
-        memory = memory.base
 
 
 def _offer(frame: Frame) -> Offer:

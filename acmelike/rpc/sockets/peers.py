@@ -21,10 +21,12 @@ class Peer(NamedTuple):
     Attributes:
       label: the node's.
       interface: what may be called there; None if that is known only when it starts.
+      is_packed: whether calls to it are compressed, if it is on another host.
     """
 
     label: str
     interface: Interface | None
+    is_packed: bool = False
 
 
 class Peers:
@@ -55,7 +57,8 @@ class Peers:
 
     def client(self, peer: Peer, owner: str | None) -> Client:
         """A client of a node, for the thread of the node `owner`, or for any thread."""
-        target = RemoteTarget(peer.label, partial(self._channel_to, peer.label))
+        find_channel = partial(self._channel_to, peer.label)
+        target = RemoteTarget(peer.label, find_channel, peer.is_packed)
         return Client(target, peer.interface, owner)
 
     def set_addresses(self, by_label: Mapping[str, Address]) -> None:

@@ -579,25 +579,33 @@ class _Connection:
             return make(value)
         return self._server.outcomes.payload_of(call, value, make)
 
-    def answer(self, kind: int, request: int, payload: Payload) -> None:
+    def answer(
+        self, kind: int, request: int, payload: Payload, call: Call, num_in: int
+    ) -> None:
         """Sends the outcome of a call, or leaves that to a thread for it.
 
-        To copy or encrypt much takes long, and whoever has let several parked calls
-        proceed, such as a learner that publishes parameters, has other things to do.
+        To copy, compress or encrypt much takes long, and whoever has let several parked
+        calls proceed, such as a learner that publishes parameters, has other things to
+        do.
         """
         is_quick = self.shared is not None and payload.num_bytes < LARGE_BYTES
         if is_quick or self._server.is_own_thread():
-            self._answer(kind, request, payload)
+            self._answer(kind, request, payload, call, num_in)
         else:
-            self._server.send_late(partial(self._answer, kind, request, payload))
+            send = partial(self._answer, kind, request, payload, call, num_in)
+            self._server.send_late(send)
 
-    def _answer(self, kind: int, request: int, payload: Payload) -> None:
+    def _answer(
+        self, kind: int, request: int, payload: Payload, call: Call, num_in: int
+    ) -> None:
         try:
             if payload.refs:
                 self.ledger.lend(payload.refs)
-            frame = make_frame(kind, request, payload, self.shared)
+            pack = call.server.is_packed and self.codec.is_trusted
+            frame = make_frame(kind, request, payload, self.shared, pack=pack)
         except Exception as error:  # It is too large, say.
             frame = make_frame(ERROR, request, self.error_payload(error), self.shared)
+        call.count_bytes(num_in, frame.num_bytes)
         self.send(frame)
 
     def _give_back(self, key: Key, count: int) -> None:
@@ -669,8 +677,7 @@ class _Reply:
             kind, payload = RESULT, connection.payload_of(call, payloads)
         except BaseException as error:
             kind, payload = ERROR, connection.error_payload(error)
-        call.count_bytes(self._num_bytes, payload.num_bytes)
-        connection.answer(kind, self._request, payload)
+        connection.answer(kind, self._request, payload, call, self._num_bytes)
 
 
 def _left(limit: float | None) -> float | None:

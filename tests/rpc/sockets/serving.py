@@ -69,19 +69,19 @@ class Served(NamedTuple):
     client: Any
 
 
-def client_of(channel):
-    """A client of the service, over a channel."""
-    return Client(RemoteTarget("store", lambda: channel))
+def client_of(channel, pack=False):
+    """A client of the service, over a channel; with compression if `pack`."""
+    return Client(RemoteTarget("store", lambda: channel, pack))
 
 
 @contextmanager
-def serving(service, folder, credentials=NEAR):
+def serving(service, folder, credentials=NEAR, pack=False):
     """Serves a service; afterwards nothing may have failed, and no memory be taken.
 
-    With credentials for other hosts it is served as to them.
+    With credentials for other hosts it is served as to them, compressed if `pack`.
     """
     scheduler = FreeScheduler(threading.Event())
-    server = Server("store", scheduler, Supervisor())
+    server = Server("store", scheduler, Supervisor(), is_packed=pack)
     server.open(service)
     failures = []
     if credentials.identity:
@@ -91,7 +91,8 @@ def serving(service, folder, credentials=NEAR):
     sockets = SocketServer({"store": server}, scheduler, listener, failures.append)
     sockets.start()
     channel = Channel(sockets.address, credentials, lambda: None)
-    yield Served(server, sockets, sockets.address, channel, client_of(channel))
+    client = client_of(channel, pack)
+    yield Served(server, sockets, sockets.address, channel, client)
     sockets.close()
     channel.close("the test is over")
     channel.dispose()

@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 from contextlib import suppress
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -22,8 +23,16 @@ from acmelike.rpc import Authority, Channel, new_key
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.endpoints import listen_near
-from acmelike.rpc.sockets.frames import CALL, CONTROL, RESULT, FrameReader, encode
+from acmelike.rpc.sockets.frames import (
+    CALL,
+    CONTROL,
+    RESULT,
+    FrameReader,
+    encode,
+    make_frame,
+)
 from acmelike.rpc.sockets.greeting import CALLEE_BYTES, CALLER_BYTES, greeting
+from acmelike.rpc.sockets.pickle_codec import make_payload
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
 from tests.rpc.sockets.serving import (
@@ -365,6 +374,7 @@ def header(magic=b"aL", version=4, kind=CALL, num_buffers=0, slot=-1, length=10)
         {"slot": 7, "num_buffers": 1},
         {"slot": 70},
         {"kind": 99},
+        {"kind": CALL + 128},  # Packed, and larger than when it is whole again.
         {"version": 3},
         {"magic": b"GE"},
         {"magic": b"aD"},
@@ -398,6 +408,10 @@ def example_frames():
         for number, (method, args) in enumerate(calls)
     ]
     frames += [encode(CONTROL, 9, None), encode(RESULT, 9, array)]
+    if find_spec("zstandard"):
+        images = np.zeros((64, 64), np.uint8)
+        call = make_payload(("store", "echo", (images,), {}, None, "outside"))
+        frames += [make_frame(CALL, 9, call, pack=True)] * 3
     return [b"".join(frame.pieces) for frame in frames]
 
 

@@ -162,9 +162,9 @@ def test_who_lets_calls_proceed_sends_only_what_is_quick(
     senders = []
     make_frame = server_module.make_frame
 
-    def note_thread(*args):
+    def note_thread(*args, **options):
         senders.append(threading.current_thread().name)
-        return make_frame(*args)
+        return make_frame(*args, **options)
 
     with serving(Store(), tmp_path, credentials) as found:
         waiting = [start(found.client.newer, 0) for _ in range(3)]
