@@ -164,6 +164,11 @@ class Call(Future[Any]):
                 raise RpcTimeout(f"{self.target}{self.why_parked()}")
         return self.outcome()
 
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised; None if it did not, or is not done."""
+        return self._error
+
     def outcome(self) -> Any:
         """Returns or raises the outcome of a call that is done."""
         if self._error is not None:

@@ -260,6 +260,7 @@ class Store:
         call: Callable[[], None] | None = self._look
         while call is not None:
             call()
+            call = None  # Or what it is about would be kept until there is another one.
             try:
                 seconds = _LOOK_SECONDS if self._watched else None
                 call = self._calls.get(timeout=seconds)

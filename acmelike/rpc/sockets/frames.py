@@ -309,6 +309,10 @@ class FrameReader:
         """Whether no part of a frame has arrived whose end has not."""
         return self._header is None and self._start == self._end
 
+    def close(self) -> None:
+        """Drops what has arrived of a message that will never be whole."""
+        self._block = None
+
     def read_bytes(self, num_bytes: int) -> bytes:
         """So many bytes, which are no frame; it raises what `read` raises."""
         while (view := self._take(num_bytes)) is None:

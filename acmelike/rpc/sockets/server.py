@@ -180,19 +180,23 @@ class SocketServer:
         self._selector.register(listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_up)
         while not self._is_closed:
-            ready, self._ready = self._ready, []
-            found = self._selector.select(0.0 if ready else self._until_next())
-            began = time.monotonic()
-            for connection in ready:
-                self._serve(connection, 0)
-            for key, events in found:
-                if not isinstance(key.data, _Connection):
-                    key.data()
-                elif key.data not in ready:
-                    self._serve(key.data, events)
-            self._expire()
-            self._look_for_stuck(time.monotonic() - began)
+            self._serve_once()
         self._release()
+
+    def _serve_once(self) -> None:
+        # In a function, or its variables would keep a connection until the next event.
+        ready, self._ready = self._ready, []
+        found = self._selector.select(0.0 if ready else self._until_next())
+        began = time.monotonic()
+        for connection in ready:
+            self._serve(connection, 0)
+        for key, events in found:
+            if not isinstance(key.data, _Connection):
+                key.data()
+            elif key.data not in ready:
+                self._serve(key.data, events)
+        self._expire()
+        self._look_for_stuck(time.monotonic() - began)
 
     def _release(self) -> None:
         """Sends what can be sent at once, and closes everything."""
@@ -332,6 +336,7 @@ class SocketServer:
         self._stuck.pop(connection, None)
         self._selector.unregister(connection.sock)
         connection.stream.close()
+        connection.reader.close()
         connection.ledger.close()
         if connection.shared is not None:
             connection.shared.close()
@@ -472,6 +477,7 @@ class SocketServer:
     def _send_late(self) -> None:
         while (send := self._late.get()) is not None:
             send()
+            del send  # Or the answer would be kept until there is another one.
 
     def ask_to_send(self, connection: _Connection) -> None:
         """Lets the server's thread send what a connection still keeps."""
@@ -568,7 +574,7 @@ class _Connection:
         )
 
     def payload_of(self, call: Call, payloads: PayloadCache | None) -> Payload:
-        """The outcome of a call, encoded; it raises what the call raised."""
+        """The outcome of a call that has returned, encoded."""
         value = call.outcome()
         if isinstance(value, Payload):
             return value
@@ -673,10 +679,15 @@ class _Reply:
         """Sends the outcome of a call; with `payloads`, as others get it too."""
         # A reference cycle would keep the arguments and their memory.
         self._call, connection = None, self._connection
-        try:
-            kind, payload = RESULT, connection.payload_of(call, payloads)
-        except BaseException as error:
-            kind, payload = ERROR, connection.error_payload(error)
+        if call.error is not None:
+            # Not raised: its traceback and the call would keep each other, and all that
+            # is sent with it.
+            kind, payload = ERROR, connection.error_payload(call.error)
+        else:
+            try:
+                kind, payload = RESULT, connection.payload_of(call, payloads)
+            except BaseException as error:  # Its outcome cannot be pickled, say.
+                kind, payload = ERROR, connection.error_payload(error)
         connection.answer(kind, self._request, payload, call, self._num_bytes)
 
 

@@ -399,6 +399,19 @@ def test_no_memory_is_taken_for_bytes_that_have_not_arrived(served):
         assert resident_bytes() - before < 2**26
 
 
+def test_nothing_is_kept_of_a_message_that_was_not_ended(served):
+    with Caller(served.address) as liar:
+        liar.greet()
+        liar.sock.sendall(header(length=2**24) + bytes(2**20))
+        assert served.client.echo(1) == 1
+        connections = list(served.sockets._connections)
+    while len(served.sockets._connections) == len(connections):
+        pass
+    assert served.client.echo(1) == 1
+    (gone,) = set(connections) - served.sockets._connections
+    assert gone.reader._block is None
+
+
 def example_frames():
     array = np.arange(300.0)
     calls = [("echo", (1,)), ("echo", (array,)), ("echo", ([array, "x" * 50],))]

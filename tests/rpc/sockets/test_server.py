@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Store:
     """Hands arrays out and takes them back."""
 
     def __init__(self):
-        self.is_open, self.news = False, []
+        self.is_open, self.news, self.given = False, [], []
 
     def _blocks_never(self):
         return "it never comes"
@@ -73,6 +74,16 @@ class Store:
 
     def has_dropped(self):
         return self.seen() is None
+
+    def give(self, array):
+        self.given.append(array)
+
+    def _blocks_take(self):
+        return None if self.given else "nothing was given"
+
+    @when(_blocks_take)
+    def take(self):
+        return self.given.pop()
 
     def make(self, number):
         return np.full(SIZE, number, np.uint8)
@@ -188,6 +199,44 @@ def test_a_call_that_is_cancelled_while_a_method_runs_ends_as_cancelled(served):
         server.withdraw(server._parked[0])
     with pytest.raises(RpcClosed, match=r"store.never: cancelled by its caller"):
         call.result()
+
+
+@pytest.fixture
+def no_gc():
+    """What goes now goes without a garbage collection."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_an_answer_is_kept_by_no_thread_when_it_is_sent(served, no_gc):
+    server, _, channel = served
+    call = start(client_of(channel).take)
+    while not server.parked():
+        pass
+    array = np.zeros(SIZE, np.uint8)
+    seen = weakref.ref(array)
+    server.submit(Request("give", (array,), {}, None, "outside"))
+    assert call.result().nbytes == SIZE
+    del array
+    limit = time.monotonic() + 10.0
+    while seen() is not None:
+        assert time.monotonic() < limit
+
+
+def test_a_call_that_was_cancelled_is_kept_by_nobody(served, no_gc):
+    server, _, channel = served
+    call = start(client_of(channel).never)
+    while not server.parked():
+        pass
+    seen = weakref.ref(server._parked[0].wakeup)
+    call.cancel()
+    with pytest.raises(RpcClosed):
+        call.result()
+    limit = time.monotonic() + 10.0
+    while seen() is not None:
+        assert time.monotonic() < limit
 
 
 READER = """
