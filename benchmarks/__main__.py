@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 BENCHMARKS = (
-    *("rpc", "environments", "inference", "startup"),
+    *("rpc", "rpc_traffic", "environments", "inference", "startup"),
     *("replay", "dqn", "agents", "topologies", "learning"),
 )
 

@@ -7,7 +7,7 @@ import io
 import pickle
 from collections import ChainMap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 import numpy as np
@@ -105,4 +105,8 @@ class _Pickler(pickle.Pickler):
 
 
 class _CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
-    dispatch_table = ChainMap(_cloud_reductions, cloudpickle.Pickler.dispatch_table)
+    """Cloudpickle's own, but for what is reduced in messages only."""
+
+    dispatch_table: ClassVar[Any] = ChainMap(
+        _cloud_reductions, cloudpickle.Pickler.dispatch_table
+    )
