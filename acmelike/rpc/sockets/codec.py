@@ -27,8 +27,8 @@ class Payload:
       block, lease, is_written: see `Shareable`.
       on_written: called once the arrays are in shared memory.
       offers: another payload, whose memory is offered to who gets this one.
-      packed: body and views, compressed; empty if that is not worth it, and None before
-        anybody has tried.
+      packed: body and views, compressed for all who get it at the same time; empty if
+        that is not worth it, and None before anybody has tried.
     """
 
     # Most payloads have no arrays, and never need these.

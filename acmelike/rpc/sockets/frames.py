@@ -212,23 +212,28 @@ def _packed_frame(kind: int, request: int, value: Payload) -> Encoded | None:
     body, lengths = value.body, [view.nbytes for view in value.views]
     if len(lengths) > MAX_BUFFERS:
         return None
-    if value.packed is None:  # Once for all to whom it is sent.
+    packed = value.packed
+    if packed is None:
         parts = _with_paddings([body, *value.views])
-        value.packed = compression.pack(parts, _sum_padded([len(body), *lengths])) or []
-    if not value.packed:
+        packed = compression.pack(parts, _sum_padded([len(body), *lengths])) or []
+        if (
+            value.block is None
+        ):  # A stored value would take memory twice while it lives.
+            value.packed = packed
+    if not packed:
         return None
-    num_bytes = sum(map(len, value.packed))
+    num_bytes = sum(map(len, packed))
     checked = _FIELDS.pack(
         *(value.magic, _VERSION, kind | PACKED, len(lengths)),
         *(_NO_SLOT, request, len(body), 0),
     )
     checked += struct.pack(f"<{len(lengths)}q", *lengths) + _PACKED_SIZE.pack(num_bytes)
     checksum = zlib.crc32(checked)
-    for piece in value.packed:
+    for piece in packed:
         checksum = zlib.crc32(piece, checksum)
     padding = _PADDINGS[num_bytes % ALIGNMENT]
     first = _CHECKSUM.pack(checksum) + checked
-    return Encoded([first, *value.packed, padding], num_bytes)
+    return Encoded([first, *packed, padding], num_bytes)
 
 
 def _offers(lender: Lender, value: Payload | None) -> list[bytes | memoryview]:

@@ -27,7 +27,7 @@ from acmelike.rpc.sockets.frames import (
     make_frame,
 )
 from acmelike.rpc.sockets.pickle_codec import make_payload
-from acmelike.rpc.sockets.shared_memory import SharedMemory
+from acmelike.rpc.sockets.shared_memory import BlockPool, MemoryBudget, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
 from tests.rpc.sockets.serving import FAR, NEAR, mutated, serving
 from tests.rpc.sockets.test_frames import ARRAYS
@@ -145,6 +145,15 @@ def test_frames_of_one_host_and_of_other_programs_are_never_packed():
     data = frame[:4] + b"aD" + frame[6:7] + bytes([CALL | PACKED]) + frame[8:]
     with pytest.raises(RpcError, match=f"kind {CALL + PACKED} cannot come here"):
         read(data, codec=DATA)
+
+
+def test_of_a_stored_value_no_second_copy_is_kept():
+    payload = make_payload(np.zeros(2**20, np.uint8))
+    assert BlockPool(MemoryBudget(2**30, 100)).store(payload)
+    for _ in range(2):
+        found = read(b"".join(make_frame(RESULT, 7, payload, pack=True).pieces))
+        assert found.num_bytes < 2**12 and not found.value.any()
+    assert payload.packed is None
 
 
 # --- Bombs ------------------------------------------------------------------------
