@@ -7,7 +7,8 @@ AcmelikeError
 |-- ContractError          code that breaks the contract of nodes
 |-- RpcError               a call over an edge
 |   |-- RpcTimeout         its deadline passed
-|   |-- RpcClosed          the run ended before it could proceed
+|   |-- RpcClosed          it ended without an outcome, with the run above all
+|   |   |-- ConnectionLost  the connection was lost; it may have run
 |   |   `-- RefLost        the process that stored a value has ended
 |   |-- RpcFailed          it raised an error that cannot be sent
 |   `-- NoSuchMethod       the node's class has no such public method
@@ -63,7 +64,11 @@ class RpcTimeout(RpcError, TimeoutError):
 
 
 class RpcClosed(RpcError):
-    """A call that ended because its run did."""
+    """A call that ended without an outcome: its run did, or its connection was lost."""
+
+
+class ConnectionLost(RpcClosed):
+    """A call whose connection was lost; the message says whether it may have run."""
 
 
 class RefLost(RpcClosed):

@@ -3,7 +3,8 @@
 A *service* is a plain object whose public methods other nodes may call. A *worker* is a
 service with a method `step`. Both are written with these words:
 
-    when, batched, concurrent             what a service declares about its methods
+    when, batched, concurrent,            what a service declares about its methods
+    idempotent
     updating, start, deadline, sleep,     what a step does
     stop_run, set_status
 
@@ -169,6 +170,28 @@ def batched(
         return cast(F, Batched(body, max_size, timeout or 0.0, pad))
 
     return decorate
+
+
+def idempotent(method: F) -> F:
+    """Lets a call be sent again when its connection to another process is lost.
+
+        @idempotent
+        @when(_nothing_newer)
+        def next_parameters(self, newer_than): ...
+
+    Declare it of methods for which being run twice is the same as being run once, above
+    all of those that only read. Calls of other methods are sent at most once: their
+    caller gets ConnectionLost, because nobody knows whether they have run. It goes with
+    `when`, `concurrent` and `batched`, before them or after them. In one process there
+    is no connection, and it has no effect.
+
+    Raises:
+      TypeError: it is no method, but a property, say.
+    """
+    if not callable(method) and not isinstance(method, (staticmethod, classmethod)):
+        raise TypeError(f"idempotent declares a method, and this is none: {method!r}")
+    method.is_idempotent = True  # type: ignore[attr-defined]
+    return method
 
 
 def _refuse_both(new: str, method: Any) -> None:

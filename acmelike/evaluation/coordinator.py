@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from acmelike.core import now, sleep, stop_run, updating, when
+from acmelike.core import idempotent, now, sleep, stop_run, updating, when
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.records import (
@@ -134,6 +134,7 @@ class Coordinator:
         if self._schedule.reaches_target(mean):
             self._reached_target = task
 
+    @idempotent
     def progress(self) -> Progress:
         """Returns how far the run is."""
         return self._progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from acmelike.core import updating, when
+from acmelike.core import idempotent, updating, when
 from acmelike.policies import PortablePolicy
 from acmelike.types import Versioned
 
@@ -43,6 +43,7 @@ class Cacher:
     def _has_no_policy(self) -> str | None:
         return "it has no policy yet" if self._policy is None else None
 
+    @idempotent
     @when(_has_no_policy)
     def policy(self) -> PortablePolicy:
         """Waits for the agent's policy, and returns it."""
@@ -54,6 +55,7 @@ class Cacher:
             return "it has no parameters yet"
         return why_too_early(self._newest.version, newer_than, min_interval)
 
+    @idempotent
     @when(_nothing_newer)
     def next_parameters(self, newer_than: int, min_interval: int = 1) -> Versioned:
         """Waits for parameters later than version `newer_than`; returns the newest.
@@ -66,6 +68,7 @@ class Cacher:
     def _has_none(self) -> str | None:
         return "it has no parameters yet" if self._newest is None else None
 
+    @idempotent
     @when(_has_none)
     def parameters(self) -> Versioned:
         """Waits for the first parameters; returns the newest."""

@@ -10,7 +10,7 @@ import numpy as np
 import optree
 
 from acmelike.agent import Builder, UpdateOutputs
-from acmelike.core import Future, start, updating, when
+from acmelike.core import Future, idempotent, start, updating, when
 from acmelike.errors import NonFinite
 from acmelike.learners.cacher import why_too_early
 from acmelike.learners.functions import make_functions
@@ -79,6 +79,7 @@ class Learner:
 
     # --- Its service -----------------------------------------------------------------
 
+    @idempotent
     def policy(self) -> PortablePolicy:
         """Returns the agent's policy; it is the same for all versions of parameters."""
         return self._policy
@@ -86,6 +87,7 @@ class Learner:
     def _nothing_newer(self, newer_than: int, min_interval: int = 1) -> str | None:
         return why_too_early(self._published.version, newer_than, min_interval)
 
+    @idempotent
     @when(_nothing_newer)
     def next_parameters(self, newer_than: int, min_interval: int = 1) -> Versioned:
         """Waits for parameters later than version `newer_than`; returns the newest.
@@ -96,10 +98,12 @@ class Learner:
         """
         return self._published
 
+    @idempotent
     def parameters(self) -> Versioned:
         """Returns the newest parameters."""
         return self._published
 
+    @idempotent
     def progress(self) -> LearnerProgress:
         """Returns how far the learner is."""
         return LearnerProgress(

@@ -25,11 +25,13 @@ class Interface(NamedTuple):
       kind: the name of the service's class.
       methods: the names of its public methods.
       attributes: other public names of the class, such as properties.
+      idempotent: the methods that may be called again when a connection is lost.
     """
 
     kind: str
     methods: frozenset[str]
     attributes: frozenset[str] = frozenset()
+    idempotent: frozenset[str] = frozenset()
 
 
 def interface_of(kind: type) -> Interface:
@@ -39,6 +41,7 @@ def interface_of(kind: type) -> Interface:
     """
     methods: set[str] = set()
     attributes: set[str] = set()
+    idempotent: set[str] = set()
     for name in dir(kind):
         if name.startswith("_") or name in OWN_METHODS:
             continue
@@ -47,7 +50,12 @@ def interface_of(kind: type) -> Interface:
             callable(value) and not isinstance(value, type)
         )
         (methods if is_method else attributes).add(name)
-    return Interface(kind.__name__, frozenset(methods), frozenset(attributes))
+        function = getattr(value, "__func__", value)  # Of a static or class method.
+        if any(getattr(each, "is_idempotent", False) for each in (value, function)):
+            idempotent.add(name)
+    return Interface(
+        kind.__name__, frozenset(methods), frozenset(attributes), frozenset(idempotent)
+    )
 
 
 def _static(kind: type, name: str) -> Any:

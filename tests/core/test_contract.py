@@ -5,12 +5,23 @@ from __future__ import annotations
 import functools
 import re
 
+import numpy as np
 import pytest
 
-from acmelike import deadline, sleep, start, stop_run, updating, when
+from acmelike import (
+    batched,
+    deadline,
+    idempotent,
+    sleep,
+    start,
+    stop_run,
+    updating,
+    when,
+)
 from acmelike.core import concurrent, prefetch_depth
 from acmelike.core.runtime import seconds_left
 from acmelike.errors import ContractError, NotReady, RunStopped
+from acmelike.rpc import interface_of
 
 
 class Inbox:
@@ -221,3 +232,81 @@ def test_a_method_cannot_be_both_guarded_and_concurrent():
             @concurrent
             def read(self):
                 raise AssertionError
+
+
+class Reads:
+    """Methods that are declared idempotent, together with every other word."""
+
+    def _never(self):
+        return "it never comes"
+
+    @idempotent
+    def plain(self):
+        return 1
+
+    @idempotent
+    @when(_never)
+    def before_when(self):
+        raise AssertionError
+
+    @when(_never)
+    @idempotent
+    def after_when(self):
+        raise AssertionError
+
+    @idempotent
+    @concurrent
+    def before_concurrent(self):
+        return 2
+
+    @concurrent
+    @idempotent
+    def after_concurrent(self):
+        return 2
+
+    @idempotent
+    @batched(max_size=2)
+    def before_batched(self, x):
+        return x
+
+    @batched(max_size=2)
+    @idempotent
+    def after_batched(self, x):
+        return x
+
+    @idempotent
+    @staticmethod
+    def before_static():
+        return 3
+
+    @staticmethod
+    @idempotent
+    def after_static():
+        return 3
+
+    def other(self):
+        return 4
+
+
+def test_a_method_is_idempotent_in_any_order_of_the_words():
+    interface = interface_of(Reads)
+    assert interface.idempotent == interface.methods - {"other"}
+    reads = Reads()
+    assert (reads.plain(), reads.after_concurrent(), reads.before_static()) == (1, 2, 3)
+    assert reads.after_batched(np.float32(5)) == 5
+    for method in (reads.before_when, reads.after_when):
+        with pytest.raises(NotReady, match="it never comes"):
+            method()
+
+
+def test_a_method_that_replaces_an_idempotent_one_says_so_itself():
+    class Changes(Reads):
+        def plain(self):
+            return 5
+
+    assert "plain" not in interface_of(Changes).idempotent
+
+
+def test_what_is_no_method_is_not_idempotent():
+    with pytest.raises(TypeError, match="idempotent declares a method"):
+        idempotent(property(lambda self: 1))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from acmelike.core import concurrent, when
+from acmelike.core import concurrent, idempotent, when
 from acmelike.errors import ConfigError
 from acmelike.replay.checkpoints.reader import newest_checkpoint
 from acmelike.replay.checkpoints.writer import CheckpointManager, check_num_keep
@@ -102,6 +102,7 @@ class Replay:
     def _blocks_write(self, message: Message) -> str | None:
         return self._stop_reason or self._writers.blocks(message)
 
+    @idempotent
     @when(_blocks_write)
     def write(self, message: Message) -> int:
         """Receives a writer's steps, and inserts the items that refer to them.
@@ -300,15 +301,18 @@ class Replay:
             return None
         return f"environment steps {self._num_env_steps} of {num}"
 
+    @idempotent
     @when(_blocks_past_env_steps)
     def past_env_steps(self, num: int) -> int:
         """Waits until `num` environment steps are counted; returns the count."""
         return self._num_env_steps
 
+    @idempotent
     def num_env_steps(self) -> int:
         """The environment steps counted so far, over all tables."""
         return self._num_env_steps
 
+    @idempotent
     def info(self, table: str) -> TableInfo:
         """Statistics of a table.
 
@@ -317,15 +321,18 @@ class Replay:
         """
         return self._table(table).info(self._cursors.num_prefetched(table))
 
+    @idempotent
     def infos(self) -> list[TableInfo]:
         """Statistics of every table."""
         return [self.info(name) for name in self._tables]
 
+    @idempotent
     def row_bytes(self) -> dict[str, int]:
         """Bytes of all rows that tables or writers hold, by column."""
         columns = self._columns.values()
         return {column.name: column.num_rows * column.row_bytes for column in columns}
 
+    @idempotent
     def dump(self, table: str) -> dict[str, Any]:
         """Everything that a table holds, as plain data; see `Table.dump`.
 
