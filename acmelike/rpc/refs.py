@@ -14,12 +14,18 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 import optree
 
+from acmelike.core.contract import idempotent
 from acmelike.core.leaf import refuse_inside_leaf
 from acmelike.errors import RefLost, RpcClosed
 from acmelike.rpc.client import Client
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.codec import Payload
-from acmelike.rpc.sockets.ledger import Key, Ledger, current
+from acmelike.rpc.sockets.ledger import (
+    NUMBERS_PER_INCARNATION,
+    Key,
+    Ledger,
+    current,
+)
 from acmelike.rpc.sockets.pickle_codec import make_payload, reduce_in_messages
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, BlockPool, pool
 
@@ -137,14 +143,14 @@ class Store:
     """The values that a process has stored, and the handles that it has of others.
 
     Args:
-      client: makes a client of the values of a node's process.
+      client: makes a client of the values of the process that stored one.
 
     Attributes:
       owner: the label of a node of this process; None in a process that stores nothing
         for others.
     """
 
-    def __init__(self, client: Callable[[str], Client], blocks: BlockPool = pool):
+    def __init__(self, client: Callable[[Key], Client], blocks: BlockPool = pool):
         self._client, self._blocks = client, blocks
         self.owner: str | None = None
         self._numbers = itertools.count()
@@ -160,9 +166,15 @@ class Store:
 
     # --- Values of this process
 
-    def serve(self, owner: str) -> None:
-        """From now on values can be stored; `owner` is a node of this process."""
+    def serve(self, owner: str, incarnation: int = 0) -> None:
+        """From now on values can be stored.
+
+        Args:
+          owner: a node of this process.
+          incarnation: of this process.
+        """
         self.owner = owner
+        self._numbers = itertools.count(incarnation * NUMBERS_PER_INCARNATION)
         self._blocks.on_end = partial(self.later, self._blocks.trim)
 
     def put(self, value: Any) -> Ref[Any]:
@@ -215,7 +227,7 @@ class Store:
 
     def fetch(self, key: Key) -> Any:
         """The value of a handle of another process; see `Ref.get`."""
-        values = self._client(key.owner)
+        values = self._client(key)
         try:
             # First the memory is mapped, and then there is nothing to copy.
             values.prepare(key.number)
@@ -292,29 +304,32 @@ class Values:
     def __init__(self, store: Store):
         self._store = store
 
+    @idempotent
     def prepare(self, number: int) -> Any:
         """Offers the memory of a value to the caller's process."""
         answer = make_payload(None)
         answer.offers = self._store.payload(number)
         return answer
 
+    @idempotent
     def fetch(self, number: int) -> Any:
         """Returns a value."""
         return self._store.payload(number)
 
 
-def serve_values(store: Store, owner: str) -> Values:
+def serve_values(store: Store, owner: str, incarnation: int = 0) -> Values:
     """Makes `put` store values for other processes, in the store of this process.
 
     Args:
       store: of this process.
       owner: the label of one of its nodes.
+      incarnation: of this process.
 
     Returns:
       The service that the others call.
     """
     global _store
-    store.serve(owner)
+    store.serve(owner, incarnation)
     _store = store
     return Values(store)
 

@@ -14,7 +14,6 @@ from typing import Any
 from acmelike.errors import ConfigError, RpcClosed
 from acmelike.launchers.nodes import LocalNodes
 from acmelike.launchers.processes.control import (
-    AddressBook,
     Assignment,
     ControlConnection,
     EndOfRun,
@@ -29,6 +28,7 @@ from acmelike.launchers.processes.control import (
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import (
     VALUES,
+    AddressBook,
     Certificate,
     Credentials,
     Identity,
@@ -41,7 +41,8 @@ from acmelike.rpc import (
     to_wire,
 )
 
-# How long to wait for the launcher to say why a call or a connection has ended.
+# How long to wait, with a node that failed because a call was closed, for the launcher
+# to say that the run has ended.
 _NEWS_SECONDS = 5.0
 # How long callees have, when the run ends, to answer their callers.
 _ANSWER_SECONDS = 0.5
@@ -62,9 +63,8 @@ class Child:
         self._early: deque[Any] = deque()
         self._reporting = threading.Lock()
         self._ended = threading.Event()
-        self._reason = ""
         credentials = self._credentials(assignment)
-        self._peers = Peers(credentials, self._wait_for_end)
+        self._peers = Peers(credentials, assignment.heartbeat)
         scheduler = FreeScheduler(self._ended)
         self._nodes = LocalNodes(
             assignment.entries,
@@ -79,13 +79,19 @@ class Child:
         entries = assignment.entries.values()
         is_packed = any(entry.compression is not None for entry in entries)
         values = Server(VALUES, scheduler, self, is_packed=is_packed)
-        values.open(serve_values(self._peers.store, next(iter(servers))))
+        owner, incarnation = next(iter(servers)), assignment.incarnation
+        values.open(serve_values(self._peers.store, owner, incarnation))
         if assignment.far_ip is None:
             folder = os.environ.get("ACMELIKE_SOCKETS", "")
-            listener = listen_near(folder, credentials.key)
+            listener = listen_near(folder, credentials.key, incarnation)
         else:
             assert credentials.identity is not None
-            listener = listen_far(assignment.far_ip, credentials.identity)
+            listener = listen_far(
+                assignment.far_ip,
+                credentials.identity,
+                incarnation,
+                assignment.heartbeat,
+            )
         self._server = SocketServer(
             {**servers, VALUES: values},
             scheduler,
@@ -107,10 +113,10 @@ class Child:
             if message is None:
                 os._exit(1)  # The launcher is gone, and with it the run.
             self._handle(message)
-        self._reason = f"the run ended: {message.reason}"
+        reason = f"the run ended: {message.reason}"
         self._ended.set()
-        self._peers.end(self._reason)
-        self._nodes.close(self._reason)
+        self._peers.end(reason)
+        self._nodes.close(reason)
         # The launcher knows how long this may take, and kills a process that takes
         # longer.
         threading.Thread(target=self._exit_with_launcher, daemon=True).start()
@@ -137,7 +143,7 @@ class Child:
 
     def _handle(self, message: Any) -> None:
         if isinstance(message, AddressBook):
-            self._peers.set_addresses(message.by_label)
+            self._peers.take_book(message)
         elif isinstance(message, StatusRequest):
             status = self._nodes.status()
             self._connection.send(StatusReply(message.number, status))
@@ -168,10 +174,6 @@ class Child:
     def _on_server_failure(self, error: BaseException) -> None:
         label = next(iter(self._nodes.servers))
         self.fail(label, "socket server", error)
-
-    def _wait_for_end(self) -> str | None:
-        self._ended.wait(_NEWS_SECONDS)
-        return self._reason or None
 
 
 def main() -> None:

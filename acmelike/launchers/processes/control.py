@@ -1,4 +1,8 @@
-"""The control connection between the launcher and one of its processes."""
+"""The control connection between the launcher and one of its processes.
+
+The launcher also sends an `AddressBook` whenever it has a newer one, and a
+`Certificate` in answer to a `SigningRequest`.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +33,8 @@ class Assignment:
       key: of the run, by which its processes on one host know each other.
       far_ip: where to listen, as processes on other hosts do; None for a run whose
         processes are all on one host.
+      heartbeat: a host that has vanished is found after so many seconds at most.
+      incarnation: how often the process was started again before.
       exposed: those of its nodes that other programs may call, by label.
     """
 
@@ -36,6 +42,8 @@ class Assignment:
     peers: Mapping[Handle, Peer]
     key: bytes
     far_ip: str | None
+    heartbeat: float
+    incarnation: int
     exposed: Mapping[str, ExposedNode]
 
     @property
@@ -43,12 +51,6 @@ class Assignment:
         """Whether the process has to show a certificate to others."""
         exposures = [node.exposure for node in self.exposed.values()]
         return self.far_ip is not None or any(each.tls for each in exposures)
-
-
-class AddressBook(NamedTuple):
-    """To a process: where each node's process listens, by the node's label."""
-
-    by_label: Mapping[str, Address]
 
 
 class EndOfRun(NamedTuple):

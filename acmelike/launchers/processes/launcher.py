@@ -25,7 +25,6 @@ from acmelike.launchers.exposed import Endpoint, ExposedNode, exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import interface_of_node
 from acmelike.launchers.processes.control import (
-    AddressBook,
     Assignment,
     ControlConnection,
     EndOfRun,
@@ -39,13 +38,16 @@ from acmelike.launchers.processes.control import (
 )
 from acmelike.launchers.processes.output import pass_on_output
 from acmelike.rpc import (
+    HEARTBEAT_SECONDS,
     Address,
+    AddressBook,
     Authority,
     Client,
     Credentials,
     Identity,
     Peer,
     Peers,
+    checked_heartbeat,
     from_wire,
     new_key,
     require_compression,
@@ -118,6 +120,7 @@ class Process:
         peers: Mapping[Handle, Peer],
         key: bytes,
         far_ip: str | None,
+        heartbeat: float,
         exposed: Mapping[str, ExposedNode],
     ) -> None:
         """Sends the nodes, and starts to listen."""
@@ -128,6 +131,8 @@ class Process:
             peers=peers,
             key=key,
             far_ip=far_ip,
+            heartbeat=heartbeat,
+            incarnation=0,  # No launcher starts a process again so far.
             exposed={label: exposed[label] for label in exposed if label in labels},
         )
         self.connection.send(assignment)
@@ -175,9 +180,12 @@ class ProcessNodes:
       check: not used here; `launch` refuses it.
       far_ip: where processes listen, as on other hosts, with TLS; None for sockets and
         memory of this host.
+      heartbeat: with `far_ip`, a host that has vanished is found after so many seconds
+        at most.
 
     Raises:
-      ConfigError: a package for TLS or compression is not installed.
+      ConfigError: a package for TLS or compression is not installed, or `heartbeat` is
+        out of range.
     """
 
     def __init__(
@@ -188,9 +196,10 @@ class ProcessNodes:
         logs: Path | None,
         check: bool,
         far_ip: str | None = None,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ):
         self._supervisor, self._ended = supervisor, ended
-        self._far_ip = far_ip
+        self._far_ip, self._heartbeat = far_ip, checked_heartbeat(heartbeat)
         self._exposed = exposed_nodes(program)
         has_tls = any(node.exposure.tls for node in self._exposed.values())
         is_far = far_ip is not None
@@ -210,8 +219,9 @@ class ProcessNodes:
         self._number = 0
         self._answers: dict[str, int] = {}
         self._addresses: dict[str, Address] = {}
+        self._book_version = 0
         self._credentials = Credentials(new_key(), self._new_identity())
-        self._peers = Peers(self._credentials, self._wait_for_end)
+        self._peers = Peers(self._credentials, heartbeat)
         self._reason: str | None = None
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
@@ -227,7 +237,11 @@ class ProcessNodes:
     def start(self) -> None:
         for process in self._processes:
             process.start(
-                self._entries, self._credentials.key, self._far_ip, self._exposed
+                self._entries,
+                self._credentials.key,
+                self._far_ip,
+                self._heartbeat,
+                self._exposed,
             )
 
     def close(self, reason: str) -> None:
@@ -343,21 +357,20 @@ class ProcessNodes:
         with self._lock:
             for entry in process.entries.values():
                 self._addresses[entry.label] = address
-            is_complete = len(self._addresses) == len(self._entries)
-        if is_complete:
-            self._peers.set_addresses(self._addresses)
-            for other in self._processes:
-                other.connection.send(AddressBook(self._addresses))
+            if len(self._addresses) < len(self._entries):
+                return
+            self._book_version += 1
+            book = AddressBook(self._book_version, dict(self._addresses))
+        # Two threads may get here at once; who gets an older book later ignores it.
+        self._peers.take_book(book)
+        for other in self._processes:
+            other.connection.send(book)
 
     def _has_work(self) -> bool:
         return any(process.has_work for process in self._processes)
 
     def _has_worker(self) -> bool:
         return any(process.has_worker for process in self._processes)
-
-    def _wait_for_end(self) -> str | None:
-        self._ended.wait(_STATUS_SECONDS)
-        return self._reason
 
 
 def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:

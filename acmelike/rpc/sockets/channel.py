@@ -14,11 +14,18 @@ from acmelike.core.future import Future
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import current_context, current_deadline
 from acmelike.core.status import EdgeMetrics
-from acmelike.errors import RpcClosed, RpcError, RpcFailed, RpcTimeout
+from acmelike.errors import (
+    ConnectionLost,
+    RpcClosed,
+    RpcError,
+    RpcFailed,
+    RpcTimeout,
+)
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.endpoints import (
+    HEARTBEAT_SECONDS,
     Address,
     Credentials,
     connect_far,
@@ -44,8 +51,11 @@ from acmelike.rpc.sockets.stream import Stream
 # How long after a call's deadline, which its server keeps, the answer may arrive.
 GRACE_SECONDS = 2.0
 _NOT_TAKEN = "its process does not take the call"
-# How long a connection to another host may take.
-CONNECT_SECONDS = 10.0
+_ENDED = "it has ended"
+LOST = "the connection to its process was lost"
+_UNKNOWN = "It may have run, and is not repeated: its method is not @idempotent"
+# How long a connection to another host may take that is due at once.
+_MIN_CONNECT_SECONDS = 0.2
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
 
@@ -57,9 +67,11 @@ class RemoteCall(Future[Any]):
       target: the method that is called, such as "replay.insert".
       reason: "", as only the callee knows it; `Run.status` adds it.
       deadline: on the monotonic clock, or None.
+      is_lost: whether it ended with its connection, so that it may have run or not.
     """
 
     reason = ""
+    is_lost = False
 
     def __init__(
         self,
@@ -89,12 +101,14 @@ class RemoteCall(Future[Any]):
         if current_leaf() is not None:
             refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
-            self._wait()
+            self.wait()
         if self._error is not None:
+            if self.is_lost and (reason := self._channel.why_run_ended()):
+                raise RpcClosed(f"{self.target}: {reason}")
             raise self._error
         return self._value
 
-    def _wait(self) -> None:
+    def wait(self) -> None:
         """Waits for the outcome, or until the deadline of the scope around it.
 
         Raises:
@@ -126,9 +140,21 @@ class RemoteCall(Future[Any]):
         """Records the outcome; only the channel calls this."""
         self._value, self._error, self._done = value, error, True
 
+    def lose(self, error: BaseException) -> None:
+        """Records that the connection was lost; only the channel calls this."""
+        self.is_lost = True
+        self.settle(None, error)
+
+
+class NotSent(ConnectionLost):
+    """A call that was not sent, because there is no connection: it has not run."""
+
 
 class Channel:
     """Makes calls over one connection, which is opened at the first call.
+
+    A connection that is lost is not replaced here: `Peers` makes another channel. A
+    call that had been sent ends with ConnectionLost. One that had not raises NotSent.
 
     It has no thread for reading. Of the threads that wait for an outcome, one reads the
     socket for all of them. A thread that asks whether a future is done reads what has
@@ -137,10 +163,15 @@ class Channel:
     Args:
       address: where the other process listens.
       credentials: of this process.
-      wait_for_end: returns why the run ended, or None if it does not end soon. A
-        connection is usually lost because a process died, and the reason of the run's
-        end says so.
+      wait_for_end: returns why the run ended, or None if it does not end soon. If a
+        connection is lost because a process died, and the run ends because of that, the
+        reason of its end says so.
       holder: of the refs that come; None where none may come.
+      heartbeat: a host that has vanished is found after so many seconds at most.
+
+    Attributes:
+      address: where the other process listens.
+      is_over: whether no call can be sent on it any more.
     """
 
     def __init__(
@@ -149,9 +180,13 @@ class Channel:
         credentials: Credentials,
         wait_for_end: Callable[[], str | None],
         holder: Holder | None = None,
+        heartbeat: float = HEARTBEAT_SECONDS,
     ):
-        self._address, self._credentials = address, credentials
-        self._wait_for_end = wait_for_end
+        self.address, self._credentials = address, credentials
+        self._wait_for_end, self._heartbeat = wait_for_end, heartbeat
+        # Why the run ended, once somebody has waited for that.
+        self._why_ended: list[str | None] = []
+        self._asking = threading.Lock()
         self._is_near = address.is_near
         self._stream: Stream | None = None
         self._reader: FrameReader | None = None
@@ -171,7 +206,9 @@ class Channel:
         self._reading = threading.Lock()
         self._changed = threading.Condition()
         self._num_waiting = 0
-        self._is_lost = False
+        # Threads that wait until the other process takes more; they use the socket too.
+        self._num_stalled = 0
+        self.is_over = self._is_lost = False
         self._closed: str | None = None
 
     def submit(
@@ -181,22 +218,26 @@ class Channel:
         edge: EdgeMetrics | None,
         pack: bool = False,
     ) -> RemoteCall:
-        """Sends a call of a node's method, compressed if `pack` says so."""
+        """Sends a call of a node's method, compressed if `pack` says so.
+
+        Raises:
+          NotSent: the connection is lost, or there is none.
+          RpcClosed: the run has ended.
+        """
         method, args, kwargs, timeout, caller = request
         deadline = None if timeout is None else time.monotonic() + timeout
         target = f"{label}.{method}"
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         is_ready = True
         try:
-            stream = self._stream or self._connect(timeout)
+            stream = self.connect(timeout)
             if stream.num_unsent:
                 # What is kept of earlier calls must not become more with every call.
                 is_ready = self._send_rest(deadline)
         except TimeoutError:
             is_ready = False
-        except (OSError, RpcClosed) as error:
-            call.settle(None, self._lost(target, error))
-            return call
+        except OSError as error:
+            raise self._not_sent(target, error) from None
         if not is_ready:
             call.settle(None, RpcTimeout(f"{target}: {_NOT_TAKEN}"))
             return call
@@ -212,8 +253,9 @@ class Channel:
             if not stream.send(frame.pieces) and not self._send_rest(deadline):
                 self._give_up(call, _NOT_TAKEN)
         except OSError as error:
+            # A part of it may have been sent, and with a part nobody can begin it.
             self._calls.pop(call.number, None)
-            call.settle(None, self._lost(target, error))
+            raise self._not_sent(target, error) from None
         return call
 
     def wait(self, call: RemoteCall, until: float | None = None) -> None:
@@ -224,7 +266,8 @@ class Channel:
         while not call.is_known():
             if self._reading.acquire(blocking=False):
                 try:
-                    self._read(call, limit)
+                    if not self._is_lost:
+                        self._read(call, limit)
                 finally:
                     self._end_reading()
             else:
@@ -247,9 +290,12 @@ class Channel:
 
     def poll(self) -> None:
         """Reads what has arrived, unless another thread reads."""
-        if self._stream is not None and self._reading.acquire(blocking=False):
+        if self._stream is None or self._is_lost:
+            return
+        if self._reading.acquire(blocking=False):
             try:
-                self._read_available()
+                if not self._is_lost:
+                    self._read_available()
             finally:
                 self._end_reading()
 
@@ -260,8 +306,23 @@ class Channel:
     def close(self, reason: str) -> None:
         """Ends every call and wakes the threads that wait."""
         self._closed = self._closed or reason
-        if self._stream is not None:
+        self.is_over = True
+        if self._stream is not None and not self._is_lost:
             self._stream.end()
+
+    def retire(self) -> None:
+        """Ends the connection, because its process is not the one that is meant."""
+        self.is_over = True
+        if self._stream is not None and not self._is_lost:
+            self._stream.end()
+            self.poll()
+
+    def why_run_ended(self) -> str | None:
+        """Why the run ended; None if it goes on. Waits for the news, but once."""
+        with self._asking:
+            if not self._why_ended:
+                self._why_ended.append(self._closed or self._wait_for_end())
+        return self._why_ended[0]
 
     def dispose(self) -> None:
         """Closes the socket and releases the memory, when no thread calls any more."""
@@ -273,27 +334,50 @@ class Channel:
 
     # --- The stream
 
-    def _connect(self, seconds: float | None) -> Stream:
-        """Opens the connection, unless another thread has done so."""
+    def connect(self, seconds: float | None) -> Stream:
+        """The connection, which is opened if it is not open.
+
+        Args:
+          seconds: that it may take; None for the time of a heartbeat.
+
+        Raises:
+          OSError: it cannot be opened, or was lost.
+          RpcClosed: the run has ended.
+        """
+        if self._stream is not None and not self.is_over:
+            # A call that is sent after the other end has closed the connection would be
+            # one that may have run. On one host the system does not take it.
+            if self._is_near or not self._stream.has_ended():
+                return self._stream
+            raise ConnectionError(_CLOSED)
         with self._connecting:
             if self._closed is not None:
                 raise RpcClosed(self._closed)
+            if self.is_over:
+                raise ConnectionError(_ENDED)
             if self._stream is not None:
                 return self._stream
             if self._is_near:
-                stream = Stream(connect_near(self._address))
-                key, path = self._credentials.key, self._address.path
+                stream = Stream(connect_near(self.address))
+                key, path = self._credentials.key, self.address.path
                 hello, self._expected = greeting(key, path)
                 stream.send([hello])
             else:
                 identity = self._credentials.identity
                 if identity is None:
                     raise RpcClosed("this run has no edges to other hosts")
-                patience = CONNECT_SECONDS if seconds is None else seconds
-                patience = min(patience, CONNECT_SECONDS)
-                stream = Stream(connect_far(self._address, identity, patience))
+                patience = self._heartbeat
+                if seconds is not None:
+                    patience = min(max(seconds, _MIN_CONNECT_SECONDS), patience)
+                stream = Stream(
+                    connect_far(self.address, identity, patience, self._heartbeat)
+                )
             self._reader = FrameReader(stream, self._shared, ledger=self._ledger)
             self._stream = stream
+            if self.is_over:  # Since it began.
+                stream.end()
+                self.poll()
+                raise ConnectionError(_CLOSED)
             return stream
 
     def _send(self, kind: int, number: int, value: object) -> None:
@@ -316,11 +400,24 @@ class Channel:
         assert stream is not None
         while stream.num_unsent and not self._is_lost:
             # It may take no more before somebody reads its answers.
-            if stream.wait(_left(limit)):
+            if self._wait_stalled(stream, limit):
                 self.poll()
             if _is_over(limit) and stream.num_unsent:
                 return False
         return True
+
+    def _wait_stalled(self, stream: Stream, limit: float | None) -> bool:
+        """`stream.wait`, while the socket must not be closed."""
+        with self._changed:
+            if self._is_lost:
+                return False
+            self._num_stalled += 1
+        try:
+            return stream.wait(_left(limit))
+        finally:
+            with self._changed:
+                self._num_stalled -= 1
+                self._close_if_lost()
 
     def _give_up(self, call: RemoteCall, why: str) -> None:
         if self._calls.pop(call.number, None) is not None:
@@ -349,16 +446,25 @@ class Channel:
         except BlockingIOError:
             pass
         except (EOFError, OSError, RpcError) as error:
-            self._is_lost = True
-            self._ledger.close()
-            if self._stream is not None:
-                self._stream.end()  # It may be open, and what comes is no answer.
-            if self._shared is not None:
-                self._shared.close()
-            for request in list(self._calls):
-                call = self._calls.pop(request, None)
-                if call is not None:
-                    call.settle(None, self._lost(call.target, error))
+            self._lose(error)
+
+    def _lose(self, error: BaseException) -> None:
+        """The connection has ended, and with it all that was under way on it."""
+        self.is_over = self._is_lost = True
+        self._ledger.close()
+        assert self._stream is not None
+        self._stream.end()  # It may be open, and what comes is no answer.
+        if self._shared is not None:
+            self._shared.close()
+        why = _ENDED if isinstance(error, EOFError) else str(error)
+        for number in list(self._calls):
+            call = self._calls.pop(number, None)
+            if call is None:
+                continue
+            if self._closed is not None:
+                call.settle(None, RpcClosed(f"{call.target}: {self._closed}"))
+            else:
+                call.lose(ConnectionLost(f"{call.target}: {LOST} ({why}). {_UNKNOWN}"))
 
     def _dispatch(self, frame: Frame) -> None:
         if frame.kind == RETURN:
@@ -382,6 +488,9 @@ class Channel:
 
     def _end_reading(self) -> None:
         self._reading.release()
+        if self._is_lost:
+            with self._changed:
+                self._close_if_lost()
         self._wake_waiting()
 
     def _wake_waiting(self) -> None:
@@ -389,48 +498,19 @@ class Channel:
             with self._changed:
                 self._changed.notify_all()
 
-    def _lost(self, target: str, error: BaseException) -> RpcClosed:
-        reason = self._closed or self._wait_for_end()
-        return RpcClosed(f"{target}: {reason or f'its process is gone: {error!r}'}")
+    def _close_if_lost(self) -> None:
+        """Closes the socket of a lost connection as soon as no thread uses it."""
+        if self._is_lost and not self._reading.locked() and not self._num_stalled:
+            assert self._stream is not None
+            self._stream.close()
 
-
-class RemoteTarget:
-    """A node of another process, as a client's target.
-
-    Args:
-      label: the node's.
-      find_channel: returns the channel to its process when that is known.
-      pack: whether calls are compressed, if it is on another host.
-    """
-
-    def __init__(
-        self, label: str, find_channel: Callable[[], Channel], pack: bool = False
-    ):
-        self.label, self._find_channel, self._pack = label, find_channel, pack
-
-    def submit(self, request: Request, edge: EdgeMetrics | None = None) -> Future[Any]:
-        """Sends a call."""
-        try:
-            channel = self._find_channel()
-        except (RpcTimeout, RpcClosed) as error:
-            return FailedCall(error)
-        return channel.submit(self.label, request, edge, self._pack)
-
-
-class FailedCall(Future[Any]):
-    """A call that could not be sent."""
-
-    def __init__(self, error: RpcError):
-        self._error = error
-
-    def done(self) -> bool:
-        return True
-
-    def result(self) -> Any:
-        raise self._error
-
-    def cancel(self) -> None:
-        pass
+    def _not_sent(self, target: str, error: OSError) -> RpcClosed:
+        """The error of a call that could not be sent."""
+        self.is_over = True
+        self.poll()  # Whatever has arrived, and the end: all is released then.
+        if self._closed is not None:
+            return RpcClosed(f"{target}: {self._closed}")
+        return NotSent(f"{target}: its process is gone ({error}). It has not run")
 
 
 def _left(limit: float | None) -> float | None:

@@ -15,6 +15,7 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
+from acmelike.errors import ConfigError
 from acmelike.rpc.sockets.codec import Codec
 from acmelike.rpc.sockets.data_codec import DATA
 from acmelike.rpc.sockets.identity import Identity
@@ -22,6 +23,10 @@ from acmelike.rpc.sockets.pickle_codec import PICKLE
 from acmelike.rpc.sockets.tls import TlsSocket
 
 _BACKLOG = 128
+# A host that has vanished is found after so many seconds at most, unless a run has
+# another setting. The system counts in whole seconds, and asks more than once.
+HEARTBEAT_SECONDS = 10.0
+MIN_HEARTBEAT_SECONDS, MAX_HEARTBEAT_SECONDS = 2.0, 3600.0
 
 
 class Address(NamedTuple):
@@ -33,6 +38,8 @@ class Address(NamedTuple):
       ip: where it listens for other hosts; "" if it does not.
       port: there.
       name: that its certificate must have.
+      incarnation: how often the process was started again before. Each incarnation has
+        a path, a port and a name of its own, so a caller never gets to another one.
     """
 
     host: str
@@ -40,6 +47,7 @@ class Address(NamedTuple):
     ip: str = ""
     port: int = 0
     name: str = ""
+    incarnation: int = 0
 
     @property
     def is_near(self) -> bool:
@@ -70,6 +78,7 @@ class Listener(NamedTuple):
       key: that a caller proves; None if its certificate is enough.
       tls: of the callee's end; None for connections without TLS.
       why_unknown: what is said of a caller that has proved nothing.
+      heartbeat: a host that has vanished is found after so many seconds at most.
     """
 
     sock: socket.socket
@@ -79,6 +88,7 @@ class Listener(NamedTuple):
     key: bytes | None
     tls: ssl.SSLContext | None
     why_unknown: str
+    heartbeat: float = HEARTBEAT_SECONDS
 
     @property
     def is_outside(self) -> bool:
@@ -104,7 +114,7 @@ def this_host() -> str:
 _NOT_OF_RUN = "it does not belong to this run"
 
 
-def listen_near(folder: str, key: bytes) -> Listener:
+def listen_near(folder: str, key: bytes, incarnation: int = 0) -> Listener:
     """Listens on a Unix-domain socket, for those who have the key of the run.
 
     On Linux it is in the abstract namespace, where nothing is left behind however the
@@ -115,16 +125,23 @@ def listen_near(folder: str, key: bytes) -> Listener:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(path)
     sock.listen(_BACKLOG)
-    address = Address(this_host(), path)
+    address = Address(this_host(), path, incarnation=incarnation)
     return Listener(sock, address, PICKLE, True, key, None, _NOT_OF_RUN)
 
 
-def listen_far(ip: str, identity: Identity) -> Listener:
+def listen_far(
+    ip: str,
+    identity: Identity,
+    incarnation: int = 0,
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> Listener:
     """Listens for other hosts, at a port that is free."""
     sock = socket.create_server((ip, 0), backlog=_BACKLOG)
     port = sock.getsockname()[1]
-    address = Address(this_host(), "", ip, port, identity.name)
-    return Listener(sock, address, PICKLE, False, None, identity.server, _NOT_OF_RUN)
+    address = Address(this_host(), "", ip, port, identity.name, incarnation)
+    return Listener(
+        sock, address, PICKLE, False, None, identity.server, _NOT_OF_RUN, heartbeat
+    )
 
 
 def listen_outside(
@@ -167,7 +184,10 @@ def connect_near(address: Address) -> socket.socket:
 
 
 def connect_far(
-    address: Address, identity: Identity, seconds: float | None
+    address: Address,
+    identity: Identity,
+    seconds: float | None,
+    heartbeat: float = HEARTBEAT_SECONDS,
 ) -> TlsSocket:
     """A connection to the process of another host that the address means.
 
@@ -177,7 +197,7 @@ def connect_far(
     """
     sock = socket.create_connection((address.ip, address.port), timeout=seconds)
     try:
-        _tune(sock)
+        _tune(sock, heartbeat)
         tls = identity.client.wrap_socket(sock, server_hostname=address.name)
     except BaseException:
         sock.close()
@@ -186,14 +206,14 @@ def connect_far(
 
 
 def accept_far(
-    sock: socket.socket, tls: ssl.SSLContext | None
+    sock: socket.socket, tls: ssl.SSLContext | None, heartbeat: float
 ) -> socket.socket | TlsSocket:
     """The other end of `connect_far`; with TLS, `greet` of it is still to be called.
 
     Raises:
       OSError: it has gone again.
     """
-    _tune(sock)
+    _tune(sock, heartbeat)
     sock.setblocking(False)
     if tls is None:
         return sock
@@ -211,17 +231,35 @@ def is_own_user(sock: socket.socket) -> bool:
     return bool(user == os.getuid())
 
 
-# A host that has vanished is found after so many seconds without a sign of it.
-_VANISHED_SECONDS = 9
+def checked_heartbeat(seconds: float) -> float:
+    """The setting, if it is one.
+
+    Raises:
+      ConfigError: it is out of range.
+    """
+    if not MIN_HEARTBEAT_SECONDS <= seconds <= MAX_HEARTBEAT_SECONDS:
+        raise ConfigError(
+            f"heartbeat: expected {MIN_HEARTBEAT_SECONDS:.0f} to "
+            f"{MAX_HEARTBEAT_SECONDS:,.0f} seconds, got {seconds}"
+        )
+    return seconds
 
 
-def _tune(sock: socket.socket) -> None:
+def _tune(sock: socket.socket, heartbeat: float) -> None:
+    """Lets the system find within `heartbeat` seconds that the other host is gone.
+
+    After a third of them without a sign of it, it is asked, and then asked again at
+    short intervals until all but one of these have passed.
+    """
+    seconds = int(heartbeat)
+    quiet, interval = max(1, seconds // 3), max(1, seconds // 10)
     options = {
         "TCP_NODELAY": 1,
-        "TCP_KEEPIDLE": _VANISHED_SECONDS // 3,
-        "TCP_KEEPINTVL": _VANISHED_SECONDS // 4,
-        "TCP_KEEPCNT": 3,
-        "TCP_USER_TIMEOUT": _VANISHED_SECONDS * 1000,
+        "TCP_KEEPIDLE": quiet,
+        "TCP_KEEPINTVL": interval,
+        "TCP_KEEPCNT": max(1, (seconds - quiet) // interval - 1),
+        # Also where something is sent that is not acknowledged.
+        "TCP_USER_TIMEOUT": (seconds - interval) * 1000,
     }
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options.items():

@@ -14,16 +14,25 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 
+# Each incarnation of a process has so many numbers for the values that it stores.
+NUMBERS_PER_INCARNATION = 2**40
+
+
 class Key(NamedTuple):
     """Names a stored value.
 
     Attributes:
       owner: the label of a node of the process that stores it.
-      number: its number there.
+      number: its number there, which no other incarnation of the process gives.
     """
 
     owner: str
     number: int
+
+    @property
+    def incarnation(self) -> int:
+        """Of the process that stores it."""
+        return self.number // NUMBERS_PER_INCARNATION
 
 
 class LentRef(Protocol):

@@ -250,7 +250,9 @@ class SocketServer:
         codec = self._listener.codec
         if self._listener.is_near:
             return _Connection(sock, SharedMemory(), codec, self)
-        return _Connection(accept_far(sock, self._listener.tls), None, codec, self)
+        listener = self._listener
+        far = accept_far(sock, listener.tls, listener.heartbeat)
+        return _Connection(far, None, codec, self)
 
     def _refuse_newest(self) -> None:
         """Accepts the connection with the spare descriptor, and closes it.

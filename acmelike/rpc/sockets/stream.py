@@ -13,6 +13,8 @@ from acmelike.rpc.sockets.tls import TlsSocket
 
 # So many pieces are given to the system at once; it takes no more than 1024.
 _MAX_PIECES = 256
+# What says that the other end has closed a stream; not every system has it.
+_ENDED = getattr(select, "POLLRDHUP", 0)
 _MAX_POLL_SECONDS = 3600.0  # `poll` takes no more than some weeks.
 
 
@@ -116,6 +118,10 @@ class Stream:
             self.flush()
         return bool(happened & ~select.POLLOUT)
 
+    def has_ended(self) -> bool:
+        """Whether the other end has closed it; what it sent before may be unread."""
+        return bool(_happened(_poll(self._sock, _ENDED), 0.0))
+
     def end(self) -> None:
         """Ends the stream for both sides; who waits for it is woken."""
         try:
@@ -125,9 +131,10 @@ class Stream:
 
     def close(self) -> None:
         """Closes the socket, when no thread uses it any more."""
-        self._sock.close()
-        self._unsent.clear()
-        self.num_unsent = 0
+        with self._lock:
+            self._sock.close()
+            self._unsent.clear()
+            self.num_unsent = 0
 
     def _keep(self, pieces: Sequence[bytes | memoryview], num_bytes: int) -> None:
         self._unsent.extend(memoryview(piece) for piece in pieces)
