@@ -234,8 +234,6 @@ class Channel:
             if stream.num_unsent:
                 # What is kept of earlier calls must not become more with every call.
                 is_ready = self._send_rest(deadline)
-        except TimeoutError:
-            is_ready = False
         except OSError as error:
             raise self._not_sent(target, error) from None
         if not is_ready:
@@ -253,7 +251,7 @@ class Channel:
             if not stream.send(frame.pieces) and not self._send_rest(deadline):
                 self._give_up(call, _NOT_TAKEN)
         except OSError as error:
-            # A part of it may have been sent, and with a part nobody can begin it.
+            # Part of it may have been sent; a call is begun when all of it is there.
             self._calls.pop(call.number, None)
             raise self._not_sent(target, error) from None
         return call
@@ -349,7 +347,7 @@ class Channel:
             # one that may have run. On one host the system does not take it.
             if self._is_near or not self._stream.has_ended():
                 return self._stream
-            raise ConnectionError(_CLOSED)
+            raise ConnectionError(_ENDED)
         with self._connecting:
             if self._closed is not None:
                 raise RpcClosed(self._closed)
@@ -377,7 +375,7 @@ class Channel:
             if self.is_over:  # Since it began.
                 stream.end()
                 self.poll()
-                raise ConnectionError(_CLOSED)
+                raise ConnectionError(_ENDED)
             return stream
 
     def _send(self, kind: int, number: int, value: object) -> None:

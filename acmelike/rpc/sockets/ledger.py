@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-
 # Each incarnation of a process has so many numbers for the values that it stores.
 NUMBERS_PER_INCARNATION = 2**40
 
