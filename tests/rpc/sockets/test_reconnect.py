@@ -323,14 +323,16 @@ def test_of_two_threads_that_wait_for_one_call_one_sends_it_again(process, clien
 
 
 def test_the_deadline_of_a_call_holds_however_often_it_is_sent(process, client):
-    with deadline(0.3):
+    began = time.monotonic()
+    with deadline(0.5):
         call = start(client.newest)
     process.wait_for_parked()
-    waiting = InThread(call.result)
+    wait_until(lambda: time.monotonic() > began + 0.3)
     process.cut()
-    process.wait_for_parked()
+    assert not call.done()  # It is sent again.
     with pytest.raises(RpcTimeout, match=r"shop\.newest.*it is closed"):
-        waiting.outcome()
+        call.result()
+    assert 0.5 <= time.monotonic() - began < 0.75
     assert process.server.parked() == ()
 
 
