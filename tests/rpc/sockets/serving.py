@@ -71,7 +71,7 @@ class Served(NamedTuple):
 
 def client_of(channel, pack=False):
     """A client of the service, over a channel; with compression if `pack`."""
-    return Client(RemoteTarget("store", lambda: channel, pack))
+    return Client(RemoteTarget("store", lambda: channel, pack=pack))
 
 
 @contextmanager
@@ -97,7 +97,11 @@ def serving(service, folder, credentials=NEAR, pack=False):
     channel.close("the test is over")
     channel.dispose()
     assert failures == []
-    # Whatever the connections took of the process's budget is back.
+    # Whatever the connections took of the process's budget is back. Memory of values that
+    # other tests stored may be kept for the next ones.
+    with shared_memory.pool.lock:
+        shared_memory.pool.end_leases()
+        shared_memory.pool._drop_idle(0)
     assert shared_memory.pool.budget.take(MAX_BYTES, MAX_FILES)
     shared_memory.pool.budget.take(-MAX_BYTES, -MAX_FILES)
 
