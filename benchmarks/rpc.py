@@ -35,6 +35,8 @@ OVER_TLS_SOCKETS = 0.8
 CLIENTS_OVER_GRPC = 3
 MIN_SHARE = 0.5  # Of the mean number of calls of a client.
 PIPELINED_OVER_SEQUENTIAL = 2
+BATCHED_OVER_UNBATCHED = 6
+PUT_OVER_MEMCPY, MAX_GET_MS = 0.5, 5
 # How long publishing may hold the publisher.
 MAX_PUBLISH_MS = {NEAR: 5, FAR: 10}
 
@@ -91,6 +93,12 @@ def measure(quick: bool, command: str) -> Report:
     _report_calls(report, sides)
     _report_rates(report, sides, size.sizes)
     _report_clients(report, {name: results[f"clients, {name}"] for name in CLIENTS})
+    _report_batched(
+        report, {how: results[f"handler of 1 ms, {how}"] for how in HANDLERS}
+    )
+    for name in SHARED:
+        if name in size.sizes:
+            _report_shared(report, name, results[f"put, {name}"], results["memcpy"])
     _report_pipelined(report, results["pipelined"])
     _report_publishing(report, {name: results[f"publish, {name}"] for name in PUBLISH})
     _report_costs(report, {name: results[f"costs, {name}"] for name in COSTS})
@@ -125,6 +133,11 @@ def _notes(size: Size) -> list[str]:
         f"{size.num_clients} clients in processes of their own make small calls to one "
         f"server for {size.seconds:g} s, all at once; gRPC's server has 4 threads. The "
         "share of a client is its number of calls over the mean.",
+        f"A handler of 1 ms sleeps so long; {size.num_clients} clients call it, with "
+        "`@batched(max_size=32, timeout=0.001)` or without.",
+        f"An array is put once for {size.num_readers} readers in processes of their "
+        "own, after three others. The time to a view is the longest of all readers "
+        "and puts.",
         f"Pipelined: {size.num_pipelined:,} small calls are begun before the first "
         "outcome is asked for.",
         f"Published are six arrays, 6 MB, to {size.num_readers} readers in processes "
@@ -138,6 +151,8 @@ def _notes(size: Size) -> list[str]:
 # --- What is measured -----------------------------------------------------------------
 
 CLIENTS, PUBLISH = (NEAR, GRPC), (NEAR, FAR)
+HANDLERS = {"one by one": "handle", "batched": "handle_batched"}
+SHARED = ("100 MB", "1 GB")
 COSTS = ("threads", "processes", "processes, TLS")
 
 
@@ -176,6 +191,21 @@ def _jobs(size: Size) -> dict[str, Callable[[], Any]]:
         f"clients, {GRPC}": partial(
             run_trial, f"{PEERS}.grpc_rpc:clients", clients, python=RPC
         ),
+        **{
+            f"handler of 1 ms, {how}": partial(
+                run_trial, f"{OURS}:clients", {**clients, "method": method}
+            )
+            for how, method in HANDLERS.items()
+        },
+        **{
+            f"put, {name}": partial(
+                run_trial,
+                f"{OURS}:share",
+                {"size": name, "num_readers": size.num_readers, "num_shared": 3},
+            )
+            for name in SHARED
+            if name in size.sizes
+        },
         "pipelined": partial(
             run_trial, f"{OURS}:pipelined", {"num_calls": size.num_pipelined}
         ),
@@ -288,6 +318,49 @@ def _report_clients(report: Report, results: Mapping[str, Trials]) -> None:
         "calls of many clients over gRPC's", over[NEAR], ">=", CLIENTS_OVER_GRPC
     )
     report.add_bar("least share of a client", least[NEAR], ">=", MIN_SHARE)
+
+
+def _report_batched(report: Report, results: Mapping[str, Trials]) -> None:
+    """What many clients get of a handler of 1 ms, and the bar on batches."""
+    rates = {
+        how: [trial["calls per second"] for trial in trials]
+        for how, trials in results.items()
+    }
+    report.add_table("Calls of all clients of a handler of 1 ms", "calls/s", rates)
+    over = report.add_table(
+        "Batched calls over those one by one, pair by pair",
+        "x",
+        {NEAR: _ratios(rates["batched"], rates["one by one"])},
+    )
+    report.add_bar(
+        "calls of a batched handler of 1 ms over one by one",
+        over[NEAR],
+        ">=",
+        BATCHED_OVER_UNBATCHED,
+    )
+
+
+def _report_shared(report: Report, size: str, trials: Trials, copies: Trials) -> None:
+    """How fast an array is put, how soon readers have it, and the bars on both."""
+    rates = {
+        "put": [trial["put"] / 1e9 for trial in trials],
+        "memcpy": [trial["rates"][size] / 1e9 for trial in copies],
+    }
+    report.add_table(f"An array of {size} put for many readers", "GB/s", rates)
+    over = report.add_table(
+        f"A put of {size} over memcpy, pair by pair",
+        "x",
+        {NEAR: _ratios(rates["put"], rates["memcpy"])},
+    )
+    times = report.add_table(
+        f"Until each reader has its view of {size}",
+        "ms",
+        {NEAR: [trial["ms to get"] for trial in trials]},
+    )
+    bar = f"a put of {size} over memcpy"
+    report.add_bar(bar, over[NEAR], ">=", PUT_OVER_MEMCPY)
+    bar = f"ms until each reader has its view of {size}"
+    report.add_bar(bar, times[NEAR], "<", MAX_GET_MS)
 
 
 def _report_pipelined(report: Report, trials: Trials) -> None:

@@ -48,6 +48,16 @@ class Echo:
     def take(self, array: np.ndarray) -> int:
         return int(array[-1])
 
+    def handle(self, value: Any) -> Any:
+        """Takes a millisecond, as a network on an accelerator may."""
+        time.sleep(0.001)
+        return value
+
+    @al.batched(max_size=32, timeout=0.001)
+    def handle_batched(self, value: Any) -> Any:
+        """The same for many calls at once."""
+        return self.handle(value)
+
     def arrive(self) -> None:
         """Says that a caller is there."""
         self._num_arrived += 1
@@ -137,23 +147,26 @@ def _pipelined(service: Echo, *, num_calls: int) -> dict[str, float]:
 # --- Many callers ---------------------------------------------------------------------
 
 
-def clients(*, num_clients: int, seconds: float) -> dict[str, Any]:
+def clients(
+    *, num_clients: int, seconds: float, method: str = "echo"
+) -> dict[str, Any]:
     """How many calls each of many callers makes, in a process each; a trial."""
     program = al.Program("rpc")
     node = al.Node(Echo, num_callers=num_clients)
     service = program.add_node(node, label="service")
     for number in range(num_clients):
-        client = al.Node(_client, service, seconds=seconds)
+        client = al.Node(_client, service, seconds=seconds, method=method)
         program.add_node(client, label=f"client/{number}")
     with al.launch(program, "processes") as run:
         return load.shares(json.loads(run.wait()), seconds)
 
 
-def _client(service: Echo, *, seconds: float) -> None:
-    service.echo(load.SMALL)
+def _client(service: Echo, *, seconds: float, method: str) -> None:
+    call = getattr(service, method)
+    call(load.SMALL)
     service.arrive()
     service.all_arrived()
-    service.report(load.count_calls(service.echo, seconds))
+    service.report(load.count_calls(call, seconds))
 
 
 class Publisher:
@@ -215,3 +228,78 @@ def publish(*, launcher: str, num_readers: int, num_published: int) -> dict[str,
         program.add_node(al.Node(_read, publisher), label=f"reader/{number}")
     with al.launch(program, launcher) as run:
         return {"milliseconds": float(np.median(json.loads(run.wait()))) * 1e3}
+
+
+class Sharer:
+    """Puts an array where many readers see it, and tells them.
+
+    Args:
+      num_readers: that look at each array.
+      num_bytes: of it.
+      num_shared: how often it is put.
+    """
+
+    def __init__(self, num_readers: int, num_bytes: int, num_shared: int):
+        self._num_readers, self._num_bytes = num_readers, num_bytes
+        self._num_shared = num_shared
+        self._version, self._ref = 0, None
+        self._seconds_to_get: list[float] = []
+
+    def _has_none(self, newer_than: int) -> str | None:
+        if self._version > newer_than:
+            return None
+        return f"version {newer_than} is the newest"
+
+    @al.when(_has_none)
+    def next_ref(self, newer_than: int) -> tuple[int, Any]:
+        return self._version, self._ref
+
+    def taken(self, seconds: float) -> None:
+        """Says that a reader has its view, and after how long."""
+        self._seconds_to_get.append(seconds)
+
+    def run(self) -> None:
+        array, seconds = np.ones(self._num_bytes, np.uint8), []
+        for version in range(self._num_shared + NUM_FIRST_PUBLISHED):
+            while len(self._seconds_to_get) < version * self._num_readers:
+                al.sleep(0.01, "until all readers have it")
+            al.sleep(0.1, "until all readers wait again")
+            with al.updating(self):
+                self._ref = None  # Its memory may be used again.
+            started = time.perf_counter()
+            ref = al.put(array)
+            seconds.append(time.perf_counter() - started)
+            with al.updating(self):
+                self._version, self._ref = version + 1, ref
+            del ref
+        while len(self._seconds_to_get) < len(seconds) * self._num_readers:
+            al.sleep(0.01, "until all readers have it")
+        num_first = NUM_FIRST_PUBLISHED * self._num_readers
+        result = {
+            "put": self._num_bytes / float(np.median(seconds[NUM_FIRST_PUBLISHED:])),
+            "ms to get": 1e3 * max(self._seconds_to_get[num_first:]),
+        }
+        al.stop_run(json.dumps(result))
+
+
+def _look(sharer: Sharer) -> None:
+    version = 0
+    while True:
+        version, ref = sharer.next_ref(version)
+        started = time.perf_counter()
+        view = ref.get()
+        seconds = time.perf_counter() - started
+        assert view[-1] == 1
+        del view, ref
+        sharer.taken(seconds)
+
+
+def share(*, size: str, num_readers: int, num_shared: int) -> dict[str, float]:
+    """Bytes per second of a put, and the longest time to a view; a trial."""
+    program = al.Program("rpc")
+    node = al.Node(Sharer, num_readers, load.SIZES[size], num_shared)
+    sharer = program.add_node(node, label="sharer")
+    for number in range(num_readers):
+        program.add_node(al.Node(_look, sharer), label=f"reader/{number}")
+    with al.launch(program, "processes") as run:
+        return json.loads(run.wait())

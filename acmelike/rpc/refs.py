@@ -274,13 +274,15 @@ class Store:
             call()
             call = None  # Or what it is about would be kept until there is another one.
             try:
-                seconds = _LOOK_SECONDS if self._watched else None
-                call = self._calls.get(timeout=seconds)
+                is_needed = self._watched or self._blocks.has_surplus()
+                call = self._calls.get(timeout=_LOOK_SECONDS if is_needed else None)
             except Empty:
                 call = self._look
 
     def _look(self) -> None:
-        """Reads what other processes have said of refs, if no call waits there."""
+        """Reads what was said of refs where no call waits, and lets go of memory."""
+        if self._blocks.has_surplus():
+            self._blocks.trim()
         for ledger in list(self._watched):
             if ledger.is_closed or ledger.poll is None:
                 self._watched.discard(ledger)

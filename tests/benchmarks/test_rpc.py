@@ -99,6 +99,27 @@ def test_pipelining_and_publishing():
     assert [bar["holds"] for bar in made.bars] == [False, False, True]
 
 
+def test_batches_are_compared_with_single_calls():
+    made = report()
+    results = {
+        how: [{"calls per second": rate} for rate in rates]
+        for how, rates in {"one by one": (900, 800), "batched": (5400, 8000)}.items()
+    }
+    rpc._report_batched(made, results)
+    found = values(made)["calls of a batched handler of 1 ms over one by one"]
+    assert found == (8.0, True)
+
+
+def test_a_put_is_compared_with_memcpy_and_readers_have_it_soon():
+    made = report()
+    trials = [{"put": 4e9, "ms to get": 5.0}] * 3
+    rpc._report_shared(made, "1 GB", trials, [{"rates": {"1 GB": 8e9}}] * 3)
+    assert values(made) == {
+        "a put of 1 GB over memcpy": (0.5, True),
+        "ms until each reader has its view of 1 GB": (5.0, False),
+    }
+
+
 def test_costs_are_shown_without_the_load():
     made = report()
     rpc._report_costs(made, {"threads": [{"call": 3.0, "load": [0.1, 0.2]}]})
@@ -150,8 +171,9 @@ def test_pipelined_calls():
 
 
 @pytest.mark.slow
-def test_clients_of_one_server():
-    arguments = {"num_clients": 3, "seconds": 0.1}
+@pytest.mark.parametrize("method", ["echo", *rpc.HANDLERS.values()])
+def test_clients_of_one_server(method):
+    arguments = {"num_clients": 3, "seconds": 0.1, "method": method}
     result = run_trial(f"{rpc.OURS}:clients", arguments)
     assert len(result["counts"]) == 3
     assert result["calls per second"] > 10
@@ -162,3 +184,11 @@ def test_clients_of_one_server():
 def test_publishing(launcher):
     arguments = {"launcher": launcher, "num_readers": 2, "num_published": 1}
     assert run_trial(f"{rpc.OURS}:publish", arguments)["milliseconds"] > 0
+
+
+@pytest.mark.slow
+def test_sharing():
+    arguments = {"size": "1 MB", "num_readers": 2, "num_shared": 1}
+    result = run_trial(f"{rpc.OURS}:share", arguments)
+    assert result["put"] > 1e6
+    assert result["ms to get"] > 0

@@ -226,8 +226,20 @@ def test_there_is_a_limit_for_what_is_stored(owner, monkeypatch):
     assert small[7].get().tolist() == [7] * 10
 
 
+def test_the_next_value_gets_the_memory_of_the_last(near_owner):
+    size = 80 * SIZE  # More than is kept for long.
+    blocks = set()
+    for number in range(5):
+        ref = near_owner.service.give(number, size)
+        assert ref.get()[-1] == number
+        blocks.add(id(ref._payload.block))
+        del ref
+    assert len(blocks) == 1
+
+
 def test_memory_that_is_idle_is_let_go(owner, credentials, monkeypatch):
     monkeypatch.setattr(shared_memory, "_MAX_IDLE_BYTES", 3 * SIZE)
+    monkeypatch.setattr(shared_memory, "_IDLE_SECONDS", 0.0)
     with reading(owner, credentials) as reader:
         refs = [reader.client("owner").give(number) for number in range(8)]
         for ref in refs:

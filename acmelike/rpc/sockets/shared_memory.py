@@ -17,9 +17,11 @@ process that has it. If no slot can be had, arrays go through the stream.
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Container, Sequence
@@ -98,6 +100,7 @@ class Block:
       slots: the slots that stand for it, by connection.
       is_retired: whether it is never written again: it is no longer needed, or somebody
         may still view it who can no longer say so.
+      idle_since: when it lost its last user.
     """
 
     def __init__(self, num_bytes: int, *, is_stored: bool):
@@ -106,6 +109,7 @@ class Block:
         self.num_users = 0
         self.slots: dict[Lender, int] = {}
         self.is_retired = False
+        self.idle_since = 0.0
 
     @property
     def is_free(self) -> bool:
@@ -191,15 +195,15 @@ class BlockPool:
         message.is_written = threading.Event()
 
     def trim(self) -> None:
-        """Lets go of memory that stored values do not need any more.
+        """Lets go of memory that stored values have not needed for some seconds.
 
         As much as they take now is kept, and a little: the next value may take it, and
         new memory is several times slower.
         """
         with self.lock:
             self.end_leases()
-            used = [b.num_bytes for b in self._blocks if b.is_stored and b.num_users]
-            lenders = self._drop_idle(max(sum(used), _MAX_IDLE_BYTES))
+            before = time.monotonic() - _IDLE_SECONDS
+            lenders = self._drop_idle(self._max_idle_bytes(), before)
         for lender in lenders:
             lender.send_withdrawn()
 
@@ -211,6 +215,8 @@ class BlockPool:
     def leave(self, block: Block) -> None:
         """A slot or a lease of a block is used no longer. With the lock."""
         block.num_users -= 1
+        if not block.num_users:
+            block.idle_since = time.monotonic()
         self.drop_unused(block)
 
     def drop_unused(self, block: Block) -> None:
@@ -238,11 +244,24 @@ class BlockPool:
             )
         return self._new_block(num_bytes, is_stored=True)
 
-    def _drop_idle(self, max_bytes: int) -> set[Lender]:
+    def has_surplus(self) -> bool:
+        """Whether `trim` will find something, now or in some seconds."""
+        with self.lock:
+            idle = [
+                b.num_bytes for b in self._blocks if b.is_stored and not b.num_users
+            ]
+            return sum(idle) > self._max_idle_bytes()
+
+    def _max_idle_bytes(self) -> int:
+        used = [b.num_bytes for b in self._blocks if b.is_stored and b.num_users]
+        return max(sum(used), _MAX_IDLE_BYTES)
+
+    def _drop_idle(self, max_bytes: int, before: float = math.inf) -> set[Lender]:
         """Lets go of the oldest blocks that have no stored value any more.
 
         Args:
           max_bytes: so much memory of them may stay.
+          before: the time since which they have had none, at the latest.
 
         Returns:
           The connections whose other ends have to be told.
@@ -250,8 +269,8 @@ class BlockPool:
         idle = [b for b in self._blocks if b.is_stored and not b.num_users]
         num_bytes, lenders = sum(block.num_bytes for block in idle), set[Lender]()
         for block in idle:
-            if num_bytes <= max_bytes:
-                break
+            if num_bytes <= max_bytes or block.idle_since > before:
+                continue
             num_bytes -= block.num_bytes
             block.is_retired = True
             lenders.update(block.slots)
@@ -275,8 +294,10 @@ class BlockPool:
 
 # A block has a file, and another one for its map.
 _NUM_FILES = 2
-# Of stored values that are gone, so much memory is kept at least.
+# Of stored values that are gone, so much memory is kept at least, and all of it for so
+# long.
 _MAX_IDLE_BYTES = 2**26
+_IDLE_SECONDS = 10.0
 
 
 def _max_stored_bytes() -> int:

@@ -97,7 +97,7 @@ def serving(service, folder, credentials=NEAR, pack=False):
     channel.close("the test is over")
     channel.dispose()
     assert failures == []
-    # Whatever the connections took of the process's budget is back. Memory of values that
+    # Whatever the connections took of the budget is back. Memory of values that
     # other tests stored may be kept for the next ones.
     with shared_memory.pool.lock:
         shared_memory.pool.end_leases()

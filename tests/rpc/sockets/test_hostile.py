@@ -634,4 +634,4 @@ def test_what_is_no_call_is_answered_with_an_error(served, value, words):
 def test_what_is_too_large_for_a_message_is_refused_where_it_is_sent(monkeypatch):
     monkeypatch.setattr("acmelike.rpc.sockets.frames.MAX_BUFFERS", 2)
     with pytest.raises(RpcError, match=r"a message of 3 arrays and .* is too large"):
-        encode(CALL, 0, [np.arange(3) for _ in range(3)])
+        encode(CALL, 0, [np.arange(1000) for _ in range(3)])
