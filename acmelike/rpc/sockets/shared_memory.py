@@ -39,8 +39,10 @@ ALIGNMENT = 64
 LARGE_BYTES = 2**17
 # Slots of a connection in each direction; the bits of a word.
 NUM_SLOTS = 32
-# What one process lends to all others.
-MAX_BYTES = 2**29
+_MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+# What one process lends to all others for messages, and for stored values.
+MAX_BYTES = max(2**29, _MACHINE_BYTES // 8)
+_MAX_STORED_BYTES = _MACHINE_BYTES // 4
 # Files of one process for lent and borrowed memory, of which many systems allow a
 # process 1024.
 MAX_FILES = 256
@@ -299,13 +301,7 @@ _NUM_FILES = 2
 _MAX_IDLE_BYTES = 2**26
 _IDLE_SECONDS = 10.0
 
-
-def _max_stored_bytes() -> int:
-    """A quarter of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-
-
-pool = BlockPool(MemoryBudget(MAX_BYTES, MAX_FILES), _max_stored_bytes())
+pool = BlockPool(MemoryBudget(MAX_BYTES, MAX_FILES), _MAX_STORED_BYTES)
 
 
 class Shareable(Protocol):
@@ -603,7 +599,9 @@ def _make_memory(size: int) -> tuple[int, Bytes]:
         os.posix_fallocate(fd, 0, size)
         # And nobody can take it away, which would be a signal for the reader.
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
-        return fd, np.frombuffer(mmap.mmap(fd, size), np.uint8)
+        # Mapped now as well: to write to a page for the first time takes longer.
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        return fd, np.frombuffer(mmap.mmap(fd, size, flags=flags), np.uint8)
     except BaseException:
         os.close(fd)
         raise
