@@ -34,8 +34,11 @@ ROOT = Path(__file__).parents[3]
 
 def quiet_status(run):
     """The status while the worker waits for a ticket."""
-    while not run.status()["tickets"].parked:
-        pass
+    while True:
+        status = run.status()
+        # The call may be parked before its caller waits.
+        if status["tickets"].parked and status["worker"].phase == "waiting":
+            break
     # Asked again: each process reports its state of a moment of its own.
     return run.status()
 
