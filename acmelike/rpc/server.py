@@ -201,7 +201,7 @@ class Server:
         self._alarm.set(at)
 
     def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
-        """Does what follows a call; a remote caller gets its outcome before that."""
+        """Does what follows a call, of a caller of this process."""
         if call.wakeup is None and wakeup is None and call.follow_up is not None:
             call.follow_up()
 
@@ -470,9 +470,9 @@ class Server:
         # The call may be kept for its deadline; its arguments need not be.
         call.request = call.request._replace(args=(), kwargs={})
         assert call.wakeup is not None
-        after.append(call.wakeup.set)
-        if call.follow_up is not None:
+        if call.follow_up is not None:  # First, as in `SocketServer`.
             after.append(call.follow_up)
+        after.append(call.wakeup.set)
 
 
 class _Served(NamedTuple):

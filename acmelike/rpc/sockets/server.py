@@ -452,12 +452,14 @@ class SocketServer:
         reply = _Reply(connection, frame.request, frame.num_bytes)
         is_trusted = connection.codec.is_trusted
         call = self._servers[label].submit(request, None, reply, is_trusted)
-        if call.wakeup is None:  # It was never parked.
-            reply.send(call)
-        else:
+        if call.wakeup is not None:
             reply.send_or_wait(call)
-        if call.wakeup is None and call.follow_up is not None:
+            return call
+        # It was never parked. The reason for which it ends the run is told first: its
+        # caller may have nothing left to do afterwards, and the run end with that.
+        if call.follow_up is not None:
             call.follow_up()
+        reply.send(call)
         return call
 
     def is_own_thread(self) -> bool:

@@ -277,7 +277,7 @@ class BlockPool:
             block.is_retired = True
             lenders.update(block.slots)
             for lender, slot in block.slots.items():
-                lender.withdrawn.append(slot)
+                lender.withdraw(slot)
             self.drop_unused(block)
         return lenders
 
@@ -398,8 +398,18 @@ class Lender:
             self._offered.add(slot)
             return slot, block.offer()
 
+    def withdraw(self, slot: int) -> None:
+        """Asks the other end to unmap a slot. With the lock.
+
+        Until it has answered, the slot stands for no other block: another thread may
+        offer that before this is sent.
+        """
+        if slot in self._free:
+            self._free.remove(slot)
+            self.withdrawn.append(slot)
+
     def release(self, released: int) -> None:
-        """Takes back slots, as bits: the other end has mapped or released them."""
+        """Takes back slots, as bits: the other end mapped, unmapped or released it."""
         with self._pool.lock:
             for slot in range(len(self._blocks)):
                 if not released >> slot & 1 or slot in self._free:
@@ -500,6 +510,7 @@ class Borrower:
         if not offer.num_bytes:
             if self._maps.pop(slot, None) is not None:
                 self._budget.take(0, -1)
+            self._released.append(slot)
             return
         is_new = slot not in self._maps
         if is_new and not self._budget.take(0, 1):
