@@ -33,7 +33,7 @@ def launched():
     with launch(program, "processes") as run:
         # A killed node ends its run, so the processes to be killed are not nodes.
         channel = run._nodes._peers._channel_to("replay")
-        yield run.client(handle), (channel._address, channel._credentials)
+        yield run.client(handle), (channel.address, channel._credentials)
 
 
 class Crew:

@@ -62,6 +62,9 @@ class RemoteTarget:
           until: its deadline on the monotonic clock, if it is not the request's timeout
             from now.
         """
+        if until is None and request.timeout is not None:
+            # To find the channel may take a while, when the run starts.
+            until = time.monotonic() + request.timeout
         tried: Channel | None = None
         error: RpcError
         for _ in range(_MAX_LOSSES):
