@@ -140,38 +140,29 @@ $(STAMP): setup.py $(wildcard constraints/py*.txt)
 	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar]'
 	@touch $@
 
-# Torch first and by itself: what needs it would else take another build of it.
+# An environment .venv-NAME for peers. Torch first and by itself: what needs it would else
+# take another build of it.
+define make_peers
+@command -v $(PYTHON) >/dev/null || { \
+    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+@echo "Making .venv-$(1) with $$($(PYTHON) --version), as pinned in constraints/$(1).txt"
+@$(PYTHON) -m venv --clear .venv-$(1)
+@.venv-$(1)/bin/python -m pip install -q --disable-pip-version-check \
+    -c constraints/$(1).txt torch==2.13.0
+@.venv-$(1)/bin/python -m pip install -q --disable-pip-version-check \
+    -c constraints/$(1).txt $(2)
+endef
+
 $(BENCH_STAMP): constraints/bench.txt
-	@command -v $(PYTHON) >/dev/null || { \
-	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
-	@echo "Making .venv-bench with $$($(PYTHON) --version), as pinned in constraints/bench.txt"
-	@$(PYTHON) -m venv --clear .venv-bench
-	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/bench.txt torch==2.13.0
-	@.venv-bench/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/bench.txt sbx-rl==0.28.0
+	$(call make_peers,bench,sbx-rl==0.28.0)
 	@touch $@
 
 $(RLLIB_STAMP): constraints/rllib.txt
-	@command -v $(PYTHON) >/dev/null || { \
-	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
-	@echo "Making .venv-rllib with $$($(PYTHON) --version), as pinned in constraints/rllib.txt"
-	@$(PYTHON) -m venv --clear .venv-rllib
-	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/rllib.txt torch==2.13.0
-	@.venv-rllib/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/rllib.txt 'ray[rllib]==2.60.0' MinAtar==1.0.15
+	$(call make_peers,rllib,'ray[rllib]==2.60.0' MinAtar==1.0.15)
 	@touch $@
 
 $(RPC_STAMP): constraints/rpc.txt
-	@command -v $(PYTHON) >/dev/null || { \
-	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
-	@echo "Making .venv-rpc with $$($(PYTHON) --version), as pinned in constraints/rpc.txt"
-	@$(PYTHON) -m venv --clear .venv-rpc
-	@.venv-rpc/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/rpc.txt torch==2.13.0
-	@.venv-rpc/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/rpc.txt grpcio pyzmq ray torchmonarch numpy
+	$(call make_peers,rpc,grpcio pyzmq ray torchmonarch numpy)
 	@touch $@
 
 $(REVERB_STAMP): setup.py constraints/reverb.txt

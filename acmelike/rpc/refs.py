@@ -1,4 +1,4 @@
-"""Values that are stored once, and travel as small handles: `put` and `Ref`."""
+"""Values that are stored once, and travel as small refs: `put` and `Ref`."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _store: Store | None = None
 
 
 def put(value: T) -> Ref[T]:
-    """Stores a value once, for many readers, and returns a small handle of it.
+    """Stores a value once, for many readers, and returns a small ref of it.
 
     Between processes the value is copied once, into memory that all processes of this
-    host can read. It is kept for as long as anybody has the handle.
+    host can read. It is kept for as long as anybody has a ref of it.
 
     Args:
       value: anything that can be pickled; its arrays become read-only.
 
     Raises:
-      MemoryError: the values that this process stores would take more than a quarter of
+      StoreFull: the values that this process stores would take more than a quarter of
         the machine's memory.
     """
     frozen = freeze(value)
@@ -56,7 +56,7 @@ def put(value: T) -> Ref[T]:
 
 
 class Ref(Generic[T]):
-    """A handle of a value that `put` has stored; it may travel inside any message.
+    """Names a value that `put` has stored; it may travel inside any message.
 
     Attributes:
       num_bytes: size of the value, as far as it consists of arrays.
@@ -93,7 +93,7 @@ class Ref(Generic[T]):
         """Returns the value, read-only.
 
         In another process of the same host nothing is copied. A process of another host
-        fetches it once, for as long as it has the handle.
+        fetches it once, for as long as it has a ref of it.
 
         Raises:
           RefLost: the process that stored it has ended.
@@ -132,7 +132,7 @@ reduce_in_messages(Ref, _reduce)
 
 
 def _arrived(key: Key, num_bytes: int) -> Ref[Any]:
-    """The handle that came with the message that is unpickled."""
+    """The ref that came with the message that is unpickled."""
     ledger = current.ledger
     if ledger is None or ledger.holder is None:
         raise TypeError("a Ref can only travel in the calls of its run")
@@ -140,7 +140,7 @@ def _arrived(key: Key, num_bytes: int) -> Ref[Any]:
 
 
 class Store:
-    """The values that a process has stored, and the handles that it has of others.
+    """The values that a process has stored, and the refs that it has of others.
 
     Args:
       client: makes a client of the values of the process that stored one.
@@ -182,7 +182,8 @@ class Store:
         assert self.owner is not None
         payload = make_payload(value)
         key = Key(self.owner, next(self._numbers))
-        if payload.num_bytes >= LARGE_BYTES and self._blocks.store(payload):
+        num_array_bytes = payload.num_bytes - len(payload.body)
+        if num_array_bytes >= LARGE_BYTES and self._blocks.store(payload):
             value = pickle.loads(payload.body, buffers=payload.views)
         num_bytes = payload.num_bytes
         ref: Ref[Any] = Ref(
@@ -207,7 +208,7 @@ class Store:
     # --- Values of other processes
 
     def arrive(self, key: Key, num_bytes: int, ledger: Ledger) -> Ref[Any]:
-        """The handle that came with a message; there is one for each value."""
+        """The ref that came with a message; there is one for each value."""
         with self._lock:
             ref = self._refs.get(key)
             if ref is None:
@@ -226,7 +227,7 @@ class Store:
         return ref
 
     def fetch(self, key: Key) -> Any:
-        """The value of a handle of another process; see `Ref.get`."""
+        """The value of a ref of another process; see `Ref.get`."""
         values = self._client(key)
         try:
             # First the memory is mapped, and then there is nothing to copy.
@@ -291,7 +292,7 @@ class Store:
 
 
 def _give_back(givers: dict[Ledger, int], key: Key) -> None:
-    """Tells who sent a handle that it was dropped; they may let go of the value."""
+    """Tells those who sent a ref that it was dropped; they may let go of the value."""
     for ledger, count in givers.items():
         ledger.give_back(key, count)
 

@@ -253,6 +253,12 @@ def test_memory_that_is_idle_is_let_go(owner, credentials, monkeypatch):
             assert (reader.client("owner").give(number).get() == number).all()
 
 
+def test_a_value_without_arrays_is_stored_too(owner, credentials):
+    with reading(owner, credentials) as reader:
+        owner.service.kept.append(owner.store.put("x" * SIZE))
+        assert reader.client("owner").kept_one().get() == "x" * SIZE
+
+
 def test_a_ref_does_not_leave_its_run(owner):
     ref = owner.service.give(1)
     with pytest.raises(TypeError, match="pickle what its get\\(\\) returns"):

@@ -26,7 +26,7 @@ from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.data_codec import MAX_BODY_BYTES
 from tests.rpc.outside.examples import client
 from tests.rpc.outside.shop import Safe, Shop
-from tests.rpc.sockets.serving import exposing, identity_of, mutated
+from tests.rpc.sockets.serving import Writes, exposing, identity_of, mutated
 
 Array, CallFailed, Client, pack = (
     client.Array,
@@ -34,16 +34,6 @@ Array, CallFailed, Client, pack = (
     client.Client,
     client.pack,
 )
-
-
-class Writes:
-    """Something whose pickle writes a file where it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 class Store:

@@ -144,6 +144,16 @@ def exposing(service, tls=False):
     assert failures == []
 
 
+class Writes:
+    """Something whose pickle writes a file where it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
 def mutated(frame, chance):
     """A frame with bits changed, bytes left out or doubled, or its end cut off."""
     frame = bytearray(frame)

@@ -39,21 +39,12 @@ from tests.rpc.sockets.serving import (
     FAR,
     KEY,
     NEAR,
+    Writes,
     client_of,
     identity_of,
     mutated,
     serving,
 )
-
-
-class Writes:
-    """Something whose pickle writes a file where it is read."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
 
 
 class Unreadable:
