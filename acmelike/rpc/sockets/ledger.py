@@ -101,7 +101,13 @@ class Ledger:
         with self._lock:
             self.is_closed, lent = True, self._lent
             self._lent = {}
+            # They know the connection, which would be kept until a garbage collection.
+            self.give_back, self.poll = _to_nobody, None
         del lent  # Without the lock: code of any kind runs when values end.
+
+
+def _to_nobody(key: Key, count: int) -> None:
+    """Tells nobody of a ref: the other end is gone."""
 
 
 class _Current(threading.local):

@@ -338,7 +338,7 @@ class Lender:
     def __init__(self, pool: BlockPool):
         self._pool = pool
         self.withdrawn: deque[int] = deque()
-        self.send_withdrawn: Callable[[], None] = lambda: None
+        self.send_withdrawn: Callable[[], None] = _send_nothing
         self._blocks: list[Block] = []  # By slot.
         # Slots that nobody uses; the last one was released last, and its block may
         # still be in the caches.
@@ -434,6 +434,7 @@ class Lender:
                     self._pool.leave(block)
                 self._pool.drop_unused(block)
             self._blocks, self._free = [], []
+            self.send_withdrawn = _send_nothing
 
     # --- With the lock
 
@@ -558,7 +559,8 @@ class Borrower:
     def close(self) -> None:
         """Releases all slots; arrays that still view one keep it."""
         self._budget.take(0, -len(self._maps))
-        self._maps = {}
+        self._maps, self._leases = {}, {}
+        self.on_released = None
 
 
 class SharedMemory:
@@ -576,6 +578,10 @@ class SharedMemory:
         """Releases everything, when the connection is lost."""
         self.lender.close()
         self.borrower.close()
+
+
+def _send_nothing() -> None:
+    """There is no connection."""
 
 
 def write(views: Sequence[memoryview], memory: Bytes) -> None:

@@ -225,6 +225,19 @@ def test_an_answer_is_kept_by_no_thread_when_it_is_sent(served, no_gc):
         assert time.monotonic() < limit
 
 
+@pytest.mark.parametrize("credentials", [NEAR, FAR])
+def test_a_connection_that_has_ended_is_kept_by_nobody(tmp_path, no_gc, credentials):
+    with serving(Store(), tmp_path, credentials) as served:
+        assert served.client.make(1)[-1] == 1
+        (connection,) = served.sockets._connections
+        seen = weakref.ref(connection)
+        del connection
+        served.channel.close("the test is over")
+        limit = time.monotonic() + 10.0
+        while seen() is not None:
+            assert time.monotonic() < limit
+
+
 def test_a_call_that_was_cancelled_is_kept_by_nobody(served, no_gc):
     server, _, channel = served
     call = start(client_of(channel).never)
