@@ -194,3 +194,7 @@ class Call(Future[Any]):
     def fail(self, error: BaseException) -> None:
         """Records the failure; only the server calls this."""
         self._error, self._done = error, True
+
+    def release_outcome(self) -> None:
+        """Drops the outcome, which was sent; its error would keep this call."""
+        self._value = self._error = None

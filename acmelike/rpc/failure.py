@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from acmelike.errors import RpcFailed, describe
+from acmelike.errors import RpcError, RpcFailed, describe
 
 
 class RemoteTraceback(Exception):
-    """The text of a traceback of another process; the cause of what is raised here."""
+    """The text of a traceback, mostly of another process; a cause of errors."""
 
     def __str__(self) -> str:
         return f"\n\n{self.args[0].rstrip()}"
@@ -36,13 +36,20 @@ class WireError(NamedTuple):
 
 def to_wire(error: BaseException) -> WireError:
     """An exception as data, whatever its own methods do."""
-    try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        text = "".join(lines)
-    except Exception:
-        text = "".join(traceback.format_tb(error.__traceback__)) + describe(error)
+    text = _traceback_text(error)
     notes = tuple(map(str, getattr(error, "__notes__", ())))
     return WireError(_pickled(error), describe(error), text, notes)
+
+
+def told(error: BaseException) -> RpcError:
+    """An error with the words of another one, whose cause is its traceback as text.
+
+    It can be kept: unlike the exception it has no frames, whose variables would live as
+    long as it does, and often keep the error in turn.
+    """
+    found = RpcError(describe(error))
+    found.__cause__ = RemoteTraceback(_traceback_text(error))
+    return found
 
 
 def from_wire(parts: Any) -> BaseException:
@@ -57,6 +64,14 @@ def from_wire(parts: Any) -> BaseException:
     error.__notes__ = list(notes)
     error.__cause__ = RemoteTraceback(text)
     return error
+
+
+def _traceback_text(error: BaseException) -> str:
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        return "".join(lines)
+    except Exception:  # Of the exception's own methods.
+        return "".join(traceback.format_tb(error.__traceback__)) + describe(error)
 
 
 def _pickled(error: BaseException) -> bytes | None:

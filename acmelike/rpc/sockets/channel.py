@@ -474,9 +474,9 @@ class Channel:
             return
         call.count(frame.num_bytes)
         if frame.error is not None:
-            words = f"{call.target}: its outcome cannot be read: {frame.error!r}"
+            words = f"{call.target}: its outcome cannot be read: {frame.error}"
             failed = RpcFailed(words)
-            failed.__cause__ = frame.error
+            failed.__cause__ = frame.error.__cause__
             call.settle(None, failed)
         elif frame.kind == RESULT:
             call.settle(freeze(frame.value), None)

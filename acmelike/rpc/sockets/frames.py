@@ -34,6 +34,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from acmelike.errors import RpcError
+from acmelike.rpc.failure import told
 from acmelike.rpc.sockets import compression
 from acmelike.rpc.sockets.codec import Codec, Payload
 from acmelike.rpc.sockets.ledger import Key, Ledger, current
@@ -95,14 +96,14 @@ class Frame(NamedTuple):
       request: the number of the request that it belongs to.
       value: any object.
       num_bytes: size of its body and its buffers, as they were sent.
-      error: what was raised when the value was made of its bytes, or None.
+      error: tells what was raised when the value was made of its bytes, or None.
     """
 
     kind: int
     request: int
     value: Any
     num_bytes: int
-    error: BaseException | None
+    error: RpcError | None = None
 
 
 class Encoded(NamedTuple):
@@ -451,14 +452,13 @@ class FrameReader:
         buffers: list[memoryview],
         num_bytes: int,
     ) -> Frame:
-        value, error = None, None
         if self._ledger is not None:
             current.ledger = self._ledger
         try:
             value = self._codec.read(body, buffers)
-        except BaseException as raised:  # Code of a class may even exit.
-            error = raised
-        return Frame(kind, number, value, num_bytes, error)
+        except BaseException as error:  # Code of a class may even exit.
+            return Frame(kind, number, None, num_bytes, told(error))
+        return Frame(kind, number, value, num_bytes)
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""

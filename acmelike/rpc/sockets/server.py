@@ -414,8 +414,8 @@ class SocketServer:
           RpcError: there is no such node here, or the call cannot be read.
         """
         if frame.error is not None:
-            words = f"the arguments of the call cannot be read: {frame.error!r}"
-            raise RpcError(words) from frame.error
+            words = f"the arguments of the call cannot be read: {frame.error}"
+            raise RpcError(words) from frame.error.__cause__
         try:
             label, method, args, kwargs, timeout, caller = connection.codec.read_call(
                 frame.value
@@ -684,14 +684,13 @@ class _Reply:
         # A reference cycle would keep the arguments and their memory.
         self._call, connection = None, self._connection
         if call.error is not None:
-            # Not raised: its traceback and the call would keep each other, and all that
-            # is sent with it.
             kind, payload = ERROR, connection.error_payload(call.error)
         else:
             try:
                 kind, payload = RESULT, connection.payload_of(call, payloads)
             except BaseException as error:  # Its outcome cannot be pickled, say.
                 kind, payload = ERROR, connection.error_payload(error)
+        call.release_outcome()
         connection.answer(kind, self._request, payload, call, self._num_bytes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import os
 import pickle
@@ -598,6 +599,28 @@ def test_changed_frames_do_no_harm(store, caplog, tls, num_frames):
         assert store.num_calls >= num_frames / 100
         assert exposed.server.parked() == ()
         assert resident_bytes() - before < 2**25
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_who_has_been_refused_leaves_nothing(store, tls):
+    """Garbage is rarely collected in a process with much else in memory."""
+    with exposing(store, tls=tls) as exposed:
+        gc.collect()
+        gc.disable()
+        try:
+            run_mutations(exposed.endpoint, 100)
+            with closing(Client(exposed.endpoint, seconds=10.0)) as caller:
+                for method, args in (("echo", []), ("past", ["many"]), ("leave", [])):
+                    with pytest.raises(CallFailed):
+                        caller.call(method, *args)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            found = {type(each) for each in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert [kind for kind in found if kind.__module__.startswith("acmelike")] == []
 
 
 # --- In a run ---------------------------------------------------------------------
