@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from acmelike.core.future import Future
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
@@ -15,22 +15,34 @@ if TYPE_CHECKING:
     from acmelike.rpc.sockets.frames import PayloadCache
 
 
-class Request(NamedTuple):
+class Request:
     """What a caller asks of a node.
 
     Attributes:
       method: its name.
-      args: of the call.
-      kwargs: of the call.
+      args: of the call. The server drops them as soon as the call has an outcome: then
+        their memory can be used for the next call.
+      kwargs: likewise.
       timeout: seconds for which the call may be parked; None without a limit.
       caller: the label of the node that makes it, or "outside".
     """
 
-    method: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    timeout: float | None
-    caller: str
+    __slots__ = ("args", "caller", "kwargs", "method", "timeout")
+
+    def __init__(
+        self,
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        timeout: float | None,
+        caller: str,
+    ):
+        self.method, self.args, self.kwargs = method, args, kwargs
+        self.timeout, self.caller = timeout, caller
+
+    def release_arguments(self) -> None:
+        """Drops the arguments of a call that has an outcome."""
+        self.args, self.kwargs = (), {}
 
 
 class CallScheduler(Protocol):
@@ -95,7 +107,7 @@ class Call(Future[Any]):
 
     Attributes:
       server: the one that serves it.
-      request: what was asked. Its arguments are released when the call ends.
+      request: what was asked.
       arrived: when it was made, as `time.perf_counter` tells it.
       deadline: on the scheduler's clock, or None.
       reason: why it is parked: the words of its guard when it was last tested, or its

@@ -443,6 +443,7 @@ class Server:
             except BaseException as error:  # Code of a method may even exit.
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
+        request.release_arguments()
         metrics.count_call(started - call.arrived)
         metrics.count_run(perf_counter() - started)
 
@@ -467,8 +468,7 @@ class Server:
 
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
-        # The call may be kept for its deadline; its arguments need not be.
-        call.request = call.request._replace(args=(), kwargs={})
+        call.request.release_arguments()
         assert call.wakeup is not None
         if call.follow_up is not None:  # First, as in `SocketServer`.
             after.append(call.follow_up)

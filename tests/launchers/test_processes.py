@@ -82,6 +82,7 @@ def test_nodes_have_variables_and_as_many_threads_as_cpus(monkeypatch, is_progra
         assert "multi_thread_eigen=false" not in large.variable("XLA_FLAGS")
         # What a node does not need is not imported.
         assert not small.has_module("jax")
+        assert not small.has_module("ssl")
 
 
 def test_output_is_prefixed_and_kept(tmp_path, capfd):

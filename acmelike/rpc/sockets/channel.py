@@ -224,9 +224,9 @@ class Channel:
           NotSent: the connection is lost, or there is none.
           RpcClosed: the run has ended.
         """
-        method, args, kwargs, timeout, caller = request
+        timeout = request.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
-        target = f"{label}.{method}"
+        target = f"{label}.{request.method}"
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         is_ready = True
         try:
@@ -241,7 +241,9 @@ class Channel:
             return call
         # Processes of one host have one clock.
         until = deadline if self._is_near else timeout
-        payload = make_payload((label, method, args, kwargs, until, caller))
+        payload = make_payload(
+            (label, request.method, request.args, request.kwargs, until, request.caller)
+        )
         if payload.refs:
             self._ledger.lend(payload.refs)
         frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)

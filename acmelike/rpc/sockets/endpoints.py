@@ -3,24 +3,29 @@
 Two processes that share memory and abstract sockets talk over a Unix-domain socket. All
 others talk over TCP with TLS 1.3, where each end shows its certificate. A node that is
 exposed has a TCP port of its own, for programs that are not of the run.
+
+What is of TLS is imported when it is used: most processes never do, and it takes 2 MB.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import ssl
 import struct
 import sys
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from acmelike.errors import ConfigError
 from acmelike.rpc.sockets.codec import Codec
 from acmelike.rpc.sockets.data_codec import DATA
 from acmelike.rpc.sockets.identity import Identity
 from acmelike.rpc.sockets.pickle_codec import PICKLE
-from acmelike.rpc.sockets.tls import TlsSocket
+
+if TYPE_CHECKING:
+    import ssl
+
+    from acmelike.rpc.sockets.tls import TlsSocket
 
 _BACKLOG = 128
 # A host that has vanished is found after so many seconds at most, unless a run has
@@ -195,6 +200,8 @@ def connect_far(
       TimeoutError: it did not answer within `seconds`.
       OSError: nothing listens there, or something else.
     """
+    from acmelike.rpc.sockets.tls import TlsSocket
+
     sock = socket.create_connection((address.ip, address.port), timeout=seconds)
     try:
         _tune(sock, heartbeat)
@@ -217,6 +224,8 @@ def accept_far(
     sock.setblocking(False)
     if tls is None:
         return sock
+    from acmelike.rpc.sockets.tls import TlsSocket
+
     return TlsSocket(
         tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
     )
@@ -269,6 +278,8 @@ def _tune(sock: socket.socket, heartbeat: float) -> None:
 
 def why_refused(error: Exception, listener: Listener) -> str:
     """Why a connection of a stranger was refused, in a few words."""
+    import ssl
+
     if isinstance(error, ssl.SSLError) and listener.key is not None:
         words = (error.reason or "TLS").lower().replace("_", " ")
         return f"there is no TLS 1.3 with it: {words}"

@@ -12,13 +12,14 @@ from __future__ import annotations
 import datetime
 import os
 import secrets
-import ssl
 import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acmelike.errors import ConfigError
 
 if TYPE_CHECKING:
+    import ssl
+
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -138,6 +139,8 @@ class Identity:
 
     def take(self, certificate: Certificate) -> None:
         """Takes what the authority has signed."""
+        import ssl
+
         self.name, self.authority = certificate.name, certificate.authority
         self.server = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
         self.exposed = self._context(ssl.PROTOCOL_TLS_SERVER, certificate)
@@ -145,6 +148,8 @@ class Identity:
         self.client = self._context(ssl.PROTOCOL_TLS_CLIENT, certificate)
 
     def _context(self, protocol: int, certificate: Certificate) -> ssl.SSLContext:
+        import ssl
+
         context = ssl.SSLContext(protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED

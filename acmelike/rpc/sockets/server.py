@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from acmelike.errors import RpcError
 from acmelike.rpc.call import Call, CallScheduler, Request
@@ -48,7 +49,9 @@ from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
 from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
-from acmelike.rpc.sockets.tls import TlsSocket
+
+if TYPE_CHECKING:
+    from acmelike.rpc.sockets.tls import TlsSocket
 
 logger = logging.getLogger("acmelike")
 
@@ -278,7 +281,7 @@ class SocketServer:
             for _ in range(_MAX_FRAMES):
                 if stream.num_unsent >= _MAX_UNSENT_BYTES:
                     break
-                self._handle(connection, reader.read())
+                self._handle_next(connection)
                 if reader.has_read_all:
                     break
             else:
@@ -297,7 +300,7 @@ class SocketServer:
 
     def _greet(self, connection: _Connection) -> None:
         listener = self._listener
-        if isinstance(connection.sock, TlsSocket):
+        if not isinstance(connection.sock, socket.socket):  # It has TLS.
             connection.sock.greet()
         if listener.key is not None:
             place: str | bytes = listener.address.path
@@ -371,7 +374,9 @@ class SocketServer:
                 )
                 self._close(connection)
 
-    def _handle(self, connection: _Connection, frame: Frame) -> None:
+    def _handle_next(self, connection: _Connection) -> None:
+        """Reads a message and does what it says; raises what `read` raises."""
+        frame = connection.reader.read()
         if frame.kind == RETURN:
             if (dropped := returned(frame)) is not None:
                 connection.ledger.take_back(*dropped)
@@ -380,22 +385,25 @@ class SocketServer:
             if parked is not None:
                 parked.server.withdraw(parked)
         elif frame.kind == CALL:
-            if not connection.codec.is_trusted and frame.request in connection.parked:
-                raise RpcError(f"two calls at once have the number {frame.request}")
+            number, num_bytes = frame.request, frame.num_bytes
+            if not connection.codec.is_trusted and number in connection.parked:
+                raise RpcError(f"two calls at once have the number {number}")
             try:
                 label, request = self._read_call(connection, frame)
                 if not connection.codec.is_trusted:
                     self._check_room(connection, label, request.method)
             except Exception as error:
-                connection.send_error(frame.request, error)
+                connection.send_error(number, error)
                 return
+            del frame  # So that the arguments go when the request drops them.
+            reply = _Reply(connection, number, num_bytes)
             if request.timeout is not None and request.timeout < -GRACE_SECONDS:
                 return  # Its caller has given up.
             if self._servers[label].is_concurrent(request.method):
                 # It runs without the lock and may take long, so it gets a thread.
                 thread = threading.Thread(
                     target=self._run_call,
-                    args=(connection, frame, label, request),
+                    args=(label, request, reply),
                     name=f"{label}.{request.method}",
                     daemon=True,
                 )
@@ -403,7 +411,7 @@ class SocketServer:
                 self._concurrent = [*alive, thread]
                 thread.start()
                 return
-            call = self._run_call(connection, frame, label, request)
+            call = self._run_call(label, request, reply)
             if call.deadline is not None and not call.has_outcome:
                 self._note_deadline(call.deadline, call)
 
@@ -445,12 +453,9 @@ class SocketServer:
                     f"call it again later"
                 )
 
-    def _run_call(
-        self, connection: _Connection, frame: Frame, label: str, request: Request
-    ) -> Call:
+    def _run_call(self, label: str, request: Request, reply: _Reply) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
-        reply = _Reply(connection, frame.request, frame.num_bytes)
-        is_trusted = connection.codec.is_trusted
+        is_trusted = reply.is_trusted
         call = self._servers[label].submit(request, None, reply, is_trusted)
         if call.wakeup is not None:
             reply.send_or_wait(call)
@@ -659,6 +664,11 @@ class _Reply:
         self._call: Call | None = None
         self._is_due = False
         self._lock = threading.Lock()
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it goes to a process of the run."""
+        return self._connection.codec.is_trusted
 
     def send_or_wait(self, call: Call) -> None:
         """Sends the outcome of a call; if it was parked, `set` will do that."""

@@ -8,8 +8,10 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from acmelike.rpc.sockets.tls import TlsSocket
+if TYPE_CHECKING:
+    from acmelike.rpc.sockets.tls import TlsSocket
 
 # So many pieces are given to the system at once; it takes no more than 1024.
 _MAX_PIECES = 256
@@ -36,7 +38,7 @@ class Stream:
         sock.setblocking(False)
         self._sock = sock
         # What TLS has decrypted already is not seen by `wait`; so all is to be read.
-        self._is_tls = isinstance(sock, TlsSocket)
+        self._is_tls = not isinstance(sock, socket.socket)
         self._lock = threading.Lock()
         # Kept, as it takes a while to make one; for one thread at a time.
         self._poll = _poll(sock, select.POLLIN)

@@ -73,7 +73,7 @@ class RemoteTarget:
                 if channel is tried:
                     break
                 if until is not None:
-                    request = request._replace(timeout=_left(until))
+                    request.timeout = _left(until)
                 return channel.submit(self.label, request, edge, self._pack)
             except NotSent as failure:
                 error, tried = failure, channel

@@ -7,8 +7,11 @@ import ssl
 import threading
 from collections.abc import Sequence
 
-# Pieces that fit into one record of TLS are encrypted together.
+# What TLS encrypts at once, and so what it sends or receives in one call of it. Pieces
+# that fit into it together are sent as one.
 _RECORD_BYTES = 2**14
+# So much at most before the other direction may have its turn.
+_MAX_BYTES = 2**18
 
 
 class TlsSocket:
@@ -46,22 +49,39 @@ class TlsSocket:
 
     def recv_into(self, view: memoryview) -> int:
         with self._lock:
-            try:
-                return self._sock.recv_into(view)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise BlockingIOError from None
-            except ssl.SSLZeroReturnError:
-                return 0
+            num_received = num_more = self._receive(view)
+            # A full record is seldom the last one.
+            end = min(len(view), _MAX_BYTES)
+            while num_more == _RECORD_BYTES and num_received < end:
+                try:
+                    num_more = self._receive(view[num_received:])
+                except OSError:
+                    break  # Nothing has arrived, or the next call raises it again.
+                num_received += num_more
+            return num_received
+
+    def _receive(self, view: memoryview) -> int:
+        try:
+            return self._sock.recv_into(view)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise BlockingIOError from None
+        except ssl.SSLZeroReturnError:
+            return 0
 
     def send(self, piece: bytes | memoryview) -> int:
         return self.sendmsg([piece])
 
     def sendmsg(self, pieces: Sequence[bytes | memoryview]) -> int:
+        piece, num_sent = memoryview(_joined(pieces))[:_MAX_BYTES], 0
         with self._lock:
-            try:
-                return self._sock.send(_joined(pieces))
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                raise BlockingIOError from None
+            while num_sent < len(piece):
+                try:
+                    num_sent += self._sock.send(piece[num_sent:])
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    if num_sent:
+                        break
+                    raise BlockingIOError from None
+        return num_sent
 
     def shutdown(self, how: int) -> None:
         socket.socket.shutdown(self._sock, how)

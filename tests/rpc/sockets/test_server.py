@@ -124,6 +124,18 @@ def test_threads_that_share_a_connection_get_their_own_arrays(served):
     assert _num_maps() >= 4
 
 
+def test_arguments_go_before_the_answer_is_sent(served, no_gc):
+    """So that the caller can use the same memory, which is in the caches, again."""
+    server, _, channel = served
+    client_of(channel).open_up()
+    array, num_before = np.ones(SIZE, np.uint8), _num_maps()
+    for _ in range(20):
+        client_of(channel).keep(array)
+        assert server._service.has_dropped()
+    # One block, which both ends have mapped.
+    assert _num_maps() <= num_before + 2
+
+
 @pytest.mark.parametrize("has_deadline", [False, True])
 def test_arguments_of_a_parked_call_go_when_it_is_done(served, has_deadline):
     *_, channel = served
