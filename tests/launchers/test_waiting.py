@@ -206,6 +206,7 @@ def test_an_error_of_a_call_that_was_started_is_raised_by_its_result(launcher):
 
 def test_a_deadline_wakes_a_parked_call_with_its_reason(launcher):
     def wait(buffer):
+        assert buffer.num_held() == 0  # Its process is there.
         with pytest.raises(RpcTimeout, match=r"buffer\.get.*no items"), deadline(0.05):
             buffer.get()
         assert buffer.num_held() == 0
@@ -235,6 +236,7 @@ def test_a_call_whose_deadline_passed_is_never_run(launcher):
 
 def test_the_earliest_of_nested_deadlines_ends_a_call(launcher):
     def wait(buffer):
+        assert buffer.num_held() == 0  # Its process is there.
         started = now()
         with pytest.raises(RpcTimeout, match="no items"), deadline(0.05):
             with deadline(1000.0):
@@ -402,6 +404,7 @@ def run_reader(launcher, read):
 
 def test_a_call_that_is_only_looked_at_is_done_when_its_deadline_has_passed(launcher):
     def look(buffer):
+        assert buffer.num_held() == 0  # Its process is there.
         with deadline(0.02):
             call = start(buffer.get)
         while not call.done():
