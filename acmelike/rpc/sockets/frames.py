@@ -469,7 +469,9 @@ class FrameReader:
                 return self._buffer[start : self._start]
             if num_bytes <= _BUFFER_BYTES:
                 return None
-            self._block = new_memory(min(num_bytes, MAX_AHEAD_BYTES))
+            is_trusted = self._codec.is_trusted
+            ahead = num_bytes if is_trusted else min(num_bytes, MAX_AHEAD_BYTES)
+            self._block = new_memory(ahead)
             self._block[:left], self._filled = self._buffer[start : self._end], left
             self._start = self._end = 0
         block, size = self._block, len(self._block)

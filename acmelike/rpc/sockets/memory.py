@@ -9,8 +9,8 @@ import numpy as np
 from acmelike.errors import RpcError
 from acmelike.rpc.sockets.shared_memory import ALIGNMENT, LARGE_BYTES
 
-# So much address space is taken at once for what a frame says that it has. More is
-# taken, each time twice as much, when that is filled.
+# So much address space is taken at once for what another program says that a frame has,
+# one that is not of the run. When it is filled, twice as much is taken.
 MAX_AHEAD_BYTES = 2**28
 
 

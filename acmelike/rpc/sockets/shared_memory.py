@@ -25,6 +25,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -37,6 +38,9 @@ Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 ALIGNMENT = 64
 # Smaller arrays are as fast through a socket.
 LARGE_BYTES = 2**17
+# A larger one is copied by several threads: one core has not all of the bandwidth.
+_SPLIT_BYTES = 2**26
+_MAX_COPIERS = 4
 # Slots of a connection in each direction; the bits of a word.
 NUM_SLOTS = 32
 _MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -588,8 +592,41 @@ def write(views: Sequence[memoryview], memory: Bytes) -> None:
     """Copies views into memory, aligned; other threads run meanwhile."""
     start = 0
     for view in views:
-        memory[start : start + view.nbytes] = np.frombuffer(view, np.uint8)
+        source = np.frombuffer(view, np.uint8)
+        _copy(source, memory[start : start + view.nbytes])
         start += padded(view.nbytes)
+
+
+def _copy(source: Bytes, target: Bytes) -> None:
+    num_parts = min(_MAX_COPIERS, _num_cores())
+    if len(source) < _SPLIT_BYTES or num_parts == 1:
+        target[:] = source
+        return
+    parts = zip(
+        np.array_split(target, num_parts),
+        np.array_split(source, num_parts),
+        strict=True,
+    )
+    first, *others = (partial(np.copyto, *part) for part in parts)
+    threads = []
+    for copy in others:
+        thread = threading.Thread(target=copy, name="copy")
+        try:
+            thread.start()
+        except RuntimeError:  # There can be no more threads.
+            copy()
+        else:
+            threads.append(thread)
+    first()
+    for thread in threads:
+        thread.join()
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def size_of(views: Sequence[memoryview]) -> int:

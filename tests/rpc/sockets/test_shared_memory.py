@@ -8,11 +8,13 @@ import os
 import re
 import socket
 import sys
+import threading
 
 import jax
 import numpy as np
 import pytest
 
+from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.frames import RESULT, FrameReader, encode
 from acmelike.rpc.sockets.shared_memory import (
     LARGE_BYTES,
@@ -20,6 +22,8 @@ from acmelike.rpc.sockets.shared_memory import (
     BlockPool,
     MemoryBudget,
     SharedMemory,
+    padded,
+    write,
 )
 from acmelike.rpc.sockets.stream import Stream
 
@@ -382,3 +386,33 @@ def test_a_path_that_has_become_another_is_not_mapped(tmp_path, ends, kind):
         assert target.has_given_all_back()
     finally:
         os.close(offered)
+
+
+@pytest.mark.parametrize("num_cores", [1, 2, 3, 64])
+def test_a_large_array_is_copied_in_parts(monkeypatch, num_cores):
+    monkeypatch.setattr(shared_memory, "_SPLIT_BYTES", 100)
+    monkeypatch.setattr(shared_memory, "_num_cores", lambda: num_cores)
+    started, refused = [], []
+    start = threading.Thread.start
+
+    def start_most(thread):
+        if len(started) == 4:
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_most)
+    arrays = [np.arange(size, dtype=np.uint8) for size in (99, 100, 1001)]
+    sizes = [padded(array.nbytes) for array in arrays]
+    memory = np.zeros(sum(sizes), np.uint8)
+    write([array.data for array in arrays], memory)
+    for array, part in zip(
+        arrays, np.split(memory, np.cumsum(sizes)[:-1]), strict=True
+    ):
+        np.testing.assert_array_equal(part[: array.nbytes], array)
+        assert not part[array.nbytes :].any()
+    # For two of them; this thread copies too.
+    assert len(started) + len(refused) == 2 * (min(num_cores, 4) - 1)
+    assert bool(refused) == (num_cores == 64)
+    assert not any(thread.is_alive() for thread in started)
