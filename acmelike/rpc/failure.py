@@ -41,7 +41,7 @@ def to_wire(error: BaseException) -> WireError:
     return WireError(_pickled(error), describe(error), text, notes)
 
 
-def told(error: BaseException) -> RpcError:
+def without_frames(error: BaseException) -> RpcError:
     """An error with the words of another one, whose cause is its traceback as text.
 
     It can be kept: unlike the exception it has no frames, whose variables would live as

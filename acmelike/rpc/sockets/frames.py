@@ -34,7 +34,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from acmelike.errors import RpcError
-from acmelike.rpc.failure import told
+from acmelike.rpc.failure import without_frames
 from acmelike.rpc.sockets import compression
 from acmelike.rpc.sockets.codec import Codec, Payload
 from acmelike.rpc.sockets.ledger import Key, Ledger, current
@@ -457,7 +457,7 @@ class FrameReader:
         try:
             value = self._codec.read(body, buffers)
         except BaseException as error:  # Code of a class may even exit.
-            return Frame(kind, number, None, num_bytes, told(error))
+            return Frame(kind, number, None, num_bytes, without_frames(error))
         return Frame(kind, number, value, num_bytes)
 
     def _take(self, num_bytes: int) -> memoryview | None:

@@ -9,8 +9,8 @@ import numpy as np
 from acmelike.errors import RpcError
 from acmelike.rpc.sockets.shared_memory import ALIGNMENT, LARGE_BYTES
 
-# So much address space is taken at once for what another program says that a frame has,
-# one that is not of the run. When it is filled, twice as much is taken.
+# So much address space is taken at once for what a frame says that it has, if it is of
+# a program outside of the run, or compressed. Then twice as much is taken, as it fills.
 MAX_AHEAD_BYTES = 2**28
 
 

@@ -598,10 +598,10 @@ def write(views: Sequence[memoryview], memory: Bytes) -> None:
 
 
 def _copy(source: Bytes, target: Bytes) -> None:
-    num_parts = min(_MAX_COPIERS, _num_cores())
-    if len(source) < _SPLIT_BYTES or num_parts == 1:
+    if len(source) < _SPLIT_BYTES:
         target[:] = source
         return
+    num_parts = min(_MAX_COPIERS, _num_cores())
     parts = zip(
         np.array_split(target, num_parts),
         np.array_split(source, num_parts),

@@ -57,7 +57,7 @@ class RemoteTarget:
         """Sends a call once, over another connection if the one there is was lost.
 
         Args:
-          request: what is asked.
+          request: what is asked; its timeout becomes what is left of it.
           edge: counts its bytes.
           until: its deadline on the monotonic clock, if it is not the request's timeout
             from now.
