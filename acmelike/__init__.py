@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
     from acmelike.files import read_json_lines
-    from acmelike.graph import Node, Program
+    from acmelike.graph import Node, Program, RestartPolicy, node_seed
     from acmelike.launchers import Endpoint, Run, launch
     from acmelike.replay import (
         Batches,
@@ -171,6 +171,8 @@ _NAMES = {
     "acmelike.graph": (
         "Node",
         "Program",
+        "RestartPolicy",
+        "node_seed",
     ),
     "acmelike.launchers": (
         "Endpoint",
@@ -255,6 +257,7 @@ __all__ = [
     "Ref",
     "RefLost",
     "Replay",
+    "RestartPolicy",
     "Rows",
     "RpcClosed",
     "RpcError",
@@ -291,6 +294,7 @@ __all__ = [
     "make_environment_spec",
     "make_synchronous",
     "make_vector_environment",
+    "node_seed",
     "observations_signature",
     "put",
     "read_json_lines",

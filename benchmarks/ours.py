@@ -41,6 +41,7 @@ class Setup:
       layout: how many actors and environments.
       launcher: by name.
       seed: of the run.
+      evaluate_every: environment steps between evaluations.
     """
 
     builder: Builder
@@ -49,6 +50,7 @@ class Setup:
     layout: Layout
     launcher: str
     seed: int
+    evaluate_every: int = NEVER
 
     @contextmanager
     def launched(self) -> Any:
@@ -58,7 +60,7 @@ class Setup:
                 builder=self.builder,
                 environment_factory=make_environment_factory(self.environment),
                 layout=self.layout,
-                goal=Goal(max_env_steps=NEVER, evaluate_every=NEVER),
+                goal=Goal(max_env_steps=NEVER, evaluate_every=self.evaluate_every),
                 seed=self.seed,
                 metrics=str(Path(scratch) / "metrics.jsonl"),
             )
@@ -117,7 +119,7 @@ def learning(setup: Setup, *, env_steps: int, every: int) -> dict[str, Any]:
             snapshots.append((steps, time.perf_counter(), learner.parameters()))
     spec = spec_of(make_environment_factory(setup.environment))
     policies = [
-        _acting_with(setup.builder, spec, versioned.parameters)
+        acting_with(setup.builder, spec, versioned.parameters)
         for _, _, versioned in snapshots
     ]
     return {
@@ -128,7 +130,7 @@ def learning(setup: Setup, *, env_steps: int, every: int) -> dict[str, Any]:
     }
 
 
-def _acting_with(
+def acting_with(
     builder: Builder, spec: EnvironmentSpec, parameters: Nested
 ) -> Callable[[Array], Array]:
     """The greedy policy; it is asked about one episode of each environment."""

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 # A step may well take a second. One that takes longer than this is named, because
@@ -66,6 +66,13 @@ class EdgeStatus(NamedTuple):
     p50_seconds: float | None
     p99_seconds: float | None
 
+    def after(self, before: EdgeStatus) -> EdgeStatus:
+        """With what the caller's process before had counted."""
+        return self._replace(
+            num_calls=before.num_calls + self.num_calls,
+            num_bytes=before.num_bytes + self.num_bytes,
+        )
+
 
 class MethodStatus(NamedTuple):
     """What a node did for the callers of one of its methods.
@@ -96,6 +103,17 @@ class MethodStatus(NamedTuple):
     run_p50_seconds: float | None
     run_p99_seconds: float | None
 
+    def after(self, before: MethodStatus) -> MethodStatus:
+        """With what the node's process before had counted."""
+        return self._replace(
+            num_calls=before.num_calls + self.num_calls,
+            num_runs=before.num_runs + self.num_runs,
+            num_bytes_in=before.num_bytes_in + self.num_bytes_in,
+            num_bytes_out=before.num_bytes_out + self.num_bytes_out,
+            queue_seconds=before.queue_seconds + self.queue_seconds,
+            run_seconds=before.run_seconds + self.run_seconds,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStatus:
@@ -106,7 +124,8 @@ class NodeStatus:
       group: the group that the node was added in, such as "actor"; None for a node
         outside any group.
       phase: "starting", "ready" (between two steps), "working", "waiting", "serving" (a
-        service without a step, or after the last one), "ended" or "failed".
+        service without a step, or after the last one), "ended", "failed", or
+        "restarting" (it has failed, and its process is about to be started again).
       waits_for: what the node waits for, such as "replay.insert"; "" if it does not.
       reason: why it has to wait; "" if it does not, or if the callee has not said.
       doing: the text of `set_status` in the present step, such as "has played 9 steps";
@@ -125,6 +144,8 @@ class NodeStatus:
       is_timed: whether the present wait has a deadline.
       process: the id of the process that the node runs in.
       memory_bytes: resident memory of that process; all nodes in it share it.
+      num_restarts: how often the node was started again after a failure. All counters
+        go on, but for what was counted in the last second before a failure.
     """
 
     label: str
@@ -145,6 +166,7 @@ class NodeStatus:
     is_timed: bool
     process: int
     memory_bytes: int
+    num_restarts: int = 0
 
     @property
     def role(self) -> str:
@@ -178,6 +200,28 @@ class NodeStatus:
 
     def __str__(self) -> str:
         return f"{self.label}: {self.activity} ({self.num_steps} steps)"
+
+
+def continue_counts(before: NodeStatus, status: NodeStatus) -> NodeStatus:
+    """The status of a node that was started again, with what it had counted before."""
+    waited = dict(before.waited_seconds)
+    for target, seconds in status.waited_seconds.items():
+        waited[target] = waited.get(target, 0.0) + seconds
+    edges = dict(before.edges)
+    for target, edge in status.edges.items():
+        edges[target] = edge.after(edges[target]) if target in edges else edge
+    methods = dict(before.methods)
+    for name, method in status.methods.items():
+        methods[name] = method.after(methods[name]) if name in methods else method
+    return replace(
+        status,
+        num_steps=before.num_steps + status.num_steps,
+        num_calls=before.num_calls + status.num_calls,
+        worked_seconds=before.worked_seconds + status.worked_seconds,
+        waited_seconds=waited,
+        edges=edges,
+        methods=methods,
+    )
 
 
 def group_by_role(nodes: Iterable[NodeStatus]) -> dict[str, list[NodeStatus]]:

@@ -96,16 +96,22 @@ class Coordinator:
     # --- Its service -----------------------------------------------------------------
 
     def _none_due(self) -> str | None:
-        if self._ordered is not None:
+        if self._ordered is not None or self._under_way is not None:
             return None
         due = self._schedule.next_evaluation
         return f"the next evaluation is due at {due} environment steps"
 
+    @idempotent
     @when(_none_due)
     def next_evaluation(self) -> EvaluationTask:
-        """Returns the task that is due; each task is returned once."""
-        assert self._ordered is not None
-        self._under_way, self._ordered = self._ordered, None
+        """Returns the task that is due, until its result is reported.
+
+        An evaluator reports before it asks again. So who asks while a task is under way
+        has taken the place of an evaluator that failed.
+        """
+        if self._ordered is not None:
+            self._under_way, self._ordered = self._ordered, None
+        assert self._under_way is not None
         return self._under_way
 
     def report(self, number: int, returns: Array) -> None:

@@ -6,9 +6,11 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from acmelike.errors import GraphError
+
+K = TypeVar("K")
 
 
 class Handle:
@@ -50,16 +52,16 @@ class Handle:
         return Handle, (self._program_name, self._program_id, self._key)
 
 
-def replace_handles(value: Any, replace: Callable[[Handle], Any]) -> Any:
-    """`value` with every handle in it replaced; without handles it is returned as is.
+def replace_each(value: Any, kind: type[K], replace: Callable[[K], Any]) -> Any:
+    """`value` with every object of a class in it replaced.
 
-    Handles are found in tuples, named tuples, lists, dicts, dataclasses and partials,
-    nested in each other.
+    They are found in tuples, named tuples, lists, dicts, dataclasses and partials,
+    nested in each other. If there is none, `value` itself is returned.
     """
-    if isinstance(value, Handle):
+    if isinstance(value, kind):
         return replace(value)
     parts = list(_parts(value))
-    new = [replace_handles(part, replace) for _, part in parts]
+    new = [replace_each(part, kind, replace) for _, part in parts]
     if all(a is b for a, (_, b) in zip(new, parts, strict=True)):
         return value
     return _rebuild(value, new)
@@ -67,10 +69,15 @@ def replace_handles(value: Any, replace: Callable[[Handle], Any]) -> Any:
 
 def find_handles(value: Any, path: str = "") -> Iterator[tuple[str, Handle]]:
     """Yields (path, handle) for every handle in `value`, in order."""
-    if isinstance(value, Handle):
+    return find_each(value, Handle, path)
+
+
+def find_each(value: Any, kind: type[K], path: str = "") -> Iterator[tuple[str, K]]:
+    """Yields (path, object) for every object of a class in `value`, in order."""
+    if isinstance(value, kind):
         yield path, value
     for step, part in _parts(value):
-        yield from find_handles(part, path + step)
+        yield from find_each(part, kind, path + step)
 
 
 def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from acmelike.errors import GraphError
+from acmelike.graph.restart import RestartPolicy
 
 # The names of a node's setting `compression`.
 COMPRESSIONS = ("zstd",)
@@ -106,6 +107,7 @@ class Entry:
       variables: environment variables of its process.
       compression: of its calls and answers, where the other end is on another host;
         None for none.
+      restart: when it is started again after a failure; None for never.
     """
 
     label: str
@@ -115,3 +117,4 @@ class Entry:
     num_cpus: int = 1
     variables: Mapping[str, str] = field(default_factory=dict)
     compression: str | None = None
+    restart: RestartPolicy | None = None

@@ -12,6 +12,7 @@ from acmelike.errors import GraphError, nearest
 from acmelike.graph.drawing.mermaid import to_mermaid
 from acmelike.graph.handle import Handle, find_handles
 from acmelike.graph.node import COMPRESSIONS, Entry, Exposure, Node
+from acmelike.graph.restart import RestartPolicy
 from acmelike.graph.validation import validate
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class Program:
         num_cpus: int = 1,
         variables: Mapping[str, str] | None = None,
         compression: str | None = None,
+        restart: RestartPolicy | None = None,
     ) -> T:
         """Adds a node and returns its handle, which the type checker takes for a `T`.
 
@@ -58,6 +60,8 @@ class Program:
           compression: "zstd" to compress what is sent to the node and what it answers,
             where the other end is on another host; that needs `acmelike[cluster]`. It
             pays for images and other arrays that repeat themselves, on slow networks.
+          restart: when the node is started again after a failure; None for never, so
+            that its first failure ends the run.
 
         Raises:
           GraphError: an empty or taken label, another program's promise, not a Node,
@@ -94,6 +98,7 @@ class Program:
             num_cpus=num_cpus,
             variables=dict(variables or {}),
             compression=compression,
+            restart=restart,
         )
         return cast(T, handle)
 

@@ -10,8 +10,9 @@ from typing import Any
 import cloudpickle
 
 from acmelike.errors import GraphError
-from acmelike.graph.handle import Handle, find_handles, walk
+from acmelike.graph.handle import Handle, find_each, find_handles, walk
 from acmelike.graph.node import Entry
+from acmelike.graph.seed import NodeSeed
 
 
 def validate(
@@ -33,6 +34,7 @@ def validate(
             f"add the node with fulfils="
         )
     places = {entry.label: entry.process for entry in entries.values()}
+    firsts: dict[str, Entry] = {}
     for entry in entries.values():
         other = entry.process
         if other is not None and places.get(other, other) != other:
@@ -40,6 +42,14 @@ def validate(
                 f"program '{name}': process '{other}' has the name of a node that is "
                 f"not in it; give the process another name"
             )
+        if other is not None:
+            first = firsts.setdefault(other, entry)
+            if first.restart != entry.restart:
+                raise GraphError(
+                    f"program '{name}': nodes '{first.label}' and '{entry.label}' "
+                    f"share process '{other}', which ends and starts as a whole: give "
+                    f"them the same restart policy"
+                )
         arguments = _arguments(entry)
         _check_handles(entries, entry, arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)
@@ -80,14 +90,17 @@ def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> Non
 
 
 def _pickle_fault(value: Any) -> str | None:
-    """Why `value` cannot be pickled; None if it can. Visible handles are allowed."""
-    pickler = _HandlePickler(Counter(handle for _, handle in find_handles(value)))
+    """Why `value` cannot be pickled; None if it can. What is replaced is allowed."""
+    visible: Counter[Handle | NodeSeed] = Counter()
+    visible.update(handle for _, handle in find_handles(value))
+    visible.update(seed for _, seed in find_each(value, NodeSeed))
+    pickler = _ArgumentPickler(visible)
     try:
         pickler.dump(value)
-    except _HiddenHandle as error:
+    except _Hidden as error:
         return (
-            f"hides {error.args[0]!r} where it cannot become a client: pass handles in "
-            f"arguments, containers, dataclasses or partials"
+            f"hides {error.args[0]!r} where it cannot be replaced when the node "
+            f"starts: pass it in arguments, containers, dataclasses or partials"
         )
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -95,21 +108,21 @@ def _pickle_fault(value: Any) -> str | None:
     return None
 
 
-class _HiddenHandle(Exception):
-    """A handle inside an object, where it cannot be replaced by a client."""
+class _Hidden(Exception):
+    """A handle or a seed inside an object, where it cannot be replaced."""
 
 
-class _HandlePickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles into a buffer, and counts the handles that it meets."""
+class _ArgumentPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """Pickles into a buffer, and counts the handles and seeds that it meets."""
 
-    def __init__(self, visible: Counter[Handle]):
+    def __init__(self, visible: Counter[Handle | NodeSeed]):
         super().__init__(io.BytesIO())
         self._visible = visible
 
     def persistent_id(self, obj: Any) -> str | None:
-        if not isinstance(obj, Handle):
+        if not isinstance(obj, (Handle, NodeSeed)):
             return None
         self._visible[obj] -= 1
         if self._visible[obj] < 0:
-            raise _HiddenHandle(obj)
-        return "handle"
+            raise _Hidden(obj)
+        return "replaced"

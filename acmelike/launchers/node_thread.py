@@ -68,6 +68,11 @@ class NodeThread(threading.Thread):
         self._service: Any = None
         self._where = "constructor"
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether it has made a step, or has no steps and is past its constructor."""
+        return self.metrics.num_steps > 0 or self._where in ("function", "run")
+
     # --- What the node's code sees: acmelike.core.runtime.Context
 
     @property

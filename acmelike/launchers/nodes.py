@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from acmelike.core.status import NodeStatus, resident_bytes
-from acmelike.graph import Entry, Handle, replace_handles
+from acmelike.graph import Entry, Handle, NodeSeed, derive_seed, replace_each
 from acmelike.launchers.exposed import Endpoint, ExposedNode, ExposedServers
 from acmelike.launchers.node_thread import NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
@@ -64,6 +64,7 @@ class LocalNodes:
       check: whether to look for a forgotten `updating` in each of them.
       peers: makes clients of nodes that live elsewhere.
       elsewhere: these nodes; those that live here may be among them.
+      incarnation: how often they were started before.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class LocalNodes:
         check: bool = False,
         peers: Peers | None = None,
         elsewhere: Mapping[Handle, Peer] | None = None,
+        incarnation: int = 0,
     ):
+        self._incarnation = incarnation
         self._peers, self._elsewhere = peers, elsewhere or {}
         self._scheduler, self._supervisor = scheduler, supervisor
         self._exposed: ExposedServers | None = None
@@ -183,6 +186,14 @@ class LocalNodes:
         """Whether a node here was found to be a worker."""
         return any(thread.is_worker for thread in self._threads)
 
+    def has_worked(self, label: str) -> bool:
+        """Whether a node here has made a step, or is past its constructor without any.
+
+        A failure before is mostly a mistake in its program, and comes again.
+        """
+        thread = next(thread for thread in self._threads if thread.label == label)
+        return thread.has_worked
+
     def _client(self, handle: Handle, owner: str | None) -> Client:
         server = self._servers.get(handle)
         if server is not None:
@@ -193,7 +204,12 @@ class LocalNodes:
     def _constructor(self, entry: Entry) -> Callable[[], Any]:
         node = entry.node
         clients = _Clients(lambda handle: self._client(handle, entry.label))
-        args, kwargs = replace_handles([node.args, node.kwargs], clients.__getitem__)
+        parts = replace_each(
+            [node.args, node.kwargs],
+            NodeSeed,
+            lambda it: derive_seed(it.seed, entry.label, self._incarnation),
+        )
+        args, kwargs = replace_each(parts, Handle, clients.__getitem__)
         return partial(node.constructor, *args, **kwargs)
 
 

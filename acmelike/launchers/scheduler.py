@@ -147,6 +147,11 @@ class ClockAlarm:
             self._is_closed = True
             self._changed.notify()
 
+    def join(self, seconds: float) -> None:
+        """Waits until its thread has ended, which it does after `close`."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     def _run(self) -> None:
         while self._wait():
             self._ring()

@@ -27,7 +27,7 @@ class ProgressLine:
         self._before_status: Mapping[str, NodeStatus] = {}
 
     def text(self, progress: Progress | None, status: Mapping[str, NodeStatus]) -> str:
-        """Returns the next line: time, counts, rates, returns, waits and slow steps."""
+        """Returns the next line: time, counts, returns, waits, restarts, slow steps."""
         now = time.perf_counter()
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
@@ -37,6 +37,7 @@ class ProgressLine:
             parts.extend(self._counts(progress, status, seconds))
             parts.extend(self._waits(status, seconds))
             self._before = progress
+        parts.extend(_restarts(status))
         parts.extend(slow_steps(status))
         self._before_time, self._before_status = now, status
         return " | ".join(parts)
@@ -69,6 +70,12 @@ class ProgressLine:
                 if share >= 0.1:
                     who = f"{role} waits" if len(nodes) == 1 else f"{role}s wait"
                     yield f"{who} {share:.0%} for {target}"
+
+
+def _restarts(status: Mapping[str, NodeStatus]) -> Iterator[str]:
+    """How often nodes were started again so far, if any was."""
+    if num_restarts := sum(node.num_restarts for node in status.values()):
+        yield f"{num_restarts} restart{'s' if num_restarts > 1 else ''}"
 
 
 def _first_steps(status: Mapping[str, NodeStatus], roles: Sequence[str]) -> str:

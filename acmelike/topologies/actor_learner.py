@@ -15,7 +15,7 @@ from __future__ import annotations
 from acmelike.actors import Actor
 from acmelike.agent import ActorPlace, OnPolicy
 from acmelike.errors import ConfigError
-from acmelike.graph import Node
+from acmelike.graph import Node, node_seed
 from acmelike.topologies.system import (
     Backbone,
     Experiment,
@@ -23,7 +23,6 @@ from acmelike.topologies.system import (
     add_cachers,
     add_evaluation,
     add_replay_and_learner,
-    derive_seed,
 )
 
 
@@ -42,6 +41,9 @@ def make_synchronous(experiment: Experiment) -> System:
 
     All actors collect one unroll with the same version of the parameters. The learner
     consumes exactly these unrolls, and the next round starts with the new version.
+
+    The first failure of an actor ends the run: another one could not know whether the
+    unroll of this round is still missing.
 
     A `Topology`.
     """
@@ -94,6 +96,7 @@ def _add_actors(
                     learner=sources[index % len(sources)],
                     parameter_interval=layout.parameter_interval,
                     steps_per_version=steps_per_version,
-                    seed=derive_seed(experiment.seed, f"actor/{index}"),
-                )
+                    seed=node_seed(experiment.seed),
+                ),
+                restart=None if steps_per_version else layout.restart,
             )

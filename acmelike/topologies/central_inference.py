@@ -18,7 +18,7 @@ from __future__ import annotations
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
 from acmelike.agent import ActorPlace, Builder, PolicyInputs, draw_alike
 from acmelike.errors import ConfigError
-from acmelike.graph import Node
+from acmelike.graph import Node, node_seed
 from acmelike.topologies.layout import Layout
 from acmelike.topologies.system import (
     Backbone,
@@ -26,7 +26,6 @@ from acmelike.topologies.system import (
     System,
     add_evaluation,
     add_replay_and_learner,
-    derive_seed,
 )
 
 
@@ -62,7 +61,7 @@ def make_central_inference(experiment: Experiment) -> System:
                 table=backbone.table,
                 learner=backbone.learner,
                 parameter_interval=layout.parameter_interval,
-                seed=derive_seed(experiment.seed, "inference"),
+                seed=node_seed(experiment.seed),
             ),
             label="inference",
         )
@@ -75,8 +74,9 @@ def make_central_inference(experiment: Experiment) -> System:
                     num_envs=layout.num_envs_per_actor,
                     index=index,
                     requests=requests,
-                    seed=derive_seed(experiment.seed, f"actor/{index}"),
-                )
+                    seed=node_seed(experiment.seed),
+                ),
+                restart=layout.restart,
             )
     return add_evaluation(backbone, experiment)
 

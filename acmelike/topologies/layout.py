@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from acmelike.checks import at_least, check_fields
+from acmelike.graph import RestartPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class Layout:
         one helps large networks only.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
+      max_restarts: how often within five minutes an actor, a cacher or the evaluator is
+        started again after a failure, where nodes have processes; 0 for never, so that
+        the first failure ends the run.
       inference_batch_size: with central inference, a batch is complete at this number
         of environments and never larger, but holds at least one actor; 0 for the
         environments of all actors.
@@ -38,6 +42,7 @@ class Layout:
     num_cachers: Annotated[int, at_least(0)] = 0
     learner_cpus: Annotated[int, at_least(1)] = 1
     replay_engine: Literal["own", "reverb"] = "own"
+    max_restarts: Annotated[int, at_least(0)] = 5
     inference_batch_size: Annotated[int, at_least(0)] = 0
     inference_wait_seconds: Annotated[float, at_least(0)] = 0.002
 
@@ -48,3 +53,10 @@ class Layout:
     def num_envs(self) -> int:
         """How many environments all actors have together."""
         return self.num_actors * self.num_envs_per_actor
+
+    @property
+    def restart(self) -> RestartPolicy | None:
+        """When a node is started again that holds nothing others need."""
+        if not self.max_restarts:
+            return None
+        return RestartPolicy(max_restarts=self.max_restarts, window=300.0)

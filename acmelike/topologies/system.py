@@ -7,12 +7,9 @@ one begins with `add_replay_and_learner`, adds its actors, and ends with
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, Protocol
-
-import numpy as np
 
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
@@ -22,7 +19,7 @@ from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
-from acmelike.graph import Node, Program
+from acmelike.graph import Node, Program, derive_seed, node_seed
 from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
@@ -117,7 +114,7 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
         Node(
             Replay,
             [table],
-            seed=derive_seed(experiment.seed, "replay"),
+            seed=node_seed(experiment.seed),
             engine=layout.replay_engine,
         ),
         label="replay",
@@ -129,7 +126,7 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             spec=spec,
             replay=replay,
             table=table.name,
-            seed=derive_seed(experiment.seed, "learner"),
+            seed=node_seed(experiment.seed),
         ),
         label="learner",
         num_cpus=layout.learner_cpus,
@@ -153,7 +150,8 @@ def add_cachers(backbone: Backbone, layout: Layout) -> Sequence[ParameterSource]
     with backbone.program.group("cacher"):
         return [
             backbone.program.add_node(
-                Node(Cacher, backbone.learner, layout.parameter_interval)
+                Node(Cacher, backbone.learner, layout.parameter_interval),
+                restart=layout.restart,
             )
             for _ in range(layout.num_cachers)
         ]
@@ -191,17 +189,9 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             environment_factory=experiment.environment_factory,
             coordinator=coordinator,
             num_episodes=experiment.layout.num_eval_episodes,
-            seed=derive_seed(experiment.seed, "evaluator"),
+            seed=node_seed(experiment.seed),
         ),
         label="evaluator",
+        restart=experiment.layout.restart,
     )
     return System(program, replay, learner, coordinator, evaluator)
-
-
-def derive_seed(seed: int, label: str) -> int:
-    """The seed of a node, in [0, 2**32), from the program's seed and the node's label.
-
-    It does not depend on the order in which nodes are added or started.
-    """
-    entropy = [seed, zlib.crc32(label.encode())]
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])

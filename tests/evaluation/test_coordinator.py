@@ -81,15 +81,27 @@ def test_an_evaluation_is_due_every_so_many_steps(tmp_path):
     task = world.coordinator.next_evaluation()
     assert (task.number, task.env_steps, task.version) == (1, 12, 2)
     assert task.parameters["count"] == 2
+    world.coordinator.report(task.number, np.array([1.0]))
     with pytest.raises(NotReady, match="due at 20"):
         world.coordinator.next_evaluation()
+
+
+def test_who_asks_while_one_is_under_way_gets_it_again(tmp_path):
+    """The evaluator that had it has failed, and was started again."""
+    world = World(tmp_path, max_env_steps=10)
+    world.end(10)
+    lost = world.coordinator.next_evaluation()
+    again = world.coordinator.next_evaluation()
+    assert again is lost and again.end_reason is not None
+    with pytest.raises(RunStopped, match="the budget of 10 environment steps is used"):
+        world.coordinator.report(again.number, np.array([1.0]))
 
 
 def test_a_new_evaluation_replaces_one_that_was_not_begun(tmp_path):
     world = World(tmp_path)
     world.act(10)
     world.act(25)
-    assert world.coordinator.next_evaluation().env_steps == 35
+    assert world.evaluate(1.0).env_steps == 35
     with pytest.raises(NotReady, match="due at 40"):
         world.coordinator.next_evaluation()
 

@@ -11,7 +11,7 @@ import pytest
 
 from acmelike import Node, Program, launch
 from acmelike.errors import ConfigError, GraphError
-from acmelike.graph import Handle, find_handles, replace_handles
+from acmelike.graph import Handle, find_handles, replace_each
 
 
 class Queue:
@@ -168,7 +168,7 @@ def test_what_holds_no_handle_is_not_rebuilt(program):
     queue = program.add_node(Node(Queue), label="queue")
     plain, holder = Settings(queue=1), Settings(queue=[queue])
     value = {"plain": plain, "holder": holder}
-    new = replace_handles(value, lambda handle: "client")
+    new = replace_each(value, Handle, lambda handle: "client")
     assert new["plain"] is plain
     assert new["holder"] == Settings(queue=["client"])
     assert holder.queue == [queue]
@@ -179,7 +179,7 @@ def test_what_holds_no_handle_is_not_rebuilt(program):
 def test_a_handle_in_a_dict_of_another_class_becomes_a_client(program):
     queue = program.add_node(Node(Queue), label="queue")
     value = defaultdict(list, one=[queue])
-    new = replace_handles(value, lambda handle: "client")
+    new = replace_each(value, Handle, lambda handle: "client")
     assert new == {"one": ["client"]} and new["two"] == []
     assert value == {"one": [queue]}
 

@@ -32,18 +32,22 @@ SECONDS = 5.0
 class Program:
     """A running DQN on Catch that would go on for ever."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *args):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "programs.dqn", *ARGS, "--out", folder],
+            [sys.executable, "-m", "programs.dqn", *ARGS, *args, "--out", folder],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert any("updates," in line for line in self.process.stdout)
+        self.wait_for_line("updates,")
         self.children = children_of(self.process.pid)
         self.ends = [os.pidfd_open(pid) for pid in self.children.values()]
+
+    def wait_for_line(self, words):
+        """Returns when it has printed a line with these words."""
+        assert any(words in line for line in self.process.stdout)
 
     def check_all_gone(self, began):
         """Every child has ended, within the time that is allowed."""
@@ -76,28 +80,53 @@ def children_of(pid):
 
 
 @pytest.fixture
-def program(tmp_path):
-    program = Program(tmp_path / "x")
+def program(tmp_path, request):
+    program = Program(tmp_path / "x", *getattr(request, "param", ()))
     yield program
     program.process.kill()
     program.process.communicate()
 
 
 @pytest.mark.slow
-def test_a_killed_actor_ends_the_run_and_is_named(program):
+@pytest.mark.parametrize(
+    ("program", "victim"),
+    [((), "replay"), ((), "learner"), (("--max-restarts", "0"), "actor/0")],
+    indirect=["program"],
+)
+def test_a_killed_node_ends_the_run_and_is_named(program, victim):
     assert set(program.children) == {
         *("actor/0", "actor/1", "coordinator", "evaluator", "learner", "replay")
     }
     began = time.monotonic()
-    os.kill(program.children["actor/0"], signal.SIGKILL)
+    os.kill(program.children[victim], signal.SIGKILL)
     _, errors = program.process.communicate(timeout=SECONDS)
     program.check_all_gone(began)
     assert program.process.returncode == 1
     last = errors.splitlines()[-1]
-    assert "actor/0" in last
+    assert victim in last
     assert "SIGKILL" in last
     assert program.summary()["status"] == "failed"
-    assert "actor/0" in program.summary()["error"]
+    assert victim in program.summary()["error"]
+
+
+@pytest.mark.slow
+def test_actors_and_the_evaluator_are_started_again(program):
+    os.kill(program.children["actor/0"], signal.SIGKILL)
+    os.kill(program.children["actor/1"], signal.SIGSTOP)  # It is found to do nothing.
+    os.kill(program.children["evaluator"], signal.SIGKILL)
+    program.wait_for_line(" 3 restarts")
+    later = children_of(program.process.pid)
+    changed = {name for name in later if later[name] != program.children[name]}
+    assert changed == {"actor/0", "actor/1", "evaluator"}
+    for _ in range(2):
+        program.wait_for_line("updates,")
+    began = time.monotonic()
+    program.process.send_signal(signal.SIGINT)
+    program.process.communicate(timeout=SECONDS)
+    program.check_all_gone(began)
+    assert program.process.returncode == 130
+    assert program.summary()["num_restarts"] == 3
+    assert not program.sockets()
 
 
 @pytest.mark.slow

@@ -113,6 +113,16 @@ def test_a_line_says_whose_evaluation_takes_long(clock):
     )
 
 
+def test_restarts_are_counted():
+    progress = Progress(640, 9, None, None)
+    line = ProgressLine(0.0)
+    assert "restart" not in line.text(progress, by_label(status("actor/0")))
+    one = by_label(status("actor/0", num_restarts=1), status("learner"))
+    assert line.text(progress, one).endswith(" | 1 restart")
+    two = by_label(status("actor/0", num_restarts=1), status("b", num_restarts=1))
+    assert line.text(progress, two).endswith(" | 2 restarts")
+
+
 # --- The summary ------------------------------------------------------------------
 
 
@@ -131,8 +141,15 @@ def test_a_summary_of_records():
         {"event": "end", "mean_return": 8.0},
     ]
     nodes = by_label(
-        status("actor/0", worked_seconds=1.0, waited_seconds={"a": 1.0, "b": 2.0}),
-        status("actor/1", worked_seconds=3.0, waited_seconds={"a": 1.0}),
+        status(
+            "actor/0",
+            worked_seconds=1.0,
+            waited_seconds={"a": 1.0, "b": 2.0},
+            num_restarts=2,
+        ),
+        status(
+            "actor/1", worked_seconds=3.0, waited_seconds={"a": 1.0}, num_restarts=1
+        ),
         status("learner", worked_seconds=9.0, waited_seconds={"a": 1.0}),
         status("evaluator", worked_seconds=0.0, waited_seconds={"a": 1.0}),
     )
@@ -147,6 +164,7 @@ def test_a_summary_of_records():
         "actor_blocked_fraction": 0.5,
         "samples_per_insert": 3.5,
         "staleness_mean": 7.25,
+        "num_restarts": 3,
     }
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import jax
 import pytest
 
-from acmelike import Experiment, Goal, Layout, make_actor_learner
+from acmelike import Experiment, Goal, Layout, make_actor_learner, node_seed
 from acmelike.agents.dqn import DQNBuilder, DQNConfig, losses
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
 from acmelike.launchers import launch
-from acmelike.topologies.system import derive_seed
 from tests.agents.settings import configure
 
 NUM_ENVS = 4
@@ -116,17 +115,12 @@ def test_the_handles_are_of_its_nodes(tmp_path):
     ]
 
 
-def test_every_node_has_a_seed_of_its_own_wherever_it_stands(tmp_path):
-    def seeds(**settings):
-        entries = make_system(tmp_path, **settings).program.entries.values()
-        return {e.label: e.node.kwargs.get("seed") for e in entries}
-
-    two, three = seeds(num_actors=2), seeds(num_actors=3)
-    assert two.pop("coordinator") is None  # nothing about it is random
-    assert len(set(two.values())) == len(two) == 5
-    assert all(three[label] == seed for label, seed in two.items())
-    assert two == {label: derive_seed(0, label) for label in two}
-    assert not set(two.values()) & set(seeds(seed=1).values())
+def test_every_node_has_a_seed_of_its_own(tmp_path):
+    entries = make_system(tmp_path, seed=7).program.entries.values()
+    seeds = {entry.label: entry.node.kwargs.get("seed") for entry in entries}
+    assert seeds.pop("coordinator") is None  # nothing about it is random
+    assert len(seeds) == 5
+    assert set(seeds.values()) == {node_seed(7)}
 
 
 def test_a_window_narrower_than_a_batch_is_refused(tmp_path):

@@ -282,15 +282,36 @@ def make_complaining(seed):
 
 @pytest.mark.slow
 def test_a_killed_actor_ends_the_run_and_is_named(tmp_path):
-    system = make_system(tmp_path, environment=make_dying, evaluate_every=10_000)
+    layout = replace(LAYOUT, max_restarts=0)
+    system = make_system(
+        tmp_path, environment=make_dying, layout=layout, evaluate_every=10_000
+    )
     with pytest.raises(RunError, match=r"actor/[012].*SIGKILL"):
         with launch(system.program, "processes") as running:
             running.wait(timeout=60)
 
 
+@pytest.mark.slow
+def test_actors_that_are_killed_are_started_again(tmp_path):
+    """Each makes ten steps and is killed; together they use the budget."""
+    layout = replace(LAYOUT, max_restarts=100)
+    records = run(
+        tmp_path,
+        "processes",
+        environment=make_dying,
+        layout=layout,
+        max_env_steps=80,
+        evaluate_every=1_000,
+    )
+    assert records[-1]["event"] == "end" and records[-1]["env_steps"] >= 80
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_failing_environment_ends_the_run_and_its_actor_is_named(tmp_path, launcher):
-    system = make_system(tmp_path, environment=make_complaining, evaluate_every=10_000)
+    layout = replace(LAYOUT, max_restarts=0)
+    system = make_system(
+        tmp_path, environment=make_complaining, layout=layout, evaluate_every=10_000
+    )
     with pytest.raises(NodeFailed, match=r"actor/[012].* no more") as caught:
         with launch(system.program, launcher) as running:
             running.wait(timeout=60)

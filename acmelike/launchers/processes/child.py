@@ -73,6 +73,7 @@ class Child:
             self._ended,
             peers=self._peers,
             elsewhere=assignment.peers,
+            incarnation=assignment.incarnation,
         )
         servers = self._nodes.servers
         # What a node stores is compressed as what it answers; a process has one store.
@@ -163,7 +164,9 @@ class Child:
         """A node raised, or heard of the run's end before the launcher had said it."""
         if isinstance(error, RpcClosed) and self._ended.wait(_NEWS_SECONDS):
             return
-        self._connection.send(FailureReport(label, where, to_wire(error)))
+        has_worked = self._nodes.has_worked(label)
+        report = FailureReport(label, where, to_wire(error), has_worked)
+        self._connection.send(report)
 
     def work_ended(self) -> None:
         """A node has nothing left to do."""

@@ -92,11 +92,12 @@ class StopReport(NamedTuple):
 
 
 class FailureReport(NamedTuple):
-    """From a process: one of its nodes raised."""
+    """From a process: one of its nodes raised, and whether it had worked before."""
 
     label: str
     where: str
     error: WireError
+    has_worked: bool
 
 
 class WorkReport(NamedTuple):

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
+import logging
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +14,11 @@ from acmelike.core.runtime import seconds_left
 from acmelike.core.status import NodeStatus
 from acmelike.errors import ProcessDied, RpcClosed, RpcTimeout
 from acmelike.graph import Entry, Handle, Program
-from acmelike.launchers.exposed import Endpoint, ExposedNode, exposed_nodes
+from acmelike.launchers.exposed import Endpoint, exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import interface_of_node
 from acmelike.launchers.processes.control import (
     Assignment,
-    ControlConnection,
-    EndOfRun,
     FailureReport,
     ListenReport,
     SigningRequest,
@@ -36,7 +27,10 @@ from acmelike.launchers.processes.control import (
     StopReport,
     WorkReport,
 )
-from acmelike.launchers.processes.output import pass_on_output
+from acmelike.launchers.processes.process import Process
+from acmelike.launchers.processes.restarts import Failure
+from acmelike.launchers.processes.supervised import Supervised
+from acmelike.launchers.scheduler import ClockAlarm
 from acmelike.rpc import (
     HEARTBEAT_SECONDS,
     Address,
@@ -55,113 +49,13 @@ from acmelike.rpc import (
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
-# How long what is left of a process's output may take to be read, after its end.
+# How long a process may neither answer nor compute that can be started again. Whoever
+# looks at the status, the watch of a run above all, finds it.
+_SILENT_SECONDS = 10.0
+# How long the thread may take to end that starts processes again.
 _END_SECONDS = 3.0
 
-
-class Process:
-    """One child process and the threads that listen to it.
-
-    Args:
-      name: of the process: its node's label, or what colocated nodes share.
-      entries: its nodes.
-      nodes: told what it says.
-      logs: the folder for its output, or None.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        entries: Mapping[Handle, Entry],
-        nodes: ProcessNodes,
-        logs: Path | None,
-    ):
-        self.name, self.entries, self._nodes = name, entries, nodes
-        self.address: str | None = None
-        self.has_work, self.has_worker = True, False
-        self.status: dict[str, NodeStatus] = {}
-        self.is_over = threading.Event()
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "acmelike.launchers.processes.child"]
-        # Linux kills a child with the thread that made it, and only the main thread
-        # lives as long as the launcher.
-        is_main = threading.current_thread() is threading.main_thread()
-        bond = "killed-with-launcher" if is_main else "leaves-with-launcher"
-        with theirs:
-            try:
-                self.popen = subprocess.Popen(
-                    # The name is for people who run `ps`.
-                    [*command, str(theirs.fileno()), bond, name],
-                    env=_environment(list(entries.values())),
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    # A Ctrl-C is for the launcher, which ends the run in order.
-                    start_new_session=True,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        self.connection = ControlConnection(ours)
-        self._threads = [
-            threading.Thread(
-                target=self._listen, name=f"connection to {name}", daemon=True
-            ),
-            threading.Thread(
-                target=partial(pass_on_output, self.popen.stdout, name, logs),
-                name=f"output of {name}",
-                daemon=True,
-            ),
-        ]
-
-    def start(
-        self,
-        peers: Mapping[Handle, Peer],
-        key: bytes,
-        far_ip: str | None,
-        heartbeat: float,
-        exposed: Mapping[str, ExposedNode],
-    ) -> None:
-        """Sends the nodes, and starts to listen."""
-        self.connection.send(list(sys.path))
-        labels = {entry.label for entry in self.entries.values()}
-        assignment = Assignment(
-            entries=self.entries,
-            peers=peers,
-            key=key,
-            far_ip=far_ip,
-            heartbeat=heartbeat,
-            incarnation=0,  # No launcher starts a process again so far.
-            exposed={label: exposed[label] for label in exposed if label in labels},
-        )
-        self.connection.send(assignment)
-        for thread in self._threads:
-            thread.start()
-
-    def dispose(self) -> None:
-        """After its end: waits for the threads, and releases everything.
-
-        What its nodes have started and left behind is killed, as it would keep the
-        output open.
-        """
-        self.popen.wait()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(_END_SECONDS)
-        is_read = not any(thread.is_alive() for thread in self._threads)
-        if self.popen.stdout is not None and is_read:
-            self.popen.stdout.close()
-        self.connection.close()
-
-    def _listen(self) -> None:
-        while (message := self.connection.receive()) is not None:
-            self._nodes.handle(self, message)
-        self.popen.wait()
-        self.is_over.set()
-        self._nodes.process_over(self)
+logger = logging.getLogger("acmelike")
 
 
 class ProcessNodes:
@@ -217,32 +111,34 @@ class ProcessNodes:
         self._lock = threading.Lock()
         self._answered = threading.Condition(self._lock)
         self._number = 0
-        self._answers: dict[str, int] = {}
         self._addresses: dict[str, Address] = {}
         self._book_version = 0
         self._credentials = Credentials(new_key(), self._new_identity())
         self._peers = Peers(self._credentials, heartbeat)
         self._reason: str | None = None
+        self._logs = logs
+        # Its thread makes the processes that are started again. It ends after them, so
+        # that Linux kills them with the launcher.
+        self._alarm = ClockAlarm("restarts", self._start_due)
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
             grouped.setdefault(entry.process or entry.label, {})[handle] = entry
-        self._processes: list[Process] = []
+        self._supervised: dict[str, Supervised] = {}
+        called = {callee for _, callee in program.edges()}
+        # Only the main thread lives as long as the launcher.
+        is_main = threading.current_thread() is threading.main_thread()
         try:
             for name, entries in grouped.items():
-                self._processes.append(Process(name, entries, self, logs))
+                process = self._new_process(name, entries, 0, is_bound=is_main)
+                is_called = any(entry.label in called for entry in entries.values())
+                self._supervised[name] = Supervised(name, entries, process, is_called)
         except BaseException:
             self.join(0.0)
             raise
 
     def start(self) -> None:
-        for process in self._processes:
-            process.start(
-                self._entries,
-                self._credentials.key,
-                self._far_ip,
-                self._heartbeat,
-                self._exposed,
-            )
+        for process in self._processes():
+            process.start(self._assignment(process))
 
     def close(self, reason: str) -> None:
         with self._answered:
@@ -250,18 +146,20 @@ class ProcessNodes:
             self._answered.notify_all()
         self._peers.end(self._reason)
         words = self._reason.removeprefix("the run ended: ")
-        for process in self._processes:
-            process.connection.send(EndOfRun(words))
+        for process in self._processes():
+            process.end(words)
 
     def join(self, seconds: float) -> list[str]:
         limit = time.monotonic() + seconds
         left = []
-        for process in self._processes:
+        for process in self._processes():
             if not process.is_over.wait(max(0.0, limit - time.monotonic())):
                 left.append(process.name)
-                process.popen.kill()
-        for process in self._processes:
+                process.kill()
+        for process in self._processes():
             process.dispose()
+        self._alarm.close()
+        self._alarm.join(_END_SECONDS)
         self._peers.close()
         self._peers.dispose()
         return left
@@ -269,24 +167,24 @@ class ProcessNodes:
     def status(self) -> dict[str, NodeStatus]:
         with self._lock:
             self._number = number = self._number + 1
-        asked = [p for p in self._processes if not p.is_over.is_set()]
+        asked = [p for p in self._processes() if not p.is_over.is_set()]
         for process in asked:
-            process.connection.send(StatusRequest(number))
+            process.send(StatusRequest(number))
         with self._answered:
             self._answered.wait_for(
                 lambda: all(
-                    self._answers.get(p.name, 0) >= number or p.is_over.is_set()
-                    for p in asked
+                    process.answered >= number or process.is_over.is_set()
+                    for process in asked
                 ),
                 _STATUS_SECONDS,
             )
-        return with_reasons(
-            {
-                label: status
-                for process in self._processes
-                for label, status in process.status.items()
-            }
-        )
+        for process in asked:
+            self._end_if_silent(process)
+        with self._lock:
+            nodes: dict[str, NodeStatus] = {}
+            for supervised in self._supervised.values():
+                nodes |= supervised.status()
+        return with_reasons(nodes)
 
     def client(self, handle: Handle) -> Client:
         return self._peers.client(self._entries[handle], None)
@@ -308,13 +206,83 @@ class ProcessNodes:
     def has_only_services(self) -> bool:
         return not self._has_work() and not self._has_worker()
 
+    def _has_work(self) -> bool:
+        return any(process.has_work for process in self._processes())
+
+    def _has_worker(self) -> bool:
+        return any(process.has_worker for process in self._processes())
+
+    # --- Its processes
+
+    def _processes(self) -> list[Process]:
+        with self._lock:
+            return [supervised.process for supervised in self._supervised.values()]
+
+    def _new_process(
+        self,
+        name: str,
+        entries: Mapping[Handle, Entry],
+        incarnation: int,
+        is_bound: bool,
+    ) -> Process:
+        return Process(
+            name,
+            entries,
+            incarnation=incarnation,
+            is_bound=is_bound,
+            on_message=self.handle,
+            on_end=self._take_end,
+            logs=self._logs,
+        )
+
+    def _assignment(self, process: Process) -> Assignment:
+        labels = {entry.label for entry in process.entries.values()}
+        return Assignment(
+            entries=process.entries,
+            peers=self._entries,
+            key=self._credentials.key,
+            far_ip=self._far_ip,
+            heartbeat=self._heartbeat,
+            incarnation=process.incarnation,
+            exposed={
+                label: node for label, node in self._exposed.items() if label in labels
+            },
+        )
+
+    def _start_due(self) -> None:
+        """Starts the processes again whose time has come; in the alarm's thread."""
+        for supervised in self._supervised.values():
+            at = supervised.starts_at
+            if at is not None and at > time.monotonic():
+                self._alarm.set(at)
+            elif at is not None:
+                try:
+                    self._start_again(supervised)
+                except OSError as error:
+                    label = supervised.labels[0]
+                    self._supervisor.fail(label, "process", error)
+
+    def _start_again(self, supervised: Supervised) -> None:
+        supervised.process.dispose()
+        with self._lock:
+            if self._reason is not None:
+                return  # The run has ended meanwhile.
+            process = self._new_process(
+                supervised.name,
+                supervised.entries,
+                supervised.process.incarnation + 1,
+                is_bound=True,
+            )
+            supervised.replace(process)
+        process.start(self._assignment(process))
+
     # --- What processes say
 
     def handle(self, process: Process, message: Any) -> None:
         """One message of a process; called by the thread that listens to it."""
         if isinstance(message, SigningRequest):
             assert self._authority is not None
-            process.connection.send(self._authority.sign(message.public_key))
+            process.send(self._authority.sign(message.public_key))
         elif isinstance(message, ListenReport):
             with self._answered:
                 self._endpoints.update(message.endpoints)
@@ -324,26 +292,86 @@ class ProcessNodes:
             with self._answered:
                 process.status = dict(message.status)
                 if message.number is not None:
-                    self._answers[process.name] = message.number
+                    process.answered = message.number
                 self._answered.notify_all()
         elif isinstance(message, StopReport):
             self._supervisor.stop(message.reason)
         elif isinstance(message, FailureReport):
-            error = from_wire(message.error)
-            self._supervisor.fail(message.label, message.where, error)
+            failure = Failure(
+                label=message.label,
+                where=message.where,
+                error=from_wire(message.error),
+                has_worked=message.has_worked,
+            )
+            self._take_failure(process, failure)
         elif isinstance(message, WorkReport):
             process.has_work = message.has_work
             process.has_worker = message.has_worker
             self._supervisor.work_ended()
 
-    def process_over(self, process: Process) -> None:
+    def _take_failure(self, process: Process, failure: Failure) -> None:
+        """A node raised: the run ends, or its process does."""
+        supervised = self._supervised[process.name]
+        if supervised.policy is None or self._ended.is_set():
+            self._supervisor.fail(failure.label, failure.where, failure.error)
+            return
+        if supervised.failure is None:
+            supervised.failure = failure
+            process.kill()
+
+    def _end_if_silent(self, process: Process) -> None:
+        """Ends a process that is stopped or blocked, if it can be started again."""
+        if self._supervised[process.name].policy is None or process.is_over.is_set():
+            return
+        if (silent := process.silent_seconds()) >= _SILENT_SECONDS:
+            label = next(iter(process.entries.values())).label
+            words = f"it has neither answered nor computed for {silent:.0f} s"
+            error = ProcessDied(words)
+            failure = Failure(
+                label=label, where="process", error=error, has_worked=True
+            )
+            self._take_failure(process, failure)
+
+    def _take_end(self, process: Process) -> None:
         """A process has ended, with the run or before it."""
         with self._answered:
             self._answered.notify_all()
-        if not self._ended.is_set():
-            label = next(iter(process.entries.values())).label
-            error = ProcessDied(_describe_exit(process.popen.returncode))
-            self._supervisor.fail(label, "process", error)
+        if self._ended.is_set():
+            return
+        supervised = self._supervised[process.name]
+        failure, restarts = supervised.take_failure(), supervised.restarts
+        words = f"node '{failure.label}' failed ({failure.where}): {failure.error}"
+        if supervised.policy is not None and supervised.is_done:
+            logger.warning("%s; its work was done, and the run goes on", words)
+            return
+        now = time.monotonic()
+        starts_at = restarts.next_start(failure, now)
+        if supervised.policy is None or starts_at is None:
+            cause = restarts.cause
+            if restarts.num_failures > 1:
+                logger.error(
+                    "%s; that is too often (%d times), and the first failure ends the "
+                    "run",
+                    words,
+                    restarts.num_failures,
+                )
+            self._supervisor.fail(cause.label, cause.where, cause.error)
+            return
+        logger.warning(
+            "%s; it is started again in %.1f s (%d of %d within %.0f s)",
+            words,
+            starts_at - now,
+            restarts.num_failures,
+            supervised.policy.max_restarts,
+            supervised.policy.window,
+            exc_info=None if failure.where == "process" else failure.error,
+        )
+        with self._lock:
+            supervised.starts_at = starts_at
+            for label in supervised.labels:
+                self._addresses.pop(label, None)
+        self._announce()
+        self._alarm.set(starts_at)
 
     def _new_identity(self) -> Identity | None:
         """Of this process, as a caller of nodes."""
@@ -357,20 +385,20 @@ class ProcessNodes:
         with self._lock:
             for entry in process.entries.values():
                 self._addresses[entry.label] = address
-            if len(self._addresses) < len(self._entries):
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tells all processes where the others are, once all have been there."""
+        with self._lock:
+            is_complete = len(self._addresses) == len(self._entries)
+            if not is_complete and self._book_version == 0:
                 return
             self._book_version += 1
             book = AddressBook(self._book_version, dict(self._addresses))
         # Two threads may get here at once; who gets an older book later ignores it.
         self._peers.take_book(book)
-        for other in self._processes:
-            other.connection.send(book)
-
-    def _has_work(self) -> bool:
-        return any(process.has_work for process in self._processes)
-
-    def _has_worker(self) -> bool:
-        return any(process.has_worker for process in self._processes)
+        for process in self._processes():
+            process.send(book)
 
 
 def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
@@ -385,37 +413,3 @@ def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
         if reason is not None:
             status[label] = replace(node, reason=reason)
     return status
-
-
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-
-
-def _environment(entries: list[Entry]) -> dict[str, str]:
-    """The variables of a process: no more threads for XLA and BLAS than it declares."""
-    num_cpus = sum(entry.num_cpus for entry in entries)
-    variables = dict(os.environ)
-    # A launcher that has one thread itself may have nodes with more.
-    named = variables.setdefault if num_cpus == 1 else variables.__setitem__
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        named(name, str(num_cpus))
-    named("NPROC", str(num_cpus))  # XLA's pools
-    flags = variables.get("XLA_FLAGS", "")
-    if num_cpus > 1:
-        flags = flags.replace(_ONE_THREAD, "")
-    elif "xla_cpu_multi_thread_eigen" not in flags:
-        flags = f"{flags} {_ONE_THREAD}"
-    variables["XLA_FLAGS"] = flags.strip()
-    variables.setdefault("ACMELIKE_SOCKETS", tempfile.gettempdir())
-    variables["PYTHONUNBUFFERED"] = "1"
-    for entry in entries:
-        variables.update(entry.variables)
-    return variables
-
-
-def _describe_exit(status: int) -> str:
-    if status >= 0:
-        return f"it exited with status {status}"
-    try:
-        return f"it was killed by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"it was killed by signal {-status}"

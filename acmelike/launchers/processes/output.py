@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def pass_on_output(stream: IO[bytes] | None, name: str, logs: Path | None) -> None:
+def pass_on_output(
+    stream: IO[bytes] | None, name: str, logs: Path | None, is_continued: bool = False
+) -> None:
     """Copies lines to `logs/<name>.log`, and prefixed to this process's stderr.
 
     Args:
       stream: a process's output; read until its end.
       name: of the process; a slash in it becomes a dash in the file's name.
       logs: the folder, or None for no file.
+      is_continued: whether the file has lines of an earlier process, which stay.
     """
     assert stream is not None
     with ExitStack() as stack:
@@ -22,8 +25,9 @@ def pass_on_output(stream: IO[bytes] | None, name: str, logs: Path | None) -> No
         file: IO[Any] | None = None
         if logs is not None:
             path = logs / f"{name.replace('/', '-')}.log"
+            mode = "ab" if is_continued else "wb"
             with suppress(OSError):
-                file = stack.enter_context(path.open("wb", buffering=0))
+                file = stack.enter_context(path.open(mode, buffering=0))
         # A full disk or a closed terminal must not end a node that prints.
         for line in stream:
             if file is not None:

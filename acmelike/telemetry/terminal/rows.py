@@ -20,7 +20,9 @@ class NodeRow:
     Attributes:
       label: the node's label, or the role of several nodes.
       num_nodes: the number of nodes in this row.
-      phase: the node's phase, or that of most nodes; "failed" if one has failed.
+      phase: the node's phase, or that of most nodes; "failed" if one has failed, and
+        otherwise "restarting" if one is.
+      num_restarts: how often they were started again, summed over the nodes.
       is_worker: whether it has completed or begun a step.
       steps_per_second: the sum over the nodes.
       busy: the share of the time spent working in steps; the mean over the nodes.
@@ -37,6 +39,7 @@ class NodeRow:
     label: str
     num_nodes: int
     phase: str
+    num_restarts: int
     is_worker: bool
     steps_per_second: float
     busy: float
@@ -248,12 +251,14 @@ def _node_row(
     reasons = [node.reason for node in nodes if node.waits_for == waits_for]
     slow = [node for node in nodes if node.slow_step]
     phases = Counter(node.phase for node in nodes)
+    unusual = [phase for phase in ("failed", "restarting") if phases[phase]]
     memory = {n.process: n.memory_bytes for n in nodes if n.process not in seen}
     seen.update(memory)
     return NodeRow(
         label=label,
         num_nodes=len(nodes),
-        phase="failed" if phases["failed"] else phases.most_common(1)[0][0],
+        phase=unusual[0] if unusual else phases.most_common(1)[0][0],
+        num_restarts=sum(node.num_restarts for node in nodes),
         is_worker=any(n.num_steps or n.phase in _IN_STEPS for n in nodes),
         steps_per_second=num_steps / seconds,
         busy=busy / len(nodes),

@@ -34,8 +34,8 @@ from acmelike.telemetry.terminal.rows import EdgeRow, MethodRow, NodeRow
 
 WIDE = 110  # Terminals of at least this width have room for longer names.
 NUMBER, BAR = 7, 12
-_SYMBOLS = {"starting": "○", "failed": "✗", "ended": "·"}
-_STYLES = {"working": BUSY, "waiting": WAITING, "failed": BAD}
+_SYMBOLS = {"starting": "○", "restarting": "○", "failed": "✗", "ended": "·"}
+_STYLES = {"working": BUSY, "waiting": WAITING, "restarting": BAD, "failed": BAD}
 
 
 class Section(NamedTuple):
@@ -236,12 +236,18 @@ def _busy(row: NodeRow) -> Text:
 def _waits(row: NodeRow) -> Text:
     if row.phase == "failed":
         return Text(row.phase, BAD)
+    restarts = Text()
+    if row.num_restarts:
+        plural = "s" if row.num_restarts > 1 else ""
+        restarts = Text(f"{row.num_restarts} restart{plural}  ", BAD)
+    if row.phase == "restarting":
+        return restarts.append(row.phase, WAITING)
     if row.slow_step:
-        return Text(row.slow_step, WAITING)
+        return restarts.append(row.slow_step, WAITING)
     if row.waiting < 0.005:
-        return Text()
+        return restarts
     share = (f"{row.waiting:4.0%} {row.waits_for}", WAITING)
-    return Text.assemble(share, (f"  {row.reason}", QUIET))
+    return Text.assemble(restarts, share, (f"  {row.reason}", QUIET))
 
 
 def _caller(row: EdgeRow) -> str:

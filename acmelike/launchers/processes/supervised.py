@@ -1,0 +1,106 @@
+"""The processes of one name, each of which follows on the failure of the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from acmelike.core.status import NodeStatus, continue_counts
+from acmelike.errors import ProcessDied
+from acmelike.graph import Entry, Handle
+from acmelike.launchers.processes.process import Process
+from acmelike.launchers.processes.restarts import Failure, Restarts
+
+
+class Supervised:
+    """The process of some nodes, which may be started again.
+
+    Args:
+      name: of the process.
+      entries: its nodes.
+      process: the first of them.
+      is_called: whether other nodes have edges to its nodes.
+
+    Attributes:
+      process: the present one, or the last until there is another.
+      starts_at: when the next is started, on the monotonic clock; None if none is due.
+      failure: what a node said before its process was killed for it.
+      policy: of its nodes; None if the first failure ends the run.
+      restarts: decides whether there is another process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        entries: Mapping[Handle, Entry],
+        process: Process,
+        is_called: bool,
+    ):
+        self._is_called = is_called
+        self.name, self.entries, self.process = name, entries, process
+        self.starts_at: float | None = None
+        self.failure: Failure | None = None
+        self.policy = next(iter(entries.values())).restart
+        self.restarts = Restarts(self.policy)
+        self._before: dict[str, NodeStatus] = {}
+
+    @property
+    def labels(self) -> list[str]:
+        """Of its nodes."""
+        return [entry.label for entry in self.entries.values()]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its work has ended, and nobody calls its nodes."""
+        is_over = self.process.has_worker and not self.process.has_work
+        return is_over and not self._is_called
+
+    def take_failure(self) -> Failure:
+        """Why its process has ended: what a node said, or how the process ended."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            return failure
+        status = self.process.status.values()
+        return Failure(
+            label=self.labels[0],
+            where="process",
+            error=ProcessDied(self.process.how_it_ended()),
+            has_worked=any(node.num_steps for node in status),
+        )
+
+    def replace(self, process: Process) -> None:
+        """Another process takes the place of the last."""
+        self._before, self.process = self._counts(), process
+        self.starts_at = None
+
+    def status(self) -> dict[str, NodeStatus]:
+        """The status of its nodes; their counters go on from process to process."""
+        num_restarts = self.process.incarnation
+        nodes = self._counts()
+        for label, node in nodes.items():
+            nodes[label] = replace(node, num_restarts=num_restarts)
+            if self.starts_at is not None or label not in self.process.status:
+                nodes[label] = _restarting(nodes[label])
+        return nodes
+
+    def _counts(self) -> dict[str, NodeStatus]:
+        counts = dict(self._before)
+        for label, node in self.process.status.items():
+            before = self._before.get(label)
+            counts[label] = node if before is None else continue_counts(before, node)
+        return counts
+
+
+def _restarting(node: NodeStatus) -> NodeStatus:
+    return replace(
+        node,
+        phase="restarting",
+        waits_for="",
+        reason="",
+        doing="",
+        working_seconds=0.0,
+        spinning_seconds=0.0,
+        parked=(),
+        is_timed=False,
+        memory_bytes=0,
+    )

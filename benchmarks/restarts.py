@@ -1,0 +1,203 @@
+"""Learning goes on while actors and the evaluator are killed or stopped.
+
+python -m benchmarks.restarts --out FILE.json [--seconds 600]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# As the programs do: small networks gain nothing from XLA's own threads.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from acmelike import Layout, Run
+from acmelike.agents.dqn import DQNBuilder, DQNConfig
+from acmelike.environments import make_environment_factory
+from acmelike.topologies.system import System
+from benchmarks import ours
+from benchmarks.alone import spec_of
+from benchmarks.command import run_benchmark
+from benchmarks.judge import mean_returns
+from benchmarks.machine import describe_machine
+from benchmarks.report import Report, median, say
+
+SECONDS, QUICK_SECONDS = 600.0, 30.0
+NUM_ACTORS, ENVIRONMENT = 4, "CartPole-v1"
+# Between two nodes that are killed or stopped.
+PAUSE_SECONDS = 15.0
+# Windows without and with such nodes take turns; the former are shorter.
+NUM_WINDOWS = 5
+UPDATES_BAR, RETURN_BAR = 0.85, 475.0
+# How long a node may take to be there again after the last window.
+SETTLE_SECONDS = 60.0
+
+
+def measure(seconds: float, quick: bool, command: str) -> Report:
+    """Makes one run."""
+    if quick:
+        seconds = QUICK_SECONDS
+    elif seconds != SECONDS:
+        command += f" --seconds {seconds:g}"
+    report = Report(
+        benchmark="restarts",
+        title="DQN while its actors and its evaluator are killed",
+        command=command,
+        machine=describe_machine(("jax", "numpy", "gymnasium")),
+        notes=[
+            f"DQN on {ENVIRONMENT} under `processes`, {NUM_ACTORS} actors and an "
+            f"evaluator. Every {PAUSE_SECONDS:g} s one of these, drawn at random, is "
+            "killed (SIGKILL) or stopped (SIGSTOP), in turns.",
+            f"{NUM_WINDOWS} windows in which that happens follow each on one of half "
+            "its length in which it does not, in the same run.",
+            "Return: the mean of 20 greedy episodes with the parameters at the end.",
+        ],
+    )
+    before = _children()
+    found = _run(seconds)
+    found["left"] = sorted(_children() - before)
+    _judge(report, found)
+    return report
+
+
+def _run(seconds: float) -> dict[str, Any]:
+    setup = ours.Setup(
+        builder=DQNBuilder(config=DQNConfig()),
+        environment=ENVIRONMENT,
+        topology="actor_learner",
+        layout=Layout(num_actors=NUM_ACTORS, max_restarts=1_000),
+        launcher="processes",
+        seed=0,
+        evaluate_every=5_000,
+    )
+    drawn = random.Random(0)
+    with setup.launched() as (run, system):
+        run.client(system.learner).next_parameters(1_000)
+        rates: dict[str, list[float]] = {"undisturbed": [], "disturbed": []}
+        shocks: list[tuple[str, str]] = []
+        length = seconds / NUM_WINDOWS
+        for number in range(NUM_WINDOWS):
+            with _window(run, system, rates["undisturbed"]):
+                time.sleep(length / 2)
+            with _window(run, system, rates["disturbed"]):
+                end = time.monotonic() + length
+                while (left := end - time.monotonic()) > 0:
+                    shocks.append(_shock(run, drawn, shocks))
+                    time.sleep(min(PAUSE_SECONDS, left))
+            say(f"{number + 1}/{NUM_WINDOWS} windows, {len(shocks)} shocks")
+        num_restarts = _wait_for_restarts(run, len(shocks))
+        parameters = run.client(system.learner).parameters().parameters
+        progress = run.client(system.coordinator).progress()
+        nodes = run.status()
+    policy = ours.acting_with(
+        setup.builder, spec_of(make_environment_factory(ENVIRONMENT)), parameters
+    )
+    return {
+        "updates_per_second": rates,
+        "shocks": shocks,
+        "num_restarts": num_restarts,
+        "mean_return": mean_returns(ENVIRONMENT, [policy], seed=0)[0],
+        "best_return_of_an_evaluation": progress.best_return,
+        "learner_waited": nodes["learner"].waiting_fraction,
+        "actors_waited": [nodes[_actor(i)].waiting_fraction for i in range(NUM_ACTORS)],
+    }
+
+
+@contextmanager
+def _window(run: Run, system: System, rates: list[float]) -> Iterator[None]:
+    """Adds the updates/s of the time inside."""
+    learner = run.client(system.learner)
+    updates, began = learner.progress().num_updates, time.perf_counter()
+    yield
+    made = learner.progress().num_updates - updates
+    rates.append(made / (time.perf_counter() - began))
+
+
+def _shock(
+    run: Run, drawn: random.Random, earlier: Sequence[tuple[str, str]]
+) -> tuple[str, str]:
+    """Kills or stops a node that runs; returns which, and the signal."""
+    last = earlier[-1][0] if earlier else ""
+    labels = [*map(_actor, range(NUM_ACTORS)), "evaluator"]
+    nodes = run.status()
+    # The last may be stopped, and not be found yet.
+    there = [label for label in labels if nodes[label].phase != "restarting"]
+    label = drawn.choice([label for label in there if label != last])
+    sent = signal.SIGKILL if len(earlier) % 2 == 0 else signal.SIGSTOP
+    with suppress(ProcessLookupError):  # It has just ended.
+        os.kill(nodes[label].process, sent)
+    return label, sent.name
+
+
+def _wait_for_restarts(run: Run, number: int) -> int:
+    """How often nodes were started again, once it is so often or time is up."""
+    limit = time.monotonic() + SETTLE_SECONDS
+    while True:
+        nodes = run.status().values()
+        found = sum(node.num_restarts for node in nodes)
+        if found >= number or time.monotonic() > limit:
+            return found
+        time.sleep(0.5)
+
+
+def _judge(report: Report, found: dict[str, Any]) -> None:
+    rates = found["updates_per_second"]
+    report.add_table("Updates of the learner", "per second", rates)
+    pairs = zip(rates["disturbed"], rates["undisturbed"], strict=True)
+    ratios = [disturbed / undisturbed for disturbed, undisturbed in pairs]
+    report.add_table("Disturbed over undisturbed", "ratio", {"updates": ratios})
+    numbers = {
+        "killed or stopped": [len(found["shocks"])],
+        "started again": [found["num_restarts"]],
+        "left behind": [len(found["left"])],
+    }
+    report.add_table("Processes", "number", numbers)
+    returns = {"at the end": [found["mean_return"]]}
+    report.add_table("Return", "mean of 20 episodes", returns)
+    report.add_bar(
+        "updates/s, disturbed over undisturbed", median(ratios), ">=", UPDATES_BAR
+    )
+    report.add_bar("return at the end", found["mean_return"], ">=", RETURN_BAR)
+    report.add_bar(
+        "nodes that were started again",
+        found["num_restarts"],
+        ">=",
+        len(found["shocks"]),
+    )
+    report.add_bar("processes left behind", len(found["left"]), "<=", 0)
+    report.details.update(found)
+
+
+def _actor(index: int) -> str:
+    return f"actor/{index}"
+
+
+def _children() -> set[str]:
+    """The child processes of this one (Linux)."""
+    found: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            found.update((task / "children").read_text().split())
+    return found
+
+
+def main(args: Sequence[str]) -> None:
+    """Takes `--seconds`, and leaves the rest to what all benchmarks have in common."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    options, rest = parser.parse_known_args(args)
+    run_benchmark("restarts", __doc__ or "", partial(measure, options.seconds), rest)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
