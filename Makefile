@@ -32,7 +32,7 @@ ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-runs test-slow test-learning test-wheel
-.PHONY: test-reverb test-torch test-envpool
+.PHONY: test-reverb test-torch test-envpool test-hosts
 .PHONY: check bench bench-env reverb-env rllib-env rpc-env torch-env envpool-env
 .PHONY: docs clean
 
@@ -56,7 +56,7 @@ FAST := tests/test_checks.py tests/test_layers.py tests/core tests/graph tests/l
     tests/replay
 test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some seconds
 	@$(BIN)/python -m pytest -q -k "not processes" \
-	    -m "not long and not slow and not learning and not wheel" $(FAST) $(ARGS)
+	    -m "not long and not slow and not learning and not wheel and not hosts" $(FAST) $(ARGS)
 
 SLOW := tests/agents tests/docs tests/experiments tests/graph tests/launchers \
     tests/programs tests/rpc tests/topologies
@@ -68,6 +68,9 @@ test-slow: $(STAMP) ## Run all slow tests, in some minutes
 
 test-learning: $(STAMP) ## Train every agent to its score
 	@$(BIN)/python -m pytest -q -m learning --timeout 0 -o faulthandler_timeout=0 $(ARGS)
+
+test-hosts: $(STAMP) ## Run programs on three hosts, which are network namespaces (as root)
+	@$(BIN)/python -m pytest -q -rs -m hosts -o faulthandler_timeout=0 $(ARGS) tests/hosts
 
 test-wheel: $(STAMP) ## Install the wheel and a checkout as users do, and test both
 	@WHEEL_PYTHON=$(WHEEL_PYTHON) $(BIN)/python -m pytest -q -m wheel \

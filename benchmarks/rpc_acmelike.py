@@ -13,11 +13,12 @@ import numpy as np
 import acmelike as al
 from acmelike.launchers import LAUNCHERS
 from acmelike.launchers.processes.launcher import ProcessNodes
+from acmelike.launchers.processes.machine import OneHost
 from benchmarks import rpc_load as load
 
 # As `processes`, but they talk as those of two hosts do: over TCP with TLS.
 FAR = "processes, TLS"
-LAUNCHERS[FAR] = partial(ProcessNodes, far_ip="127.0.0.1")
+LAUNCHERS[FAR] = partial(ProcessNodes, make_machines=partial(OneHost, "127.0.0.1"))
 # What a learner publishes: six arrays of 1 MB.
 NUM_ARRAYS, ARRAY_SIZE = 6, 250_000
 # The first ones go through the socket, and make the memory for those that follow.

@@ -32,7 +32,7 @@ LAYERS: dict[str, set[str]] = {
     # Programs and how they run: nothing about reinforcement learning.
     "graph": BASE,
     "rpc": BASE,
-    "launchers": BASE | {"graph", "rpc"},
+    "launchers": BASE | {"graph", "rpc", "version"},
     # Data, and what makes and uses it: nothing about running.
     "environments": BASE,
     "replay": BASE,

@@ -146,6 +146,7 @@ class NodeStatus:
       memory_bytes: resident memory of that process; all nodes in it share it.
       num_restarts: how often the node was started again after a failure. All counters
         go on, but for what was counted in the last second before a failure.
+      host: where the node runs, such as "host 1"; "" in a run of one host.
     """
 
     label: str
@@ -167,6 +168,7 @@ class NodeStatus:
     process: int
     memory_bytes: int
     num_restarts: int = 0
+    host: str = ""
 
     @property
     def role(self) -> str:

@@ -40,8 +40,16 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     """The flags of every training program.
 
     Attributes:
-      launch: "serial" (one node at a time, reproducible), "threads", or "processes" (an
-        interpreter for each node).
+      launch: "serial" (one node at a time, reproducible), "threads", "processes" (an
+        interpreter for each node), or "hosts" (processes on several hosts: start the
+        same command on each of them).
+      hosts: with "hosts", how many hosts there are; None for what Slurm, MPI or
+        Kubernetes says.
+      rank: with "hosts", the number of this host, from 0 on; None for what they say.
+        The host of rank 0 launches and records the run, the others take processes.
+      rendezvous: with "hosts", where the host of rank 0 listens, as HOST:PORT.
+      secret_file: with "hosts", the file of a secret that all hosts know; None for the
+        variable ACMELIKE_SECRET.
       topology: "actor_learner" (asynchronous; only replay's rate limiter blocks actors
         and learner), "synchronous" (actors collect an unroll with one version of the
         parameters, the learner consumes exactly these; for agents that use each item
@@ -58,6 +66,10 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     """
 
     launch: str = "threads"
+    hosts: int | None = None
+    rank: int | None = None
+    rendezvous: str | None = None
+    secret_file: str | None = None
     topology: TopologyName = "actor_learner"
     seed: Annotated[int, at_least(0)] = 0
     out: str | None = None

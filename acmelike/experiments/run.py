@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from acmelike.errors import ConfigError
 from acmelike.experiments.flags import parse
+from acmelike.experiments.hosts import make_hosts_config, offer_host
 from acmelike.experiments.process import INTERRUPTED, complain, one_line, run_process
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder, create_run_folder
@@ -23,7 +24,7 @@ from acmelike.telemetry.summary import summarize
 # are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
 # NumPy starts as few threads as `run_process` says.
 if TYPE_CHECKING:
-    from acmelike.launchers import Run
+    from acmelike.launchers import HostsConfig, Run
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
 
@@ -62,6 +63,9 @@ def train(
             from acmelike.experiments.draw import draw
 
             return draw(program, config, config.draw)
+        hosts = make_hosts_config(config)
+        if hosts is not None and hosts.rank > 0:
+            return offer_host(hosts)
         folder = create_run_folder(config.out, program.name)
     except ConfigError as error:
         return complain(error)
@@ -69,14 +73,21 @@ def train(
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    return _RecordedRun(program, config, folder).run()
+    return _RecordedRun(program, config, folder, hosts).run()
 
 
 class _RecordedRun:
     """One run and its folder; the summary in it is right however the run ends."""
 
-    def __init__(self, program: TrainingProgram[Any], config: Any, folder: RunFolder):
+    def __init__(
+        self,
+        program: TrainingProgram[Any],
+        config: Any,
+        folder: RunFolder,
+        hosts: HostsConfig | None,
+    ):
         self._program, self._config, self._folder = program, config, folder
+        self._hosts = hosts
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
@@ -120,6 +131,7 @@ class _RecordedRun:
         self._run = launch(
             system.program,
             config.launch,
+            hosts=self._hosts,
             grace_seconds=GRACE_SECONDS,
             logs=folder.log.parent,
         )

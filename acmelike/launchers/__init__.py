@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from acmelike.errors import ConfigError, nearest
 from acmelike.graph import Program
 from acmelike.launchers.exposed import Endpoint
+from acmelike.launchers.hosts.config import HostsConfig
 from acmelike.launchers.in_process import place_in_threads, place_in_turn
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.run import Launcher, Run
 
-__all__ = ["LAUNCHERS", "Endpoint", "Run", "check_launcher", "launch"]
+__all__ = ["LAUNCHERS", "Endpoint", "HostsConfig", "Run", "check_launcher", "launch"]
+
+# Those of one host, which need no settings.
 
 LAUNCHERS: dict[str, Launcher] = {
     "serial": place_in_turn,
@@ -24,6 +28,7 @@ def launch(
     program: Program,
     launcher: str = "threads",
     *,
+    hosts: HostsConfig | None = None,
     check: bool = False,
     stall_seconds: float = 10.0,
     grace_seconds: float = 4.0,
@@ -36,8 +41,10 @@ def launch(
 
     Args:
       program: what to run.
-      launcher: "serial", where nodes take turns and two runs are equal; "threads"; or
-        "processes", an interpreter for every node.
+      launcher: "serial", where nodes take turns and two runs are equal; "threads";
+        "processes", an interpreter for every node; or "hosts", processes on several
+        hosts.
+      hosts: for "hosts": which they are, and where they meet. This one has rank 0.
       check: under "serial", look for a forgotten `updating`: the run fails with the
         node, the attribute and both lines if a step sets outside `with updating(self)`
         what a method reads.
@@ -47,8 +54,9 @@ def launch(
       logs: the folder for what other processes print, each in a file of its own.
 
     Raises:
-      ConfigError: an unknown launcher, `check` with another one than "serial", or a
-        node that is exposed under "serial" or cannot be exposed where it should.
+      ConfigError: an unknown launcher, `check` with another one than "serial", `hosts`
+        missing or of another rank, a host that does not come, or a node that is exposed
+        under "serial" or cannot be exposed where it should.
       GraphError: a fault of the program.
     """
     check_launcher(launcher)
@@ -66,7 +74,7 @@ def launch(
         )
     return Run(
         program,
-        LAUNCHERS[launcher],
+        _find_launcher(launcher, hosts),
         stall_seconds=None if launcher == "serial" else stall_seconds,
         grace_seconds=grace_seconds,
         logs=logs,
@@ -76,9 +84,27 @@ def launch(
 
 def check_launcher(launcher: str) -> None:
     """Raises ConfigError, with the nearest name, if there is no such launcher."""
-    if launcher not in LAUNCHERS:
-        known = ", ".join(LAUNCHERS)
+    names = (*LAUNCHERS, "hosts")
+    if launcher not in names:
+        known = ", ".join(names)
         raise ConfigError(
-            f"unknown launcher '{launcher}'{nearest(launcher, LAUNCHERS)} "
+            f"unknown launcher '{launcher}'{nearest(launcher, names)} "
             f"(there are: {known})"
         )
+
+
+def _find_launcher(launcher: str, hosts: HostsConfig | None) -> Launcher:
+    if launcher != "hosts":
+        if hosts is not None:
+            raise ConfigError(f"hosts= is for the launcher 'hosts', not '{launcher}'")
+        return LAUNCHERS[launcher]
+    if hosts is None:
+        raise ConfigError("the launcher 'hosts' needs hosts=HostsConfig(...)")
+    if hosts.rank != 0:
+        raise ConfigError(
+            f"the host of rank 0 launches; on that of rank {hosts.rank} call join_run"
+        )
+    # Only here, as it needs TLS.
+    from acmelike.launchers.hosts.launcher import place_on_hosts
+
+    return partial(place_on_hosts, config=hosts)

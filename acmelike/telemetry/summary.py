@@ -43,6 +43,7 @@ def summarize(
         "samples_per_insert": progress.get("samples_per_insert", 0.0),
         "staleness_mean": progress.get("staleness_mean", 0.0),
         "num_restarts": sum(node.num_restarts for node in status.values()),
+        "hosts": {label: node.host for label, node in status.items() if node.host},
     }
 
 

@@ -35,7 +35,7 @@ KEYS = set(
     "status agent environment launcher seed env_steps learner_steps wall_seconds "
     "final_return best_return env_steps_per_second learner_steps_per_second "
     "learner_idle_fraction actor_blocked_fraction samples_per_insert "
-    "staleness_mean num_restarts".split()
+    "staleness_mean num_restarts hosts".split()
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from acmelike import Node, Program, launch, put, stop_run
 from acmelike.errors import ConfigError, GraphError
-from tests.launchers.conftest import FAR
+from tests.launchers.conftest import OTHERS
 from tests.launchers.contract import Once, run_to_end
 
 IMAGES = np.zeros((64, 84, 84), np.uint8)
@@ -58,7 +58,7 @@ def test_bytes_are_saved_between_hosts_only(launcher):
             pass
         while edge.num_calls < 3:
             edge = run.status()["worker"].edges["mirror.echo"]
-        if launcher == FAR:
+        if launcher in OTHERS:
             assert edge.num_bytes / edge.num_calls < IMAGES.nbytes / 2
             assert edge.num_bytes < 0.1 * IMAGES.nbytes + 500 * edge.num_calls
         elif launcher == "processes":
@@ -87,7 +87,7 @@ def test_without_its_package_compression_is_refused_before_anything_starts(
     def work(mirror):
         stop_run("not needed on one host")
 
-    if launcher == FAR:
+    if launcher in OTHERS:
         with pytest.raises(
             ConfigError, match=r"node 'mirror' has .*'acmelike\[cluster\]'"
         ):

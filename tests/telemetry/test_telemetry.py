@@ -151,7 +151,9 @@ def test_a_summary_of_records():
             "actor/1", worked_seconds=3.0, waited_seconds={"a": 1.0}, num_restarts=1
         ),
         status("learner", worked_seconds=9.0, waited_seconds={"a": 1.0}),
-        status("evaluator", worked_seconds=0.0, waited_seconds={"a": 1.0}),
+        status(
+            "evaluator", worked_seconds=0.0, waited_seconds={"a": 1.0}, host="host 1"
+        ),
     )
     assert summarize(lines, nodes) == {
         "env_steps": 100,
@@ -165,6 +167,7 @@ def test_a_summary_of_records():
         "samples_per_insert": 3.5,
         "staleness_mean": 7.25,
         "num_restarts": 3,
+        "hosts": {"evaluator": "host 1"},
     }
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from acmelike.errors import ConfigError, RpcClosed
@@ -28,10 +29,12 @@ from acmelike.launchers.processes.control import (
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import (
     VALUES,
+    Address,
     AddressBook,
     Certificate,
     Credentials,
     Identity,
+    Listener,
     Peers,
     Server,
     SocketServer,
@@ -82,30 +85,24 @@ class Child:
         values = Server(VALUES, scheduler, self, is_packed=is_packed)
         owner, incarnation = next(iter(servers)), assignment.incarnation
         values.open(serve_values(self._peers.store, owner, incarnation))
-        if assignment.far_ip is None:
-            folder = os.environ.get("ACMELIKE_SOCKETS", "")
-            listener = listen_near(folder, credentials.key, incarnation)
-        else:
-            assert credentials.identity is not None
-            listener = listen_far(
-                assignment.far_ip,
-                credentials.identity,
-                incarnation,
-                assignment.heartbeat,
+        self._servers = [
+            SocketServer(
+                {**servers, VALUES: values},
+                scheduler,
+                listener,
+                self._on_server_failure,
+                holder=self._peers.store,
             )
-        self._server = SocketServer(
-            {**servers, VALUES: values},
-            scheduler,
-            listener,
-            self._on_server_failure,
-            holder=self._peers.store,
-        )
+            for listener in _listeners(assignment, credentials)
+        ]
         try:
             self._nodes.expose(assignment.exposed, credentials.identity)
         except ConfigError as error:
             self.fail(next(iter(assignment.exposed)), "exposed port", error)
-        self._server.start()
-        connection.send(ListenReport(self._server.address, self._nodes.endpoints))
+        for server in self._servers:
+            server.start()
+        address = _joined([server.address for server in self._servers])
+        connection.send(ListenReport(address, self._nodes.endpoints))
 
     def run(self) -> None:
         """Runs the nodes until the launcher says that the run is over."""
@@ -125,7 +122,8 @@ class Child:
             self._peers.close()
             self._nodes.join(threading.TIMEOUT_MAX / 2)
         self._connection.send(StatusReply(None, self._nodes.status()))
-        self._server.close()
+        for server in self._servers:
+            server.close()
 
     def _credentials(self, assignment: Assignment) -> Credentials:
         if not assignment.needs_identity:
@@ -179,9 +177,28 @@ class Child:
         self.fail(label, "socket server", error)
 
 
+def _listeners(assignment: Assignment, credentials: Credentials) -> Iterator[Listener]:
+    """Where the process listens: for its own host, for others, or for both."""
+    incarnation = assignment.incarnation
+    if assignment.is_near:
+        folder = os.environ.get("ACMELIKE_SOCKETS", "")
+        yield listen_near(folder, credentials.key, incarnation)
+    if assignment.far_ip is not None:
+        assert credentials.identity is not None
+        yield listen_far(
+            assignment.far_ip, credentials.identity, incarnation, assignment.heartbeat
+        )
+
+
+def _joined(addresses: Sequence[Address]) -> Address:
+    """One address with the ways of all of them."""
+    near, far = addresses[0], addresses[-1]
+    return near._replace(ip=far.ip, port=far.port, name=far.name)
+
+
 def main() -> None:
     """Runs what the launcher sends."""
-    if sys.platform == "linux" and sys.argv[2] == "killed-with-launcher":
+    if sys.platform == "linux":
         # Even if this process is too busy to notice that the launcher is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     sock = socket.socket(fileno=int(sys.argv[1]))

@@ -9,10 +9,11 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
@@ -21,6 +22,9 @@ from acmelike.rpc import Address, Peer
 from acmelike.rpc.failure import WireError
 from acmelike.rpc.sockets.frames import CONTROL, FrameReader, encode
 from acmelike.rpc.sockets.stream import Stream
+
+if TYPE_CHECKING:
+    from acmelike.rpc.sockets.tls import TlsSocket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +35,8 @@ class Assignment:
       entries: the nodes that live there.
       peers: every node of the program.
       key: of the run, by which its processes on one host know each other.
-      far_ip: where to listen, as processes on other hosts do; None for a run whose
-        processes are all on one host.
+      is_near: whether to listen for processes of the same host.
+      far_ip: where to listen for those of other hosts; None in a run of one host.
       heartbeat: a host that has vanished is found after so many seconds at most.
       incarnation: how often the process was started again before.
       exposed: those of its nodes that other programs may call, by label.
@@ -41,6 +45,7 @@ class Assignment:
     entries: Mapping[Handle, Entry]
     peers: Mapping[Handle, Peer]
     key: bytes
+    is_near: bool
     far_ip: str | None
     heartbeat: float
     incarnation: int
@@ -111,29 +116,40 @@ class ControlConnection:
     """Sends and receives messages, whole and in order.
 
     Args:
-      sock: one end of a socket pair.
+      sock: one end of a socket pair, or of a connection to another host.
+
+    Attributes:
+      stream: of it.
+      reader: of the stream.
     """
 
-    def __init__(self, sock: socket.socket):
-        self._stream = Stream(sock)
-        self._reader = FrameReader(self._stream)
+    def __init__(self, sock: socket.socket | TlsSocket):
+        self.stream = Stream(sock)
+        self.reader = FrameReader(self.stream)
         self._lock = threading.Lock()
 
     def send(self, message: Any) -> None:
         """Sends a message. If the other end is gone, `receive` says so."""
         with self._lock, suppress(OSError):
-            is_sent = self._stream.send(encode(CONTROL, 0, message).pieces)
+            is_sent = self.stream.send(encode(CONTROL, 0, message).pieces)
             while not is_sent:
                 self._wait(select.POLLOUT)
-                is_sent = self._stream.flush()
+                is_sent = self.stream.flush()
 
-    def receive(self) -> Any:
-        """The next message; None when the other end is gone."""
+    def receive(self, seconds: float | None = None) -> Any:
+        """The next message; None when the other end is gone.
+
+        Raises:
+          TimeoutError: it did not come within `seconds`.
+        """
+        limit = None if seconds is None else time.monotonic() + seconds
         while True:
             try:
-                frame = self._reader.read()
+                frame = self.reader.read()
             except BlockingIOError:
-                self._wait(select.POLLIN)
+                self._wait(select.POLLIN, limit)
+            except TimeoutError:
+                return None  # Of the connection: the other host is gone.
             except (EOFError, OSError):
                 return None
             else:
@@ -143,9 +159,12 @@ class ControlConnection:
 
     def close(self) -> None:
         """Closes the socket."""
-        self._stream.close()
+        self.stream.close()
 
-    def _wait(self, event: int) -> None:
+    def _wait(self, event: int, limit: float | None = None) -> None:
         poll = select.poll()
-        poll.register(self._stream, event)
-        poll.poll()
+        poll.register(self.stream, event)
+        if limit is None:
+            poll.poll()
+        elif not poll.poll(max(0.0, limit - time.monotonic()) * 1000):
+            raise TimeoutError("the other end has said nothing in time")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,12 @@ from acmelike.launchers.processes.control import (
     StopReport,
     WorkReport,
 )
+from acmelike.launchers.processes.machine import Machines, OneHost
 from acmelike.launchers.processes.process import Process
 from acmelike.launchers.processes.restarts import Failure
 from acmelike.launchers.processes.supervised import Supervised
 from acmelike.launchers.scheduler import ClockAlarm
 from acmelike.rpc import (
-    HEARTBEAT_SECONDS,
     Address,
     AddressBook,
     Authority,
@@ -41,7 +41,6 @@ from acmelike.rpc import (
     Identity,
     Peer,
     Peers,
-    checked_heartbeat,
     from_wire,
     new_key,
     require_compression,
@@ -54,6 +53,9 @@ _STATUS_SECONDS = 3.0
 _SILENT_SECONDS = 10.0
 # How long the thread may take to end that starts processes again.
 _END_SECONDS = 3.0
+
+# Before the reason of the end, as `close` gets it.
+_ENDED = "the run ended: "
 
 logger = logging.getLogger("acmelike")
 
@@ -72,14 +74,10 @@ class ProcessNodes:
       ended: set when the run ends.
       logs: the folder for what processes print, or None.
       check: not used here; `launch` refuses it.
-      far_ip: where processes listen, as on other hosts, with TLS; None for sockets and
-        memory of this host.
-      heartbeat: with `far_ip`, a host that has vanished is found after so many seconds
-        at most.
+      make_machines: makes the machines that processes are placed on.
 
     Raises:
-      ConfigError: a package for TLS or compression is not installed, or `heartbeat` is
-        out of range.
+      ConfigError: a package for TLS or compression is not installed.
     """
 
     def __init__(
@@ -89,14 +87,13 @@ class ProcessNodes:
         ended: threading.Event,
         logs: Path | None,
         check: bool,
-        far_ip: str | None = None,
-        heartbeat: float = HEARTBEAT_SECONDS,
+        make_machines: Callable[[], Machines] = OneHost,
     ):
         self._supervisor, self._ended = supervisor, ended
-        self._far_ip, self._heartbeat = far_ip, checked_heartbeat(heartbeat)
+        self._machines = make_machines()
         self._exposed = exposed_nodes(program)
         has_tls = any(node.exposure.tls for node in self._exposed.values())
-        is_far = far_ip is not None
+        is_far = self._machines.is_far
         self._authority = Authority() if is_far or has_tls else None
         for entry in program.entries.values():
             if is_far and entry.compression is not None:
@@ -114,22 +111,18 @@ class ProcessNodes:
         self._addresses: dict[str, Address] = {}
         self._book_version = 0
         self._credentials = Credentials(new_key(), self._new_identity())
-        self._peers = Peers(self._credentials, heartbeat)
+        self._peers = Peers(self._credentials, self._machines.heartbeat)
         self._reason: str | None = None
         self._logs = logs
-        # Its thread makes the processes that are started again. It ends after them, so
-        # that Linux kills them with the launcher.
         self._alarm = ClockAlarm("restarts", self._start_due)
         grouped: dict[str, dict[Handle, Entry]] = {}
         for handle, entry in program.entries.items():
             grouped.setdefault(entry.process or entry.label, {})[handle] = entry
         self._supervised: dict[str, Supervised] = {}
         called = {callee for _, callee in program.edges()}
-        # Only the main thread lives as long as the launcher.
-        is_main = threading.current_thread() is threading.main_thread()
         try:
             for name, entries in grouped.items():
-                process = self._new_process(name, entries, 0, is_bound=is_main)
+                process = self._new_process(name, entries, 0)
                 is_called = any(entry.label in called for entry in entries.values())
                 self._supervised[name] = Supervised(name, entries, process, is_called)
         except BaseException:
@@ -145,7 +138,7 @@ class ProcessNodes:
             self._reason = self._reason or reason
             self._answered.notify_all()
         self._peers.end(self._reason)
-        words = self._reason.removeprefix("the run ended: ")
+        words = self._reason.removeprefix(_ENDED)
         for process in self._processes():
             process.end(words)
 
@@ -160,6 +153,7 @@ class ProcessNodes:
             process.dispose()
         self._alarm.close()
         self._alarm.join(_END_SECONDS)
+        self._machines.close((self._reason or "").removeprefix(_ENDED))
         self._peers.close()
         self._peers.dispose()
         return left
@@ -219,17 +213,13 @@ class ProcessNodes:
             return [supervised.process for supervised in self._supervised.values()]
 
     def _new_process(
-        self,
-        name: str,
-        entries: Mapping[Handle, Entry],
-        incarnation: int,
-        is_bound: bool,
+        self, name: str, entries: Mapping[Handle, Entry], incarnation: int
     ) -> Process:
         return Process(
             name,
             entries,
             incarnation=incarnation,
-            is_bound=is_bound,
+            machine=self._machines.choose(name, entries),
             on_message=self.handle,
             on_end=self._take_end,
             logs=self._logs,
@@ -241,8 +231,9 @@ class ProcessNodes:
             entries=process.entries,
             peers=self._entries,
             key=self._credentials.key,
-            far_ip=self._far_ip,
-            heartbeat=self._heartbeat,
+            is_near=self._machines.is_near,
+            far_ip=process.machine.ip,
+            heartbeat=self._machines.heartbeat,
             incarnation=process.incarnation,
             exposed={
                 label: node for label, node in self._exposed.items() if label in labels
@@ -271,7 +262,6 @@ class ProcessNodes:
                 supervised.name,
                 supervised.entries,
                 supervised.process.incarnation + 1,
-                is_bound=True,
             )
             supervised.replace(process)
         process.start(self._assignment(process))
@@ -375,7 +365,7 @@ class ProcessNodes:
 
     def _new_identity(self) -> Identity | None:
         """Of this process, as a caller of nodes."""
-        if self._authority is None or self._far_ip is None:
+        if self._authority is None or not self._machines.is_far:
             return None
         identity = Identity()
         identity.take(self._authority.sign(identity.public_key))

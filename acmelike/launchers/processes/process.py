@@ -1,17 +1,10 @@
-"""A child process, as its launcher sees it."""
+"""A process of a program, as its launcher sees it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +12,7 @@ from typing import Any
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
 from acmelike.launchers.processes.control import Assignment, ControlConnection, EndOfRun
+from acmelike.launchers.processes.machine import Machine, Order
 from acmelike.launchers.processes.output import pass_on_output
 
 # How long what is left of a process's output may take to be read, after its end.
@@ -26,14 +20,13 @@ _END_SECONDS = 3.0
 
 
 class Process:
-    """One child process and the threads that listen to it.
+    """One process and the threads that listen to it.
 
     Args:
       name: of the process: its node's label, or what colocated nodes share.
       entries: its nodes.
       incarnation: how many processes of this name there were before.
-      is_bound: whether the calling thread lives as long as the launcher. Linux then
-        kills the process with it, because it does so with the thread that made it.
+      machine: where it is started.
       on_message: called with the process and each message of it.
       on_end: called with the process when it has ended.
       logs: the folder for its output, or None.
@@ -43,7 +36,8 @@ class Process:
       has_worker: whether one was found to be a worker.
       status: of its nodes by label, as it last said.
       answered: the number of the last question for the status that it has answered.
-      is_over: set when it has ended, and every message of it was handled.
+      is_over: set when it has ended.
+      how_it_ended: in words, once it has.
 
     Raises:
       OSError: it cannot be started.
@@ -55,44 +49,28 @@ class Process:
         entries: Mapping[Handle, Entry],
         *,
         incarnation: int,
-        is_bound: bool,
+        machine: Machine,
         on_message: Callable[[Process, Any], None],
         on_end: Callable[[Process], None],
         logs: Path | None,
     ):
         self.name, self.entries, self.incarnation = name, entries, incarnation
+        self.machine = machine
         self._on_message, self._on_end = on_message, on_end
         self.has_work, self.has_worker = True, False
         self.status: dict[str, NodeStatus] = {}
         self.answered = 0
         # When it was last seen to do anything, and the processor time it had had then.
         self._active_at, self._done = time.monotonic(), (0, 0.0)
+        self.how_it_ended = ""
         self.is_over = threading.Event()
         self._sending = threading.Lock()
         self._is_started = self._is_disposed = False
         self._end: EndOfRun | None = None
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "acmelike.launchers.processes.child"]
-        bond = "killed-with-launcher" if is_bound else "leaves-with-launcher"
-        with theirs:
-            try:
-                self.popen = subprocess.Popen(
-                    # The name is for people who run `ps`.
-                    [*command, str(theirs.fileno()), bond, name],
-                    env=_environment(list(entries.values())),
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    # A Ctrl-C is for the launcher, which ends the run in order.
-                    start_new_session=True,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        self._connection = ControlConnection(ours)
+        self._child = machine.start(_order(name, list(entries.values())))
+        self._connection = ControlConnection(self._child.control)
         output = partial(
-            pass_on_output, self.popen.stdout, name, logs, is_continued=incarnation > 0
+            pass_on_output, self._child.output, name, logs, is_continued=incarnation > 0
         )
         self._threads = [
             threading.Thread(
@@ -106,7 +84,6 @@ class Process:
         for thread in self._threads:
             thread.start()
         with self._sending:
-            self._connection.send(list(sys.path))
             self._connection.send(assignment)
             self._is_started = True
             if self._end is not None:
@@ -133,14 +110,14 @@ class Process:
         process has been asked for its status.
         """
         now = time.monotonic()
-        done = (self.answered, _processor_seconds(self.popen.pid))
+        done = (self.answered, self._child.processor_seconds())
         if done != self._done:
             self._active_at, self._done = now, done
         return now - self._active_at
 
     def kill(self) -> None:
         """Ends it at once."""
-        self.popen.kill()
+        self._child.kill()
 
     def dispose(self) -> None:
         """After its end: waits for the threads, and releases everything.
@@ -151,65 +128,25 @@ class Process:
         if self._is_disposed:
             return  # Its number may be another process's by now.
         self._is_disposed = True
-        self.popen.wait()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
+        self._child.wait()
+        self._child.kill_left()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(_END_SECONDS)
-        is_read = not any(thread.is_alive() for thread in self._threads)
-        if self.popen.stdout is not None and is_read:
-            self.popen.stdout.close()
+        if not any(thread.is_alive() for thread in self._threads):
+            self._child.output.close()
         self._connection.close()
-
-    def how_it_ended(self) -> str:
-        """Its exit status or signal, in words."""
-        status = self.popen.returncode
-        if status >= 0:
-            return f"it exited with status {status}"
-        try:
-            return f"it was killed by {signal.Signals(-status).name}"
-        except ValueError:
-            return f"it was killed by signal {-status}"
 
     def _listen(self) -> None:
         while (message := self._connection.receive()) is not None:
             self._on_message(self, message)
-        self.popen.wait()
+        self.how_it_ended = self._child.wait()
         self.is_over.set()
         self._on_end(self)
 
 
-def _processor_seconds(pid: int) -> float:
-    """The processor time that a process has used; 0 where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    except OSError:
-        return 0.0
-
-
-_ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
-
-
-def _environment(entries: list[Entry]) -> dict[str, str]:
-    """The variables of a process: no more threads for XLA and BLAS than it declares."""
-    num_cpus = sum(entry.num_cpus for entry in entries)
-    variables = dict(os.environ)
-    # A launcher that has one thread itself may have nodes with more.
-    named = variables.setdefault if num_cpus == 1 else variables.__setitem__
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        named(name, str(num_cpus))
-    named("NPROC", str(num_cpus))  # XLA's pools
-    flags = variables.get("XLA_FLAGS", "")
-    if num_cpus > 1:
-        flags = flags.replace(_ONE_THREAD, "")
-    elif "xla_cpu_multi_thread_eigen" not in flags:
-        flags = f"{flags} {_ONE_THREAD}"
-    variables["XLA_FLAGS"] = flags.strip()
-    variables.setdefault("ACMELIKE_SOCKETS", tempfile.gettempdir())
-    variables["PYTHONUNBUFFERED"] = "1"
+def _order(name: str, entries: list[Entry]) -> Order:
+    variables: dict[str, str] = {}
     for entry in entries:
         variables.update(entry.variables)
-    return variables
+    return Order(name, sum(entry.num_cpus for entry in entries), variables)

@@ -64,7 +64,7 @@ class Supervised:
         return Failure(
             label=self.labels[0],
             where="process",
-            error=ProcessDied(self.process.how_it_ended()),
+            error=ProcessDied(self.process.how_it_ended),
             has_worked=any(node.num_steps for node in status),
         )
 
@@ -78,7 +78,8 @@ class Supervised:
         num_restarts = self.process.incarnation
         nodes = self._counts()
         for label, node in nodes.items():
-            nodes[label] = replace(node, num_restarts=num_restarts)
+            host = self.process.machine.name
+            nodes[label] = replace(node, num_restarts=num_restarts, host=host)
             if self.starts_at is not None or label not in self.process.status:
                 nodes[label] = _restarting(nodes[label])
         return nodes

@@ -10,6 +10,7 @@ and not one that was started in its place.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import secrets
 import tempfile
@@ -41,11 +42,14 @@ class Certificate(NamedTuple):
 class Authority:
     """Signs the public keys of a run's processes.
 
+    Args:
+      secret: makes the same authority wherever it is known; None for a new one.
+
     Raises:
       ConfigError: the package for it is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, secret: bytes | None = None) -> None:
         try:
             from cryptography.hazmat.primitives.asymmetric import ec
         except ImportError:
@@ -54,15 +58,19 @@ class Authority:
                 "package cryptography: "
                 "pip install 'acmelike[cluster]'"
             ) from None
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = f"run-{secrets.token_hex(8)}"
+        if secret is None:
+            self._key = ec.generate_private_key(ec.SECP256R1())
+            self._name = f"run-{secrets.token_hex(8)}"
+        else:
+            self._key = ec.derive_private_key(_stretched(secret), ec.SECP256R1())
+            self._name = "shared"
         self._pem = self._signed(self._key.public_key(), self._name, is_authority=True)
 
-    def sign(self, public_key: bytes) -> Certificate:
-        """A certificate for a public key, as PEM, under a new name."""
+    def sign(self, public_key: bytes, name: str = "") -> Certificate:
+        """A certificate for a public key, as PEM, under a name, or under a new one."""
         from cryptography.hazmat.primitives import serialization
 
-        name = f"process-{secrets.token_hex(8)}"
+        name = name or f"process-{secrets.token_hex(8)}"
         key: Any = serialization.load_pem_public_key(public_key)
         return Certificate(name, self._signed(key, name), self._pem)
 
@@ -173,6 +181,18 @@ def _load(context: ssl.SSLContext, pem: bytes) -> None:
         file.write(pem)
         file.flush()
         context.load_cert_chain(file.name)
+
+
+def _stretched(secret: bytes) -> int:
+    """A number that is a private key, and takes long to compute for each guess."""
+    salt = b"acmelike authority"
+    digest = hashlib.scrypt(secret, salt=salt, n=2**14, r=8, p=1, dklen=40)
+    # 64 bits more than the order of the curve, so that all keys are alike probable.
+    return int.from_bytes(digest, "big") % (_ORDER - 1) + 1
+
+
+# Of the curve P-256; see FIPS 186-4, D.1.2.3.
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def _usage(is_authority: bool) -> x509.KeyUsage:

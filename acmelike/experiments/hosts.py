@@ -1,0 +1,86 @@
+"""The flags of a run on several hosts, and what the other hosts do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from acmelike.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from acmelike.launchers import HostsConfig
+
+# The variables of Slurm, Open MPI and Kubernetes' indexed jobs: how many there are, and
+# which one this is.
+_VARIABLES = (
+    ("SLURM_NNODES", "SLURM_NODEID"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("JOB_COMPLETIONS", "JOB_COMPLETION_INDEX"),
+)
+
+
+def make_hosts_config(config: Any) -> HostsConfig | None:
+    """The hosts that flags and environment describe; None for another launcher.
+
+    Args:
+      config: an `ExperimentConfig`.
+
+    Raises:
+      ConfigError: one is missing or wrong.
+    """
+    names = ("hosts", "rank", "rendezvous", "secret_file")
+    if config.launch != "hosts":
+        given = [name for name in names if getattr(config, name) is not None]
+        if given:
+            raise ConfigError(f"{given[0]} is for --launch hosts, not {config.launch}")
+        return None
+    from acmelike.launchers import HostsConfig
+    from acmelike.launchers.hosts.rendezvous import read_secret
+
+    num_hosts, rank = _from_environment()
+    num_hosts = num_hosts if config.hosts is None else config.hosts
+    rank = rank if config.rank is None else config.rank
+    for name, value in (
+        ("hosts", num_hosts),
+        ("rank", rank),
+        ("rendezvous", config.rendezvous),
+    ):
+        if value is None:
+            raise ConfigError(
+                f"{name} must be given with --launch hosts, such as "
+                f"--hosts 2 --rank 0 --rendezvous 10.0.0.1:7000"
+            )
+    return HostsConfig(
+        num_hosts=num_hosts or 0,
+        rank=rank or 0,
+        rendezvous=config.rendezvous,
+        secret=read_secret(config.secret_file),
+    )
+
+
+def _from_environment() -> tuple[int | None, int | None]:
+    for names in _VARIABLES:
+        values = [os.environ.get(name, "") for name in names]
+        if all(value.isdigit() for value in values):
+            return int(values[0]), int(values[1])
+    return None, None
+
+
+def offer_host(hosts: HostsConfig) -> int:
+    """Takes processes of the run until it is over; returns the exit status.
+
+    Raises:
+      ConfigError: the launcher refuses this host, or none came in time.
+    """
+    from acmelike.launchers.hosts.agent import join_run
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    print(f"rank {hosts.rank} offers this host at {hosts.rendezvous}", flush=True)
+    try:
+        print(join_run(hosts), flush=True)
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

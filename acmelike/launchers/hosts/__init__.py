@@ -1,0 +1,1 @@
+"""The launcher `hosts`: one program on several machines, without other services."""

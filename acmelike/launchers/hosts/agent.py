@@ -1,0 +1,148 @@
+"""What runs on each host but the launcher's: starts and watches its processes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any
+
+from acmelike.errors import ConfigError, RunError
+from acmelike.launchers.hosts.config import HostsConfig
+from acmelike.launchers.hosts.messages import (
+    Exit,
+    Kill,
+    Leave,
+    Start,
+    Usage,
+    control_stream,
+    output_stream,
+)
+from acmelike.launchers.hosts.multiplexer import Multiplexer
+from acmelike.launchers.hosts.rendezvous import join_rendezvous
+from acmelike.launchers.processes.control import ControlConnection
+from acmelike.launchers.processes.machine import LocalChild, LocalMachine
+
+logger = logging.getLogger("acmelike")
+
+_RETRY_SECONDS = 0.5
+# An agent that does not hear the launcher ends its processes after this share of the
+# heartbeat: before the launcher starts others in their place.
+LEASE = 0.8
+
+
+class HostAgent:
+    """The processes of one host, for as long as the connection to the launcher lasts.
+
+    Args:
+      line: to the launcher; owned from now on.
+      heartbeat: see `Welcome`.
+    """
+
+    def __init__(self, line: ControlConnection, heartbeat: float):
+        self._multiplexer = Multiplexer(line, self._handle, self._on_beat)
+        self._lease = LEASE * heartbeat
+        self._machine = LocalMachine("")
+        self._children: dict[int, LocalChild] = {}
+        self._waiting: list[threading.Thread] = []
+        self._reason: str | None = None
+
+    def run(self) -> tuple[str | None, str]:
+        """Does what the launcher says, until the run is over or the launcher is lost.
+
+        All processes have ended afterwards.
+
+        Returns:
+          Why the run ended, or None; and why the launcher was lost, or "".
+        """
+        try:
+            why = self._multiplexer.run()
+        finally:
+            for child in list(self._children.values()):
+                child.kill()
+            for thread in self._waiting:
+                thread.join()
+            self._machine.close()
+        return self._reason, why
+
+    def _on_beat(self, silent: float) -> None:
+        if silent > self._lease:
+            raise OSError(f"it was not heard for {silent:.0f} s")
+        children = list(self._children.items())
+        seconds = {number: child.processor_seconds() for number, child in children}
+        self._multiplexer.send(Usage(seconds))
+
+    def _handle(self, message: Any) -> None:
+        if isinstance(message, Start):
+            self._start(message)
+        elif isinstance(message, Kill):
+            child = self._children.get(message.number)
+            if child is not None:
+                child.kill()
+        elif isinstance(message, Leave):
+            self._reason = message.reason
+            self._multiplexer.end()
+
+    def _start(self, message: Start) -> None:
+        number = message.number
+        try:
+            child = self._machine.start(message.order)
+        except OSError as error:
+            words = f"it could not be started: {error.strerror}"
+            self._multiplexer.send(Exit(number, words))
+            return
+        self._children[number] = child
+        self._multiplexer.add(control_stream(number), child.control)
+        self._multiplexer.add(output_stream(number), child.output)
+        thread = threading.Thread(
+            target=self._wait, args=(number, child), name=f"end of {message.order.name}"
+        )
+        self._waiting = [each for each in self._waiting if each.is_alive()]
+        self._waiting.append(thread)
+        thread.start()
+
+    def _wait(self, number: int, child: LocalChild) -> None:
+        how = child.wait()
+        child.kill_left()
+        self._children.pop(number, None)
+        self._multiplexer.send(Exit(number, how))
+
+
+def join_run(config: HostsConfig) -> str:
+    """Offers this host to a run, until it is over; joins again when it was lost.
+
+    Returns:
+      Why the run ended.
+
+    Raises:
+      ConfigError: the launcher refuses this host, or none came in time.
+      RunError: the launcher was lost, and did not come back in time.
+    """
+    host, port = config.place
+    lost_by, limit = "", time.monotonic() + config.join_seconds
+    while True:
+        try:
+            line, welcome = join_rendezvous(
+                *(host, port, config.secret, config.rank),
+                is_again=bool(lost_by),
+                seconds=config.heartbeat,
+            )
+        except OSError as error:
+            if time.monotonic() < limit:
+                time.sleep(_RETRY_SECONDS)
+                continue
+            words = (
+                f"rendezvous {config.rendezvous}: no launcher answered within "
+                f"{config.join_seconds:.0f} s: {error.strerror or error}"
+            )
+            if lost_by:
+                raise RunError(f"{words}; the last was lost: {lost_by}") from None
+            raise ConfigError(words) from None
+        logger.info("joined the run at %s", config.rendezvous)
+        reason, lost_by = HostAgent(line, welcome.heartbeat).run()
+        if reason is not None:
+            return reason
+        logger.warning(
+            "the launcher is lost (%s); all processes here have ended", lost_by
+        )
+        limit = time.monotonic() + config.join_seconds

@@ -1,0 +1,57 @@
+"""Which hosts a run has, and where they meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from acmelike.errors import ConfigError
+from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostsConfig:
+    """The hosts of a run.
+
+    Attributes:
+      num_hosts: how many there are, with that of the launcher.
+      rank: of this host; 0 is the launcher's.
+      rendezvous: where the launcher listens, as HOST:PORT.
+      secret: that all hosts know.
+      heartbeat: a host that was not heard for so many seconds is lost.
+      join_seconds: how long the launcher waits until all hosts are there, and an agent
+        until there is a launcher.
+    """
+
+    num_hosts: int
+    rank: int
+    rendezvous: str
+    secret: bytes = field(repr=False)
+    heartbeat: float = HEARTBEAT_SECONDS
+    join_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if self.num_hosts < 1:
+            raise ConfigError(f"hosts must be at least 1: {self.num_hosts}")
+        if not 0 <= self.rank < self.num_hosts:
+            raise ConfigError(
+                f"rank must be from 0 to {self.num_hosts - 1}, as there are "
+                f"{self.num_hosts} hosts: {self.rank}"
+            )
+        checked_heartbeat(self.heartbeat)
+        self.place  # noqa: B018, as it raises what is wrong with it.
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of the rendezvous.
+
+        Raises:
+          ConfigError: it has another form.
+        """
+        host, colon, port = self.rendezvous.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not host or not port.isdigit() or int(port) >= 2**16:
+            raise ConfigError(
+                f"rendezvous must be HOST:PORT, such as 10.0.0.1:7000: "
+                f"{self.rendezvous}"
+            )
+        return host, int(port)

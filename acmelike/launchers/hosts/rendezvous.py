@@ -1,0 +1,247 @@
+"""Where the hosts of a run meet: the launcher listens, and the agents come.
+
+Both ends know a secret. It is the key of an authority, and each end shows a certificate
+that this authority has signed; so the secret itself is never sent. Nothing is unpickled
+before that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from acmelike.errors import ConfigError
+from acmelike.launchers.hosts.messages import Join, Refusal, Welcome
+from acmelike.launchers.processes.control import ControlConnection
+from acmelike.rpc import Authority, Identity
+from acmelike.rpc.sockets.tls import TlsSocket
+from acmelike.version import __version__
+
+logger = logging.getLogger("acmelike")
+
+_NAME = "rendezvous"
+# How long one may take to show who it is, and how many may be about to.
+_STRANGER_SECONDS = 10.0
+_MAX_STRANGERS = 64
+
+
+class Rendezvous:
+    """The launcher's end.
+
+    Args:
+      host: where it listens, a name or an ip of this host.
+      port: there; 0 for one that is free.
+      secret: that all hosts know.
+      heartbeat: of the connections.
+      admit: called with each agent that has shown that it knows the secret; returns why
+        it cannot join, or "".
+      joined: called with it and the connection to it, when it has been told.
+
+    Raises:
+      ConfigError: one cannot listen there.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        secret: bytes,
+        heartbeat: float,
+        admit: Callable[[Join], str],
+        joined: Callable[[Join, ControlConnection], None],
+    ):
+        self._admit, self._joined, self._heartbeat = admit, joined, heartbeat
+        self._identity = _identity(secret, _NAME)
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._sock = socket.create_server((host, port), family=family)
+        except OSError as error:
+            raise ConfigError(
+                f"rendezvous {host}:{port}: cannot listen there: {error.strerror}; is "
+                f"another launcher there, and is it an address of this host?"
+            ) from None
+        self.port: int = self._sock.getsockname()[1]
+        self._strangers = threading.Semaphore(_MAX_STRANGERS)
+        self._thread = threading.Thread(
+            target=self._accept, name="rendezvous", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Lets nobody join any more."""
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._sock.accept()
+            except OSError:
+                return  # It is closed.
+            if not self._strangers.acquire(blocking=False):
+                sock.close()
+                continue
+            threading.Thread(
+                target=self._greet, args=(sock,), name="guest", daemon=True
+            ).start()
+
+    def _greet(self, sock: socket.socket) -> None:
+        try:
+            where = "{}:{}".format(*sock.getpeername()[:2])
+            sock.settimeout(_STRANGER_SECONDS)
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tls = self._identity.server.wrap_socket(sock, server_side=True)
+            connection = ControlConnection(TlsSocket(tls))
+            self._let_in(connection, where)
+        except OSError as error:  # TLS's own errors are such ones too.
+            words = getattr(error, "reason", None) or error.strerror or str(error)
+            logger.warning(
+                "a host at %s could not join: it does not know the secret (%s)",
+                where,
+                str(words).lower().replace("_", " "),
+            )
+            sock.close()
+        finally:
+            self._strangers.release()
+
+    def _let_in(self, connection: ControlConnection, where: str) -> None:
+        try:
+            join = connection.receive(_STRANGER_SECONDS)
+        except TimeoutError:
+            join = None
+        if not isinstance(join, Join):
+            logger.warning("a host at %s has not joined: it said nothing", where)
+            connection.close()
+            return
+        why = _why_unlike(join.versions) or self._admit(join)
+        if why:
+            logger.warning(
+                "host '%s' (rank %d) is refused: %s", join.name, join.rank, why
+            )
+            connection.send(Refusal(why))
+            connection.close()
+            return
+        connection.send(Welcome(self._heartbeat))
+        self._joined(join, connection)
+
+
+def join_rendezvous(
+    host: str, port: int, secret: bytes, rank: int, is_again: bool, seconds: float
+) -> tuple[ControlConnection, Welcome]:
+    """The agent's end: joins a run.
+
+    Args:
+      host: of the launcher.
+      port: there.
+      secret: that all hosts know.
+      rank: of this host.
+      is_again: whether it had joined before.
+      seconds: that it may take.
+
+    Raises:
+      ConfigError: the launcher refuses this host, or one does not know the secret.
+      OSError: there is no launcher yet, or it did not answer in time.
+    """
+    sock = socket.create_connection((host, port), timeout=seconds)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ip = sock.getsockname()[0]
+        identity = _identity(secret, f"{_NAME}-guest")
+        tls = identity.client.wrap_socket(sock, server_hostname=_NAME)
+    except ssl.SSLCertVerificationError:
+        sock.close()
+        raise ConfigError(_OTHER_SECRET.format(host=host, port=port)) from None
+    except BaseException:
+        sock.close()
+        raise
+    connection = ControlConnection(TlsSocket(tls))
+    name = socket.gethostname()
+    connection.send(Join(rank, name, ip, versions(), is_again))
+    try:
+        answer: Any = connection.receive(seconds)
+    except TimeoutError:
+        connection.close()
+        raise
+    if isinstance(answer, Welcome):
+        return connection, answer
+    connection.close()
+    if isinstance(answer, Refusal):
+        raise ConfigError(f"the launcher refuses this host: {answer.reason}")
+    # With TLS 1.3 a certificate is refused after the handshake.
+    raise ConfigError(_OTHER_SECRET.format(host=host, port=port))
+
+
+_OTHER_SECRET = (
+    "rendezvous {host}:{port}: its launcher has another secret; give all hosts the "
+    "same file, or the same ACMELIKE_SECRET"
+)
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same on all hosts: nodes and messages are sent as pickles."""
+    found = {
+        "acmelike": __version__,
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+    }
+    for package in ("numpy", "jax", "cloudpickle"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _why_unlike(theirs: Mapping[str, str]) -> str:
+    ours = versions()
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            return (
+                f"it has {name} {theirs.get(name, 'not at all')}, and the launcher "
+                f"{ours.get(name, 'has not')}"
+            )
+    return ""
+
+
+def _identity(secret: bytes, name: str) -> Identity:
+    identity = Identity()
+    identity.take(Authority(secret).sign(identity.public_key, name))
+    return identity
+
+
+def read_secret(path: str | None) -> bytes:
+    """The secret of a run: the content of a file, or ACMELIKE_SECRET.
+
+    Raises:
+      ConfigError: there is none, others can read the file, or it is too short.
+    """
+    if path is None:
+        text = os.environ.get("ACMELIKE_SECRET", "").encode()
+        where = "ACMELIKE_SECRET"
+    else:
+        where = path
+        try:
+            if os.stat(path).st_mode & 0o077:
+                raise ConfigError(
+                    f"secret-file {path}: other users can read it; chmod 600 {path}"
+                )
+            with open(path, "rb") as file:
+                text = file.read().strip()
+        except OSError as error:
+            raise ConfigError(f"secret-file {path}: {error.strerror}") from None
+    if not text:
+        raise ConfigError(
+            "several hosts need a secret that all of them know: give --secret-file, or "
+            "set ACMELIKE_SECRET; make one with: openssl rand -hex 32"
+        )
+    if len(text) < 16:
+        raise ConfigError(f"the secret in {where} has fewer than 16 bytes")
+    return text

@@ -1,0 +1,106 @@
+"""The flags of a run on several hosts: from the command line, or the scheduler's."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from acmelike.errors import ConfigError
+from acmelike.experiments.hosts import make_hosts_config
+from acmelike.experiments.run import train
+from acmelike.launchers import HostsConfig
+from acmelike.programs.dqn import PROGRAM
+
+GIVEN = {"hosts": 3, "rank": 1, "rendezvous": "10.0.0.1:7000", "secret_file": None}
+SECRET = "0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch):
+    for name in ("SLURM_NNODES", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETIONS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ACMELIKE_SECRET", SECRET)
+
+
+def make(launch="hosts", **changes):
+    return make_hosts_config(SimpleNamespace(launch=launch, **{**GIVEN, **changes}))
+
+
+def test_they_make_a_config():
+    assert make() == HostsConfig(
+        num_hosts=3, rank=1, rendezvous="10.0.0.1:7000", secret=SECRET.encode()
+    )
+    assert make().place == ("10.0.0.1", 7000)
+    assert make(rendezvous="[fd00::1]:7000").place == ("fd00::1", 7000)
+    assert SECRET not in repr(make())
+
+
+@pytest.mark.parametrize(
+    ("size", "rank"),
+    [
+        ("SLURM_NNODES", "SLURM_NODEID"),
+        ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("JOB_COMPLETIONS", "JOB_COMPLETION_INDEX"),
+    ],
+)
+def test_a_scheduler_numbers_the_hosts(monkeypatch, size, rank):
+    monkeypatch.setenv(size, "5")
+    monkeypatch.setenv(rank, "4")
+    found = make(hosts=None, rank=None)
+    assert (found.num_hosts, found.rank) == (5, 4)
+    assert make(rank=2).rank == 2  # A flag counts more.
+
+
+def test_a_secret_may_be_in_a_file_that_others_cannot_read(tmp_path, monkeypatch):
+    path = tmp_path / "secret"
+    path.write_text("fedcba9876543210\n")
+    path.chmod(0o600)
+    assert make(secret_file=str(path)).secret == b"fedcba9876543210"
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match=r"other users can read it; chmod 600 "):
+        make(secret_file=str(path))
+    with pytest.raises(ConfigError, match="No such file"):
+        make(secret_file=str(tmp_path / "nothing"))
+    monkeypatch.setenv("ACMELIKE_SECRET", "short")
+    with pytest.raises(ConfigError, match="fewer than 16 bytes"):
+        make()
+    monkeypatch.delenv("ACMELIKE_SECRET")
+    with pytest.raises(ConfigError, match="openssl rand -hex 32"):
+        make()
+
+
+@pytest.mark.parametrize("name", ["hosts", "rank", "rendezvous"])
+def test_what_is_missing_is_said(name):
+    with pytest.raises(ConfigError, match=f"^{name} must be given with --launch hosts"):
+        make(**{name: None})
+
+
+def test_other_launchers_have_no_hosts():
+    nothing = dict.fromkeys(GIVEN)
+    assert make("threads", **nothing) is None
+    with pytest.raises(ConfigError, match="rank is for --launch hosts, not threads"):
+        make("threads", **{**nothing, "rank": 0})
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--launch", "hosts"], "hosts must be given with --launch hosts"),
+        (["--rank", "1"], "rank is for --launch hosts, not threads"),
+        (
+            [
+                *("--launch", "hosts", "--hosts", "2", "--rank", "2"),
+                *("--rendezvous", "127.0.0.1:7000"),
+            ],
+            "rank must be from 0 to 1, as there are 2 hosts: 2",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, capsys, args, words):
+    out = tmp_path / "x"
+    assert train(PROGRAM, [*args, "--out", str(out)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and words in error
+    assert not os.path.exists(out)

@@ -1,0 +1,191 @@
+"""Runs on hosts that have nothing in common but a network: Linux's network namespaces.
+
+They need root. Each host has an address and a link of its own, which is cut by taking
+the other end of it down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NUM_HOSTS = 3
+PLACE = "10.88.0.1:7000"
+PREFIX = f"alh{os.getpid()}"
+BRIDGE = f"{PREFIX}b"
+LIMIT = 120.0
+
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
+
+
+def ip(*args):
+    return subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
+
+
+def host(rank):
+    return f"{PREFIX}h{rank}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hosts():
+    """Namespaces that are joined by a bridge; nothing else is on it."""
+    try:
+        ip("netns", "add", BRIDGE)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces cannot be made here: {error}")
+    try:
+        ip("-n", BRIDGE, "link", "add", "br0", "type", "bridge")
+        ip("-n", BRIDGE, "link", "set", "br0", "up")
+        for rank in range(NUM_HOSTS):
+            near, far = f"{PREFIX}e{rank}", f"{PREFIX}p{rank}"
+            ip("netns", "add", host(rank))
+            ip("link", "add", near, "type", "veth", "peer", "name", far)
+            ip("link", "set", near, "netns", host(rank))
+            ip("link", "set", far, "netns", BRIDGE)
+            ip("-n", BRIDGE, "link", "set", far, "master", "br0", "up")
+            address = f"10.88.0.{rank + 1}/24"
+            ip("-n", host(rank), "addr", "add", address, "dev", near)
+            ip("-n", host(rank), "link", "set", near, "up")
+            ip("-n", host(rank), "link", "set", "lo", "up")
+        yield
+    finally:
+        for name in (*map(host, range(NUM_HOSTS)), BRIDGE):
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def cut(rank):
+    ip("-n", BRIDGE, "link", "set", f"{PREFIX}p{rank}", "down")
+
+
+def mend(rank):
+    ip("-n", BRIDGE, "link", "set", f"{PREFIX}p{rank}", "up")
+
+
+def processes(rank):
+    return ip("netns", "pids", host(rank)).stdout.split()
+
+
+class RunOnHosts:
+    """The same command on each host."""
+
+    def __init__(self, folder, *args):
+        self.folder = folder / "run"
+        secret = folder / "secret"
+        secret.write_text(os.urandom(32).hex())
+        secret.chmod(0o600)
+        command = [
+            *(sys.executable, "-m", "programs.dqn", "--environment", "Catch"),
+            *("--launch", "hosts", "--hosts", str(NUM_HOSTS)),
+            *("--rendezvous", PLACE, "--secret-file", str(secret)),
+            *("--num-actors", "3", "--agent.replay.min-size", "50"),
+            *("--agent.batch-size", "8", "--agent.hidden-sizes", "16", *args),
+        ]
+        self.commands = []
+        for rank in range(NUM_HOSTS):
+            out = ["--out", str(self.folder)] if rank == 0 else []
+            where = ["ip", "netns", "exec", host(rank)]
+            self.commands.append(
+                subprocess.Popen(
+                    [*where, *command, *out, "--rank", str(rank)],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for command in self.commands:
+            with command:
+                command.kill()
+
+    def wait_for(self, words):
+        """Returns when the first host has printed or logged these words."""
+        limit = time.monotonic() + LIMIT
+        log = self.folder / "logs" / "run.log"
+        while not (log.exists() and words in log.read_text()):
+            assert time.monotonic() < limit, f"it did not say: {words}"
+            assert self.commands[0].poll() is None, self.commands[0].stdout.read()
+            time.sleep(0.1)
+
+    def interrupt(self):
+        self.commands[0].send_signal(2)
+
+    def end(self):
+        """What each host has said, and its exit status."""
+        said = [each.communicate(timeout=LIMIT)[0] for each in self.commands]
+        assert not any(processes(rank) for rank in range(NUM_HOSTS))
+        return said, [each.returncode for each in self.commands]
+
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+
+def test_a_program_runs_on_three_hosts(tmp_path):
+    with RunOnHosts(tmp_path, "--max-env-steps", "3000") as run:
+        said, statuses = run.end()
+    assert statuses == [0, 0, 0]
+    assert all("the budget of 3000 environment steps is used" in each for each in said)
+    where = run.summary()["hosts"]
+    assert {where[f"actor/{i}"] for i in range(3)} == {"host 0", "host 1", "host 2"}
+    others = ("learner", "replay", "coordinator", "evaluator")
+    assert {where[label] for label in others} == {"host 0"}
+
+
+def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):
+    with RunOnHosts(tmp_path, "--max-env-steps", "100000000") as run:
+        run.wait_for("updates,")
+        cut(2)
+        time.sleep(4.0)
+        mend(2)
+        cut(1)
+        run.wait_for("host 1 is lost: it was not heard")
+        run.wait_for("it is started again")
+        mend(1)
+        began = time.monotonic()
+        run.wait_for("is back")
+        assert time.monotonic() - began < 5.0
+        run.interrupt()
+        said, statuses = run.end()
+    assert statuses == [130, 0, 0]
+    summary = run.summary()
+    assert summary["num_restarts"] == 1
+    assert "host 2 is lost" not in (run.folder / "logs" / "run.log").read_text()
+    assert "all processes here have ended" in said[1]
+
+
+@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
+def test_the_network_sees_no_names_keys_or_arrays(tmp_path):
+    capture = tmp_path / "capture"
+    capture.touch(mode=0o666)
+    tmp_path.chmod(0o777)
+    listen = ["tcpdump", "-i", "br0", "-s", "0", "-U", "-w", str(capture), "-Z", "root"]
+    watcher = subprocess.Popen(
+        ["ip", "netns", "exec", BRIDGE, *listen],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with watcher:
+        assert any("listening on" in line for line in watcher.stderr)
+        with RunOnHosts(tmp_path, "--max-env-steps", "2000") as run:
+            _, statuses = run.end()
+        watcher.terminate()
+    seen = capture.read_bytes()
+    assert statuses == [0, 0, 0] and len(seen) > 1_000_000
+    secret = (tmp_path / "secret").read_bytes()
+    for word in (
+        *(secret, b"numpy", b"cloudpickle", b"acmelike", b"PRIVATE KEY"),
+        *(b"CERTIFICATE", b"actor/", b"learner", b"replay", b"next_parameters"),
+    ):
+        assert word not in seen, word

@@ -1,0 +1,287 @@
+"""The launcher `hosts`: who may join, where nodes are, and what a lost host costs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from acmelike import Node, Program, RestartPolicy, launch, sleep, when
+from acmelike.errors import ConfigError, NodeFailed
+from acmelike.launchers import HostsConfig
+from acmelike.launchers.hosts import rendezvous
+from acmelike.launchers.hosts.agent import join_run
+from tests.launchers.conftest import SECRET, free_port, make_hosts
+from tests.launchers.contract import LIMIT
+
+AGENT = """
+import sys
+from acmelike.launchers.hosts.agent import join_run
+from acmelike.launchers import HostsConfig
+rank, num_hosts, place, secret = sys.argv[1:]
+print(join_run(HostsConfig(num_hosts=int(num_hosts), rank=int(rank), rendezvous=place,
+                            secret=secret.encode(), heartbeat=2.0, join_seconds=30.0)))
+"""
+
+
+class Board:
+    def __init__(self):
+        self.notes = []
+
+    def note(self, *words):
+        self.notes.append(words)
+
+    def _too_few(self, number):
+        return f"{len(self.notes)} of {number}" if len(self.notes) < number else None
+
+    @when(_too_few)
+    def first(self, number):
+        return self.notes[:number]
+
+
+class Noter:
+    def __init__(self, board):
+        self.board, self.is_new = board, True
+
+    def step(self):
+        if self.is_new:
+            self.board.note(os.getpid(), os.getppid())
+            print("here", flush=True)
+            self.is_new = False
+        else:
+            sleep(None, "its end")
+
+
+AT_ONCE = RestartPolicy(backoff=0.0)
+
+
+def make_program(num_actors=2, restart=AT_ONCE):
+    program = Program("hosts")
+    board = program.add_node(Node(Board), label="board")
+    with program.group("actor"):
+        for _ in range(num_actors):
+            program.add_node(Node(Noter, board), restart=restart)
+    return program, board
+
+
+class AgentProcess:
+    """An agent in a process of its own, as on another host."""
+
+    def __init__(self, hosts, rank):
+        arguments = (rank, hosts.num_hosts, hosts.rendezvous, hosts.secret.decode())
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", AGENT, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self.process:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGCONT)
+                self.process.kill()
+
+
+def test_groups_are_spread_and_other_nodes_are_with_the_launcher(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "acmelike")
+    hosts, (program, board) = make_hosts(3), make_program(num_actors=4)
+    with AgentProcess(hosts, 1) as one, AgentProcess(hosts, 2) as two:
+        with launch(program, "hosts", hosts=hosts, logs=tmp_path) as run:
+            notes = run.client(board).first(4)
+            status = run.status()
+            run.stop("seen")
+            assert run.wait(LIMIT) == "seen"
+        assert one.process.communicate(timeout=LIMIT)[0] == "seen\n"
+        assert two.process.communicate(timeout=LIMIT)[0] == "seen\n"
+    found = {label: node.host for label, node in status.items()}
+    assert found["board"] == "host 0"
+    assert (
+        sorted(found[f"actor/{i}"] for i in range(4))
+        == [*("host 0", "host 1", "host 1", "host 2")]
+        or len({found[f"actor/{i}"] for i in range(4)}) == 3
+    )
+    parents = [parent for _, parent in notes]
+    assert {one.process.pid, two.process.pid} < set(parents)
+    assert (tmp_path / "actor-3.log").read_text() == "here\n"
+
+
+def test_what_a_lost_host_had_is_started_elsewhere(caplog):
+    hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program()
+    with AgentProcess(hosts, 1) as agent:
+        with launch(program, "hosts", hosts=hosts) as run:
+            before = run.client(board).first(2)
+            agent.process.kill()
+            after = run.client(board).first(3)
+            where = {label: node.host for label, node in run.status().items()}
+    assert agent.process.pid in [parent for _, parent in before]
+    assert after[2][1] == os.getpid()
+    assert set(where.values()) == {"host 0"}
+    assert "its host 'host 1' is lost" in caplog.text
+
+
+def test_without_a_policy_a_lost_host_ends_the_run():
+    hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program(restart=None)
+    with AgentProcess(hosts, 1) as agent:
+        with pytest.raises(NodeFailed, match="its host 'host 1' is lost"):
+            with launch(program, "hosts", hosts=hosts) as run:
+                run.client(board).first(2)
+                agent.process.kill()
+                run.wait(LIMIT)
+
+
+@pytest.mark.slow
+def test_a_host_that_is_silent_is_lost_and_comes_back(caplog):
+    caplog.set_level(logging.INFO, "acmelike")
+    hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program()
+    with AgentProcess(hosts, 1) as agent:
+        with launch(program, "hosts", hosts=hosts) as run:
+            before = run.client(board).first(2)
+            agent.process.send_signal(signal.SIGSTOP)
+            after = run.client(board).first(3)
+            assert after[2][1] == os.getpid()
+            agent.process.send_signal(signal.SIGCONT)
+            seen = threading.Event()
+            while "host 1" not in caplog.text or "is back" not in caplog.text:
+                assert not seen.wait(0.05)
+            # There are never two of one: those of before have ended.
+            gone = [pid for pid, parent in before if parent == agent.process.pid]
+            assert gone and not any(os.path.exists(f"/proc/{pid}") for pid in gone)
+    assert "was not heard" in caplog.text
+
+
+def test_another_secret_is_refused_in_one_line(caplog):
+    hosts, (program, _) = make_hosts(2, join_seconds=1.0), make_program()
+    found = []
+
+    def join():
+        port = hosts.place[1]
+        other = make_hosts(2, 1, port, secret=b"not the one that is meant")
+        with pytest.raises(ConfigError) as caught:
+            join_run(other)
+        found.append(str(caught.value))
+
+    agent = threading.Thread(target=join)
+    agent.start()
+    with pytest.raises(ConfigError, match=r"these ranks have not joined .*: 1$"):
+        launch(program, "hosts", hosts=hosts)
+    agent.join()
+    assert "its launcher has another secret" in found[0] and "\n" not in found[0]
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_nothing_of_a_stranger_is_unpickled(tmp_path, caplog, is_tls):
+    class Payload:
+        def __reduce__(self):
+            return open, (str(tmp_path / "written"), "w")
+
+    hosts, (program, _) = make_hosts(2, join_seconds=1.0), make_program()
+
+    def call():
+        payload = pickle.dumps(Payload())
+        while True:
+            try:
+                sock = socket.create_connection(hosts.place, timeout=5.0)
+                break
+            except ConnectionRefusedError:
+                pass
+        if is_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            sock = context.wrap_socket(sock)
+        with sock:
+            sock.sendall(payload)
+            try:
+                sock.recv(1)
+            except OSError:
+                pass
+
+    stranger = threading.Thread(target=call)
+    stranger.start()
+    with pytest.raises(ConfigError, match="have not joined"):
+        launch(program, "hosts", hosts=hosts)
+    stranger.join()
+    assert not (tmp_path / "written").exists()
+    assert caplog.text.count("could not join: it does not know the secret") == 1
+
+
+def test_a_rank_twice_and_other_versions_are_refused(monkeypatch):
+    hosts, (program, board) = make_hosts(3), make_program()
+    port = hosts.place[1]
+    first = threading.Thread(target=join_run, args=(make_hosts(3, 1, port),))
+    others = []
+
+    def join_as(rank):
+        try:
+            join_run(make_hosts(3, rank, port))
+        except ConfigError as error:
+            others.append(str(error))
+
+    first.start()
+    run = []
+    starter = threading.Thread(
+        target=lambda: run.append(launch(program, "hosts", hosts=hosts))
+    )
+    starter.start()
+    seen = threading.Event()
+    # Whoever of the two comes second is refused; so wait for the first.
+    while not any(t.name == "line to host host 1" for t in threading.enumerate()):
+        assert not seen.wait(0.01)
+    join_as(1)
+    join_as(7 % 3)
+    real = rendezvous.versions()
+    monkeypatch.setattr(rendezvous, "versions", lambda: {**real, "jax": "0.0.1"})
+    wrong = rendezvous._why_unlike(real)
+    assert "jax" in wrong
+    monkeypatch.undo()
+    second = threading.Thread(target=join_run, args=(make_hosts(3, 2, port),))
+    second.start()
+    starter.join(LIMIT)
+    with run[0]:
+        run[0].client(board).first(2)
+    first.join(LIMIT)
+    second.join(LIMIT)
+    assert "there is another host of rank 1" in others[0]
+
+
+def test_two_launchers_at_one_rendezvous():
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        program, _ = make_program()
+        with pytest.raises(ConfigError, match="is another launcher there"):
+            launch(program, "hosts", hosts=make_hosts(2, port=port))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rank": 2}, "rank must be from 0 to 1"),
+        ({"num_hosts": 0}, "hosts must be at least 1"),
+        ({"rendezvous": "somewhere"}, "rendezvous must be HOST:PORT"),
+    ],
+)
+def test_mistakes_are_said_before_anything_starts(settings, words):
+    usual = {"num_hosts": 2, "rank": 0, "rendezvous": "127.0.0.1:1", "secret": SECRET}
+    with pytest.raises(ConfigError, match=words):
+        HostsConfig(**{**usual, **settings})
+
+
+def test_only_rank_0_launches_and_only_hosts_have_hosts():
+    program, _ = make_program()
+    with pytest.raises(ConfigError, match="call join_run"):
+        launch(program, "hosts", hosts=make_hosts(2, 1))
+    with pytest.raises(ConfigError, match="needs hosts=HostsConfig"):
+        launch(program, "hosts")
+    with pytest.raises(ConfigError, match="is for the launcher 'hosts'"):
+        launch(program, "threads", hosts=make_hosts(2))
