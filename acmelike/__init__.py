@@ -74,7 +74,8 @@ if TYPE_CHECKING:
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
     from acmelike.files import read_json_lines
     from acmelike.graph import Node, Program, RestartPolicy, node_seed
-    from acmelike.launchers import Endpoint, Run, launch
+    from acmelike.launchers import Endpoint, HostsConfig, Run, launch
+    from acmelike.launchers.hosts.agent import join_run
     from acmelike.replay import (
         Batches,
         Fifo,
@@ -176,9 +177,11 @@ _NAMES = {
     ),
     "acmelike.launchers": (
         "Endpoint",
+        "HostsConfig",
         "Run",
         "launch",
     ),
+    "acmelike.launchers.hosts.agent": ("join_run",),
     "acmelike.replay": (
         "Batches",
         "Fifo",
@@ -239,6 +242,7 @@ __all__ = [
     "FrameStackFactory",
     "Future",
     "Goal",
+    "HostsConfig",
     "Layout",
     "Lifo",
     "MaxHeap",
@@ -286,6 +290,7 @@ __all__ = [
     "concurrent",
     "deadline",
     "idempotent",
+    "join_run",
     "launch",
     "load_policy",
     "make_actor_learner",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import zlib
 from typing import cast
 
-import numpy as np
-
 
 class NodeSeed:
     """Stands for a node's own seed in its arguments; replaced when the node starts.
@@ -54,6 +52,9 @@ def derive_seed(seed: int, label: str, incarnation: int = 0) -> int:
       label: the node's.
       incarnation: how often the node was started before.
     """
+    # Only here: a command line reads its flags before NumPy may start its threads.
+    import numpy as np
+
     entropy = [seed, zlib.crc32(label.encode())]
     if incarnation:
         entropy.append(incarnation)

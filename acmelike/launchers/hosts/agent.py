@@ -18,7 +18,7 @@ from acmelike.launchers.hosts.messages import (
     control_stream,
     output_stream,
 )
-from acmelike.launchers.hosts.multiplexer import Multiplexer
+from acmelike.launchers.hosts.multiplexer import Chunk, Multiplexer
 from acmelike.launchers.hosts.rendezvous import join_rendezvous
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.machine import LocalChild, LocalMachine
@@ -88,6 +88,8 @@ class HostAgent:
         try:
             child = self._machine.start(message.order)
         except OSError as error:
+            for stream in (control_stream(number), output_stream(number)):
+                self._multiplexer.send(Chunk(stream, b""))
             words = f"it could not be started: {error.strerror}"
             self._multiplexer.send(Exit(number, words))
             return

@@ -49,7 +49,8 @@ class HostsConfig:
         """
         host, colon, port = self.rendezvous.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not colon or not host or not port.isdigit() or int(port) >= 2**16:
+        is_port = port.isdigit() and 0 < int(port) < 2**16
+        if not colon or not host or not is_port:
             raise ConfigError(
                 f"rendezvous must be HOST:PORT, such as 10.0.0.1:7000: "
                 f"{self.rendezvous}"

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from acmelike.errors import ConfigError
@@ -79,7 +79,7 @@ class Hosts:
                 machines.extend(self._machines().values())
             last = self._places.get(name)
             if last not in machines:
-                last = min(machines, key=self._load(group).__getitem__)
+                last = self._emptiest(machines, group)
             self._places[name], self._groups[name] = last, group
             return last
 
@@ -105,14 +105,20 @@ class Hosts:
 
     def _machines(self) -> dict[int, RemoteMachine]:
         """Those of other hosts that are there, by rank."""
-        return {rank: each for rank, each in self._by_rank.items() if each is not None}
+        return {
+            rank: machine
+            for rank, machine in self._by_rank.items()
+            if machine is not None and not machine.is_lost
+        }
 
-    def _load(self, group: str | None) -> Counter[Machine]:
-        """How busy machines are, the members of a group before all others."""
-        load: Counter[Machine] = Counter()
+    def _emptiest(self, machines: Sequence[Machine], group: str | None) -> Machine:
+        """The machine with fewest processes of a group, and of all others."""
+        alike: Counter[Machine] = Counter()
+        others: Counter[Machine] = Counter()
         for name, machine in self._places.items():
-            load[machine] += 1_000_000 if self._groups[name] == group else 1
-        return load
+            counter = alike if self._groups[name] == group else others
+            counter[machine] += 1
+        return min(machines, key=lambda machine: (alike[machine], others[machine]))
 
     # --- Called by the rendezvous and by machines
 

@@ -90,10 +90,11 @@ class RemoteMachine:
         with self._lock:
             self.is_lost, self._why = True, self._why or why
             children = list(self._children.values())
-        for child in children:
-            child.has_ended(self._words)
+        # First of all: what was here may be started again as soon as it has ended.
         if not self._has_left:
             self._on_lost(self, self._why)
+        for child in children:
+            child.has_ended(self._words)
 
     def _on_beat(self, silent: float) -> None:
         if silent > self._heartbeat:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, RpcError
 from acmelike.launchers.hosts.messages import Join, Refusal, Welcome
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.rpc import Authority, Identity
@@ -38,7 +38,7 @@ class Rendezvous:
 
     Args:
       host: where it listens, a name or an ip of this host.
-      port: there; 0 for one that is free.
+      port: there.
       secret: that all hosts know.
       heartbeat: of the connections.
       admit: called with each agent that has shown that it knows the secret; returns why
@@ -68,7 +68,6 @@ class Rendezvous:
                 f"rendezvous {host}:{port}: cannot listen there: {error.strerror}; is "
                 f"another launcher there, and is it an address of this host?"
             ) from None
-        self.port: int = self._sock.getsockname()[1]
         self._strangers = threading.Semaphore(_MAX_STRANGERS)
         self._thread = threading.Thread(
             target=self._accept, name="rendezvous", daemon=True
@@ -96,6 +95,7 @@ class Rendezvous:
             ).start()
 
     def _greet(self, sock: socket.socket) -> None:
+        where = "an address that is gone"
         try:
             where = "{}:{}".format(*sock.getpeername()[:2])
             sock.settimeout(_STRANGER_SECONDS)
@@ -103,27 +103,29 @@ class Rendezvous:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = self._identity.server.wrap_socket(sock, server_side=True)
             connection = ControlConnection(TlsSocket(tls))
-            self._let_in(connection, where)
-        except OSError as error:  # TLS's own errors are such ones too.
-            words = getattr(error, "reason", None) or error.strerror or str(error)
+            self._let_in(connection)
+        except TimeoutError:
+            logger.warning("a host at %s could not join: it said nothing", where)
+            sock.close()
+        except ssl.SSLError as error:
+            words = (error.reason or "TLS").lower().replace("_", " ")
             logger.warning(
                 "a host at %s could not join: it does not know the secret (%s)",
                 where,
-                str(words).lower().replace("_", " "),
+                words,
             )
+            sock.close()
+        except (OSError, RpcError) as error:
+            logger.warning("a host at %s could not join: %s", where, error)
             sock.close()
         finally:
             self._strangers.release()
 
-    def _let_in(self, connection: ControlConnection, where: str) -> None:
-        try:
-            join = connection.receive(_STRANGER_SECONDS)
-        except TimeoutError:
-            join = None
+    def _let_in(self, connection: ControlConnection) -> None:
+        join = connection.receive(_STRANGER_SECONDS)
         if not isinstance(join, Join):
-            logger.warning("a host at %s has not joined: it said nothing", where)
             connection.close()
-            return
+            return  # It has gone again.
         why = _why_unlike(join.versions) or self._admit(join)
         if why:
             logger.warning(

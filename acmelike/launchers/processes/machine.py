@@ -171,7 +171,9 @@ class LocalChild:
         assert self._popen.stdout is not None
         self.output: IO[bytes] = self._popen.stdout
         # First of all, where it finds the classes of its nodes.
-        self.control.sendall(b"".join(encode(CONTROL, 0, list(sys.path)).pieces))
+        path = encode(CONTROL, 0, list(sys.path)).pieces
+        with suppress(OSError):  # It has ended; whoever reads what it says finds out.
+            self.control.sendall(b"".join(path))
 
     def kill(self) -> None:
         self._popen.kill()

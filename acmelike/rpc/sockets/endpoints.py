@@ -141,7 +141,8 @@ def listen_far(
     heartbeat: float = HEARTBEAT_SECONDS,
 ) -> Listener:
     """Listens for other hosts, at a port that is free."""
-    sock = socket.create_server((ip, 0), backlog=_BACKLOG)
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    sock = socket.create_server((ip, 0), family=family, backlog=_BACKLOG)
     port = sock.getsockname()[1]
     address = Address(this_host(), "", ip, port, identity.name, incarnation)
     return Listener(
