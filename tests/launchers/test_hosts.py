@@ -132,6 +132,7 @@ def test_what_a_lost_host_had_is_started_elsewhere(caplog):
     assert "its host 'host 1' is lost" in caplog.text
 
 
+@pytest.mark.slow
 def test_without_a_policy_a_lost_host_ends_the_run():
     hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program(restart=None)
     with AgentProcess(hosts, 1) as agent:
@@ -231,6 +232,7 @@ def test_nothing_of_a_stranger_is_unpickled(tmp_path, caplog, is_tls):
     assert caplog.text.count("could not join: it does not know the secret") == 1
 
 
+@pytest.mark.slow
 def test_a_rank_twice_is_refused():
     hosts, (program, board) = make_hosts(2), make_program()
     again = make_hosts(2, 1, hosts.place[1])
@@ -250,8 +252,9 @@ rendezvous.versions = lambda: there | {"jax": "0.0.1"}
 """
 
 
+@pytest.mark.slow
 def test_other_versions_are_refused(caplog):
-    hosts, (program, _) = make_hosts(2, join_seconds=5.0), make_program()
+    hosts, (program, _) = make_hosts(2, join_seconds=3.0), make_program()
     with AgentProcess(hosts, 1, OTHER_JAX) as agent:
         with pytest.raises(ConfigError, match="have not joined"):
             launch(program, "hosts", hosts=hosts)
