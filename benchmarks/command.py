@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,28 @@ from benchmarks.trial import TrialFailed
 
 # (quick, the command that was typed) -> the report.
 Measure = Callable[[bool, str], Report]
+
+
+def run_timed_benchmark(
+    name: str,
+    description: str,
+    measure: Callable[[float, bool, str], Report],
+    seconds: float,
+    args: Sequence[str],
+) -> NoReturn:
+    """`run_benchmark`, with `--seconds` for how long it measures.
+
+    Args:
+      name: of its module.
+      description: for `--help`.
+      measure: makes the report; the seconds come first.
+      seconds: without the flag.
+      args: the command line.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--seconds", type=float, default=seconds)
+    options, rest = parser.parse_known_args(args)
+    run_benchmark(name, description, partial(measure, options.seconds), rest)
 
 
 def run_benchmark(

@@ -5,7 +5,6 @@ python -m benchmarks.restarts --out FILE.json [--seconds 600]
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import signal
@@ -13,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from acmelike.environments import make_environment_factory
 from acmelike.topologies.system import System
 from benchmarks import ours
 from benchmarks.alone import spec_of
-from benchmarks.command import run_benchmark
+from benchmarks.command import run_timed_benchmark
 from benchmarks.judge import mean_returns
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, median, say
@@ -198,13 +196,5 @@ def _children() -> set[str]:
     return found
 
 
-def main(args: Sequence[str]) -> None:
-    """Takes `--seconds`, and leaves the rest to what all benchmarks have in common."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    options, rest = parser.parse_known_args(args)
-    run_benchmark("restarts", __doc__ or "", partial(measure, options.seconds), rest)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_timed_benchmark("restarts", __doc__ or "", measure, SECONDS, sys.argv[1:])

@@ -5,7 +5,6 @@ python -m benchmarks.rpc_traffic --out FILE.json [--seconds 600]
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pickle
@@ -16,12 +15,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from acmelike.rpc import Address, Credentials, new_key
-from benchmarks.command import run_benchmark
+from benchmarks.command import run_timed_benchmark
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, say
 from benchmarks.rpc_traffic_sides import SERVER, Task
@@ -267,13 +265,5 @@ def measure(seconds: float, quick: bool, command: str) -> Report:
     return report
 
 
-def main(args: Sequence[str]) -> None:
-    """Takes `--seconds`, and leaves the rest to what all benchmarks have in common."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    options, rest = parser.parse_known_args(args)
-    run_benchmark("rpc_traffic", __doc__ or "", partial(measure, options.seconds), rest)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_timed_benchmark("rpc_traffic", __doc__ or "", measure, SECONDS, sys.argv[1:])

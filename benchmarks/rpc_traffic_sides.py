@@ -29,6 +29,7 @@ from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import (
     VALUES,
     Address,
+    AddressBook,
     Client,
     Credentials,
     Peer,
@@ -138,9 +139,9 @@ class Sockets:
 
     def __init__(self, task: Task, service: Service | None = None):
         scheduler = FreeScheduler(threading.Event())
-        self.peers = Peers(task.credentials, lambda: None)
-        self.addresses: dict[str, Address] = {}
-        self.peers.set_addresses(self.addresses)
+        self.peers = Peers(task.credentials)
+        self._addresses: dict[str, Address] = {}
+        self._version = 0
         self.server = Server(task.label, scheduler, self)
         self.server.open(service)
         values = Server(VALUES, scheduler, self)
@@ -155,6 +156,12 @@ class Sockets:
         )
         self.address = sockets.address
         sockets.start()
+
+    def announce(self, label: str, address: Address) -> None:
+        """A process listens at this address."""
+        self._version += 1
+        self._addresses[label] = address
+        self.peers.take_book(AddressBook(self._version, dict(self._addresses)))
 
     def client(self, label: str) -> Client:
         return self.peers.client(Peer(label, None), None)
@@ -195,7 +202,7 @@ def call(task: Task, orders: BinaryIO) -> None:
     """A client: makes calls of all kinds at the same time."""
     assert task.server is not None
     sockets = Sockets(task)
-    sockets.addresses[SERVER] = task.server
+    sockets.announce(SERVER, task.server)
     caller = Caller(task, sockets)
     for loop in (
         caller.call_small,
@@ -287,7 +294,7 @@ class Caller:
         self._server.hand_in(self._task.label, address, stored)
         del stored
         label, address, ref = self._server.take()
-        self._sockets.addresses[label] = address
+        self._sockets.announce(label, address)
         try:
             array = ref.get()["array"]
         except RefLost:

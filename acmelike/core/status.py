@@ -200,30 +200,29 @@ class NodeStatus:
             return f"waits for {self.waits_for}{reason}"
         return self.slow_step or self.phase
 
+    def after(self, before: NodeStatus) -> NodeStatus:
+        """With what the node had counted before it was started again."""
+        waited = dict(before.waited_seconds)
+        for target, seconds in self.waited_seconds.items():
+            waited[target] = waited.get(target, 0.0) + seconds
+        edges = dict(before.edges)
+        for target, edge in self.edges.items():
+            edges[target] = edge.after(edges[target]) if target in edges else edge
+        methods = dict(before.methods)
+        for name, method in self.methods.items():
+            methods[name] = method.after(methods[name]) if name in methods else method
+        return replace(
+            self,
+            num_steps=before.num_steps + self.num_steps,
+            num_calls=before.num_calls + self.num_calls,
+            worked_seconds=before.worked_seconds + self.worked_seconds,
+            waited_seconds=waited,
+            edges=edges,
+            methods=methods,
+        )
+
     def __str__(self) -> str:
         return f"{self.label}: {self.activity} ({self.num_steps} steps)"
-
-
-def continue_counts(before: NodeStatus, status: NodeStatus) -> NodeStatus:
-    """The status of a node that was started again, with what it had counted before."""
-    waited = dict(before.waited_seconds)
-    for target, seconds in status.waited_seconds.items():
-        waited[target] = waited.get(target, 0.0) + seconds
-    edges = dict(before.edges)
-    for target, edge in status.edges.items():
-        edges[target] = edge.after(edges[target]) if target in edges else edge
-    methods = dict(before.methods)
-    for name, method in status.methods.items():
-        methods[name] = method.after(methods[name]) if name in methods else method
-    return replace(
-        status,
-        num_steps=before.num_steps + status.num_steps,
-        num_calls=before.num_calls + status.num_calls,
-        worked_seconds=before.worked_seconds + status.worked_seconds,
-        waited_seconds=waited,
-        edges=edges,
-        methods=methods,
-    )
 
 
 def group_by_role(nodes: Iterable[NodeStatus]) -> dict[str, list[NodeStatus]]:

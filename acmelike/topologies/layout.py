@@ -59,4 +59,4 @@ class Layout:
         """When a node is started again that holds nothing others need."""
         if not self.max_restarts:
             return None
-        return RestartPolicy(max_restarts=self.max_restarts, window=300.0)
+        return RestartPolicy(max_restarts=self.max_restarts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
+from typing import NamedTuple
 
-from acmelike import launch, when
+from acmelike import launch, sleep, when
 
 LIMIT = 20.0  # seconds in which any of these programs ends, or hangs
 
@@ -60,3 +62,43 @@ class Once(Step):
 
     def run(self):
         self.function(*self.edges)
+
+
+class Note(NamedTuple):
+    """Where a `Noter` runs: its process, the one that started that, and its seed."""
+
+    process: int
+    parent: int
+    seed: int
+
+
+class Board:
+    """What workers note, for tests that wait for it."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, note):
+        self.notes.append(note)
+
+    def _too_few(self, number):
+        return f"{len(self.notes)} of {number}" if len(self.notes) < number else None
+
+    @when(_too_few)
+    def first(self, number):
+        return self.notes[:number]
+
+
+class Noter:
+    """A worker that notes where it runs, once for each process, and lives on."""
+
+    def __init__(self, board, seed=0):
+        self.board, self.seed, self.is_new = board, seed, True
+
+    def step(self):
+        if self.is_new:
+            print("here", flush=True)
+            self.board.note(Note(os.getpid(), os.getppid(), self.seed))
+            self.is_new = False
+        else:
+            sleep(None, "its end")

@@ -15,14 +15,15 @@ from contextlib import suppress
 
 import pytest
 
-from acmelike import Node, Program, RestartPolicy, launch, sleep, when
+from acmelike import Node, Program, RestartPolicy, launch
 from acmelike.errors import ConfigError, NodeFailed
 from acmelike.launchers import HostsConfig
 from acmelike.launchers.hosts import agent as agent_module
 from acmelike.launchers.hosts.agent import join_run
+from acmelike.launchers.hosts.rendezvous import Rendezvous
 from acmelike.launchers.processes.machine import LocalMachine
 from tests.launchers.conftest import SECRET, free_port, make_hosts
-from tests.launchers.contract import LIMIT
+from tests.launchers.contract import LIMIT, Board, Noter
 
 AGENT = """
 import sys
@@ -32,34 +33,6 @@ rank, num_hosts, place, secret = sys.argv[1:]
 print(join_run(HostsConfig(num_hosts=int(num_hosts), rank=int(rank), rendezvous=place,
                             secret=secret.encode(), heartbeat=2.0, join_seconds=30.0)))
 """
-
-
-class Board:
-    def __init__(self):
-        self.notes = []
-
-    def note(self, *words):
-        self.notes.append(words)
-
-    def _too_few(self, number):
-        return f"{len(self.notes)} of {number}" if len(self.notes) < number else None
-
-    @when(_too_few)
-    def first(self, number):
-        return self.notes[:number]
-
-
-class Noter:
-    def __init__(self, board):
-        self.board, self.is_new = board, True
-
-    def step(self):
-        if self.is_new:
-            self.board.note(os.getpid(), os.getppid())
-            print("here", flush=True)
-            self.is_new = False
-        else:
-            sleep(None, "its end")
 
 
 AT_ONCE = RestartPolicy(backoff=0.0)
@@ -113,7 +86,7 @@ def test_groups_are_spread_and_other_nodes_are_with_the_launcher(tmp_path, caplo
     actors = [host for label, host in found.items() if label != "board"]
     assert sorted(map(actors.count, set(actors))) == [1, 1, 2]
     assert actors.count("host 0") == 1
-    parents = [parent for _, parent in notes]
+    parents = [note.parent for note in notes]
     assert {one.process.pid, two.process.pid} < set(parents)
     assert (tmp_path / "actor-3.log").read_text() == "here\n"
 
@@ -126,8 +99,8 @@ def test_what_a_lost_host_had_is_started_elsewhere(caplog):
             agent.process.kill()
             after = run.client(board).first(3)
             where = {label: node.host for label, node in run.status().items()}
-    assert agent.process.pid in [parent for _, parent in before]
-    assert after[2][1] == os.getpid()
+    assert agent.process.pid in [note.parent for note in before]
+    assert after[2].parent == os.getpid()
     assert set(where.values()) == {"host 0"}
     assert "its host 'host 1' is lost" in caplog.text
 
@@ -152,13 +125,13 @@ def test_a_host_that_is_silent_is_lost_and_comes_back(caplog):
             before = run.client(board).first(2)
             agent.process.send_signal(signal.SIGSTOP)
             after = run.client(board).first(3)
-            assert after[2][1] == os.getpid()
+            assert after[2].parent == os.getpid()
             agent.process.send_signal(signal.SIGCONT)
             seen = threading.Event()
             while "host 1" not in caplog.text or "is back" not in caplog.text:
                 assert not seen.wait(0.05)
             # There are never two of one: those of before have ended.
-            gone = [pid for pid, parent in before if parent == agent.process.pid]
+            gone = [n.process for n in before if n.parent == agent.process.pid]
             assert gone and not any(os.path.exists(f"/proc/{pid}") for pid in gone)
     assert "was not heard" in caplog.text
 
@@ -262,6 +235,20 @@ def test_other_versions_are_refused(caplog):
     words = "it has jax 0.0.1, and the launcher "
     assert f"the launcher refuses this host: {words}" in said
     assert f"(rank 1) is refused: {words}" in caplog.text
+
+
+def test_a_lost_connection_is_not_taken_for_another_secret():
+    hosts = make_hosts(2, 1, join_seconds=0.0)
+
+    def lose(join):
+        raise ConnectionResetError("the link was cut")
+
+    meeting = Rendezvous(*hosts.place, hosts.secret, hosts.heartbeat, lose, print)
+    try:
+        with pytest.raises(ConfigError, match="has closed the connection"):
+            join_run(hosts)
+    finally:
+        meeting.close()
 
 
 def test_two_launchers_at_one_rendezvous():

@@ -16,48 +16,15 @@ from acmelike import (
     idempotent,
     launch,
     node_seed,
-    sleep,
     stop_run,
     when,
 )
 from acmelike.errors import ContractError, GraphError, NodeFailed, ProcessDied
 from acmelike.graph import derive_seed
 from acmelike.launchers.processes.restarts import Failure, Restarts
-from tests.launchers.contract import LIMIT, run_to_end
+from tests.launchers.contract import LIMIT, Board, Noter, run_to_end
 
 AT_ONCE = RestartPolicy(backoff=0.0)
-
-
-class Board:
-    """What workers note, for tests that wait for it."""
-
-    def __init__(self):
-        self.notes = []
-
-    def note(self, *words):
-        self.notes.append(words)
-
-    def _too_few(self, number):
-        return f"{len(self.notes)} of {number}" if len(self.notes) < number else None
-
-    @when(_too_few)
-    def first(self, number):
-        return self.notes[:number]
-
-
-class Noter:
-    """A worker that notes where it runs, once for each process, and lives on."""
-
-    def __init__(self, board, seed):
-        self.board, self.seed, self.is_new = board, seed, True
-
-    def step(self):
-        if self.is_new:
-            print("here", flush=True)
-            self.board.note(os.getpid(), self.seed)
-            self.is_new = False
-        else:
-            sleep(None, "its end")
 
 
 def make_noter(restart=AT_ONCE, node=Noter):
@@ -72,14 +39,14 @@ def test_a_killed_process_is_started_again_as_another_incarnation(tmp_path, capl
     with launch(program, "processes", logs=tmp_path) as run:
         board = run.client(board)
         for number in (1, 2, 3):
-            process, _ = board.first(number)[-1]
+            process = board.first(number)[-1].process
             before = run.status()["actor/0"]
             os.kill(process, signal.SIGKILL)
         notes = board.first(4)
         after = run.status()["actor/0"]
-    assert len({process for process, _ in notes}) == 4
+    assert len({note.process for note in notes}) == 4
     # It does not repeat what it did.
-    assert [seed for _, seed in notes] == [
+    assert [note.seed for note in notes] == [
         derive_seed(3, "actor/0", i) for i in range(4)
     ]
     assert before.num_restarts == 2 and after.num_restarts == 3
@@ -102,7 +69,7 @@ def test_a_step_that_raises_is_a_failure_too(caplog):
         notes = run.client(board).first(3)
         run.stop("seen")
         assert run.wait(LIMIT) == "seen"
-    assert len({process for process, _ in notes}) == 3
+    assert len({note.process for note in notes}) == 3
     assert "node 'actor/0' failed (step): nothing there" in caplog.text
     assert 'raise LookupError("nothing there")' in caplog.text
 
@@ -142,7 +109,7 @@ def test_without_a_policy_the_first_failure_ends_the_run():
     program, board = make_noter(restart=None)
     with pytest.raises(NodeFailed, match=r"'actor/0'.*killed by SIGKILL") as caught:
         with launch(program, "processes") as run:
-            os.kill(run.client(board).first(1)[0][0], signal.SIGKILL)
+            os.kill(run.client(board).first(1)[0].process, signal.SIGKILL)
             run.wait(LIMIT)
     assert isinstance(caught.value.__cause__, ProcessDied)
 
@@ -193,7 +160,7 @@ def test_callers_of_a_node_that_is_started_again_find_it():
     counter = program.add_node(Node(Counter), label="counter", restart=AT_ONCE)
     program.add_node(Node(Caller, board, counter), label="caller")
     with launch(program, "processes") as run:
-        (first,) = run.client(board).first(1)[0]
+        first = run.client(board).first(1)[0]
         outside = run.client(counter)
         assert outside.process() == first
         os.kill(first, signal.SIGKILL)
@@ -225,7 +192,7 @@ def test_a_worker_that_has_done_its_work_is_not_started_again(caplog):
     program.add_node(Node(Ender, board), label="ender")
     caplog.set_level(logging.WARNING, "acmelike")
     with launch(program, "processes") as run:
-        (process,) = run.client(board).first(1)[0]
+        process = run.client(board).first(1)[0]
         seen = threading.Event()
         while run.status()["worker"].phase != "serving":
             seen.wait(0.01)
@@ -239,7 +206,7 @@ def test_a_worker_that_has_done_its_work_is_not_started_again(caplog):
 def test_a_run_that_ends_meanwhile_starts_nothing():
     program, board = make_noter(RestartPolicy(backoff=30.0))
     with launch(program, "processes") as run:
-        process, _ = run.client(board).first(1)[0]
+        process = run.client(board).first(1)[0].process
         assert "actor/0" in run.status()
         os.kill(process, signal.SIGKILL)
         seen = threading.Event()

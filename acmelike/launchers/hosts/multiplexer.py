@@ -190,7 +190,8 @@ class Multiplexer:
 
     def _remove_if_over(self, end: _LocalEnd) -> None:
         if end.is_over and self._ends.pop(end.number, None) is not None:
-            self._set(end.fd, 0, end.flush)
+            if end.fd in self._selector.get_map():
+                self._selector.unregister(end.fd)
             end.close()
 
     def _wake(self) -> None:
@@ -253,7 +254,7 @@ class _LocalEnd:
         self._is_ending = self._is_ending or not data
         self._try(partial(self._stream.send, [data]))
 
-    def flush(self, events: int = 0) -> None:
+    def flush(self) -> None:
         """Writes what was kept, as far as possible."""
         if self._stream is not None and self._is_written:
             self._try(self._stream.flush)

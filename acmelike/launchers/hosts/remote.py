@@ -53,7 +53,7 @@ class RemoteMachine:
         self.is_lost = self._has_left = False
         self._why = ""
         self._thread = threading.Thread(
-            target=self._run, name=f"line to host {name}", daemon=True
+            target=self._run, name=f"line to {name}", daemon=True
         )
         self._thread.start()
 

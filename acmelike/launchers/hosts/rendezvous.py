@@ -103,7 +103,11 @@ class Rendezvous:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = self._identity.server.wrap_socket(sock, server_side=True)
             connection = ControlConnection(TlsSocket(tls))
-            self._let_in(connection)
+            try:
+                self._let_in(connection)
+            except BaseException:
+                connection.close()
+                raise
         except TimeoutError:
             logger.warning("a host at %s could not join: it said nothing", where)
             sock.close()
@@ -180,8 +184,8 @@ def join_rendezvous(
     connection.close()
     if isinstance(answer, Refusal):
         raise ConfigError(f"the launcher refuses this host: {answer.reason}")
-    # With TLS 1.3 a certificate is refused after the handshake.
-    raise ConfigError(_OTHER_SECRET.format(host=host, port=port))
+    # Its certificate is of the same secret, so it is not that.
+    raise ConnectionError("the launcher has closed the connection")
 
 
 _OTHER_SECRET = (

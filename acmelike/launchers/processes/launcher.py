@@ -124,7 +124,7 @@ class ProcessNodes:
             for name, entries in grouped.items():
                 process = self._new_process(name, entries, 0)
                 is_called = any(entry.label in called for entry in entries.values())
-                self._supervised[name] = Supervised(name, entries, process, is_called)
+                self._supervised[name] = Supervised(process, is_called)
         except BaseException:
             self.join(0.0)
             raise
@@ -258,11 +258,8 @@ class ProcessNodes:
         with self._lock:
             if self._reason is not None:
                 return  # The run has ended meanwhile.
-            process = self._new_process(
-                supervised.name,
-                supervised.entries,
-                supervised.process.incarnation + 1,
-            )
+            last = supervised.process
+            process = self._new_process(last.name, last.entries, last.incarnation + 1)
             supervised.replace(process)
         process.start(self._assignment(process))
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from acmelike.core.status import NodeStatus, continue_counts
+from acmelike.core.status import NodeStatus
 from acmelike.errors import ProcessDied
-from acmelike.graph import Entry, Handle
 from acmelike.launchers.processes.process import Process
 from acmelike.launchers.processes.restarts import Failure, Restarts
 
@@ -16,8 +14,6 @@ class Supervised:
     """The process of some nodes, which may be started again.
 
     Args:
-      name: of the process.
-      entries: its nodes.
       process: the first of them.
       is_called: whether other nodes have edges to its nodes.
 
@@ -29,25 +25,18 @@ class Supervised:
       restarts: decides whether there is another process.
     """
 
-    def __init__(
-        self,
-        name: str,
-        entries: Mapping[Handle, Entry],
-        process: Process,
-        is_called: bool,
-    ):
-        self._is_called = is_called
-        self.name, self.entries, self.process = name, entries, process
+    def __init__(self, process: Process, is_called: bool):
+        self.process, self._is_called = process, is_called
         self.starts_at: float | None = None
         self.failure: Failure | None = None
-        self.policy = next(iter(entries.values())).restart
+        self.policy = next(iter(process.entries.values())).restart
         self.restarts = Restarts(self.policy)
         self._before: dict[str, NodeStatus] = {}
 
     @property
     def labels(self) -> list[str]:
         """Of its nodes."""
-        return [entry.label for entry in self.entries.values()]
+        return [entry.label for entry in self.process.entries.values()]
 
     @property
     def is_done(self) -> bool:
@@ -88,7 +77,7 @@ class Supervised:
         counts = dict(self._before)
         for label, node in self.process.status.items():
             before = self._before.get(label)
-            counts[label] = node if before is None else continue_counts(before, node)
+            counts[label] = node if before is None else node.after(before)
         return counts
 
 
