@@ -145,7 +145,7 @@ def _shock(
 
 
 def _wait_for_restarts(run: Run, number: int) -> int:
-    """How often nodes were started again, once it is so often or time is up."""
+    """How often nodes were restarted, once it is so often or time is up."""
     limit = time.monotonic() + SETTLE_SECONDS
     while True:
         nodes = run.status().values()
@@ -174,7 +174,7 @@ def _judge(report: Report, found: dict[str, Any]) -> None:
     )
     report.add_bar("return at the end", found["mean_return"], ">=", RETURN_BAR)
     report.add_bar(
-        "nodes that were started again",
+        "nodes that were restarted",
         found["num_restarts"],
         ">=",
         len(found["shocks"]),

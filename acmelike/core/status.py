@@ -125,7 +125,7 @@ class NodeStatus:
         outside any group.
       phase: "starting", "ready" (between two steps), "working", "waiting", "serving" (a
         service without a step, or after the last one), "ended", "failed", or
-        "restarting" (it has failed, and its process is about to be started again).
+        "restarting" (it has failed, and its process is about to be restarted).
       waits_for: what the node waits for, such as "replay.insert"; "" if it does not.
       reason: why it has to wait; "" if it does not, or if the callee has not said.
       doing: the text of `set_status` in the present step, such as "has played 9 steps";
@@ -144,7 +144,7 @@ class NodeStatus:
       is_timed: whether the present wait has a deadline.
       process: the id of the process that the node runs in.
       memory_bytes: resident memory of that process; all nodes in it share it.
-      num_restarts: how often the node was started again after a failure. All counters
+      num_restarts: how often the node was restarted after a failure. All counters
         go on, but for what was counted in the last second before a failure.
       host: where the node runs, such as "host 1"; "" in a run of one host.
     """
@@ -201,7 +201,7 @@ class NodeStatus:
         return self.slow_step or self.phase
 
     def after(self, before: NodeStatus) -> NodeStatus:
-        """With what the node had counted before it was started again."""
+        """With what the node had counted before it was restarted."""
         waited = dict(before.waited_seconds)
         for target, seconds in self.waited_seconds.items():
             waited[target] = waited.get(target, 0.0) + seconds

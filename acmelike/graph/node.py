@@ -107,7 +107,7 @@ class Entry:
       variables: environment variables of its process.
       compression: of its calls and answers, where the other end is on another host;
         None for none.
-      restart: when it is started again after a failure; None for never.
+      restart: when it is restarted after a failure; None for never.
     """
 
     label: str

@@ -60,7 +60,7 @@ class Program:
           compression: "zstd" to compress what is sent to the node and what it answers,
             where the other end is on another host; that needs `acmelike[cluster]`. It
             pays for images and other arrays that repeat themselves, on slow networks.
-          restart: when the node is started again after a failure; None for never, so
+          restart: when the node is restarted after a failure; None for never, so
             that its first failure ends the run.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Restart policies: whether a node that failed is started again."""
+"""Restart policies: whether a node that failed is restarted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acmelike.checks import at_least, check_fields
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPolicy:
-    """Starts a node again when it fails, but not too often.
+    """Restarts a node when it fails, but not too often.
 
     A node fails if its process ends, or if its code raises. What it held is lost, and
     its constructor runs again. So this is for nodes that others do not call, such as
@@ -22,7 +22,7 @@ class RestartPolicy:
     Attributes:
       max_restarts: how often within `window`; one failure more ends the run.
       window: in seconds.
-      backoff: seconds before the node is started again. It doubles with each further
+      backoff: seconds before the node is restarted. It doubles with each further
         failure within `window`, up to 30 s.
     """
 

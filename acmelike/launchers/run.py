@@ -156,7 +156,8 @@ class Run:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stop("its with block was left")
+        is_interrupt = kind is not None and issubclass(kind, KeyboardInterrupt)
+        self.stop("interrupted" if is_interrupt else "its with block was left")
         self._released.wait()
         if error is None and self._failure is not None and not self._raised:
             raise self._failure

@@ -73,7 +73,7 @@ class ProgressLine:
 
 
 def _restarts(status: Mapping[str, NodeStatus]) -> Iterator[str]:
-    """How often nodes were started again so far, if any was."""
+    """How often nodes were restarted so far, if any was."""
     if num_restarts := sum(node.num_restarts for node in status.values()):
         yield f"{num_restarts} restart{'s' if num_restarts > 1 else ''}"
 

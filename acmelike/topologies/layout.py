@@ -26,7 +26,7 @@ class Layout:
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
-        started again after a failure, where nodes have processes; 0 for never, so that
+        restarted after a failure, where nodes have processes; 0 for never, so that
         the first failure ends the run.
       inference_batch_size: with central inference, a batch is complete at this number
         of environments and never larger, but holds at least one actor; 0 for the
@@ -56,7 +56,7 @@ class Layout:
 
     @property
     def restart(self) -> RestartPolicy | None:
-        """When a node is started again that holds nothing others need."""
+        """When a node is restarted that holds nothing others need."""
         if not self.max_restarts:
             return None
         return RestartPolicy(max_restarts=self.max_restarts)

@@ -87,7 +87,7 @@ def test_an_evaluation_is_due_every_so_many_steps(tmp_path):
 
 
 def test_who_asks_while_one_is_under_way_gets_it_again(tmp_path):
-    """The evaluator that had it has failed, and was started again."""
+    """The evaluator that had it has failed, and was restarted."""
     world = World(tmp_path, max_env_steps=10)
     world.end(10)
     lost = world.coordinator.next_evaluation()

@@ -151,7 +151,7 @@ def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):
         mend(2)
         cut(1)
         run.wait_for("host 1 is lost: it was not heard")
-        run.wait_for("it is started again")
+        run.wait_for("it is restarted")
         mend(1)
         began = time.monotonic()
         run.wait_for("is back")

@@ -1,4 +1,4 @@
-"""Nodes that are started again after a failure, where nodes have processes."""
+"""Nodes that are restarted after a failure, where nodes have processes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_killed_process_is_started_again_as_another_incarnation(tmp_path, capl
     assert before.num_restarts == 2 and after.num_restarts == 3
     assert after.num_steps >= before.num_steps >= 2
     assert (tmp_path / "actor-0.log").read_text() == "here\n" * 4
-    words = "node 'actor/0' failed (process): it was killed by SIGKILL; it is started"
+    words = "node 'actor/0' failed (process): it was killed by SIGKILL; it is restarted"
     assert caplog.text.count(words) == 3
     assert "(3 of 5 within 300 s)" in caplog.text
 

@@ -90,7 +90,7 @@ class RemoteMachine:
         with self._lock:
             self.is_lost, self._why = True, self._why or why
             children = list(self._children.values())
-        # First of all: what was here may be started again as soon as it has ended.
+        # First of all: what was here may be restarted as soon as it has ended.
         if not self._has_left:
             self._on_lost(self, self._why)
         for child in children:

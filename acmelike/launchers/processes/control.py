@@ -38,7 +38,7 @@ class Assignment:
       is_near: whether to listen for processes of the same host.
       far_ip: where to listen for those of other hosts; None in a run of one host.
       heartbeat: a host that has vanished is found after so many seconds at most.
-      incarnation: how often the process was started again before.
+      incarnation: how often the process was restarted before.
       exposed: those of its nodes that other programs may call, by label.
     """
 

@@ -48,7 +48,7 @@ from acmelike.rpc import (
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
-# How long a process may neither answer nor compute that can be started again. Whoever
+# How long a process may neither answer nor compute that can be restarted. Whoever
 # looks at the status, the watch of a run above all, finds it.
 _SILENT_SECONDS = 10.0
 # How long the thread may take to end that starts processes again.
@@ -307,7 +307,7 @@ class ProcessNodes:
             process.kill()
 
     def _end_if_silent(self, process: Process) -> None:
-        """Ends a process that is stopped or blocked, if it can be started again."""
+        """Ends a process that is stopped or blocked, if it can be restarted."""
         if self._supervised[process.name].policy is None or process.is_over.is_set():
             return
         if (silent := process.silent_seconds()) >= _SILENT_SECONDS:
@@ -345,7 +345,7 @@ class ProcessNodes:
             self._supervisor.fail(cause.label, cause.where, cause.error)
             return
         logger.warning(
-            "%s; it is started again in %.1f s (%d of %d within %.0f s)",
+            "%s; it is restarted in %.1f s (%d of %d within %.0f s)",
             words,
             starts_at - now,
             restarts.num_failures,

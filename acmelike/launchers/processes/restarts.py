@@ -1,4 +1,4 @@
-"""When a process that failed is started again, and when its run ends instead."""
+"""When a process that failed is restarted, and when its run ends instead."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Restarts:
         """Notes a failure at the time `now`.
 
         Returns:
-          When the process is to be started again; None to end the run. That is so if
+          When the process is to be restarted; None to end the run. That is so if
           there were too many failures, or if the next one is sure to come: the code
           breaks the contract of nodes, or raised before the node had ever worked.
         """

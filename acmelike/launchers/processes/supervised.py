@@ -11,7 +11,7 @@ from acmelike.launchers.processes.restarts import Failure, Restarts
 
 
 class Supervised:
-    """The process of some nodes, which may be started again.
+    """The process of some nodes, which may be restarted.
 
     Args:
       process: the first of them.

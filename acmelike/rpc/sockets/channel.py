@@ -361,7 +361,11 @@ class Channel:
                 stream = Stream(connect_near(self.address))
                 key, path = self._credentials.key, self.address.path
                 hello, self._expected = greeting(key, path)
-                stream.send([hello])
+                try:
+                    stream.send([hello])
+                except OSError:  # It has ended since.
+                    stream.close()
+                    raise
             else:
                 identity = self._credentials.identity
                 if identity is None:

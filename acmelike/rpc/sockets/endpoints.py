@@ -43,7 +43,7 @@ class Address(NamedTuple):
       ip: where it listens for other hosts; "" if it does not.
       port: there.
       name: that its certificate must have.
-      incarnation: how often the process was started again before. Each incarnation has
+      incarnation: how often the process was restarted before. Each incarnation has
         a path, a port and a name of its own, so a caller never gets to another one.
     """
 

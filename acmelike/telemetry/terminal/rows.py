@@ -22,7 +22,7 @@ class NodeRow:
       num_nodes: the number of nodes in this row.
       phase: the node's phase, or that of most nodes; "failed" if one has failed, and
         otherwise "restarting" if one is.
-      num_restarts: how often they were started again, summed over the nodes.
+      num_restarts: how often they were restarted, summed over the nodes.
       is_worker: whether it has completed or begun a step.
       steps_per_second: the sum over the nodes.
       busy: the share of the time spent working in steps; the mean over the nodes.
