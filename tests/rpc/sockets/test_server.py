@@ -19,7 +19,9 @@ from acmelike import deadline, start, when
 from acmelike.errors import RpcClosed
 from acmelike.rpc import Channel, Request
 from acmelike.rpc.sockets import server as server_module
+from acmelike.rpc.sockets.endpoints import listen_near
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
+from acmelike.rpc.sockets.stream import Stream
 from tests.rpc.sockets.serving import FAR, NEAR, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
@@ -305,3 +307,20 @@ def _num_maps():
     if sys.platform != "linux":
         return 99
     return Path("/proc/self/maps").read_text().count("/memfd:acmelike")
+
+
+def test_a_connection_that_is_lost_in_its_greeting_is_closed(tmp_path, monkeypatch):
+    """The system accepts it for a process that is being killed."""
+    streams = []
+
+    def send(stream, pieces):
+        streams.append(stream)
+        raise BrokenPipeError("it has ended")
+
+    listener = listen_near(str(tmp_path), NEAR.key)
+    channel = Channel(listener.address, NEAR, lambda: None)
+    monkeypatch.setattr(Stream, "send", send)
+    with pytest.raises(BrokenPipeError):
+        channel.connect(1.0)
+    listener.sock.close()
+    assert streams[0].fileno() == -1
