@@ -58,8 +58,8 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel and not hosts" $(FAST) $(ARGS)
 
-SLOW := tests/agents tests/benchmarks tests/docs tests/experiments tests/graph tests/launchers \
-    tests/programs tests/rpc tests/topologies
+SLOW := tests/agents tests/benchmarks/test_rpc_traffic.py tests/docs tests/experiments \
+    tests/graph tests/launchers tests/programs tests/rpc tests/topologies
 test-runs: $(STAMP) ## Run the slow tests of agents, programs, documents and edges
 	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) $(SLOW)
 
