@@ -31,8 +31,8 @@ class Wait(Protocol):
         """Why it cannot proceed yet, as the guard says it."""
 
     @property
-    def deadline(self) -> float | None:
-        """The time at which the wait ends by itself; None for no limit."""
+    def can_end_alone(self) -> bool:
+        """Whether it can end though no node does anything, as at a deadline."""
 
 
 class ParkedCall(NamedTuple):
@@ -141,7 +141,8 @@ class NodeStatus:
       parked: the calls that wait at this node, in order of arrival.
       edges: the traffic of its own calls, by target.
       methods: what it did for its callers, by method; those that were called.
-      is_timed: whether the present wait has a deadline.
+      can_end_alone: whether the present wait can end though no node does anything: it
+        has a deadline, or the node waits for the launcher to start a process.
       process: the id of the process that the node runs in.
       memory_bytes: resident memory of that process; all nodes in it share it.
       num_restarts: how often the node was restarted after a failure. All counters
@@ -164,7 +165,7 @@ class NodeStatus:
     parked: tuple[ParkedCall, ...]
     edges: Mapping[str, EdgeStatus]
     methods: Mapping[str, MethodStatus]
-    is_timed: bool
+    can_end_alone: bool
     process: int
     memory_bytes: int
     num_restarts: int = 0
@@ -398,7 +399,7 @@ class NodeMetrics:
             parked=parked,
             edges={target: edge.status() for target, edge in list(self.edges.items())},
             methods=methods,
-            is_timed=wait is not None and wait.deadline is not None,
+            can_end_alone=wait is not None and wait.can_end_alone,
             process=os.getpid(),
             memory_bytes=memory_bytes,
         )

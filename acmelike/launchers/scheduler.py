@@ -64,6 +64,11 @@ class Sleep:
         self.target, self.reason, self.deadline = "time", reason, deadline
         self._ended = ended
 
+    @property
+    def can_end_alone(self) -> bool:
+        """Whether it has a deadline."""
+        return self.deadline is not None
+
     def done(self) -> bool:
         """Whether it ended before its time, because the run did."""
         return self._ended.is_set()
@@ -98,6 +103,11 @@ class CallWait:
     def reason(self) -> str:
         """Why the call is parked."""
         return str(self._call.reason)
+
+    @property
+    def can_end_alone(self) -> bool:
+        """Whether it has a deadline."""
+        return self.deadline is not None
 
     def done(self) -> bool:
         """Whether the call has an outcome."""

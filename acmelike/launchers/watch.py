@@ -58,8 +58,8 @@ class ProgressWatch(threading.Thread):
                 logger.warning("node '%s' has been %s", node.label, node.slow_step)
 
     def _look_for_stall(self, nodes: list[NodeStatus], stall_seconds: float) -> None:
-        counts = [(node.num_steps, node.num_calls) for node in nodes]
-        moment = counts if all_wait(nodes) else None
+        found = [(node.num_steps, node.num_calls, node.waits_for) for node in nodes]
+        moment = found if all_wait(nodes) else None
         if moment is None or moment != self._moment:
             self._moment, self._since = moment, time.monotonic()
             self._has_warned = False
@@ -70,9 +70,9 @@ class ProgressWatch(threading.Thread):
 
 
 def all_wait(nodes: list[NodeStatus]) -> bool:
-    """Whether every worker waits, and for nothing that time alone will end."""
+    """Whether every worker waits, and for what only another node could end."""
     at_rest = ("serving", "ended", "failed")
     workers = [node for node in nodes if node.phase not in at_rest]
     return bool(workers) and all(
-        node.phase == "waiting" and not node.is_timed for node in workers
+        node.phase == "waiting" and not node.can_end_alone for node in workers
     )

@@ -14,7 +14,7 @@ from acmelike.core.status import EdgeMetrics, MethodMetrics, NodeMetrics
 class Awaited(NamedTuple):
     target: str = "replay.sample"
     reason: str = "too few"
-    deadline: float | None = None
+    can_end_alone: bool = False
 
 
 class Context:

@@ -15,7 +15,9 @@ from acmelike.errors import (
     RpcTimeout,
     RunTimeout,
 )
+from acmelike.launchers.watch import all_wait
 from tests.launchers.contract import LIMIT, Buffer, Step, run_to_end
+from tests.telemetry import statuses
 
 
 def make_deadlock():
@@ -58,6 +60,18 @@ def test_everybody_waiting_is_told_with_reasons_and_numbers(launcher, caplog):
     finally:
         logger.removeHandler(handler)
     assert messages == [f"no progress for 0 s: {DEADLOCK}"]
+
+
+def test_a_wait_that_the_launcher_ends_is_no_deadlock():
+    parked = statuses.status(
+        "writer/0", phase="waiting", waits_for="outbox.put", reason="full"
+    )
+    early = statuses.status(
+        "writer/1", phase="waiting", waits_for="outbox", can_end_alone=True
+    )
+    service = statuses.status("outbox", phase="serving")
+    assert all_wait([parked, service])
+    assert not all_wait([parked, early, service])
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ def status(label, **values):
         parked=(),
         edges={},
         methods={},
-        is_timed=False,
+        can_end_alone=False,
         process=1,
         memory_bytes=0,
     )

@@ -91,6 +91,6 @@ def _restarting(node: NodeStatus) -> NodeStatus:
         working_seconds=0.0,
         spinning_seconds=0.0,
         parked=(),
-        is_timed=False,
+        can_end_alone=False,
         memory_bytes=0,
     )

@@ -88,6 +88,11 @@ class RemoteCall(Future[Any]):
         self._value: Any = None
         self._error: BaseException | None = None
 
+    @property
+    def can_end_alone(self) -> bool:
+        """Whether it has a deadline."""
+        return self.deadline is not None
+
     def done(self) -> bool:
         if not self._done:
             self._channel.poll()

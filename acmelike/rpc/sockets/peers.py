@@ -52,11 +52,11 @@ class AddressBook(NamedTuple):
 
 
 class _Absence(NamedTuple):
-    """What a node waits for, as its status tells it."""
+    """What a node waits for, as its status tells it: the process of another node."""
 
     target: str
     reason: str = "its process is not there"
-    deadline: float | None = None
+    can_end_alone: bool = True
 
 
 class Peers:

@@ -14,6 +14,7 @@ import time
 import weakref
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +28,8 @@ from acmelike import (
     start,
     when,
 )
+from acmelike.core.runtime import set_context
+from acmelike.core.status import NodeMetrics
 from acmelike.errors import ConfigError, RefLost
 from acmelike.rpc import (
     VALUES,
@@ -430,7 +433,17 @@ def test_a_call_waits_for_a_node_without_an_address(start_process, process, peer
     with pytest.raises(RpcTimeout, match=r"^shop: its process is not there$"):
         with deadline(0.01):
             client.which()
-    waiting = InThread(client.which)
+    metrics = NodeMetrics(label="buyer")
+
+    def call_as_node():
+        set_context(SimpleNamespace(label="buyer", is_serial=False, metrics=metrics))
+        return client.which()
+
+    waiting = InThread(call_as_node)
+    wait_until(lambda: metrics.waits_for is not None)
+    status = metrics.status(methods={}, parked=(), memory_bytes=0)
+    assert str(status) == "buyer: waits for shop: its process is not there (0 steps)"
+    assert status.can_end_alone
     peers.take_book(book(2, process))
     assert waiting.outcome() == "first"
 
