@@ -25,6 +25,8 @@ REVERB_VENV ?= .venv-reverb
 REVERB_STAMP := $(REVERB_VENV)/.installed
 RLLIB_STAMP := .venv-rllib/.installed
 RPC_STAMP := .venv-rpc/.installed
+RAY_VENV ?= .venv-ray
+RAY_STAMP := $(RAY_VENV)/.installed
 TORCH_VENV ?= .venv-torch
 TORCH_STAMP := $(TORCH_VENV)/.installed
 ENVPOOL_VENV ?= .venv-envpool
@@ -32,8 +34,8 @@ ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-runs test-slow test-learning test-wheel
-.PHONY: test-reverb test-torch test-envpool test-hosts
-.PHONY: check bench bench-env reverb-env rllib-env rpc-env torch-env envpool-env
+.PHONY: test-reverb test-torch test-envpool test-hosts test-ray
+.PHONY: check bench bench-env reverb-env rllib-env rpc-env torch-env envpool-env ray-env
 .PHONY: docs clean
 
 help: ## List the targets
@@ -56,7 +58,7 @@ FAST := tests/test_checks.py tests/test_layers.py tests/core tests/graph tests/l
     tests/replay
 test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some seconds
 	@$(BIN)/python -m pytest -q -k "not processes" \
-	    -m "not long and not slow and not learning and not wheel and not hosts" $(FAST) $(ARGS)
+	    -m "not long and not slow and not learning and not wheel and not hosts and not ray" $(FAST) $(ARGS)
 
 SLOW := tests/agents tests/benchmarks/test_rpc_traffic.py tests/docs tests/experiments \
     tests/graph tests/launchers tests/programs tests/rpc tests/topologies
@@ -78,6 +80,9 @@ test-wheel: $(STAMP) ## Install the wheel and a checkout as users do, and test b
 
 test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as the engine
 	@$(REVERB_VENV)/bin/python -m pytest -q $(PARALLEL) tests/replay tests/programs/test_reverb.py $(ARGS)
+
+test-ray: $(RAY_STAMP) ## Run programs on a real Ray, of one host and of three
+	@$(RAY_VENV)/bin/python -m pytest -q -rs -m ray -o faulthandler_timeout=0 $(ARGS) tests/ray
 
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)
@@ -111,11 +116,14 @@ torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, i
 envpool-env: $(ENVPOOL_STAMP) ## Install EnvPool, and what environments need, into .venv-envpool
 	@echo "$(ENVPOOL_VENV) is ready"
 
+ray-env: $(RAY_STAMP) ## Install acmelike with Ray into .venv-ray
+	@echo "$(RAY_VENV) is ready"
+
 docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench .venv-rllib .venv-rpc $(REVERB_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-rllib .venv-rpc $(REVERB_VENV) $(RAY_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -176,6 +184,15 @@ $(REVERB_STAMP): setup.py constraints/reverb.txt
 	@$(REVERB_PYTHON) -m venv --clear $(REVERB_VENV)
 	@$(REVERB_VENV)/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/reverb.txt -e '.[dev,reverb]'
+	@touch $@
+
+$(RAY_STAMP): setup.py constraints/ray.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "$(PYTHON) not found. Try: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making $(RAY_VENV) with $$($(PYTHON) --version), as pinned in constraints/ray.txt"
+	@$(PYTHON) -m venv --clear $(RAY_VENV)
+	@$(RAY_VENV)/bin/python -m pip install -q --disable-pip-version-check \
+	    -c constraints/ray.txt -e '.[dev,ray]'
 	@touch $@
 
 # acmelike itself is found where it is, as its own needs would bring JAX.

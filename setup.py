@@ -47,6 +47,7 @@ setup(
         "envpool": ["envpool>=1.2"],
         # It draws with seaborn, and so brings pandas.
         "minatar": ["MinAtar>=1.0.15"],
+        "ray": ["ray>=2.50", "cryptography>=42", "zstandard>=0.22"],
         # Reverb finds no TensorFlow by itself, and works with the one of its time only.
         "reverb": [
             "dm-reverb==0.14.0",

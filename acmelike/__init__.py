@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
     from acmelike.files import read_json_lines
-    from acmelike.graph import Node, Program, RestartPolicy, node_seed
-    from acmelike.launchers import Endpoint, HostsConfig, Run, launch
+    from acmelike.graph import Node, Program, Resources, RestartPolicy, node_seed
+    from acmelike.launchers import Endpoint, HostsConfig, RayConfig, Run, launch
     from acmelike.launchers.hosts.agent import join_run
     from acmelike.replay import (
         Batches,
@@ -172,12 +172,14 @@ _NAMES = {
     "acmelike.graph": (
         "Node",
         "Program",
+        "Resources",
         "RestartPolicy",
         "node_seed",
     ),
     "acmelike.launchers": (
         "Endpoint",
         "HostsConfig",
+        "RayConfig",
         "Run",
         "launch",
     ),
@@ -258,9 +260,11 @@ __all__ = [
     "Program",
     "Queue",
     "Raw",
+    "RayConfig",
     "Ref",
     "RefLost",
     "Replay",
+    "Resources",
     "RestartPolicy",
     "Rows",
     "RpcClosed",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("rpc", "rpc_traffic", "environments", "inference", "startup"),
-    *("replay", "dqn", "agents", "topologies", "learning", "restarts"),
+    *("replay", "dqn", "agents", "topologies", "learning", "restarts", "scaling"),
 )
 
 

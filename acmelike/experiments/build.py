@@ -15,6 +15,7 @@ from acmelike.evaluation.goal import Goal
 from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
+from acmelike.graph.resources import parse_place
 from acmelike.topologies.layout import Layout
 from acmelike.topologies.names import TOPOLOGIES
 from acmelike.topologies.system import Experiment, System
@@ -32,7 +33,8 @@ def make_system(program: TrainingProgram[C], config: C, folder: RunFolder) -> Sy
       folder: of the run; metrics and policy are written there.
 
     Raises:
-      ConfigError: the environment, the agent and the topology do not fit together.
+      ConfigError: the environment, the agent and the topology do not fit together, or
+        there is no such node to place.
     """
     experiment = Experiment(
         environment_factory=_environment_factory(config),
@@ -43,7 +45,11 @@ def make_system(program: TrainingProgram[C], config: C, folder: RunFolder) -> Sy
         metrics=str(folder.metrics),
         policy=str(folder.policy),
     )
-    return TOPOLOGIES[config.topology](experiment)
+    system = TOPOLOGIES[config.topology](experiment)
+    for text in config.place:
+        name, changes = parse_place(text)
+        system.program.set_resources(name, **changes)
+    return system
 
 
 def _environment_factory(config: EnvironmentConfig) -> EnvironmentFactory:

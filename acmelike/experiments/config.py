@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
 from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.evaluation.goal import Goal
+from acmelike.graph.resources import parse_place
 from acmelike.topologies.layout import Layout
 
 TopologyName: TypeAlias = Literal["actor_learner", "synchronous", "central_inference"]
@@ -41,8 +42,8 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
 
     Attributes:
       launch: "serial" (one node at a time, reproducible), "threads", "processes" (an
-        interpreter for each node), or "hosts" (processes on several hosts: start the
-        same command on each of them).
+        interpreter for each node), "hosts" (processes on several hosts: start the same
+        command on each of them), or "ray" (processes on the hosts of a Ray cluster).
       hosts: with "hosts", how many hosts there are; None for what Slurm, MPI or
         Kubernetes says.
       rank: with "hosts", the number of this host, from 0 on; None for what they say.
@@ -50,6 +51,14 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
       rendezvous: with "hosts", where the host of rank 0 listens, as HOST:PORT.
       secret_file: with "hosts", the file of a secret that all hosts know; None for the
         variable ACMELIKE_SECRET.
+      host_labels: with "hosts", labels of this host, as KEY=VALUE.
+      ray_address: with "ray", the cluster, as HOST:PORT or "auto"; None for that of
+        RAY_ADDRESS, or for a Ray on this host that ends with the run.
+      ray_send: with "ray" and a cluster, whether the working directory is sent to its
+        hosts.
+      place: what groups or nodes need of their hosts, and which they prefer, such as
+        "actor=spread,cpus:0.5" or "replay=memory:8GB,label:zone=a". NAME= is followed
+        by spread, pack, launcher, cpus:N, gpus:N, memory:N[GB] or label:KEY=VALUE.
       topology: "actor_learner" (asynchronous; only replay's rate limiter blocks actors
         and learner), "synchronous" (actors collect an unroll with one version of the
         parameters, the learner consumes exactly these; for agents that use each item
@@ -70,6 +79,10 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     rank: int | None = None
     rendezvous: str | None = None
     secret_file: str | None = None
+    host_labels: tuple[str, ...] = ()
+    ray_address: str | None = None
+    ray_send: bool = True
+    place: tuple[str, ...] = ()
     topology: TopologyName = "actor_learner"
     seed: Annotated[int, at_least(0)] = 0
     out: str | None = None
@@ -79,5 +92,7 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for text in self.place:
+            parse_place(text)
         if self.draw is not None and not self.draw.endswith((".svg", ".mmd", ".md")):
             raise ConfigError(f"draw must end in .svg, .mmd or .md: {self.draw}")

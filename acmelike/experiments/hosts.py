@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from acmelike.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
-    from acmelike.launchers import HostsConfig
+    from acmelike.launchers import HostsConfig, RayConfig
 
 # The variables of Slurm, Open MPI and Kubernetes' indexed jobs: how many there are, and
 # which one this is.
@@ -30,14 +30,15 @@ def make_hosts_config(config: Any) -> HostsConfig | None:
     Raises:
       ConfigError: one is missing or wrong.
     """
-    names = ("hosts", "rank", "rendezvous", "secret_file")
+    names = ("hosts", "rank", "rendezvous", "secret_file", "host_labels")
     if config.launch != "hosts":
-        given = [name for name in names if getattr(config, name) is not None]
+        given = [name for name in names if getattr(config, name) not in (None, ())]
         if given:
             raise ConfigError(f"{given[0]} is for --launch hosts, not {config.launch}")
         return None
     from acmelike.launchers import HostsConfig
     from acmelike.launchers.hosts.rendezvous import read_secret
+    from acmelike.launchers.processes.capacity import parse_labels
 
     num_hosts, rank = _from_environment()
     num_hosts = num_hosts if config.hosts is None else config.hosts
@@ -57,6 +58,27 @@ def make_hosts_config(config: Any) -> HostsConfig | None:
         rank=rank or 0,
         rendezvous=config.rendezvous,
         secret=read_secret(config.secret_file),
+        labels=parse_labels(config.host_labels),
+    )
+
+
+def make_ray_config(config: Any) -> RayConfig | None:
+    """The Ray that flags describe; None for another launcher.
+
+    Args:
+      config: an `ExperimentConfig`.
+
+    Raises:
+      ConfigError: a flag is for the launcher `ray` alone.
+    """
+    if config.launch != "ray":
+        if config.ray_address is not None:
+            raise ConfigError(f"ray_address is for --launch ray, not {config.launch}")
+        return None
+    from acmelike.launchers import RayConfig
+
+    return RayConfig(
+        address=config.ray_address, working_dir="." if config.ray_send else None
     )
 
 

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from acmelike.errors import ConfigError
 from acmelike.experiments.flags import parse
-from acmelike.experiments.hosts import make_hosts_config, offer_host
+from acmelike.experiments.hosts import (
+    make_hosts_config,
+    make_ray_config,
+    offer_host,
+)
 from acmelike.experiments.process import INTERRUPTED, complain, one_line, run_process
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder, create_run_folder
@@ -24,7 +28,7 @@ from acmelike.telemetry.summary import summarize
 # are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
 # NumPy starts as few threads as `run_process` says.
 if TYPE_CHECKING:
-    from acmelike.launchers import HostsConfig, Run
+    from acmelike.launchers import HostsConfig, RayConfig, Run
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
 
@@ -63,7 +67,7 @@ def train(
             from acmelike.experiments.draw import draw
 
             return draw(program, config, config.draw)
-        hosts = make_hosts_config(config)
+        hosts, ray = make_hosts_config(config), make_ray_config(config)
         if hosts is not None and hosts.rank > 0:
             return offer_host(hosts)
         folder = create_run_folder(config.out, program.name)
@@ -73,7 +77,7 @@ def train(
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    return _RecordedRun(program, config, folder, hosts).run()
+    return _RecordedRun(program, config, folder, hosts, ray).run()
 
 
 class _RecordedRun:
@@ -85,9 +89,10 @@ class _RecordedRun:
         config: Any,
         folder: RunFolder,
         hosts: HostsConfig | None,
+        ray: RayConfig | None,
     ):
         self._program, self._config, self._folder = program, config, folder
-        self._hosts = hosts
+        self._hosts, self._ray = hosts, ray
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
@@ -132,6 +137,7 @@ class _RecordedRun:
             system.program,
             config.launch,
             hosts=self._hosts,
+            ray=self._ray,
             grace_seconds=GRACE_SECONDS,
             logs=folder.log.parent,
         )

@@ -61,7 +61,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes the files and folders of a run that did not start."""
-        for file in (self.config, self.summary, self.log):
+        logs = self.log.parent.glob("*.log")  # Of other processes, too.
+        for file in (self.config, self.summary, *logs):
             with suppress(OSError):
                 file.unlink(missing_ok=True)
         self._remove_folders()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from acmelike.errors import GraphError
+from acmelike.graph.resources import Resources
 from acmelike.graph.restart import RestartPolicy
 
 # The names of a node's setting `compression`.
@@ -102,8 +103,7 @@ class Entry:
       group: the group it was added in, or None.
       process: the name of the process that it shares with other nodes; None for a
         process of its own.
-      num_cpus: the cores that it may keep busy. In a process of its own, XLA and BLAS
-        get at most so many threads.
+      resources: what it needs of its host.
       variables: environment variables of its process.
       compression: of its calls and answers, where the other end is on another host;
         None for none.
@@ -114,7 +114,7 @@ class Entry:
     node: Node[Any]
     group: str | None
     process: str | None
-    num_cpus: int = 1
+    resources: Resources = field(default_factory=Resources)
     variables: Mapping[str, str] = field(default_factory=dict)
     compression: str | None = None
     restart: RestartPolicy | None = None

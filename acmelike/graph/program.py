@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from acmelike.errors import GraphError, nearest
 from acmelike.graph.drawing.mermaid import to_mermaid
 from acmelike.graph.handle import Handle, find_handles
 from acmelike.graph.node import COMPRESSIONS, Entry, Exposure, Node
+from acmelike.graph.resources import Resources
 from acmelike.graph.restart import RestartPolicy
 from acmelike.graph.validation import validate
 
@@ -43,7 +45,7 @@ class Program:
         *,
         label: str | None = None,
         fulfils: T | None = None,
-        num_cpus: int = 1,
+        resources: Resources | None = None,
         variables: Mapping[str, str] | None = None,
         compression: str | None = None,
         restart: RestartPolicy | None = None,
@@ -55,7 +57,7 @@ class Program:
           label: the node's name. Inside `group("actor")`, "x" becomes "actor/x" and
             None becomes "actor/0", "actor/1", and so on.
           fulfils: the handle that `promise` returned for this node, if there is one.
-          num_cpus: the cores that the node may keep busy.
+          resources: what the node needs of its host; None for one core.
           variables: environment variables of the node's process.
           compression: "zstd" to compress what is sent to the node and what it answers,
             where the other end is on another host; that needs `acmelike[cluster]`. It
@@ -83,8 +85,6 @@ class Program:
             if not isinstance(handle, Handle) or handle not in self._promises:
                 raise GraphError(f"node '{label}' fulfils no open promise: {fulfils!r}")
             del self._promises[handle]
-        if num_cpus < 1:
-            raise GraphError(f"node '{label}' needs at least 1 cpu, not {num_cpus}")
         if compression is not None and compression not in COMPRESSIONS:
             raise GraphError(
                 f"node '{label}': there is no compression {compression!r}, only "
@@ -95,7 +95,7 @@ class Program:
             node=node,
             group=self._group,
             process=self._process,
-            num_cpus=num_cpus,
+            resources=resources or Resources(),
             variables=dict(variables or {}),
             compression=compression,
             restart=restart,
@@ -132,6 +132,36 @@ class Program:
             yield
         finally:
             self._process = None
+
+    def set_resources(self, name: str, **changes: Any) -> None:
+        """Changes what the nodes of a group need of their hosts, or what one node does.
+
+            program.set_resources("actor", num_cpus=0.5, place="spread")
+
+        Args:
+          name: a group, or the label of a node.
+          **changes: fields of `Resources`; the others stay as they are.
+
+        Raises:
+          GraphError: there is no such group or node.
+          ConfigError: a value is out of range.
+        """
+        chosen = {
+            handle: entry
+            for handle, entry in self._entries.items()
+            if name in (entry.label, entry.group)
+        }
+        if not chosen:
+            entries = self._entries.values()
+            names = {each for e in entries for each in (e.label, e.group) if each}
+            groups = sorted({e.group or e.label for e in entries})
+            raise GraphError(
+                f"program '{self.name}' has no group or node '{name}'"
+                f"{nearest(name, names)} (there are: {', '.join(groups)})"
+            )
+        for handle, entry in chosen.items():
+            resources = dataclasses.replace(entry.resources, **changes)
+            self._entries[handle] = dataclasses.replace(entry, resources=resources)
 
     def expose(
         self,

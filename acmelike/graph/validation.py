@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import cloudpickle
 
-from acmelike.errors import GraphError
+from acmelike.errors import ConfigError, GraphError
 from acmelike.graph.handle import Handle, find_each, find_handles, walk
 from acmelike.graph.node import Entry
+from acmelike.graph.resources import Resources, joined
 from acmelike.graph.seed import NodeSeed
 
 
@@ -35,6 +36,7 @@ def validate(
         )
     places = {entry.label: entry.process for entry in entries.values()}
     firsts: dict[str, Entry] = {}
+    shared = defaultdict[str, list[Resources]](list)
     for entry in entries.values():
         other = entry.process
         if other is not None and places.get(other, other) != other:
@@ -50,11 +52,19 @@ def validate(
                     f"share process '{other}', which ends and starts as a whole: give "
                     f"them the same restart policy"
                 )
+            shared[other].append(entry.resources)
         arguments = _arguments(entry)
         _check_handles(entries, entry, arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)
         for argument, value in arguments.items():
             _check_picklable(entry, f"argument '{argument}'", value, argument)
+    for process, resources in shared.items():
+        try:
+            joined(resources)
+        except ConfigError as error:
+            raise GraphError(
+                f"program '{name}': process '{process}': {error}"
+            ) from None
 
 
 def _arguments(entry: Entry) -> dict[str, Any]:

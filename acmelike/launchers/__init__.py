@@ -11,9 +11,18 @@ from acmelike.launchers.exposed import Endpoint
 from acmelike.launchers.hosts.config import HostsConfig
 from acmelike.launchers.in_process import place_in_threads, place_in_turn
 from acmelike.launchers.processes.launcher import ProcessNodes
+from acmelike.launchers.ray.config import RayConfig
 from acmelike.launchers.run import Launcher, Run
 
-__all__ = ["LAUNCHERS", "Endpoint", "HostsConfig", "Run", "check_launcher", "launch"]
+__all__ = [
+    "LAUNCHERS",
+    "Endpoint",
+    "HostsConfig",
+    "RayConfig",
+    "Run",
+    "check_launcher",
+    "launch",
+]
 
 # Those of one host, which need no settings.
 
@@ -29,6 +38,7 @@ def launch(
     launcher: str = "threads",
     *,
     hosts: HostsConfig | None = None,
+    ray: RayConfig | None = None,
     check: bool = False,
     stall_seconds: float = 10.0,
     grace_seconds: float = 4.0,
@@ -42,9 +52,10 @@ def launch(
     Args:
       program: what to run.
       launcher: "serial", where nodes take turns and two runs are equal; "threads";
-        "processes", an interpreter for every node; or "hosts", processes on several
-        hosts.
+        "processes", an interpreter for every node; "hosts", processes on several
+        hosts; or "ray", processes on the hosts of a Ray cluster.
       hosts: for "hosts": which they are, and where they meet. This one has rank 0.
+      ray: for "ray": which Ray; None for that of RAY_ADDRESS, or one of the run's own.
       check: under "serial", look for a forgotten `updating`: the run fails with the
         node, the attribute and both lines if a step sets outside `with updating(self)`
         what a method reads.
@@ -74,7 +85,7 @@ def launch(
         )
     return Run(
         program,
-        _find_launcher(launcher, hosts),
+        _find_launcher(launcher, hosts, ray),
         stall_seconds=None if launcher == "serial" else stall_seconds,
         grace_seconds=grace_seconds,
         logs=logs,
@@ -84,7 +95,7 @@ def launch(
 
 def check_launcher(launcher: str) -> None:
     """Raises ConfigError, with the nearest name, if there is no such launcher."""
-    names = (*LAUNCHERS, "hosts")
+    names = (*LAUNCHERS, "hosts", "ray")
     if launcher not in names:
         known = ", ".join(names)
         raise ConfigError(
@@ -93,10 +104,18 @@ def check_launcher(launcher: str) -> None:
         )
 
 
-def _find_launcher(launcher: str, hosts: HostsConfig | None) -> Launcher:
+def _find_launcher(
+    launcher: str, hosts: HostsConfig | None, ray: RayConfig | None
+) -> Launcher:
+    for name, given in (("hosts", hosts), ("ray", ray)):
+        if given is not None and launcher != name:
+            raise ConfigError(f"{name}= is for the launcher '{name}', not '{launcher}'")
+    if launcher == "ray":
+        # Only here, as it needs TLS.
+        from acmelike.launchers.ray.launcher import place_on_ray
+
+        return partial(place_on_ray, config=ray or RayConfig())
     if launcher != "hosts":
-        if hosts is not None:
-            raise ConfigError(f"hosts= is for the launcher 'hosts', not '{launcher}'")
         return LAUNCHERS[launcher]
     if hosts is None:
         raise ConfigError("the launcher 'hosts' needs hosts=HostsConfig(...)")

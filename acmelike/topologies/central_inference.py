@@ -18,7 +18,7 @@ from __future__ import annotations
 from acmelike.actors.central import EnvironmentWorker, InferenceQueue, InferenceServer
 from acmelike.agent import ActorPlace, Builder, PolicyInputs, draw_alike
 from acmelike.errors import ConfigError
-from acmelike.graph import Node, node_seed
+from acmelike.graph import Node, Resources, node_seed
 from acmelike.topologies.layout import Layout
 from acmelike.topologies.system import (
     Backbone,
@@ -64,6 +64,7 @@ def make_central_inference(experiment: Experiment) -> System:
                 seed=node_seed(experiment.seed),
             ),
             label="inference",
+            resources=Resources(num_gpus=None),
         )
     with backbone.program.group("actor"):
         for index in range(layout.num_actors):

@@ -23,6 +23,8 @@ class Layout:
         share of the actors; 0 for actors that take it from the learner.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
+      learner_gpus: GPUs that the learner has where nodes have processes; None for one
+        if its host has one. The other nodes see no GPU.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
@@ -41,6 +43,7 @@ class Layout:
     parameter_interval: Annotated[int, at_least(1)] = 1
     num_cachers: Annotated[int, at_least(0)] = 0
     learner_cpus: Annotated[int, at_least(1)] = 1
+    learner_gpus: Annotated[float, at_least(0)] | None = None
     replay_engine: Literal["own", "reverb"] = "own"
     max_restarts: Annotated[int, at_least(0)] = 5
     inference_batch_size: Annotated[int, at_least(0)] = 0

@@ -19,7 +19,7 @@ from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
-from acmelike.graph import Node, Program, derive_seed, node_seed
+from acmelike.graph import Node, Program, Resources, derive_seed, node_seed
 from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
@@ -129,7 +129,7 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             seed=node_seed(experiment.seed),
         ),
         label="learner",
-        num_cpus=layout.learner_cpus,
+        resources=Resources(num_cpus=layout.learner_cpus, num_gpus=layout.learner_gpus),
     )
     return Backbone(program, spec, table, replay, learner)
 
@@ -180,6 +180,8 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             policy_file=policy_file,
         ),
         label="coordinator",
+        # It writes the files of the run.
+        resources=Resources(place="launcher"),
     )
     evaluator = program.add_node(
         Node(

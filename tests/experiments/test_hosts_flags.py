@@ -13,7 +13,13 @@ from acmelike.experiments.run import train
 from acmelike.launchers import HostsConfig
 from acmelike.programs.dqn import PROGRAM
 
-GIVEN = {"hosts": 3, "rank": 1, "rendezvous": "10.0.0.1:7000", "secret_file": None}
+GIVEN = {
+    "hosts": 3,
+    "rank": 1,
+    "rendezvous": "10.0.0.1:7000",
+    "secret_file": None,
+    "host_labels": (),
+}
 SECRET = "0123456789abcdef"
 
 
@@ -89,6 +95,14 @@ def test_other_launchers_have_no_hosts():
     [
         (["--launch", "hosts"], "hosts must be given with --launch hosts"),
         (["--rank", "1"], "rank is for --launch hosts, not threads"),
+        (["--host-labels", "a=b"], "host_labels is for --launch hosts, not threads"),
+        (["--ray-address", "x:1"], "ray_address is for --launch ray, not threads"),
+        (["--place", "actor"], "--place must have the form NAME=spread, pack"),
+        (
+            ["--place", "actors=spread"],
+            "no group or node 'actors'; did you mean 'actor'? (there are: actor, ",
+        ),
+        (["--place", "replay=cpus:0"], "num_cpus must be finite and above 0: 0"),
         (
             [
                 *("--launch", "hosts", "--hosts", "2", "--rank", "2"),

@@ -10,7 +10,8 @@ from acmelike.launchers import LAUNCHERS, HostsConfig
 from acmelike.launchers.hosts.agent import join_run
 from acmelike.launchers.hosts.launcher import Hosts
 from acmelike.launchers.processes.launcher import ProcessNodes
-from acmelike.launchers.processes.machine import OneHost
+from acmelike.launchers.processes.placement import OneHost, Placer
+from acmelike.rpc import Authority
 
 # Processes as on hosts of their own: what they say to each other goes over TLS.
 FAR = "processes-far"
@@ -41,20 +42,23 @@ class Alternating:
 
     def __init__(self, hosts):
         self.hosts, self.heartbeat, self.number = hosts, hosts.heartbeat, 0
-        self.close = hosts.close
+        self.machines, self.close = hosts.machines, hosts.close
+        self.placements = [Placer(), Placer()]
 
     def choose(self, name, entries):
         self.number += 1
-        return self.hosts.machines[self.number % 2]
+        index = self.number % 2
+        machine = self.hosts.machines[index]
+        return self.placements[index].choose(name, entries, [machine])
 
 
 def place_on_two_hosts(*args):
     config = make_hosts(2)
     other = make_hosts(2, 1, config.place[1])
     threading.Thread(target=join_run, args=(other,), name="agent").start()
-    hosts = Hosts(config)
+    hosts = Hosts(config.place, Authority(config.secret), {}, config.heartbeat)
     try:
-        hosts.wait_for_all()
+        hosts.wait_for({1: "host 1"}, config.join_seconds)
         return ProcessNodes(*args, partial(Alternating, hosts))
     except BaseException:
         hosts.close("it could not be started")

@@ -20,8 +20,9 @@ from acmelike.errors import ConfigError, NodeFailed
 from acmelike.launchers import HostsConfig
 from acmelike.launchers.hosts import agent as agent_module
 from acmelike.launchers.hosts.agent import join_run
-from acmelike.launchers.hosts.rendezvous import Rendezvous
+from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
 from acmelike.launchers.processes.machine import LocalMachine
+from acmelike.rpc import Authority
 from tests.launchers.conftest import SECRET, free_port, make_hosts
 from tests.launchers.contract import LIMIT, Board, Noter
 
@@ -89,6 +90,32 @@ def test_groups_are_spread_and_other_nodes_are_with_the_launcher(tmp_path, caplo
     parents = [note.parent for note in notes]
     assert {one.process.pid, two.process.pid} < set(parents)
     assert (tmp_path / "actor-3.log").read_text() == "here\n"
+
+
+def test_nodes_are_placed_by_what_they_need(tmp_path):
+    hosts = make_hosts(2, labels={"zone": "a"})
+    program, _ = make_program(num_actors=3)
+    program.set_resources("actor/0", labels={"zone": "b"})
+    program.set_resources("actor/1", place="launcher")
+    program.set_resources("actor/2", labels={"zone": "c"})
+    other = make_hosts(2, 1, hosts.place[1], labels={"zone": "b"})
+    agent = threading.Thread(target=join_run, args=(other,))
+    agent.start()
+    with pytest.raises(ConfigError, match=r"'actor/2' needs \(1 cpu, the label zone=c"):
+        launch(program, "hosts", hosts=hosts)
+    agent.join(LIMIT)
+    program.set_resources("actor/2", labels={"zone": "a"})
+    agent = threading.Thread(target=join_run, args=(other,))
+    agent.start()
+    with launch(program, "hosts", hosts=hosts) as run:
+        found = {label: node.host for label, node in run.status().items()}
+    agent.join(LIMIT)
+    assert found == {
+        "board": "host 0",
+        "actor/0": "host 1",
+        "actor/1": "host 0",
+        "actor/2": "host 0",
+    }
 
 
 def test_what_a_lost_host_had_is_started_elsewhere(caplog):
@@ -243,7 +270,8 @@ def test_a_lost_connection_is_not_taken_for_another_secret():
     def lose(join):
         raise ConnectionResetError("the link was cut")
 
-    meeting = Rendezvous(*hosts.place, hosts.secret, hosts.heartbeat, lose, print)
+    identity = launcher_identity(Authority(hosts.secret))
+    meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, lose, print)
     try:
         with pytest.raises(ConfigError, match="has closed the connection"):
             join_run(hosts)

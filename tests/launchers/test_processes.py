@@ -16,8 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import Node, Program, concurrent, launch, sleep, start, stop_run
-from acmelike.errors import NodeFailed, RpcFailed
+from acmelike import (
+    Node,
+    Program,
+    Resources,
+    concurrent,
+    launch,
+    sleep,
+    start,
+    stop_run,
+)
+from acmelike.errors import ConfigError, NodeFailed, RpcFailed
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.output import pass_on_output
@@ -71,7 +80,9 @@ def test_nodes_have_variables_and_as_many_threads_as_cpus(monkeypatch, is_progra
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     program = Program("variables")
     small = program.add_node(Node(Place), label="small", variables={"COLOUR": "red"})
-    large = program.add_node(Node(Place), label="large", num_cpus=3)
+    large = program.add_node(
+        Node(Place), label="large", resources=Resources(num_cpus=3)
+    )
     with launch(program, "processes") as run:
         small, large = run.client(small), run.client(large)
         assert small.variable("COLOUR") == "red"
@@ -83,6 +94,38 @@ def test_nodes_have_variables_and_as_many_threads_as_cpus(monkeypatch, is_progra
         # What a node does not need is not imported.
         assert not small.has_module("jax")
         assert not small.has_module("ssl")
+
+
+@pytest.mark.parametrize("wants", [0, 0.5, 1])
+def test_a_process_sees_the_gpus_that_it_was_given(monkeypatch, caplog, wants):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    program = Program("gpus")
+    none = program.add_node(Node(Place), label="none")
+    resources = Resources(num_gpus=wants)
+    some = program.add_node(Node(Place), label="some", resources=resources)
+    names = ("CUDA_VISIBLE_DEVICES", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_MEM_FRACTION")
+    with launch(program, "processes") as run:
+        found = [
+            [run.client(handle).variable(name) for name in names]
+            for handle in (none, some)
+        ]
+    nothing = ["", "cpu", None]
+    given = {0: nothing, 0.5: ["3", None, "0.375"], 1: ["3", None, None]}
+    assert found == [nothing, given[wants]]
+    warned = "none asks for one of the 2 gpus" in caplog.text
+    assert warned == (wants == 0)
+
+
+def test_what_no_host_has_is_said_before_anything_starts(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    program = Program("gpus")
+    program.add_node(Node(Place), label="few", resources=Resources(num_gpus=1))
+    words = (
+        r"^no host has what node 'few' needs \(1 cpu, 1 gpu\); there are this host: "
+    )
+    with pytest.raises(ConfigError, match=words):
+        launch(program, "processes")
 
 
 def test_output_is_prefixed_and_kept(tmp_path, capfd):

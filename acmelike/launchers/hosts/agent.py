@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from acmelike.errors import ConfigError, RunError
@@ -19,9 +20,11 @@ from acmelike.launchers.hosts.messages import (
     output_stream,
 )
 from acmelike.launchers.hosts.multiplexer import Chunk, Multiplexer
-from acmelike.launchers.hosts.rendezvous import join_rendezvous
+from acmelike.launchers.hosts.rendezvous import guest_certificate, join_rendezvous
+from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.machine import LocalChild, LocalMachine
+from acmelike.rpc import Authority, Identity
 
 logger = logging.getLogger("acmelike")
 
@@ -110,6 +113,27 @@ class HostAgent:
         self._multiplexer.send(Exit(number, how))
 
 
+@dataclass(frozen=True, kw_only=True)
+class HostOffer:
+    """A host that is offered to a run.
+
+    Attributes:
+      place: host and port of the rendezvous.
+      identity: that is shown there.
+      rank: of this host in the run.
+      capacity: what it has.
+      heartbeat: how long the launcher may take to answer, in seconds.
+      join_seconds: how long to wait until there is a launcher.
+    """
+
+    place: tuple[str, int]
+    identity: Identity
+    rank: int
+    capacity: Capacity
+    heartbeat: float
+    join_seconds: float
+
+
 def join_run(config: HostsConfig) -> str:
     """Offers this host to a run, until it is over; joins again when it was lost.
 
@@ -120,31 +144,48 @@ def join_run(config: HostsConfig) -> str:
       ConfigError: the launcher refuses this host, or none came in time.
       RunError: the launcher was lost, and did not come back in time.
     """
-    host, port = config.place
-    lost_by, limit = "", time.monotonic() + config.join_seconds
+    identity = Identity()
+    authority = Authority(config.secret)
+    identity.take(guest_certificate(authority, identity.public_key))
+    return serve_run(
+        HostOffer(
+            place=config.place,
+            identity=identity,
+            rank=config.rank,
+            capacity=capacity_of_this_host(config.labels),
+            heartbeat=config.heartbeat,
+            join_seconds=config.join_seconds,
+        )
+    )
+
+
+def serve_run(offer: HostOffer) -> str:
+    """Takes processes of a run until it is over; returns and raises as `join_run`."""
+    where = "{}:{}".format(*offer.place)
+    lost_by, limit = "", time.monotonic() + offer.join_seconds
     while True:
         try:
             line, welcome = join_rendezvous(
-                *(host, port, config.secret, config.rank),
+                *(*offer.place, offer.identity, offer.rank, offer.capacity),
                 is_again=bool(lost_by),
-                seconds=config.heartbeat,
+                seconds=offer.heartbeat,
             )
         except OSError as error:
             if time.monotonic() < limit:
                 time.sleep(_RETRY_SECONDS)
                 continue
             words = (
-                f"rendezvous {config.rendezvous}: no launcher answered within "
-                f"{config.join_seconds:.0f} s: {error.strerror or error}"
+                f"rendezvous {where}: no launcher answered within "
+                f"{offer.join_seconds:.0f} s: {error.strerror or error}"
             )
             if lost_by:
                 raise RunError(f"{words}; the last was lost: {lost_by}") from None
             raise ConfigError(words) from None
-        logger.info("joined the run at %s", config.rendezvous)
+        logger.info("joined the run at %s", where)
         reason, lost_by = HostAgent(line, welcome.heartbeat).run()
         if reason is not None:
             return reason
         logger.warning(
             "the launcher is lost (%s); all processes here have ended", lost_by
         )
-        limit = time.monotonic() + config.join_seconds
+        limit = time.monotonic() + offer.join_seconds

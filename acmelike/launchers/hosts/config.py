@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from acmelike.errors import ConfigError
@@ -17,6 +18,7 @@ class HostsConfig:
       rank: of this host; 0 is the launcher's.
       rendezvous: where the launcher listens, as HOST:PORT.
       secret: that all hosts know.
+      labels: of this host, for nodes that need a host with them.
       heartbeat: a host that was not heard for so many seconds is lost.
       join_seconds: how long the launcher waits until all hosts are there, and an agent
         until there is a launcher.
@@ -26,6 +28,7 @@ class HostsConfig:
     rank: int
     rendezvous: str
     secret: bytes = field(repr=False)
+    labels: Mapping[str, str] = field(default_factory=dict)
     heartbeat: float = HEARTBEAT_SECONDS
     join_seconds: float = 300.0
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from acmelike.errors import ConfigError
@@ -14,74 +13,90 @@ from acmelike.graph import Entry, Handle, Program
 from acmelike.launchers.hosts.config import HostsConfig
 from acmelike.launchers.hosts.messages import Join
 from acmelike.launchers.hosts.remote import RemoteMachine
-from acmelike.launchers.hosts.rendezvous import Rendezvous
+from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.machine import LocalMachine, Machine
+from acmelike.launchers.processes.placement import Placer, Seat
+from acmelike.rpc import Authority
 
 logger = logging.getLogger("acmelike")
 
 # How long the agents may take to leave when the run is over.
 _LEAVE_SECONDS = 3.0
+# How long an agent waits that comes before the launcher knows who is to come.
+_ADMIT_SECONDS = 5.0
 
 
 class Hosts:
     """The machines of a run: that of the launcher, and those that join.
 
     Args:
-      config: of the run.
+      place: host and port of the rendezvous; a port of 0 is one that is free.
+      authority: signs who may come there.
+      labels: of the launcher's host.
+      heartbeat: see `Machines`.
+
+    Raises:
+      ConfigError: one cannot listen there.
     """
 
-    def __init__(self, config: HostsConfig):
-        self._config, self.heartbeat = config, config.heartbeat
+    def __init__(
+        self,
+        place: tuple[str, int],
+        authority: Authority,
+        labels: Mapping[str, str],
+        heartbeat: float,
+    ):
+        self.heartbeat = heartbeat
         self.is_near = self.is_far = True
-        host, port = config.place
-        self._local = LocalMachine("host 0", host)
+        host, port = place
+        self._local = LocalMachine("host 0", host, labels)
         self._changed = threading.Condition()
+        # The hosts that may come; None while one is not there.
         self._by_rank: dict[int, RemoteMachine | None] = {}
-        self._places: dict[str, Machine] = {}
-        self._groups: dict[str, str | None] = {}
+        self._names: Mapping[int, str] = {}
+        self._placement = Placer()
         self._is_closed = False
+        identity = launcher_identity(authority)
         self._rendezvous = Rendezvous(
-            host, port, config.secret, config.heartbeat, self._admit, self._joined
+            host, port, identity, heartbeat, self._admit, self._joined
         )
 
-    def wait_for_all(self) -> None:
-        """Returns when all hosts have joined.
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of the rendezvous."""
+        return self._rendezvous.place
+
+    def wait_for(self, names: Mapping[int, str], seconds: float) -> None:
+        """Lets hosts join, and returns when all are there.
+
+        Args:
+          names: of the hosts, by rank.
+          seconds: how long to wait.
 
         Raises:
-          ConfigError: some have not, in time.
+          ConfigError: some have not come in time.
         """
-        num_others = self._config.num_hosts - 1
         with self._changed:
+            self._names = dict(names)
+            self._changed.notify_all()
             self._changed.wait_for(
-                lambda: len(self._machines()) == num_others, self._config.join_seconds
+                lambda: self._machines().keys() == self._names.keys(), seconds
             )
-            missing = set(range(1, num_others + 1)) - set(self._machines())
+            missing = self._names.keys() - self._machines().keys()
         if missing:
             ranks = ", ".join(map(str, sorted(missing)))
+            where = "{}:{}".format(*self.place)
             raise ConfigError(
-                f"these ranks have not joined at {self._config.rendezvous} within "
-                f"{self._config.join_seconds:.0f} s: {ranks}"
+                f"these ranks have not joined at {where} within "
+                f"{seconds:.0f} s: {ranks}"
             )
 
-    def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Machine:
-        """The machine for a process: the one that it had, if that is there.
-
-        Members of a group are spread; other nodes are with the launcher, whose files
-        they may write.
-        """
-        group = next(iter(entries.values())).group
-        with self._changed:
-            machines: list[Machine] = [self._local]
-            if group is not None:
-                machines.extend(self._machines().values())
-            last = self._places.get(name)
-            if last not in machines:
-                last = self._emptiest(machines, group)
-            self._places[name], self._groups[name] = last, group
-            return last
+    def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
+        """See `Machines`."""
+        return self._placement.choose(name, entries, self.machines)
 
     def close(self, reason: str) -> None:
         """Lets the agents go."""
@@ -101,6 +116,11 @@ class Hosts:
         with self._changed:
             return [self._local, *self._machines().values()]
 
+    def machine(self, rank: int) -> Machine | None:
+        """That of a rank, if it is there."""
+        with self._changed:
+            return self._machines().get(rank)
+
     # --- Under the lock
 
     def _machines(self) -> dict[int, RemoteMachine]:
@@ -111,23 +131,16 @@ class Hosts:
             if machine is not None and not machine.is_lost
         }
 
-    def _emptiest(self, machines: Sequence[Machine], group: str | None) -> Machine:
-        """The machine with fewest processes of a group, and of all others."""
-        alike: Counter[Machine] = Counter()
-        others: Counter[Machine] = Counter()
-        for name, machine in self._places.items():
-            counter = alike if self._groups[name] == group else others
-            counter[machine] += 1
-        return min(machines, key=lambda machine: (alike[machine], others[machine]))
-
     # --- Called by the rendezvous and by machines
 
     def _admit(self, join: Join) -> str:
         with self._changed:
             if self._is_closed:
                 return "the run is over"
-            if not 1 <= join.rank < self._config.num_hosts:
-                return f"there are ranks 1 to {self._config.num_hosts - 1}"
+            # One may come before it is known who is to come.
+            self._changed.wait_for(lambda: bool(self._names), _ADMIT_SECONDS)
+            if join.rank not in self._names:
+                return f"there are ranks 1 to {max(self._names, default=0)}"
             if join.rank in self._by_rank and not join.is_again:
                 return f"there is another host of rank {join.rank}"
             last = self._by_rank.get(join.rank)
@@ -137,8 +150,10 @@ class Hosts:
             return ""
 
     def _joined(self, join: Join, line: ControlConnection) -> None:
-        name = f"host {join.rank}"
-        machine = RemoteMachine(name, join.ip, line, self._config.heartbeat, self._lost)
+        name = self._names[join.rank]
+        machine = RemoteMachine(
+            name, join.ip, join.capacity, line, self.heartbeat, self._lost
+        )
         with self._changed:
             self._by_rank[join.rank] = machine
             self._changed.notify_all()
@@ -167,10 +182,12 @@ def place_on_hosts(
     Raises:
       ConfigError: one cannot listen at the rendezvous, or a host does not come.
     """
-    hosts = Hosts(config)
+    authority = Authority(config.secret)
+    hosts = Hosts(config.place, authority, config.labels, config.heartbeat)
     try:
         began = time.monotonic()
-        hosts.wait_for_all()
+        names = {rank: f"host {rank}" for rank in range(1, config.num_hosts)}
+        hosts.wait_for(names, config.join_seconds)
         logger.info("all hosts were there after %.1f s", time.monotonic() - began)
         return ProcessNodes(program, supervisor, ended, logs, check, lambda: hosts)
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.machine import Order
 
 
@@ -15,6 +16,7 @@ class Join(NamedTuple):
       rank: of the host, from 1 on.
       name: of the host, for people.
       ip: where its processes listen.
+      capacity: what it has.
       versions: of what has to be the same on all hosts, by name.
       is_again: whether it had joined before, and was lost.
     """
@@ -22,6 +24,7 @@ class Join(NamedTuple):
     rank: int
     name: str
     ip: str
+    capacity: Capacity
     versions: Mapping[str, str]
     is_again: bool
 

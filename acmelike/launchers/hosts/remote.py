@@ -18,6 +18,7 @@ from acmelike.launchers.hosts.messages import (
     output_stream,
 )
 from acmelike.launchers.hosts.multiplexer import Multiplexer
+from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.machine import Order
 
@@ -28,6 +29,7 @@ class RemoteMachine:
     Args:
       name: of the host.
       ip: where its processes listen.
+      capacity: what it has.
       line: to the agent; owned from now on.
       heartbeat: the host is lost when its agent was not heard for so many seconds.
       on_lost: called with the machine and why, when it is lost; not after `leave`.
@@ -40,11 +42,12 @@ class RemoteMachine:
         self,
         name: str,
         ip: str,
+        capacity: Capacity,
         line: ControlConnection,
         heartbeat: float,
         on_lost: Callable[[RemoteMachine, str], None],
     ):
-        self.name, self.ip = name, ip
+        self.name, self.ip, self.capacity = name, ip, capacity
         self._heartbeat, self._on_lost = heartbeat, on_lost
         self._multiplexer = Multiplexer(line, self._handle, self._on_beat)
         self._numbers = itertools.count()

@@ -1,8 +1,8 @@
 """Where the hosts of a run meet: the launcher listens, and the agents come.
 
-Both ends know a secret. It is the key of an authority, and each end shows a certificate
-that this authority has signed; so the secret itself is never sent. Nothing is unpickled
-before that.
+Each end shows a certificate that one authority has signed. Under `hosts` both ends know
+a secret, which is the key of the authority; so the secret itself is never sent. Nothing
+is unpickled before that.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 
 from acmelike.errors import ConfigError, RpcError
 from acmelike.launchers.hosts.messages import Join, Refusal, Welcome
+from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.control import ControlConnection
-from acmelike.rpc import Authority, Identity
+from acmelike.rpc import Authority, Certificate, Identity
 from acmelike.rpc.sockets.tls import TlsSocket
 from acmelike.version import __version__
 
@@ -39,11 +40,14 @@ class Rendezvous:
     Args:
       host: where it listens, a name or an ip of this host.
       port: there.
-      secret: that all hosts know.
+      identity: of the launcher; see `launcher_identity`.
       heartbeat: of the connections.
       admit: called with each agent that has shown that it knows the secret; returns why
         it cannot join, or "".
       joined: called with it and the connection to it, when it has been told.
+
+    Attributes:
+      place: host and port, if `port` was 0 the one that was free.
 
     Raises:
       ConfigError: one cannot listen there.
@@ -53,13 +57,13 @@ class Rendezvous:
         self,
         host: str,
         port: int,
-        secret: bytes,
+        identity: Identity,
         heartbeat: float,
         admit: Callable[[Join], str],
         joined: Callable[[Join, ControlConnection], None],
     ):
         self._admit, self._joined, self._heartbeat = admit, joined, heartbeat
-        self._identity = _identity(secret, _NAME)
+        self._identity = identity
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             self._sock = socket.create_server((host, port), family=family)
@@ -68,6 +72,7 @@ class Rendezvous:
                 f"rendezvous {host}:{port}: cannot listen there: {error.strerror}; is "
                 f"another launcher there, and is it an address of this host?"
             ) from None
+        self.place: tuple[str, int] = (host, self._sock.getsockname()[1])
         self._strangers = threading.Semaphore(_MAX_STRANGERS)
         self._thread = threading.Thread(
             target=self._accept, name="rendezvous", daemon=True
@@ -143,15 +148,22 @@ class Rendezvous:
 
 
 def join_rendezvous(
-    host: str, port: int, secret: bytes, rank: int, is_again: bool, seconds: float
+    host: str,
+    port: int,
+    identity: Identity,
+    rank: int,
+    capacity: Capacity,
+    is_again: bool,
+    seconds: float,
 ) -> tuple[ControlConnection, Welcome]:
     """The agent's end: joins a run.
 
     Args:
       host: of the launcher.
       port: there.
-      secret: that all hosts know.
+      identity: of the agent; see `guest_certificate`.
       rank: of this host.
+      capacity: what it has.
       is_again: whether it had joined before.
       seconds: that it may take.
 
@@ -163,7 +175,6 @@ def join_rendezvous(
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ip = sock.getsockname()[0]
-        identity = _identity(secret, f"{_NAME}-guest")
         tls = identity.client.wrap_socket(sock, server_hostname=_NAME)
     except ssl.SSLCertVerificationError:
         sock.close()
@@ -173,7 +184,7 @@ def join_rendezvous(
         raise
     connection = ControlConnection(TlsSocket(tls))
     name = socket.gethostname()
-    connection.send(Join(rank, name, ip, versions(), is_again))
+    connection.send(Join(rank, name, ip, capacity, versions(), is_again))
     try:
         answer: Any = connection.receive(seconds)
     except TimeoutError:
@@ -217,10 +228,16 @@ def _why_unlike(theirs: Mapping[str, str]) -> str:
     return ""
 
 
-def _identity(secret: bytes, name: str) -> Identity:
+def launcher_identity(authority: Authority) -> Identity:
+    """What the launcher shows at a rendezvous."""
     identity = Identity()
-    identity.take(Authority(secret).sign(identity.public_key, name))
+    identity.take(authority.sign(identity.public_key, _NAME))
     return identity
+
+
+def guest_certificate(authority: Authority, public_key: bytes) -> Certificate:
+    """What an agent with this key shows there."""
+    return authority.sign(public_key, f"{_NAME}-guest")
 
 
 def read_secret(path: str | None) -> bytes:

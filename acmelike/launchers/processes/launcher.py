@@ -12,8 +12,9 @@ from typing import Any
 
 from acmelike.core.runtime import seconds_left
 from acmelike.core.status import NodeStatus
-from acmelike.errors import ProcessDied, RpcClosed, RpcTimeout
+from acmelike.errors import ConfigError, ProcessDied, RpcClosed, RpcTimeout
 from acmelike.graph import Entry, Handle, Program
+from acmelike.graph.resources import count
 from acmelike.launchers.exposed import Endpoint, exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import interface_of_node
@@ -27,7 +28,7 @@ from acmelike.launchers.processes.control import (
     StopReport,
     WorkReport,
 )
-from acmelike.launchers.processes.machine import Machines, OneHost
+from acmelike.launchers.processes.placement import Machines, OneHost
 from acmelike.launchers.processes.process import Process
 from acmelike.launchers.processes.restarts import Failure
 from acmelike.launchers.processes.supervised import Supervised
@@ -77,7 +78,8 @@ class ProcessNodes:
       make_machines: makes the machines that processes are placed on.
 
     Raises:
-      ConfigError: a package for TLS or compression is not installed.
+      ConfigError: a package for TLS or compression is not installed, or no machine has
+        what a node needs.
     """
 
     def __init__(
@@ -128,6 +130,7 @@ class ProcessNodes:
         except BaseException:
             self.join(0.0)
             raise
+        self._warn_of_idle_gpus()
 
     def start(self) -> None:
         for process in self._processes():
@@ -219,7 +222,7 @@ class ProcessNodes:
             name,
             entries,
             incarnation=incarnation,
-            machine=self._machines.choose(name, entries),
+            seat=self._machines.choose(name, entries),
             on_message=self.handle,
             on_end=self._take_end,
             logs=self._logs,
@@ -232,7 +235,7 @@ class ProcessNodes:
             peers=self._entries,
             key=self._credentials.key,
             is_near=self._machines.is_near,
-            far_ip=process.machine.ip,
+            far_ip=process.seat.machine.ip,
             heartbeat=self._machines.heartbeat,
             incarnation=process.incarnation,
             exposed={
@@ -249,7 +252,7 @@ class ProcessNodes:
             elif at is not None:
                 try:
                     self._start_again(supervised)
-                except OSError as error:
+                except (OSError, ConfigError) as error:
                     label = supervised.labels[0]
                     self._supervisor.fail(label, "process", error)
 
@@ -262,6 +265,15 @@ class ProcessNodes:
             process = self._new_process(last.name, last.entries, last.incarnation + 1)
             supervised.replace(process)
         process.start(self._assignment(process))
+
+    def _warn_of_idle_gpus(self) -> None:
+        num_gpus = sum(len(each.capacity.gpus) for each in self._machines.machines)
+        if num_gpus and not any(process.seat.gpus for process in self._processes()):
+            logger.warning(
+                "all nodes use the CPU, as none asks for one of the %s: pass "
+                "resources=Resources(num_gpus=1) to add_node",
+                count(num_gpus, "gpu"),
+            )
 
     # --- What processes say
 

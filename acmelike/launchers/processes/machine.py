@@ -1,4 +1,4 @@
-"""Machines: where the processes of a program are started, here or on another host."""
+"""Machines: what starts the processes of a program, here or on another host."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import IO, NamedTuple, Protocol
 
-from acmelike.graph import Entry, Handle
-from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
+from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
 from acmelike.rpc.sockets.frames import CONTROL, encode
 
 
@@ -23,13 +22,17 @@ class Order(NamedTuple):
 
     Attributes:
       name: of the process, for people who run `ps`.
-      num_cpus: the cores that it may keep busy.
+      num_threads: of XLA and BLAS.
       variables: of its environment, besides those that the machine has.
+      gpus: that it sees, as `Capacity` names them.
+      gpu_share: the part of a GPU that it may fill, at most 1.
     """
 
     name: str
-    num_cpus: int
+    num_threads: int
     variables: Mapping[str, str]
+    gpus: tuple[str, ...]
+    gpu_share: float
 
 
 class ChildProcess(Protocol):
@@ -67,6 +70,10 @@ class Machine(Protocol):
     def ip(self) -> str | None:
         """Where its processes listen for other hosts; None in a run of one host."""
 
+    @property
+    def capacity(self) -> Capacity:
+        """What it has."""
+
     def start(self, order: Order) -> ChildProcess:
         """Starts a process.
 
@@ -75,72 +82,30 @@ class Machine(Protocol):
         """
 
 
-class Machines(Protocol):
-    """The machines of a run.
-
-    Attributes:
-      heartbeat: a host that has vanished is found after so many seconds at most.
-      is_near: whether processes of one host share sockets and memory.
-      is_far: whether there may be other hosts, for which processes need certificates.
-    """
-
-    heartbeat: float
-    is_near: bool
-    is_far: bool
-
-    def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Machine:
-        """The machine for the process of some nodes.
-
-        Args:
-          name: of the process. It may have been started before, and have failed.
-          entries: its nodes.
-        """
-
-    def close(self, reason: str) -> None:
-        """The run is over, and all processes have ended."""
-
-
-class OneHost:
-    """The machine of the launcher alone; see `Machines`.
-
-    Args:
-      far_ip: where processes listen, as if the others were on other hosts; None for
-        sockets and memory of this host.
-      heartbeat: see `Machines`.
-
-    Raises:
-      ConfigError: `heartbeat` is out of range.
-    """
-
-    def __init__(self, far_ip: str | None = None, heartbeat: float = HEARTBEAT_SECONDS):
-        self._machine = LocalMachine("", far_ip)
-        self.heartbeat = checked_heartbeat(heartbeat)
-        self.is_far = far_ip is not None
-        self.is_near = not self.is_far
-
-    def choose(self, name: str, entries: Mapping[Handle, Entry]) -> LocalMachine:
-        return self._machine
-
-    def close(self, reason: str) -> None:
-        self._machine.close()
-
-
 class LocalMachine:
     """The machine of this process; see `Machine`.
 
     Args:
       name: of it.
       ip: where its processes listen for other hosts, or None.
+      labels: of this host.
     """
 
-    def __init__(self, name: str, ip: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        ip: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ):
         self.name, self.ip = name, ip
+        self.capacity = capacity_of_this_host(labels)
         # Linux kills a process with the thread that made it, and this one lives as long
         # as the processes should.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
 
     def start(self, order: Order) -> LocalChild:
-        return self._starter.submit(LocalChild, order).result()
+        variables = _environment(order, has_gpus=bool(self.capacity.gpus))
+        return self._starter.submit(LocalChild, order.name, variables).result()
 
     def close(self) -> None:
         """All processes have ended."""
@@ -148,16 +113,27 @@ class LocalMachine:
 
 
 class LocalChild:
-    """A process of this machine; see `ChildProcess`."""
+    """A process of this machine; see `ChildProcess`.
 
-    def __init__(self, order: Order):
+    Args:
+      name: of the process.
+      variables: its whole environment.
+      module: what it runs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        variables: Mapping[str, str],
+        module: str = "acmelike.launchers.processes.child",
+    ):
         self.control, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "acmelike.launchers.processes.child"]
+        command = [sys.executable, "-m", module]
         with theirs:
             try:
                 self._popen = subprocess.Popen(
-                    [*command, str(theirs.fileno()), order.name],
-                    env=_environment(order),
+                    [*command, str(theirs.fileno()), name],
+                    env=variables,
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
@@ -203,17 +179,28 @@ class LocalChild:
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
-def _environment(order: Order) -> dict[str, str]:
-    """The variables of a process: no more threads for XLA and BLAS than it declares."""
-    num_cpus = order.num_cpus
+# The part of a GPU's memory that JAX takes when it is not told another.
+_JAX_SHARE = 0.75
+
+
+def _environment(order: Order, has_gpus: bool) -> dict[str, str]:
+    """The variables of a process: it gets the threads and GPUs that it declares."""
+    num_threads = order.num_threads
     variables = dict(os.environ)
     # A launcher that has one thread itself may have nodes with more.
-    named = variables.setdefault if num_cpus == 1 else variables.__setitem__
+    named = variables.setdefault if num_threads == 1 else variables.__setitem__
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        named(name, str(num_cpus))
-    named("NPROC", str(num_cpus))  # XLA's pools
+        named(name, str(num_threads))
+    named("NPROC", str(num_threads))  # XLA's pools
+    if has_gpus:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(order.gpus)
+        if not order.gpus:
+            variables["JAX_PLATFORMS"] = "cpu"
+        elif order.gpu_share < 1:
+            share = _JAX_SHARE * order.gpu_share
+            variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{share:.3f}"
     flags = variables.get("XLA_FLAGS", "")
-    if num_cpus > 1:
+    if num_threads > 1:
         flags = flags.replace(_ONE_THREAD, "")
     elif "xla_cpu_multi_thread_eigen" not in flags:
         flags = f"{flags} {_ONE_THREAD}"

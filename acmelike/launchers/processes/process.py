@@ -12,8 +12,9 @@ from typing import Any
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
 from acmelike.launchers.processes.control import Assignment, ControlConnection, EndOfRun
-from acmelike.launchers.processes.machine import Machine, Order
+from acmelike.launchers.processes.machine import Order
 from acmelike.launchers.processes.output import pass_on_output
+from acmelike.launchers.processes.placement import Seat
 
 # How long what is left of a process's output may take to be read, after its end.
 _END_SECONDS = 3.0
@@ -26,7 +27,7 @@ class Process:
       name: of the process: its node's label, or what colocated nodes share.
       entries: its nodes.
       incarnation: how many processes of this name there were before.
-      machine: where it is started.
+      seat: where it is started, and what it gets there.
       on_message: called with the process and each message of it.
       on_end: called with the process when it has ended.
       logs: the folder for its output, or None.
@@ -49,13 +50,13 @@ class Process:
         entries: Mapping[Handle, Entry],
         *,
         incarnation: int,
-        machine: Machine,
+        seat: Seat,
         on_message: Callable[[Process, Any], None],
         on_end: Callable[[Process], None],
         logs: Path | None,
     ):
         self.name, self.entries, self.incarnation = name, entries, incarnation
-        self.machine = machine
+        self.seat = seat
         self._on_message, self._on_end = on_message, on_end
         self.has_work, self.has_worker = True, False
         self.status: dict[str, NodeStatus] = {}
@@ -67,7 +68,7 @@ class Process:
         self._sending = threading.Lock()
         self._is_started = self._is_disposed = False
         self._end: EndOfRun | None = None
-        self._child = machine.start(_order(name, list(entries.values())))
+        self._child = seat.machine.start(_order(name, list(entries.values()), seat))
         self._connection = ControlConnection(self._child.control)
         output = partial(
             pass_on_output, self._child.output, name, logs, is_continued=incarnation > 0
@@ -145,8 +146,10 @@ class Process:
         self._on_end(self)
 
 
-def _order(name: str, entries: list[Entry]) -> Order:
+def _order(name: str, entries: list[Entry], seat: Seat) -> Order:
     variables: dict[str, str] = {}
     for entry in entries:
         variables.update(entry.variables)
-    return Order(name, sum(entry.num_cpus for entry in entries), variables)
+    resources = seat.resources
+    share = min(1.0, resources.num_gpus or 0)
+    return Order(name, resources.num_threads, variables, seat.gpus, share)

@@ -67,7 +67,7 @@ class Supervised:
         num_restarts = self.process.incarnation
         nodes = self._counts()
         for label, node in nodes.items():
-            host = self.process.machine.name
+            host = self.process.seat.machine.name
             nodes[label] = replace(node, num_restarts=num_restarts, host=host)
             if self.starts_at is not None or label not in self.process.status:
                 nodes[label] = _restarting(nodes[label])

@@ -1,0 +1,81 @@
+"""What a host has for the processes of a run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+from acmelike.errors import ConfigError
+from acmelike.graph.resources import count
+
+
+class Capacity(NamedTuple):
+    """What a host has.
+
+    Attributes:
+      num_cpus: cores that its processes may use.
+      gpus: which it has, in the words of CUDA_VISIBLE_DEVICES.
+      memory_bytes: of the host.
+      labels: that it was given.
+    """
+
+    num_cpus: int
+    gpus: tuple[str, ...]
+    memory_bytes: int
+    labels: Mapping[str, str]
+
+    def __str__(self) -> str:
+        labels = "".join(f", {key}={value}" for key, value in self.labels.items())
+        return (
+            f"{count(self.num_cpus, 'cpu')}, {count(len(self.gpus), 'gpu')}, "
+            f"{self.memory_bytes / 1e9:.3g} GB of memory{labels}"
+        )
+
+
+def capacity_of_this_host(labels: Mapping[str, str] | None = None) -> Capacity:
+    """What the host of this process has.
+
+    GPUs are those of NVIDIA that this process may see; none where JAX_PLATFORMS leaves
+    JAX the CPU alone.
+    """
+    return Capacity(
+        num_cpus=len(os.sched_getaffinity(0)),
+        gpus=_gpus(),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        labels=dict(labels or {}),
+    )
+
+
+def _gpus() -> tuple[str, ...]:
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return ()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        gpus = [gpu.strip() for gpu in visible.split(",")]
+        return tuple(gpu for gpu in gpus if gpu and not gpu.startswith("-"))
+    found: list[str] = []
+    with suppress(OSError):
+        # One for each GPU; without a driver there is none of them.
+        found = [name[6:] for name in os.listdir("/dev") if _DEVICE.fullmatch(name)]
+    return tuple(sorted(found, key=int))
+
+
+_DEVICE = re.compile(r"nvidia\d+")
+
+
+def parse_labels(texts: tuple[str, ...]) -> dict[str, str]:
+    """The labels of a host, each given as KEY=VALUE.
+
+    Raises:
+      ConfigError: one has another form.
+    """
+    labels = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"host_labels must be KEY=VALUE, such as zone=a: {text}")
+        labels[key] = value
+    return labels

@@ -1,0 +1,1 @@
+"""The launcher `ray`: Ray finds the machines and reserves what nodes need of them."""

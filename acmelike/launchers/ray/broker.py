@@ -1,0 +1,356 @@
+"""The process that speaks to Ray, so that what Ray does to it ends no run.
+
+Ray ends the process that uses it when its head is lost, and changes its environment and
+its signals. So the launcher imports no Ray. It asks this process to reserve what nodes
+need, and to start an agent on each host; from then on data and messages go over the
+connections of the run.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+import queue
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from acmelike.graph.resources import count
+from acmelike.launchers.processes.control import ControlConnection
+from acmelike.launchers.ray.agent import RayAgent
+from acmelike.launchers.ray.messages import (
+    AgentKey,
+    Bundle,
+    Connect,
+    Connected,
+    LetIn,
+    Refused,
+    Release,
+    Released,
+    Reserve,
+    Reserved,
+)
+
+logger = logging.getLogger("acmelike")
+
+# How long an address may take to answer at all.
+_REACH_SECONDS = 5.0
+# How long an agent may take to start, when its place is reserved.
+_AGENT_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+# Ray takes no larger folder.
+_MAX_SENT_BYTES = 500 * 10**6
+_NOT_SENT = (".git", "__pycache__", "runs", ".venv*", "*.egg-info", ".*_cache")
+
+
+class CannotServe(Exception):
+    """What the launcher is told, in one line."""
+
+
+class Broker:
+    """Does what the launcher asks for, one message after the other.
+
+    Args:
+      connection: to the launcher.
+    """
+
+    def __init__(self, connection: ControlConnection):
+        self._connection = connection
+        self._messages: queue.Queue[Any] = queue.Queue()
+        self._folder: str | None = None
+        self._path: Sequence[str] = ()
+        self._agents: list[Any] = []
+        self._bundles: list[Any] = []
+        self._running: list[Any] = []
+        self._groups: list[Any] = []
+
+    def run(self) -> None:
+        """Until the launcher says that it is over, or is gone."""
+        threading.Thread(target=self._listen, name="launcher", daemon=True).start()
+        answers: dict[type, Callable[[Any], Any]] = {
+            Connect: self._connect,
+            Reserve: self._reserve,
+            LetIn: self._join,
+            Release: self._release,
+        }
+        while True:
+            message = self._messages.get()
+            try:
+                answer = answers[type(message)](message)
+            except CannotServe as refusal:
+                answer = Refused(str(refusal))
+            except Exception as error:
+                answer = Refused(f"Ray: {_first_line(error)}")
+            if answer is not None:
+                self._connection.send(answer)
+            if isinstance(message, Release):
+                return
+
+    def _listen(self) -> None:
+        while (message := self._connection.receive()) is not None:
+            self._messages.put(message)
+        # The launcher is gone, and what Ray does for this process ends with it.
+        self._remove_folder()
+        os._exit(1)
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- Connect
+
+    def _connect(self, message: Connect) -> Connected:
+        address = message.address or os.environ.get("RAY_ADDRESS")
+        self._path = message.path
+        if address is None:
+            self._start_local(message.num_cpus)
+        else:
+            self._join_cluster(address, message.working_dir)
+        import ray
+
+        resources = ray.cluster_resources()
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        what = "a Ray of this run" if address is None else f"the Ray at {address}"
+        version, hosts = importlib.metadata.version("ray"), count(len(nodes), "host")
+        words = f"{what}, {version}, with {hosts}: {_words(resources)}"
+        ip = ray.util.get_node_ip_address()
+        return Connected(ip, words, float(resources.get("GPU", 0)))
+
+    def _start_local(self, num_cpus: float) -> None:
+        import ray
+
+        self._folder = tempfile.mkdtemp(prefix="acmelike-ray-")
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, round(num_cpus + 0.5)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=self._folder,
+        )
+
+    def _join_cluster(self, address: str, working_dir: str | None) -> None:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():
+            try:
+                socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+            except OSError as error:
+                raise CannotServe(
+                    f"no Ray answers at {address}: {error.strerror or error}; is its "
+                    f"head there, started with: ray start --head --port {port}"
+                ) from None
+        import ray
+
+        environment: dict[str, Any] = {}
+        is_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+        if working_dir is not None and not is_job:
+            environment = _environment(working_dir)
+        try:
+            ray.init(
+                address=address,
+                runtime_env=environment,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except ConnectionError as error:
+            raise CannotServe(
+                f"the Ray at {address} refuses this run ({_first_line(error)}); is the "
+                f"token the same: RAY_AUTH_TOKEN, or ~/.ray/auth_token"
+            ) from None
+
+    # --- Reserve
+
+    def _reserve(self, message: Reserve) -> Reserved:
+        import ray
+        from ray.util import placement_group
+
+        limit = time.monotonic() + message.seconds
+        place_of: dict[int, tuple[Any, int]] = {}
+        hosts: dict[int, str] = {}
+        for is_spread in (False, True):
+            numbers = [
+                number
+                for number, bundle in enumerate(message.bundles)
+                if bundle.is_spread == is_spread
+            ]
+            if not numbers:
+                continue
+            bundles = [message.bundles[number] for number in numbers]
+            labels = [dict(bundle.resources.labels) for bundle in bundles]
+            group = placement_group(
+                [_demand(bundle) for bundle in bundles],
+                strategy="SPREAD" if is_spread else "PACK",
+                **({"bundle_label_selector": labels} if any(labels) else {}),
+            )
+            self._groups.append(group)
+            found = self._wait_for(group, bundles, limit)
+            for index, number in enumerate(numbers):
+                place_of[number] = (group, index)
+                hosts[number] = found[index]
+        by_agent = defaultdict[tuple[str, int], list[int]](list)
+        for number, host in sorted(hosts.items()):
+            # Ray gives GPUs to actors, so what has some needs an agent of its own.
+            own = number if message.bundles[number].resources.num_gpus else -1
+            by_agent[host, own].append(number)
+        for (_, own), numbers in by_agent.items():
+            num_gpus = message.bundles[own].resources.num_gpus if own >= 0 else 0
+            group, index = place_of[numbers[0]]
+            self._agents.append(self._start_agent(group, index, num_gpus))
+        keys = ray.get(
+            [agent.public_key.remote() for agent in self._agents],
+            timeout=max(1.0, limit - time.monotonic()) + _AGENT_SECONDS,
+        )
+        ips = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
+        return Reserved(
+            [
+                AgentKey(numbers, host, ips[host], key)
+                for ((host, _), numbers), key in zip(
+                    by_agent.items(), keys, strict=True
+                )
+            ]
+        )
+
+    def _start_agent(self, group: Any, index: int, num_gpus: float | None) -> Any:
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        actor: Any = ray.remote(RayAgent)
+        return actor.options(
+            num_cpus=0,
+            num_gpus=num_gpus or 0,
+            max_concurrency=1,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                placement_group=group, placement_group_bundle_index=index
+            ),
+        ).remote(list(self._path), bool(num_gpus))
+
+    def _wait_for(
+        self, group: Any, bundles: Sequence[Bundle], limit: float
+    ) -> dict[int, str]:
+        """The host of each bundle, when all are reserved."""
+        import ray
+        from ray.util import placement_group_table
+
+        while True:
+            if group.wait(_LOOK_SECONDS):
+                found: dict[int, str] = placement_group_table(group)[
+                    "bundles_to_node_id"
+                ]
+                return found
+            state = placement_group_table(group)["stats"]["scheduling_state"]
+            is_over = time.monotonic() > limit
+            if state != "INFEASIBLE" and not is_over:
+                continue
+            needs = "; ".join(
+                f"{', '.join(bundle.names)}: {bundle.resources}" for bundle in bundles
+            )
+            has = _words(ray.cluster_resources())
+            free = _words(ray.available_resources())
+            raise CannotServe(
+                f"the Ray cluster cannot place the nodes"
+                f"{' in time' if state != 'INFEASIBLE' else ''}. They need {needs}. It "
+                f"has {has}; free are {free}. With --place NAME=cpus:0.5, for "
+                f"example, nodes need less"
+            )
+
+    # --- LetIn and release
+
+    def _join(self, message: LetIn) -> None:
+        self._running = [
+            agent.run.remote(message.place, certificate, rank, message.heartbeat)
+            for rank, (agent, certificate) in enumerate(
+                zip(self._agents, message.certificates, strict=True), 1
+            )
+        ]
+
+    def _release(self, message: Release) -> Released:
+        if "ray" in sys.modules:
+            import ray
+            from ray.util import remove_placement_group
+
+            with suppress(Exception):
+                for agent in self._agents:
+                    ray.kill(agent)
+                for group in self._groups:
+                    remove_placement_group(group)
+            with suppress(Exception):
+                ray.shutdown()
+        self._remove_folder()
+        return Released()
+
+
+def _demand(bundle: Bundle) -> dict[str, float]:
+    """What Ray reserves for a bundle."""
+    resources = bundle.resources
+    demand = {"CPU": float(resources.num_cpus)}
+    if resources.num_gpus:
+        demand["GPU"] = float(resources.num_gpus)
+    if resources.memory_bytes:
+        demand["memory"] = float(resources.memory_bytes)
+    return demand
+
+
+def _environment(working_dir: str) -> dict[str, Any]:
+    """What is sent to the hosts: a folder, and acmelike itself."""
+    folder = Path(working_dir).resolve()
+    size = 0
+    for root, names, files in os.walk(folder):
+        names[:] = [n for n in names if not any(Path(n).match(p) for p in _NOT_SENT)]
+        for name in files:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(root, name)).st_size
+        if size > _MAX_SENT_BYTES:
+            raise CannotServe(
+                f"the folder {folder} has more than {_MAX_SENT_BYTES // 10**6} MB, "
+                f"which are too many to send to the hosts: start from a smaller "
+                f"folder, or send none with --no-ray-send"
+            )
+    logger.info("sending %s (%.1f MB) to the hosts of Ray", folder, size / 1e6)
+    return {
+        "working_dir": str(folder),
+        "excludes": list(_NOT_SENT),
+        "py_modules": [str(Path(__file__).resolve().parents[2])],
+    }
+
+
+def _words(resources: dict[str, float]) -> str:
+    """Of Ray's resources, those that nodes need."""
+    memory = resources.get("memory", 0) / 1e9
+    return (
+        f"{resources.get('CPU', 0):g} cpus, {resources.get('GPU', 0):g} gpus, "
+        f"{memory:.3g} GB of memory"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def main() -> None:
+    """Serves the launcher."""
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    sock.set_inheritable(False)
+    connection = ControlConnection(sock)
+    path = connection.receive()
+    if path is None:
+        return
+    sys.path[:] = path
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    Broker(connection).run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # A thread of Ray must not keep the process alive.
+
+
+if __name__ == "__main__":
+    main()

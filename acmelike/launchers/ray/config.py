@@ -1,0 +1,34 @@
+"""Which Ray a run uses, and what it takes there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from acmelike.checks import above, check_fields
+from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayConfig:
+    """A run on Ray.
+
+    Attributes:
+      address: of a Ray cluster, as HOST:PORT, or "auto" for the one of this host; None
+        for the variable RAY_ADDRESS, and without it for a Ray on this host that is
+        started for the run, and ends with it.
+      working_dir: the folder whose files are sent to all hosts of a cluster, which is
+        the working directory of the nodes there; None to send nothing, as where all
+        hosts have the code.
+      place_seconds: how long Ray may take to reserve what the nodes need.
+      heartbeat: a host that was not heard for so many seconds is lost.
+    """
+
+    address: str | None = None
+    working_dir: str | None = "."
+    place_seconds: Annotated[float, above(0)] = 60.0
+    heartbeat: float = HEARTBEAT_SECONDS
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        checked_heartbeat(self.heartbeat)

@@ -1,0 +1,118 @@
+"""What the launcher and the process that speaks to Ray say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from acmelike.graph import Resources
+from acmelike.rpc import Certificate
+
+
+class Connect(NamedTuple):
+    """To the broker: connect to Ray, or start one.
+
+    Attributes:
+      address: of the cluster, or None.
+      num_cpus: of a Ray that is started, which may be more than there are.
+      working_dir: the folder that is sent to all hosts, or None.
+      path: where the launcher finds modules, for hosts that have the same folders.
+    """
+
+    address: str | None
+    num_cpus: float
+    working_dir: str | None
+    path: Sequence[str]
+
+
+class Connected(NamedTuple):
+    """From the broker.
+
+    Attributes:
+      ip: of this host, as Ray knows it.
+      words: what was connected to.
+      num_gpus: of all its hosts.
+    """
+
+    ip: str
+    words: str
+    num_gpus: float
+
+
+class Bundle(NamedTuple):
+    """What some processes need of one host.
+
+    Attributes:
+      names: of the processes.
+      resources: that they need together.
+    """
+
+    names: tuple[str, ...]
+    resources: Resources
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is better on another host than its like."""
+        return self.resources.place == "spread"
+
+
+class Reserve(NamedTuple):
+    """To the broker: reserve bundles, and start an agent on each of their hosts.
+
+    Attributes:
+      bundles: at least one.
+      seconds: that it may take.
+    """
+
+    bundles: Sequence[Bundle]
+    seconds: float
+
+
+class AgentKey(NamedTuple):
+    """An agent that was started.
+
+    Attributes:
+      bundles: the numbers of those that it starts the processes of.
+      host: the name of its host in Ray; agents of one host have the same.
+      ip: of its host.
+      public_key: of the agent, as PEM.
+    """
+
+    bundles: Sequence[int]
+    host: str
+    ip: str
+    public_key: bytes
+
+
+class Reserved(NamedTuple):
+    """From the broker: all bundles are reserved."""
+
+    agents: Sequence[AgentKey]
+
+
+class LetIn(NamedTuple):
+    """To the broker: let the agents join the run.
+
+    Attributes:
+      place: host and port of the rendezvous.
+      certificates: of the agents, in the order of `Reserved`; their ranks are 1, 2, ...
+      heartbeat: see `RayConfig`.
+    """
+
+    place: tuple[str, int]
+    certificates: Sequence[Certificate]
+    heartbeat: float
+
+
+class Refused(NamedTuple):
+    """From the broker: it cannot be done, and why."""
+
+    words: str
+
+
+class Release(NamedTuple):
+    """To the broker: the run is over; give everything back."""
+
+
+class Released(NamedTuple):
+    """From the broker: nothing of the run is left in Ray."""

@@ -1,0 +1,202 @@
+"""The launcher `ray`, on a real Ray: one of the run's own, and a cluster of three."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from acmelike import Node, Program, RayConfig, Resources, RestartPolicy, launch
+from acmelike.errors import ConfigError
+from tests.launchers.contract import LIMIT, Board, Noter
+
+ROOT = Path(__file__).parents[2]
+MINUTES = 180.0
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+pytest.importorskip("ray", reason="needs Ray: make test-ray")
+
+
+def make_program(num_actors=2):
+    program = Program("ray")
+    board = program.add_node(Node(Board), label="board")
+    with program.group("actor"):
+        for _ in range(num_actors):
+            program.add_node(
+                Node(Noter, board),
+                restart=RestartPolicy(backoff=0.0),
+                resources=Resources(num_cpus=0.5),
+            )
+    return program, board
+
+
+def of_ray():
+    """Processes of any Ray on this host, and what its runs keep in files."""
+    found = set(Path(tempfile.gettempdir()).glob("acmelike-ray-*"))
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(b"raylet" in word or b"gcs_server" in word for word in words[:1]):
+            found.add(path)
+        if any(b"acmelike.launchers" in word for word in words):
+            found.add(path)
+    return found
+
+
+def wait_until(is_so, seconds=20.0):
+    limit = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(cluster_processes):
+    before = of_ray()
+    yield
+    wait_until(lambda: of_ray() <= before)
+
+
+@pytest.fixture(scope="module")
+def cluster_processes():
+    """Started clusters; one that a test asks for runs until the last test has ended."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("cluster.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+        process.wait(LIMIT)
+
+
+def train(*args, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "acmelike", "train", "dqn", "--launch", "ray", *args],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **more,
+    )
+
+
+SMALL = (
+    *("--environment", "Catch", "--max-env-steps", "400", "--num-eval-episodes", "2"),
+    *("--agent.replay.min-size", "100"),
+)
+
+
+def hosts_of(status):
+    return {label: node.host for label, node in status.items()}
+
+
+def test_a_ray_of_its_own(tmp_path):
+    program, board = make_program()
+    with launch(program, "ray", logs=tmp_path) as run:
+        notes = run.client(board).first(2)
+        hosts = hosts_of(run.status())
+        # An actor that is killed is restarted by the launcher, and not by Ray.
+        os.kill(notes[0].process, signal.SIGKILL)
+        assert len(run.client(board).first(3)) == 3
+        run.stop("seen")
+        assert run.wait(LIMIT) == "seen"
+    assert {host.split(" (")[0] for host in hosts.values()} == {"ray host 1"}
+    assert (tmp_path / "actor-1.log").exists()
+
+
+def test_a_program_is_trained_and_its_folder_is_whole(tmp_path):
+    folder = tmp_path / "run"
+    with train(*SMALL, "--out", str(folder)) as process:
+        said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 0, said
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["status"], summary["launcher"]) == ("completed", "ray")
+    assert summary["env_steps"] >= 400
+
+
+def test_what_ray_cannot_place_is_said_in_one_line():
+    program, _ = make_program()
+    program.set_resources("actor/1", num_gpus=1)
+    words = r"cannot place the nodes\. They need .*actor/1: 0\.5 cpus, 1 gpu\. It has "
+    with pytest.raises(ConfigError, match=words):
+        launch(program, "ray")
+
+
+def test_an_address_without_ray_is_said_in_one_line(tmp_path):
+    out = tmp_path / "run"
+    with train("--ray-address", "127.0.0.1:1", "--out", str(out)) as process:
+        said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 2
+    assert "error: no Ray answers at 127.0.0.1:1" in said.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_ctrl_c_ends_the_run_in_order(tmp_path):
+    folder = tmp_path / "run"
+    many = ("--max-env-steps", "10000000")
+    with train(*SMALL, *many, "--out", str(folder)) as process:
+        metrics = folder / "metrics.jsonl"
+        wait_until(lambda: metrics.exists() and metrics.read_text(), MINUTES)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 130, said
+    assert "interrupted after" in said
+
+
+def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path):
+    folder = tmp_path / "run"
+    many = ("--max-env-steps", "10000000")
+    with train(*SMALL, *many, "--out", str(folder)) as process:
+        metrics = folder / "metrics.jsonl"
+        wait_until(lambda: metrics.exists() and metrics.read_text(), MINUTES)
+        process.kill()
+        process.stdout.read()
+
+
+def test_nodes_are_spread_over_a_cluster(cluster):
+    program, board = make_program(num_actors=3)
+    config = RayConfig(address=cluster)
+    with launch(program, "ray", ray=config) as run:
+        run.client(board).first(3)
+        hosts = hosts_of(run.status())
+    actors = [host for label, host in hosts.items() if label != "board"]
+    assert len(set(actors)) == 3
+
+
+def test_labels_choose_the_host_in_a_cluster(cluster):
+    program, board = make_program(num_actors=2)
+    for label, zone in (("actor/0", "b"), ("actor/1", "b"), ("board", "c")):
+        program.set_resources(label, labels={"zone": zone})
+    with launch(program, "ray", ray=RayConfig(address=cluster)) as run:
+        run.client(board).first(2)
+        hosts = hosts_of(run.status())
+    assert hosts["actor/0"] == hosts["actor/1"] != hosts["board"]
+
+
+def test_what_a_cluster_has_too_little_of_is_said(cluster):
+    program, _ = make_program(num_actors=2)
+    program.set_resources("actor", num_cpus=6)
+    words = r"needs? .*actor/0: 6 cpus.* It has 9 cpus, 0 gpus, .*--place NAME=cpus"
+    with pytest.raises(ConfigError, match=words):
+        launch(program, "ray", ray=RayConfig(address=cluster))
+    program.set_resources("actor", num_cpus=1, labels={"zone": "x"})
+    with pytest.raises(ConfigError, match="the label zone=x"):
+        launch(program, "ray", ray=RayConfig(address=cluster, place_seconds=3.0))
