@@ -156,6 +156,7 @@ def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):
         began = time.monotonic()
         run.wait_for("is back")
         assert time.monotonic() - began < 5.0
+        run.wait_for("1 restart")
         run.interrupt()
         said, statuses = run.end()
     assert statuses == [130, 0, 0]
