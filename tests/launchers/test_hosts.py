@@ -38,6 +38,8 @@ print(join_run(HostsConfig(num_hosts=int(num_hosts), rank=int(rank), rendezvous=
 
 AT_ONCE = RestartPolicy(backoff=0.0)
 
+pytestmark = pytest.mark.long  # They start processes.
+
 
 def make_program(num_actors=2, restart=AT_ONCE):
     program = Program("hosts")

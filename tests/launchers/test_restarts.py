@@ -26,6 +26,8 @@ from tests.launchers.contract import LIMIT, Board, Noter, run_to_end
 
 AT_ONCE = RestartPolicy(backoff=0.0)
 
+pytestmark = pytest.mark.long  # They start processes.
+
 
 def make_noter(restart=AT_ONCE, node=Noter):
     program = Program("restarts")
