@@ -77,7 +77,11 @@ def rate(*, launcher: str, num_actors: int, seconds: float) -> dict[str, float]:
     from acmelike.environments import make_environment_factory
     from acmelike.topologies.names import TOPOLOGIES
 
-    config = DQNConfig(replay=ReplaySettings(min_size=64, samples_per_insert=4.0))
+    # The learner makes an update for 16 steps, and actors hardly ever wait for it.
+    replay_settings = ReplaySettings(
+        min_size=64, samples_per_insert=4.0, error_buffer=4096.0
+    )
+    config = DQNConfig(replay=replay_settings)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         experiment = Experiment(
@@ -85,7 +89,9 @@ def rate(*, launcher: str, num_actors: int, seconds: float) -> dict[str, float]:
             environment_factory=make_environment_factory(
                 "benchmarks.scaling:make_slow_environment"
             ),
-            layout=Layout(num_actors=num_actors, num_envs_per_actor=1),
+            layout=Layout(
+                num_actors=num_actors, num_envs_per_actor=1, parameter_interval=10
+            ),
             goal=Goal(max_env_steps=10**9, evaluate_every=10**9),
             metrics=f"{folder}/metrics.jsonl",
         )
