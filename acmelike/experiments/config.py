@@ -44,9 +44,9 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
       launch: "serial" (one node at a time, reproducible), "threads", "processes" (an
         interpreter for each node), "hosts" (processes on several hosts: start the same
         command on each of them), or "ray" (processes on the hosts of a Ray cluster).
-      hosts: with "hosts", how many hosts there are; None for what Slurm, MPI or
-        Kubernetes says.
-      rank: with "hosts", the number of this host, from 0 on; None for what they say.
+      hosts: with "hosts", how many hosts there are; None for what Slurm or MPI says.
+      rank: with "hosts", the number of this host, from 0 on; None for what Slurm, MPI
+        or Kubernetes says.
         The host of rank 0 launches and records the run, the others take processes.
       rendezvous: with "hosts", where the host of rank 0 listens, as HOST:PORT.
       secret_file: with "hosts", the file of a secret that all hosts know; None for the

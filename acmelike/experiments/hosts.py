@@ -12,12 +12,12 @@ from acmelike.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig
 
-# The variables of Slurm, Open MPI and Kubernetes' indexed jobs: how many there are, and
-# which one this is.
+# The variables of Slurm, Open MPI and Kubernetes' indexed jobs: how many hosts there
+# are, which Kubernetes does not say, and which one this is.
 _VARIABLES = (
     ("SLURM_NNODES", "SLURM_NODEID"),
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("JOB_COMPLETIONS", "JOB_COMPLETION_INDEX"),
+    ("", "JOB_COMPLETION_INDEX"),
 )
 
 
@@ -84,9 +84,9 @@ def make_ray_config(config: Any) -> RayConfig | None:
 
 def _from_environment() -> tuple[int | None, int | None]:
     for names in _VARIABLES:
-        values = [os.environ.get(name, "") for name in names]
-        if all(value.isdigit() for value in values):
-            return int(values[0]), int(values[1])
+        size, rank = (os.environ.get(name, "") for name in names)
+        if rank.isdigit():
+            return int(size) if size.isdigit() else None, int(rank)
     return None, None
 
 

@@ -25,7 +25,7 @@ SECRET = "0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch):
-    for name in ("SLURM_NNODES", "OMPI_COMM_WORLD_SIZE", "JOB_COMPLETIONS"):
+    for name in ("SLURM_NODEID", "OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACMELIKE_SECRET", SECRET)
 
@@ -48,7 +48,6 @@ def test_they_make_a_config():
     [
         ("SLURM_NNODES", "SLURM_NODEID"),
         ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-        ("JOB_COMPLETIONS", "JOB_COMPLETION_INDEX"),
     ],
 )
 def test_a_scheduler_numbers_the_hosts(monkeypatch, size, rank):
@@ -57,6 +56,13 @@ def test_a_scheduler_numbers_the_hosts(monkeypatch, size, rank):
     found = make(hosts=None, rank=None)
     assert (found.num_hosts, found.rank) == (5, 4)
     assert make(rank=2).rank == 2  # A flag counts more.
+
+
+def test_kubernetes_says_the_rank_alone(monkeypatch):
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "2")
+    assert make(rank=None).rank == 2
+    with pytest.raises(ConfigError, match="hosts must be given"):
+        make(hosts=None, rank=None)
 
 
 def test_a_secret_may_be_in_a_file_that_others_cannot_read(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs.small import SMALL
+
 ROOT = Path(__file__).parents[2]
 NUM_HOSTS = 3
 PLACE = "10.88.0.1:7000"
@@ -76,17 +78,16 @@ def processes(rank):
 class RunOnHosts:
     """The same command on each host."""
 
-    def __init__(self, folder, *args):
+    def __init__(self, folder, *args, program="dqn"):
         self.folder = folder / "run"
         secret = folder / "secret"
         secret.write_text(os.urandom(32).hex())
         secret.chmod(0o600)
         command = [
-            *(sys.executable, "-m", "programs.dqn", "--environment", "Catch"),
+            *(sys.executable, "-m", f"programs.{program}", *SMALL[program]),
             *("--launch", "hosts", "--hosts", str(NUM_HOSTS)),
             *("--rendezvous", PLACE, "--secret-file", str(secret)),
-            *("--num-actors", "3", "--agent.replay.min-size", "50"),
-            *("--agent.batch-size", "8", "--agent.hidden-sizes", "16", *args),
+            *("--num-actors", "3", *args),
         ]
         self.commands = []
         for rank in range(NUM_HOSTS):
@@ -141,6 +142,16 @@ def test_a_program_runs_on_three_hosts(tmp_path):
     assert {where[f"actor/{i}"] for i in range(3)} == {"host 0", "host 1", "host 2"}
     others = ("learner", "replay", "coordinator", "evaluator")
     assert {where[label] for label in others} == {"host 0"}
+
+
+@pytest.mark.parametrize("program", sorted(SMALL.keys() - {"dqn"}))
+def test_every_program_runs_on_hosts(tmp_path, program):
+    with RunOnHosts(tmp_path, "--max-env-steps", "200", program=program) as run:
+        said, statuses = run.end()
+    assert statuses == [0, 0, 0], said
+    summary = run.summary()
+    assert summary["learner_steps"] > 0
+    assert set(summary["hosts"].values()) == {"host 0", "host 1", "host 2"}
 
 
 def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):

@@ -28,27 +28,24 @@ def make_program():
 
 
 def bundles(program, num_gpus=0.0):
-    return {
-        b.names: (b.resources, b.is_spread) for b in make_bundles(program, num_gpus)
-    }
+    made = make_bundles(program, num_gpus)
+    return {bundle.name: (bundle.resources, bundle.is_spread) for bundle in made}
 
 
-def test_groups_are_spread_and_other_nodes_are_together():
+def test_groups_are_spread_and_other_nodes_are_packed():
     actor = Resources(num_cpus=0.5, place="spread")
     assert bundles(make_program()) == {
-        ("replay", "learner"): (Resources(num_cpus=2), False),
-        ("actor/0",): (actor, True),
-        ("actor/1",): (actor, True),
+        "replay": (Resources(), False),
+        "learner": (Resources(), False),
+        "actor/0": (actor, True),
+        "actor/1": (actor, True),
     }
 
 
-def test_what_is_packed_or_has_labels_is_apart():
+def test_a_group_may_be_packed():
     program = make_program()
     program.set_resources("actor", place="pack")
-    program.set_resources("replay", labels={"zone": "a"})
-    found = bundles(program)
-    assert found.keys() == {("learner",), ("replay",), ("actor/0",), ("actor/1",)}
-    assert not any(is_spread for _, is_spread in found.values())
+    assert not any(is_spread for _, is_spread in bundles(program).values())
 
 
 @pytest.mark.parametrize(
@@ -58,12 +55,8 @@ def test_one_gpu_if_there_is_one(num_gpus, learner, replay):
     program = make_program()
     program.set_resources("replay", num_gpus=None)
     program.set_resources("learner", num_gpus=None)
-    found = {
-        name: r
-        for names, (r, _) in bundles(program, num_gpus).items()
-        for name in names
-    }
-    has_gpu = {name for name, resources in found.items() if resources.num_gpus}
+    found = bundles(program, num_gpus)
+    has_gpu = {name for name, (resources, _) in found.items() if resources.num_gpus}
     expected = {"learner"} if learner else set()
     assert has_gpu == expected | ({"replay"} if replay else set())
 
@@ -73,7 +66,7 @@ def test_processes_of_several_nodes_are_whole():
     with program.colocate("both"):
         program.add_node(Node(Service), label="one", resources=Resources(num_gpus=0.5))
         program.add_node(Node(Service), label="two", resources=Resources(num_gpus=0.5))
-    assert bundles(program) == {("both",): (Resources(num_cpus=2, num_gpus=1), False)}
+    assert bundles(program) == {"both": (Resources(num_cpus=2, num_gpus=1), False)}
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from acmelike.__main__ import main
+from tests.programs.small import SMALL
 
 ROOT = Path(__file__).parents[2]
 NAMES = {path.stem for path in (ROOT / "programs").glob("[!_]*.py")}
@@ -23,6 +24,10 @@ def test_each_program_has_a_line_with_what_it_is():
         *_, name, what = line.split(maxsplit=3)
         source = (ROOT / "programs" / f"{name}.py").read_text()
         assert ast.get_docstring(ast.parse(source)).splitlines()[0] == what
+
+
+def test_each_program_is_started_on_hosts_and_ray():
+    assert SMALL.keys() == NAMES
 
 
 def test_each_program_has_a_picture(tmp_path, capsys):

@@ -16,6 +16,7 @@ import pytest
 from acmelike import Node, Program, RayConfig, Resources, RestartPolicy, launch
 from acmelike.errors import ConfigError
 from tests.launchers.contract import LIMIT, Board, Noter
+from tests.programs.small import SMALL
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 180.0
@@ -60,16 +61,12 @@ def wait_until(is_so, seconds=20.0):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left(cluster_processes):
+def nothing_is_left(request):
+    if "cluster" in request.fixturenames:
+        request.getfixturevalue("cluster")  # It runs until the last test has ended.
     before = of_ray()
     yield
     wait_until(lambda: of_ray() <= before)
-
-
-@pytest.fixture(scope="module")
-def cluster_processes():
-    """Started clusters; one that a test asks for runs until the last test has ended."""
-    return {}
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +84,20 @@ def cluster():
         process.wait(LIMIT)
 
 
-def train(*args, **more):
+def train(*args, program="dqn"):
     return subprocess.Popen(
-        [sys.executable, "-m", "acmelike", "train", "dqn", "--launch", "ray", *args],
+        [
+            *(sys.executable, "-m", "acmelike", "train", program, "--launch", "ray"),
+            *(*SMALL[program], *args),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **more,
     )
 
 
-SMALL = (
-    *("--environment", "Catch", "--max-env-steps", "400", "--num-eval-episodes", "2"),
-    *("--agent.replay.min-size", "100"),
-)
+ENDLESS = ("--max-env-steps", "10000000")
 
 
 def hosts_of(status):
@@ -124,7 +120,7 @@ def test_a_ray_of_its_own(tmp_path):
 
 def test_a_program_is_trained_and_its_folder_is_whole(tmp_path):
     folder = tmp_path / "run"
-    with train(*SMALL, "--out", str(folder)) as process:
+    with train("--max-env-steps", "400", "--out", str(folder)) as process:
         said = process.communicate(timeout=MINUTES)[0]
     assert process.returncode == 0, said
     summary = json.loads((folder / "summary.json").read_text())
@@ -151,8 +147,7 @@ def test_an_address_without_ray_is_said_in_one_line(tmp_path):
 
 def test_ctrl_c_ends_the_run_in_order(tmp_path):
     folder = tmp_path / "run"
-    many = ("--max-env-steps", "10000000")
-    with train(*SMALL, *many, "--out", str(folder)) as process:
+    with train(*ENDLESS, "--out", str(folder)) as process:
         metrics = folder / "metrics.jsonl"
         wait_until(lambda: metrics.exists() and metrics.read_text(), MINUTES)
         process.send_signal(signal.SIGINT)
@@ -163,8 +158,7 @@ def test_ctrl_c_ends_the_run_in_order(tmp_path):
 
 def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path):
     folder = tmp_path / "run"
-    many = ("--max-env-steps", "10000000")
-    with train(*SMALL, *many, "--out", str(folder)) as process:
+    with train(*ENDLESS, "--out", str(folder)) as process:
         metrics = folder / "metrics.jsonl"
         wait_until(lambda: metrics.exists() and metrics.read_text(), MINUTES)
         process.kill()
@@ -179,6 +173,20 @@ def test_nodes_are_spread_over_a_cluster(cluster):
         hosts = hosts_of(run.status())
     actors = [host for label, host in hosts.items() if label != "board"]
     assert len(set(actors)) == 3
+
+
+@pytest.mark.parametrize("program", sorted(SMALL.keys() - {"dqn"}))
+def test_every_program_runs_on_a_cluster(tmp_path, cluster, program):
+    folder = tmp_path / "run"
+    args = ("--max-env-steps", "200", "--place", "actor=cpus:0.5", "--no-ray-send")
+    where = ("--ray-address", cluster, "--out", str(folder))
+    with train(*args, *where, program=program) as process:
+        said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 0, said
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["learner_steps"] > 0
+    actors = [h for label, h in summary["hosts"].items() if label.startswith("actor")]
+    assert len(set(actors)) == len(actors)  # They are spread.
 
 
 def test_labels_choose_the_host_in_a_cluster(cluster):

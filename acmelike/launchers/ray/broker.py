@@ -251,7 +251,7 @@ class Broker:
             if state != "INFEASIBLE" and not is_over:
                 continue
             needs = "; ".join(
-                f"{', '.join(bundle.names)}: {bundle.resources}" for bundle in bundles
+                f"{bundle.name}: {bundle.resources}" for bundle in bundles
             )
             has = _words(ray.cluster_resources())
             free = _words(ray.available_resources())

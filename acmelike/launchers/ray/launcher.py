@@ -149,12 +149,11 @@ class RayMachines:
 
 
 def make_bundles(program: Program, num_gpus: float) -> list[Bundle]:
-    """What a program needs of Ray: bundles, each of which is on one host.
+    """What a program needs of Ray: a bundle for each process.
 
-    Nodes that nothing keeps apart are one bundle, as replay and the learner, so that
-    what they send each other stays in the memory of one host. Each process that is
-    spread or packed, has GPUs or asks for labels is a bundle of its own. What is placed
-    at the launcher's host is not reserved.
+    Those that are not spread are packed on as few hosts as have room. So replay and the
+    learner are together, and what they send each other stays in the memory of one host.
+    What is placed at the launcher's host is not reserved.
 
     Args:
       program: to be launched.
@@ -174,18 +173,12 @@ def make_bundles(program: Program, num_gpus: float) -> list[Bundle]:
         if resources.place != "launcher":
             needs[name] = resources
     num_gpus -= sum(resources.num_gpus or 0 for resources in needs.values())
-    together: dict[str, Resources] = {}
     bundles = []
     for name, resources in needs.items():
         if resources.num_gpus is None:
             resources = replace(resources, num_gpus=1 if num_gpus >= 1 else 0)
             num_gpus -= resources.num_gpus or 0
-        if resources.place or resources.num_gpus or resources.labels:
-            bundles.append(Bundle((name,), resources))
-        else:
-            together[name] = resources
-    if together:
-        bundles.insert(0, Bundle(tuple(together), joined(together.values())))
+        bundles.append(Bundle(name, resources))
     return bundles
 
 
@@ -235,10 +228,9 @@ def place_on_ray(
         ray.tell(LetIn(hosts.place, certificates, config.heartbeat))
         hosts.wait_for(_names(agents), _JOIN_SECONDS)
         seats = {
-            name: (rank, bundles[number].resources)
+            bundles[number].name: (rank, bundles[number].resources)
             for rank, agent in enumerate(agents, 1)
             for number in agent.bundles
-            for name in bundles[number].names
         }
         machines = RayMachines(hosts, ray, seats)
         return ProcessNodes(program, supervisor, ended, logs, check, lambda: machines)

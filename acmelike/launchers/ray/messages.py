@@ -40,14 +40,14 @@ class Connected(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """What some processes need of one host.
+    """What a process needs of its host.
 
     Attributes:
-      names: of the processes.
-      resources: that they need together.
+      name: of the process.
+      resources: that it needs.
     """
 
-    names: tuple[str, ...]
+    name: str
     resources: Resources
 
     @property
