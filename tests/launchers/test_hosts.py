@@ -134,6 +134,21 @@ def test_what_a_lost_host_had_is_started_elsewhere(caplog):
     assert "its host 'host 1' is lost" in caplog.text
 
 
+def test_a_host_that_was_lost_may_be_started_anew(caplog):
+    caplog.set_level(logging.INFO, "acmelike")
+    hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program()
+    with AgentProcess(hosts, 1) as agent:
+        with launch(program, "hosts", hosts=hosts) as run:
+            run.client(board).first(2)
+            agent.process.kill()
+            run.client(board).first(3)
+            with AgentProcess(hosts, 1) as again:
+                while caplog.text.count("has joined") < 2:
+                    assert again.process.poll() is None
+                run.stop("seen")
+                assert again.process.communicate(timeout=LIMIT)[0] == "seen\n"
+
+
 @pytest.mark.slow
 def test_without_a_policy_a_lost_host_ends_the_run():
     hosts, (program, board) = make_hosts(2, heartbeat=2.0), make_program(restart=None)

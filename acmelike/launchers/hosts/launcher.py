@@ -54,7 +54,7 @@ class Hosts:
         host, port = place
         self._local = LocalMachine("host 0", host, labels)
         self._changed = threading.Condition()
-        # The hosts that may come; None while one is not there.
+        # The hosts that are there; None for one that is about to be.
         self._by_rank: dict[int, RemoteMachine | None] = {}
         self._names: Mapping[int, str] = {}
         self._placement = Placer()
@@ -162,9 +162,9 @@ class Hosts:
 
     def _lost(self, machine: RemoteMachine, why: str) -> None:
         with self._changed:
-            for rank, other in self._by_rank.items():
+            for rank, other in list(self._by_rank.items()):
                 if other is machine:
-                    self._by_rank[rank] = None
+                    del self._by_rank[rank]  # It may be started anew.
         logger.warning("%s is lost: %s", machine.name, why)
 
 
