@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Setup:
       launcher: by name.
       seed: of the run.
       evaluate_every: environment steps between evaluations.
+      settings: more arguments of `launch`.
     """
 
     builder: Builder
@@ -51,6 +52,7 @@ class Setup:
     launcher: str
     seed: int
     evaluate_every: int = NEVER
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @contextmanager
     def launched(self) -> Any:
@@ -65,7 +67,7 @@ class Setup:
                 metrics=str(Path(scratch) / "metrics.jsonl"),
             )
             system = TOPOLOGIES[self.topology](experiment)
-            with launch(system.program, self.launcher) as run:
+            with launch(system.program, self.launcher, **self.settings) as run:
                 yield run, system
 
 

@@ -1,17 +1,18 @@
 """Learning goes on while actors and the evaluator are killed or stopped.
 
-python -m benchmarks.restarts --out FILE.json [--seconds 600]
+python -m benchmarks.restarts --out FILE.json [--seconds 600] [--launch processes]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import signal
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from acmelike.topologies.system import System
 from benchmarks import ours
 from benchmarks.alone import spec_of
 from benchmarks.command import run_timed_benchmark
+from benchmarks.hosts import Hosts
 from benchmarks.judge import mean_returns
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, median, say
@@ -35,7 +37,9 @@ from benchmarks.report import Report, median, say
 # CartPole after half a million steps, whether anything is killed or not.
 AGENT = DQNConfig(optimizer=OptimizerSettings(final_fraction=0.001))
 
+LAUNCHERS = ("processes", "hosts", "ray")
 SECONDS, QUICK_SECONDS = 600.0, 30.0
+NUM_HOSTS = 3
 NUM_ACTORS, ENVIRONMENT = 4, "CartPole-v1"
 # Between two nodes that are killed or stopped.
 PAUSE_SECONDS = 15.0
@@ -46,8 +50,10 @@ UPDATES_BAR, RETURN_BAR = 0.85, 475.0
 SETTLE_SECONDS = 60.0
 
 
-def measure(seconds: float, quick: bool, command: str) -> Report:
+def measure(launcher: str, seconds: float, quick: bool, command: str) -> Report:
     """Makes one run."""
+    if launcher != LAUNCHERS[0]:
+        command += f" --launch {launcher}"
     if quick:
         seconds = QUICK_SECONDS
     elif seconds != SECONDS:
@@ -58,9 +64,12 @@ def measure(seconds: float, quick: bool, command: str) -> Report:
         command=command,
         machine=describe_machine(("jax", "numpy", "gymnasium")),
         notes=[
-            f"DQN on {ENVIRONMENT} under `processes`, {NUM_ACTORS} actors and an "
+            f"DQN on {ENVIRONMENT} under `{launcher}`, {NUM_ACTORS} actors and an "
             f"evaluator. Every {PAUSE_SECONDS:g} s one of these, drawn at random, is "
             "killed (SIGKILL) or stopped (SIGSTOP), in turns.",
+            f"`hosts`: {NUM_HOSTS} hosts that are this machine; `ray`: a Ray of the "
+            "run's own. There each fifth time the agent of a host is killed, and with "
+            "it all processes of the host; another agent takes its place.",
             "The learning rate falls to a thousandth within 25,000 updates; all other "
             "settings are the program's own.",
             f"{NUM_WINDOWS} windows in which that happens follow each on one of half "
@@ -69,19 +78,46 @@ def measure(seconds: float, quick: bool, command: str) -> Report:
         ],
     )
     before = _children()
-    found = _run(seconds)
+    found = _run(launcher, seconds)
     found["left"] = sorted(_children() - before)
     _judge(report, found)
     return report
 
 
-def _run(seconds: float) -> dict[str, Any]:
+def _run(launcher: str, seconds: float) -> dict[str, Any]:
+    with ExitStack() as stack:
+        if launcher != "hosts":
+            kill = _kill_parent if launcher == "ray" else None
+            return _run_with(launcher, seconds, {}, kill)
+        hosts = stack.enter_context(Hosts(NUM_HOSTS))
+
+        def replace(run: Run) -> None:
+            hosts.replace(NUM_HOSTS - 1)
+
+        return _run_with(launcher, seconds, {"hosts": hosts.config}, replace)
+
+
+def _kill_parent(run: Run) -> None:
+    """Kills the agent that has started an actor."""
+    process = run.status()[_actor(0)].process
+    with suppress(OSError):
+        stat = Path(f"/proc/{process}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
+def _run_with(
+    launcher: str,
+    seconds: float,
+    settings: dict[str, Any],
+    kill_agent: Callable[[Run], None] | None,
+) -> dict[str, Any]:
     setup = ours.Setup(
         builder=DQNBuilder(config=AGENT),
         environment=ENVIRONMENT,
         topology="actor_learner",
         layout=Layout(num_actors=NUM_ACTORS, max_restarts=1_000),
-        launcher="processes",
+        launcher=launcher,
+        settings=settings,
         seed=0,
         evaluate_every=5_000,
     )
@@ -97,10 +133,15 @@ def _run(seconds: float) -> dict[str, Any]:
             with _window(run, system, rates["disturbed"]):
                 end = time.monotonic() + length
                 while (left := end - time.monotonic()) > 0:
-                    shocks.append(_shock(run, drawn, shocks))
+                    if kill_agent is not None and len(shocks) % 5 == 4:
+                        kill_agent(run)
+                        shocks.append(("agent", "SIGKILL"))
+                    else:
+                        shocks.append(_shock(run, drawn, shocks))
                     time.sleep(min(PAUSE_SECONDS, left))
             say(f"{number + 1}/{NUM_WINDOWS} windows, {len(shocks)} shocks")
-        num_restarts = _wait_for_restarts(run, len(shocks))
+        expected = sum(label != "agent" for label, _ in shocks)
+        num_restarts = _wait_for_restarts(run, expected)
         parameters = run.client(system.learner).parameters().parameters
         progress = run.client(system.coordinator).progress()
         nodes = run.status()
@@ -111,6 +152,7 @@ def _run(seconds: float) -> dict[str, Any]:
         "updates_per_second": rates,
         "shocks": shocks,
         "num_restarts": num_restarts,
+        "num_expected_restarts": expected,
         "mean_return": mean_returns(ENVIRONMENT, [policy], seed=0)[0],
         "best_return_of_an_evaluation": progress.best_return,
         "learner_waited": nodes["learner"].waiting_fraction,
@@ -163,7 +205,7 @@ def _judge(report: Report, found: dict[str, Any]) -> None:
     report.add_table("Disturbed over undisturbed", "ratio", {"updates": ratios})
     numbers = {
         "killed or stopped": [len(found["shocks"])],
-        "started again": [found["num_restarts"]],
+        "restarted": [found["num_restarts"]],
         "left behind": [len(found["left"])],
     }
     report.add_table("Processes", "number", numbers)
@@ -177,7 +219,7 @@ def _judge(report: Report, found: dict[str, Any]) -> None:
         "nodes that were restarted",
         found["num_restarts"],
         ">=",
-        len(found["shocks"]),
+        found["num_expected_restarts"],
     )
     report.add_bar("processes left behind", len(found["left"]), "<=", 0)
     report.details.update(found)
@@ -197,4 +239,9 @@ def _children() -> set[str]:
 
 
 if __name__ == "__main__":
-    run_timed_benchmark("restarts", __doc__ or "", measure, SECONDS, sys.argv[1:])
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--launch", choices=LAUNCHERS, default=LAUNCHERS[0])
+    options, rest = parser.parse_known_args()
+    run_timed_benchmark(
+        "restarts", __doc__ or "", partial(measure, options.launch), SECONDS, rest
+    )

@@ -5,16 +5,14 @@ python -m benchmarks.scaling --out FILE.json
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from benchmarks.command import run_benchmark
+from benchmarks.hosts import Hosts
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, interleave, median
 from benchmarks.trial import RAY, run_trial
@@ -23,17 +21,8 @@ NUM_ACTORS = (1, 2, 4, 8, 16)
 PYTHONS = {"processes": sys.executable, "hosts": sys.executable, "ray": RAY}
 STEP_SECONDS = 0.005
 EFFICIENCY_BAR = 0.9
-SECRET = "of this benchmark alone"
 NUM_HOSTS = 3
 NUM_IDLE, STATUS_BAR, CPU_BAR = 200, 2.0, 0.1
-
-AGENT = """
-import sys
-from acmelike import HostsConfig, join_run
-rank, num_hosts, place, secret = sys.argv[1:]
-join_run(HostsConfig(rank=int(rank), num_hosts=int(num_hosts), rendezvous=place,
-                     secret=secret.encode()))
-"""
 
 
 def make_slow_environment(seed: int) -> Any:
@@ -49,22 +38,6 @@ def make_slow_environment(seed: int) -> Any:
 
     environment.step = slow_step
     return environment
-
-
-@contextmanager
-def _hosts(stack: ExitStack) -> Iterator[dict[str, Any]]:
-    """Two more hosts, which are this one."""
-    from acmelike import HostsConfig
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"127.0.0.1:{free.getsockname()[1]}"
-    for rank in range(1, NUM_HOSTS):
-        words = [str(rank), str(NUM_HOSTS), place, SECRET]
-        stack.enter_context(subprocess.Popen([sys.executable, "-c", AGENT, *words]))
-    config = HostsConfig(
-        num_hosts=NUM_HOSTS, rank=0, rendezvous=place, secret=SECRET.encode()
-    )
-    yield {"hosts": config}
 
 
 def rate(*, launcher: str, num_actors: int, seconds: float) -> dict[str, float]:
@@ -99,7 +72,9 @@ def rate(*, launcher: str, num_actors: int, seconds: float) -> dict[str, float]:
         if launcher == "ray":
             # Of a core that a wait of 5 ms does not keep busy.
             system.program.set_resources("actor", num_cpus=0.1)
-        more = stack.enter_context(_hosts(stack)) if launcher == "hosts" else {}
+        more = {}
+        if launcher == "hosts":
+            more["hosts"] = stack.enter_context(Hosts(NUM_HOSTS)).config
         began = time.perf_counter()
         run = stack.enter_context(launch(system.program, launcher, **more))
         learner, replay = run.client(system.learner), run.client(system.replay)

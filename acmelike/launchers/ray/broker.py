@@ -28,10 +28,12 @@ from acmelike.graph.resources import count
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.ray.agent import RayAgent
 from acmelike.launchers.ray.messages import (
+    AgentBack,
     AgentKey,
     Bundle,
     Connect,
     Connected,
+    LetBackIn,
     LetIn,
     Refused,
     Release,
@@ -39,6 +41,7 @@ from acmelike.launchers.ray.messages import (
     Reserve,
     Reserved,
 )
+from acmelike.rpc import Certificate
 
 logger = logging.getLogger("acmelike")
 
@@ -47,6 +50,8 @@ _REACH_SECONDS = 5.0
 # How long an agent may take to start, when its place is reserved.
 _AGENT_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
+# Between two looks at the agents.
+_PERIOD_SECONDS = 1.0
 # Ray takes no larger folder.
 _MAX_SENT_BYTES = 500 * 10**6
 _NOT_SENT = (".git", "__pycache__", "runs", ".venv*", "*.egg-info", ".*_cache")
@@ -68,10 +73,9 @@ class Broker:
         self._messages: queue.Queue[Any] = queue.Queue()
         self._folder: str | None = None
         self._path: Sequence[str] = ()
-        self._agents: list[Any] = []
-        self._bundles: list[Any] = []
-        self._running: list[Any] = []
+        self._agents: list[_Agent] = []  # By rank, which begins at 1.
         self._groups: list[Any] = []
+        self._place, self._heartbeat = ("", 0), 0.0
 
     def run(self) -> None:
         """Until the launcher says that it is over, or is gone."""
@@ -79,11 +83,16 @@ class Broker:
         answers: dict[type, Callable[[Any], Any]] = {
             Connect: self._connect,
             Reserve: self._reserve,
-            LetIn: self._join,
+            LetIn: self._let_in,
+            LetBackIn: self._let_back_in,
             Release: self._release,
         }
         while True:
-            message = self._messages.get()
+            try:
+                message = self._messages.get(timeout=_PERIOD_SECONDS)
+            except queue.Empty:
+                self._replace_lost_agents()
+                continue
             try:
                 answer = answers[type(message)](message)
             except CannotServe as refusal:
@@ -204,34 +213,19 @@ class Broker:
         for (_, own), numbers in by_agent.items():
             num_gpus = message.bundles[own].resources.num_gpus if own >= 0 else 0
             group, index = place_of[numbers[0]]
-            self._agents.append(self._start_agent(group, index, num_gpus))
+            self._agents.append(_Agent(group, index, num_gpus or 0, self._path))
         keys = ray.get(
-            [agent.public_key.remote() for agent in self._agents],
+            [agent.key for agent in self._agents],
             timeout=max(1.0, limit - time.monotonic()) + _AGENT_SECONDS,
         )
-        ips = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes()}
         return Reserved(
             [
-                AgentKey(numbers, host, ips[host], key)
+                AgentKey(numbers, host, key)
                 for ((host, _), numbers), key in zip(
                     by_agent.items(), keys, strict=True
                 )
             ]
         )
-
-    def _start_agent(self, group: Any, index: int, num_gpus: float | None) -> Any:
-        import ray
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        actor: Any = ray.remote(RayAgent)
-        return actor.options(
-            num_cpus=0,
-            num_gpus=num_gpus or 0,
-            max_concurrency=1,
-            scheduling_strategy=PlacementGroupSchedulingStrategy(
-                placement_group=group, placement_group_bundle_index=index
-            ),
-        ).remote(list(self._path), bool(num_gpus))
 
     def _wait_for(
         self, group: Any, bundles: Sequence[Bundle], limit: float
@@ -262,15 +256,22 @@ class Broker:
                 f"example, nodes need less"
             )
 
-    # --- LetIn and release
+    # --- The agents
 
-    def _join(self, message: LetIn) -> None:
-        self._running = [
-            agent.run.remote(message.place, certificate, rank, message.heartbeat)
-            for rank, (agent, certificate) in enumerate(
-                zip(self._agents, message.certificates, strict=True), 1
-            )
-        ]
+    def _let_in(self, message: LetIn) -> None:
+        self._place, self._heartbeat = message.place, message.heartbeat
+        for rank, certificate in enumerate(message.certificates, 1):
+            self._let_back_in(LetBackIn(rank, certificate))
+
+    def _let_back_in(self, message: LetBackIn) -> None:
+        agent = self._agents[message.rank - 1]
+        agent.run(self._place, message.certificate, message.rank, self._heartbeat)
+
+    def _replace_lost_agents(self) -> None:
+        """Starts another agent in the place of one that has ended before the run."""
+        for rank, agent in enumerate(self._agents, 1):
+            if (key := agent.new_key(rank)) is not None:
+                self._connection.send(AgentBack(rank, key))
 
     def _release(self, message: Release) -> Released:
         if "ray" in sys.modules:
@@ -279,13 +280,89 @@ class Broker:
 
             with suppress(Exception):
                 for agent in self._agents:
-                    ray.kill(agent)
+                    ray.kill(agent.actor)
                 for group in self._groups:
                     remove_placement_group(group)
             with suppress(Exception):
                 ray.shutdown()
         self._remove_folder()
         return Released()
+
+
+class _Agent:
+    """An agent in its bundle, and another one after its end.
+
+    Args:
+      group: the placement group.
+      index: of the bundle in it.
+      num_gpus: of the bundle.
+      path: see `RayAgent`.
+
+    Attributes:
+      actor: the present one, in Ray.
+      key: its public key, in Ray; None when it was taken.
+    """
+
+    actor: Any
+    key: Any
+    _outcome: Any
+
+    def __init__(self, group: Any, index: int, num_gpus: float, path: Sequence[str]):
+        self._bundle = (group, index, num_gpus, list(path))
+        self._start()
+
+    def run(
+        self,
+        place: tuple[str, int],
+        certificate: Certificate,
+        rank: int,
+        heartbeat: float,
+    ) -> None:
+        """Lets it join the run."""
+        self.key = None
+        self._outcome = self.actor.run.remote(place, certificate, rank, heartbeat)
+
+    def new_key(self, rank: int) -> bytes | None:
+        """Starts another if this one has ended; the key of the other when it is there.
+
+        Args:
+          rank: of the agent, for the log.
+        """
+        import ray
+
+        try:
+            if self._outcome is not None and _is_there(self._outcome):
+                ray.get(self._outcome)  # The run is over.
+            elif self._outcome is None and self.key is not None and _is_there(self.key):
+                key: bytes = ray.get(self.key)
+                self.key = None
+                return key
+        except Exception as error:
+            words = "the agent of rank %d has ended: %s; another one is started"
+            logger.warning(words, rank, _first_line(error))
+            self._start()
+        return None
+
+    def _start(self) -> None:
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        group, index, num_gpus, path = self._bundle
+        actor: Any = ray.remote(RayAgent)
+        self.actor = actor.options(
+            num_cpus=0,
+            num_gpus=num_gpus,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(
+                placement_group=group, placement_group_bundle_index=index
+            ),
+        ).remote(path, bool(num_gpus))
+        self._outcome, self.key = None, self.actor.public_key.remote()
+
+
+def _is_there(ref: Any) -> bool:
+    import ray
+
+    return bool(ray.wait([ref], timeout=0)[0])
 
 
 def _demand(bundle: Bundle) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import queue
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,10 +27,12 @@ from acmelike.launchers.processes.output import pass_on_output
 from acmelike.launchers.processes.placement import Seat
 from acmelike.launchers.ray.config import RayConfig
 from acmelike.launchers.ray.messages import (
+    AgentBack,
     AgentKey,
     Bundle,
     Connect,
     Connected,
+    LetBackIn,
     LetIn,
     Refused,
     Release,
@@ -58,19 +61,23 @@ class RayConnection:
 
     Args:
       logs: the folder for what it prints, or None.
+      authority: signs the keys of agents.
     """
 
-    def __init__(self, logs: Path | None):
+    def __init__(self, logs: Path | None, authority: Authority):
+        self._authority = authority
         variables = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self._child = LocalChild("ray", variables, "acmelike.launchers.ray.broker")
         self._connection = ControlConnection(self._child.control)
-        self._output = threading.Thread(
-            target=partial(pass_on_output, self._child.output, "ray", logs),
-            name="output of ray",
-            daemon=True,
-        )
-        self._output.start()
+        self._answers: queue.Queue[Any] = queue.Queue()
         self._is_closed = False
+        output = partial(pass_on_output, self._child.output, "ray", logs)
+        self._threads = [
+            threading.Thread(target=output, name="output of ray", daemon=True),
+            threading.Thread(target=self._listen, name="Ray", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def ask(self, message: Any, answer: type[T], seconds: float) -> T:
         """Sends a message, and returns the answer.
@@ -80,8 +87,8 @@ class RayConnection:
         """
         self._connection.send(message)
         try:
-            found = self._connection.receive(seconds)
-        except TimeoutError:
+            found = self._answers.get(timeout=seconds)
+        except queue.Empty:
             raise ConfigError(f"Ray did not answer within {seconds:.0f} s") from None
         if isinstance(found, answer):
             return found
@@ -89,9 +96,13 @@ class RayConnection:
             raise ConfigError(found.words)
         raise ConfigError(f"the process that speaks to Ray: {self._child.wait()}")
 
-    def tell(self, message: Any) -> None:
-        """Sends a message that has no answer."""
-        self._connection.send(message)
+    def let_in(
+        self, agents: Sequence[AgentKey], place: tuple[str, int], heartbeat: float
+    ) -> None:
+        """Lets agents join at a rendezvous, and those that take their places later."""
+        keys = [agent.public_key for agent in agents]
+        certificates = [guest_certificate(self._authority, key) for key in keys]
+        self._connection.send(LetIn(place, certificates, heartbeat))
 
     def close(self) -> None:
         """Gives everything back to Ray, and ends the process."""
@@ -105,8 +116,21 @@ class RayConnection:
             self._child.kill()
         self._child.wait()
         self._child.kill_left()
-        self._output.join(_RELEASE_SECONDS)
+        for thread in self._threads:
+            thread.join(_RELEASE_SECONDS)
         self._connection.close()
+
+    def _listen(self) -> None:
+        while (message := self._connection.receive()) is not None:
+            if isinstance(message, AgentBack):
+                certificate = guest_certificate(self._authority, message.public_key)
+                self._connection.send(LetBackIn(message.rank, certificate))
+            else:
+                self._answers.put(message)
+        self._answers.put(None)
+        if not self._is_closed:
+            how = self._child.wait()
+            logger.warning("Ray is lost (%s); the run goes on without it", how)
 
 
 class RayMachines:
@@ -188,7 +212,7 @@ def _names(agents: Sequence[AgentKey]) -> dict[int, str]:
     names = {}
     for rank, agent in enumerate(agents, 1):
         number = numbers.setdefault(agent.host, len(numbers) + 1)
-        names[rank] = f"ray host {number} ({agent.ip})"
+        names[rank] = f"ray host {number}"
     return names
 
 
@@ -210,7 +234,8 @@ def place_on_ray(
         raise ConfigError(
             "the launcher 'ray' needs the package ray: pip install 'acmelike[ray]'"
         )
-    ray, hosts = RayConnection(logs), None
+    authority = Authority()
+    ray, hosts = RayConnection(logs, authority), None
     try:
         needed = sum(bundle.resources.num_cpus for bundle in make_bundles(program, 0))
         connect = Connect(
@@ -222,10 +247,8 @@ def place_on_ray(
         reserve = Reserve(bundles, config.place_seconds)
         seconds = config.place_seconds + _MESSAGE_SECONDS
         agents = ray.ask(reserve, Reserved, seconds).agents
-        authority = Authority()
         hosts = Hosts((connected.ip, 0), authority, {}, config.heartbeat)
-        certificates = [guest_certificate(authority, a.public_key) for a in agents]
-        ray.tell(LetIn(hosts.place, certificates, config.heartbeat))
+        ray.let_in(agents, hosts.place, config.heartbeat)
         hosts.wait_for(_names(agents), _JOIN_SECONDS)
         seats = {
             bundles[number].name: (rank, bundles[number].resources)

@@ -74,13 +74,11 @@ class AgentKey(NamedTuple):
     Attributes:
       bundles: the numbers of those that it starts the processes of.
       host: the name of its host in Ray; agents of one host have the same.
-      ip: of its host.
       public_key: of the agent, as PEM.
     """
 
     bundles: Sequence[int]
     host: str
-    ip: str
     public_key: bytes
 
 
@@ -102,6 +100,25 @@ class LetIn(NamedTuple):
     place: tuple[str, int]
     certificates: Sequence[Certificate]
     heartbeat: float
+
+
+class AgentBack(NamedTuple):
+    """From the broker: an agent has ended, and another one is in its place.
+
+    Attributes:
+      rank: of the agent.
+      public_key: of the new one, as PEM.
+    """
+
+    rank: int
+    public_key: bytes
+
+
+class LetBackIn(NamedTuple):
+    """To the broker: let such an agent join the run."""
+
+    rank: int
+    certificate: Certificate
 
 
 class Refused(NamedTuple):
