@@ -1,4 +1,4 @@
-"""Hosts of a run that are all this machine, each with an agent of its own."""
+"""Hosts of a run that are all this machine: with agents, or in a Ray cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acmelike import HostsConfig
+    from acmelike import HostsConfig, RayConfig
 
 SECRET = "of this benchmark alone"
 AGENT = """
@@ -19,6 +19,62 @@ rank, num_hosts, place, secret = sys.argv[1:]
 join_run(HostsConfig(rank=int(rank), num_hosts=int(num_hosts), rendezvous=place,
                      secret=secret.encode()))
 """
+
+
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+num_hosts, num_cpus = map(int, sys.argv[1:])
+settings = dict(num_cpus=num_cpus, include_dashboard=False)
+cluster = Cluster(initialize_head=True, head_node_args=settings)
+for _ in range(num_hosts - 1):
+    cluster.add_node(num_cpus=num_cpus)
+print(cluster.address, flush=True)
+sys.stdin.read()
+cluster.shutdown()
+"""
+
+
+class RayCluster:
+    """A Ray cluster; a context manager. It needs an interpreter that has Ray.
+
+    Args:
+      num_hosts: of the cluster.
+      num_cpus: that each of them says it has.
+    """
+
+    def __init__(self, num_hosts: int, num_cpus: int):
+        self._words = [str(num_hosts), str(num_cpus)]
+
+    def __enter__(self) -> RayCluster:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER, *self._words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._address = self._process.stdout.readline().strip()
+        return self
+
+    @property
+    def config(self) -> RayConfig:
+        """For a run on it."""
+        from acmelike import RayConfig
+
+        return RayConfig(address=self._address, working_dir=None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(60.0)
 
 
 class Hosts:

@@ -28,7 +28,7 @@ from acmelike.topologies.system import System
 from benchmarks import ours
 from benchmarks.alone import spec_of
 from benchmarks.command import run_timed_benchmark
-from benchmarks.hosts import Hosts
+from benchmarks.hosts import Hosts, RayCluster
 from benchmarks.judge import mean_returns
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, median, say
@@ -67,9 +67,10 @@ def measure(launcher: str, seconds: float, quick: bool, command: str) -> Report:
             f"DQN on {ENVIRONMENT} under `{launcher}`, {NUM_ACTORS} actors and an "
             f"evaluator. Every {PAUSE_SECONDS:g} s one of these, drawn at random, is "
             "killed (SIGKILL) or stopped (SIGSTOP), in turns.",
-            f"`hosts`: {NUM_HOSTS} hosts that are this machine; `ray`: a Ray of the "
-            "run's own. There each fifth time the agent of a host is killed, and with "
-            "it all processes of the host; another agent takes its place.",
+            f"`hosts`: {NUM_HOSTS} hosts that are this machine; `ray`: a cluster of as "
+            "many. There each fifth time the agent of a host without the learner is "
+            "killed, and with it all processes of the host; another one takes its "
+            "place.",
             "The learning rate falls to a thousandth within 25,000 updates; all other "
             "settings are the program's own.",
             f"{NUM_WINDOWS} windows in which that happens follow each on one of half "
@@ -86,9 +87,12 @@ def measure(launcher: str, seconds: float, quick: bool, command: str) -> Report:
 
 def _run(launcher: str, seconds: float) -> dict[str, Any]:
     with ExitStack() as stack:
-        if launcher != "hosts":
-            kill = _kill_parent if launcher == "ray" else None
-            return _run_with(launcher, seconds, {}, kill)
+        if launcher == "processes":
+            return _run_with(launcher, seconds, {}, None)
+        if launcher == "ray":
+            cluster = stack.enter_context(RayCluster(NUM_HOSTS, num_cpus=4))
+            settings = {"ray": cluster.config}
+            return _run_with(launcher, seconds, settings, _kill_agent)
         hosts = stack.enter_context(Hosts(NUM_HOSTS))
 
         def replace(run: Run) -> None:
@@ -97,12 +101,16 @@ def _run(launcher: str, seconds: float) -> dict[str, Any]:
         return _run_with(launcher, seconds, {"hosts": hosts.config}, replace)
 
 
-def _kill_parent(run: Run) -> None:
-    """Kills the agent that has started an actor."""
-    process = run.status()[_actor(0)].process
-    with suppress(OSError):
-        stat = Path(f"/proc/{process}/stat").read_text()
-        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+def _kill_agent(run: Run) -> None:
+    """Kills the agent that has started an actor, on a host without the learner."""
+    nodes = run.status()
+    for index in range(NUM_ACTORS):
+        node = nodes[_actor(index)]
+        if node.host not in (nodes["learner"].host, nodes["replay"].host):
+            with suppress(OSError):
+                stat = Path(f"/proc/{node.process}/stat").read_text()
+                os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+            return
 
 
 def _run_with(
