@@ -122,6 +122,7 @@ class _RecordedRun:
     def _train(self) -> None:
         config, folder = self._config, self._folder
         from acmelike.experiments.build import make_system
+        from acmelike.experiments.follow import ActorFollower
         from acmelike.experiments.watch import say, watch
         from acmelike.launchers import check_launcher, launch
 
@@ -142,6 +143,8 @@ class _RecordedRun:
             logs=folder.log.parent,
         )
         with self._run:
+            if config.num_places > config.num_actors:
+                ActorFollower(self._run, config).start()
             reason = watch(
                 self._run,
                 system,

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from acmelike.errors import GraphError, nearest
 from acmelike.graph.drawing.mermaid import to_mermaid
+from acmelike.graph.elastic import checked_size, members
 from acmelike.graph.handle import Handle, find_handles
 from acmelike.graph.node import COMPRESSIONS, Entry, Exposure, Node
 from acmelike.graph.resources import Resources
@@ -36,6 +37,7 @@ class Program:
         self._entries: dict[Handle, Entry] = {}
         self._promises: dict[Handle, str] = {}
         self._exposures: dict[Handle, Exposure] = {}
+        self._sizes: dict[str, int] = {}
         self._group: str | None = None
         self._process: str | None = None
 
@@ -110,8 +112,17 @@ class Program:
         return cast(T, handle)
 
     @contextmanager
-    def group(self, name: str) -> Iterator[None]:
-        """Labels the nodes that are added inside `name/0`, `name/1`, and so on."""
+    def group(self, name: str, *, size: int | None = None) -> Iterator[None]:
+        """Labels the nodes that are added inside `name/0`, `name/1`, and so on.
+
+        Args:
+          name: of the group.
+          size: how many of its nodes are started; None for all of them. `Run.scale`
+            starts and ends nodes later. It is for nodes that no other node calls.
+
+        Raises:
+          GraphError: a group in a group, no name, or a size that the group cannot have.
+        """
         if self._group is not None:
             raise GraphError(f"group '{name}' inside group '{self._group}'")
         if not name or "/" in name:
@@ -121,6 +132,8 @@ class Program:
             yield
         finally:
             self._group = None
+        if size is not None:
+            self._sizes[name] = checked_size(name, size, len(self.labels_of(name)))
 
     @contextmanager
     def colocate(self, process: str) -> Iterator[None]:
@@ -217,6 +230,24 @@ class Program:
                 )
         self._exposures[cast(Handle, handle)] = exposure
 
+    def labels_of(self, group: str) -> list[str]:
+        """The labels of a group's nodes, in the order in which they were added."""
+        return [e.label for e in self._entries.values() if e.group == group]
+
+    @property
+    def elastic_groups(self) -> dict[str, list[str]]:
+        """The groups that have a size, with the labels of all their nodes."""
+        return {name: self.labels_of(name) for name in self._sizes}
+
+    @property
+    def absent(self) -> set[str]:
+        """The labels of the nodes that are not started with the program."""
+        found: set[str] = set()
+        for name, size in self._sizes.items():
+            labels = self.labels_of(name)
+            found.update(set(labels) - set(members(labels, size)))
+        return found
+
     @property
     def exposures(self) -> dict[Handle, Exposure]:
         """Where nodes are exposed, by handle."""
@@ -257,6 +288,16 @@ class Program:
           GraphError: the first fault found, with the node and the argument's path.
         """
         validate(self.name, self._entries, self._promises)
+        called = {callee for _, callee in self.edges()}
+        for entry in self._entries.values():
+            if entry.group not in self._sizes:
+                continue
+            if entry.label in called or entry.process is not None:
+                why = "others call it" if entry.label in called else "it shares one"
+                raise GraphError(
+                    f"program '{self.name}': group '{entry.group}' has a size, so that "
+                    f"'{entry.label}' needs a process of its own and no callers: {why}"
+                )
 
     def draw(self, format: Literal["mermaid", "svg"] = "mermaid") -> str:
         """The program as a picture.

@@ -9,7 +9,7 @@ from acmelike.errors import Deadlock
 from acmelike.graph import Program
 from acmelike.launchers.exposed import exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
-from acmelike.launchers.nodes import LocalNodes, describe_deadlock
+from acmelike.launchers.nodes import LocalNodes, describe_deadlock, started_entries
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.launchers.turns import TurnScheduler, label_order
 from acmelike.rpc import Authority, Identity
@@ -23,7 +23,8 @@ def place_in_threads(
     check: bool,
 ) -> LocalNodes:
     """A thread for every node, which runs whenever it can."""
-    nodes = LocalNodes(program.entries, FreeScheduler(ended), supervisor, ended)
+    entries = started_entries(program)
+    nodes = LocalNodes(entries, FreeScheduler(ended), supervisor, ended)
     identity = None
     if any(exposure.tls for exposure in program.exposures.values()):
         authority, identity = Authority(), Identity()
@@ -47,7 +48,8 @@ def place_in_turn(
         words = describe_deadlock(status[label] for label in order)
         supervisor.fail_run(Deadlock(words))
 
-    labels = [entry.label for entry in program.entries.values()]
+    entries = started_entries(program)
+    labels = [entry.label for entry in entries.values()]
     scheduler = TurnScheduler(labels, ended, on_deadlock)
-    nodes = LocalNodes(program.entries, scheduler, supervisor, ended, check=check)
+    nodes = LocalNodes(entries, scheduler, supervisor, ended, check=check)
     return nodes

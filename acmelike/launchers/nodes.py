@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from acmelike.core.status import NodeStatus, resident_bytes
-from acmelike.graph import Entry, Handle, NodeSeed, derive_seed, replace_each
+from acmelike.errors import ConfigError
+from acmelike.graph import (
+    Entry,
+    Handle,
+    NodeSeed,
+    Program,
+    derive_seed,
+    replace_each,
+)
 from acmelike.launchers.exposed import Endpoint, ExposedNode, ExposedServers
 from acmelike.launchers.node_thread import NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
@@ -39,6 +47,15 @@ class Nodes(Protocol):
 
     def status(self) -> dict[str, NodeStatus]:
         """What every node is doing, by label."""
+
+    def scale(self, labels: Sequence[str], wanted: Sequence[str]) -> None:
+        """Lets those of some nodes run that are wanted, and no others of them."""
+
+    def room(self, labels: Sequence[str]) -> int:
+        """For how many more of some nodes, which are alike, the hosts have cores.
+
+        It is below 0 if nodes share cores already.
+        """
 
     def client(self, handle: Handle) -> Client:
         """A client of a node, for any thread outside the program."""
@@ -136,6 +153,15 @@ class LocalNodes:
     def endpoints(self) -> dict[str, Endpoint]:
         """Where other programs call the exposed nodes that live here, by label."""
         return {} if self._exposed is None else self._exposed.endpoints
+
+    def scale(self, labels: Sequence[str], wanted: Sequence[str]) -> None:
+        raise ConfigError(
+            "nodes are started and ended in a run only where they have processes: "
+            "launch with 'processes', 'hosts' or 'ray'"
+        )
+
+    def room(self, labels: Sequence[str]) -> int:
+        return 0
 
     def endpoint(self, label: str) -> Endpoint:
         return self.endpoints[label]
@@ -239,3 +265,21 @@ def describe_deadlock(statuses: Iterable[NodeStatus]) -> str:
     """Says what every node waits for: the words of Deadlock and of its warning."""
     waits = [f"{s.label} {s.activity}" for s in statuses if s.waits_for]
     return "; ".join(["every node waits and nothing can wake one", *waits])
+
+
+def started_entries(program: Program) -> dict[Handle, Entry]:
+    """The nodes that are started with a program."""
+    absent = program.absent
+    return {
+        handle: entry
+        for handle, entry in program.entries.items()
+        if entry.label not in absent
+    }
+
+
+def processes_of(entries: Mapping[Handle, Entry]) -> dict[str, dict[Handle, Entry]]:
+    """The nodes of each process, by its name, where nodes have processes."""
+    grouped: dict[str, dict[Handle, Entry]] = {}
+    for handle, entry in entries.items():
+        grouped.setdefault(entry.process or entry.label, {})[handle] = entry
+    return grouped

@@ -11,8 +11,16 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar, cast
 
 from acmelike.core.status import NodeStatus
-from acmelike.errors import GraphError, NodeFailed, RunError, RunTimeout
+from acmelike.errors import (
+    ConfigError,
+    GraphError,
+    NodeFailed,
+    RunError,
+    RunTimeout,
+    nearest,
+)
 from acmelike.graph import Program
+from acmelike.graph.elastic import checked_size, members
 from acmelike.launchers.exposed import Endpoint
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.nodes import Nodes
@@ -120,6 +128,40 @@ class Run:
         """What every node is doing or waiting for, by label."""
         return self._nodes.status()
 
+    def scale(self, group: str, size: int) -> list[str]:
+        """Starts or ends nodes of a group, until so many run.
+
+        The group was added with a size (`Program.group`). Nodes that are ended finish
+        their step. One that is started again is another incarnation of the same node:
+        its label stays, and its random stream is a new one.
+
+        Returns:
+          The labels of those that run.
+
+        Raises:
+          ConfigError: nodes have no processes here, there is no such group, or no host
+            has what another node needs.
+          GraphError: the group cannot have this size.
+          RunError: the run has ended.
+        """
+        labels = self._labels_of(group)
+        wanted = members(labels, checked_size(group, size, len(labels)))
+        if self._ended.is_set():
+            raise RunError(f"the run has ended: {self._reason}")
+        self._nodes.scale(labels, wanted)
+        return wanted
+
+    def room(self, group: str) -> int:
+        """For how many more nodes of a group the hosts have cores.
+
+        It is below 0 if nodes share cores already, and 0 where nodes have no
+        processes. The group was added with a size.
+
+        Raises:
+          ConfigError: there is no such group.
+        """
+        return self._nodes.room(self._labels_of(group))
+
     def client(self, handle: T) -> T:
         """A client of a node, for use from outside the program.
 
@@ -161,6 +203,16 @@ class Run:
         self._released.wait()
         if error is None and self._failure is not None and not self._raised:
             raise self._failure
+
+    def _labels_of(self, group: str) -> list[str]:
+        groups = self._program.elastic_groups
+        if group in groups:
+            return groups[group]
+        known = ", ".join(groups) or "none"
+        raise ConfigError(
+            f"no group '{group}' can be scaled{nearest(group, groups)} (there are: "
+            f"{known}): give it a size, as with program.group('{group}', size=2)"
+        )
 
     # --- What nodes report: ProgramSupervisor
 

@@ -64,6 +64,7 @@ def make_synchronous(experiment: Experiment) -> System:
             f"in lock-step actors take every version of the parameters: "
             f"parameter_interval must be 1, got {layout.parameter_interval}"
         )
+    layout.check_fixed("in lock-step")
     backbone = add_replay_and_learner(experiment)
     _add_actors(backbone, experiment, steps_per_version=builder.unroll_length)
     return add_evaluation(backbone, experiment)
@@ -74,8 +75,9 @@ def _add_actors(
 ) -> None:
     builder, layout = experiment.builder, experiment.layout
     sources = add_cachers(backbone, layout)
-    with backbone.program.group("actor"):
-        for index in range(layout.num_actors):
+    size = layout.num_actors if layout.num_places > layout.num_actors else None
+    with backbone.program.group("actor", size=size):
+        for index in range(layout.num_places):
             backbone.program.add_node(
                 Node(
                     Actor,
@@ -83,7 +85,7 @@ def _add_actors(
                         backbone.spec,
                         ActorPlace(
                             index=index,
-                            num_actors=layout.num_actors,
+                            num_actors=layout.num_places,
                             num_envs=layout.num_envs_per_actor,
                         ),
                     ),

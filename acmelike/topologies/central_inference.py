@@ -41,6 +41,7 @@ def make_central_inference(experiment: Experiment) -> System:
             f"with central inference one node takes the parameters: num_cachers must "
             f"be 0, got {layout.num_cachers}"
         )
+    layout.check_fixed("with central inference")
     backbone = add_replay_and_learner(experiment)
     inputs = _policy_inputs(backbone, builder, layout)
     with backbone.program.colocate("inference"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from acmelike.checks import at_least, check_fields
+from acmelike.errors import ConfigError
 from acmelike.graph import RestartPolicy
 
 
@@ -15,6 +16,9 @@ class Layout:
 
     Attributes:
       num_actors: how many actor nodes.
+      max_actors: where nodes have processes, so many actors run if the hosts have cores
+        for them, and no fewer than `num_actors`; None for `num_actors` at all times. A
+        program that is launched from Python calls `Run.scale` instead.
       num_envs_per_actor: how many environments each actor steps as one vector.
       num_eval_episodes: episodes in an evaluation.
       parameter_interval: updates between two versions of the parameters that an actor
@@ -38,6 +42,7 @@ class Layout:
     """
 
     num_actors: Annotated[int, at_least(1)] = 2
+    max_actors: Annotated[int, at_least(1)] | None = None
     num_envs_per_actor: Annotated[int, at_least(1)] = 4
     num_eval_episodes: Annotated[int, at_least(1)] = 20
     parameter_interval: Annotated[int, at_least(1)] = 1
@@ -51,6 +56,31 @@ class Layout:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.max_actors is not None and self.max_actors < self.num_actors:
+            raise ConfigError(
+                f"max_actors must be at least {self.num_actors}, the number of actors: "
+                f"{self.max_actors}"
+            )
+
+    @property
+    def num_places(self) -> int:
+        """How many actors the program has, of which `num_actors` are started."""
+        return self.max_actors or self.num_actors
+
+    def check_fixed(self, why: str) -> None:
+        """Refuses actors that come and go.
+
+        Args:
+          why: they cannot here, such as "in lock-step".
+
+        Raises:
+          ConfigError: `max_actors` allows it.
+        """
+        if self.num_places > self.num_actors:
+            raise ConfigError(
+                f"{why} all actors are there from the beginning: max_actors must be "
+                f"{self.num_actors}, got {self.max_actors}"
+            )
 
     @property
     def num_envs(self) -> int:

@@ -137,6 +137,31 @@ def test_a_process_that_is_restarted_gets_its_seat_or_another():
     assert (seat.machine.name, again.machine.name) == ("b", "c")
 
 
+def room(chooser, group="actor", **needs):
+    program = Program("room")
+    with program.group(group):
+        program.add_node(Node(dict), resources=Resources(**needs))
+    return chooser.placement.room(program.entries, chooser.machines)
+
+
+def test_there_is_room_where_cores_are_free():
+    chooser = three_hosts()
+    assert (room(chooser), room(chooser, num_cpus=1.5)) == (12, 6)
+    assert room(chooser, labels={"zone": "x"}) == 0
+    chooser.hosts(3)
+    assert (room(chooser), room(chooser, num_cpus=0.5)) == (9, 18)
+
+
+def test_where_cores_are_shared_there_are_too_many_of_the_group():
+    chooser = three_hosts()
+    chooser.hosts(12, "actor")
+    assert room(chooser) == 0
+    del chooser.machines[2]
+    chooser.hosts(6)  # Of which four are too many for the first host.
+    assert room(chooser) == -4
+    assert room(chooser, "other") == 0
+
+
 @pytest.mark.parametrize(
     "visible, platforms, found",
     [

@@ -8,6 +8,7 @@ import pytest
 
 from acmelike import Node, Program, RayConfig, Resources, launch
 from acmelike.errors import ConfigError
+from acmelike.launchers.nodes import processes_of
 from acmelike.launchers.ray.launcher import make_bundles
 
 
@@ -28,7 +29,7 @@ def make_program():
 
 
 def bundles(program, num_gpus=0.0):
-    made = make_bundles(program, num_gpus)
+    made = make_bundles(processes_of(program.entries), num_gpus)
     return {bundle.name: (bundle.resources, bundle.is_spread) for bundle in made}
 
 

@@ -142,6 +142,26 @@ def test_an_agent_that_is_killed_is_replaced(caplog):
         assert notes[0].process not in [n.process for n in run.status().values()]
 
 
+def test_a_group_grows_by_what_ray_reserves_for_it_and_gives_it_back(cluster):
+    program = Program("elastic")
+    board = program.add_node(Node(Board), label="board")
+    with program.group("actor", size=1):
+        for _ in range(16):
+            actor, resources = Node(Noter, board), Resources(num_cpus=2)
+            program.add_node(actor, resources=resources)
+    with launch(program, "ray", ray=RayConfig(address=cluster)) as run:
+        run.client(board).first(1)
+        assert run.room("actor") == 3  # Of nine cores, with three taken.
+        run.scale("actor", 3)
+        run.client(board).first(3)
+        assert run.room("actor") == 1
+        with pytest.raises(ConfigError, match="cannot place the nodes"):
+            run.scale("actor", 8)
+        run.scale("actor", 1)
+        wait_until(lambda: run.room("actor") == 3)
+        assert [n.phase for n in run.status().values()].count("waiting") == 1
+
+
 def test_what_ray_cannot_place_is_said_in_one_line():
     program, _ = make_program()
     program.set_resources("actor/1", num_gpus=1)

@@ -147,6 +147,14 @@ def test_a_batch_that_can_never_form_is_refused(tmp_path):
         make_system(tmp_path, layout=layout)
 
 
+def test_actors_that_come_and_go_are_refused(tmp_path):
+    layout = replace(LAYOUT, max_actors=9)
+    with pytest.raises(
+        ConfigError, match=r"with central inference all actors .* got 9"
+    ):
+        make_system(tmp_path, layout=layout)
+
+
 def place_noise(random, num_envs, *, index):
     return np.full(num_envs, index)
 

@@ -75,6 +75,12 @@ def test_batches_of_another_size_are_refused(tmp_path):
         losses(tmp_path, "serial", make_synchronous, builder=builder)
 
 
+def test_actors_that_come_and_go_are_refused(tmp_path):
+    builder = LagBuilder(batch_size=4)
+    with pytest.raises(ConfigError, match=r"in lock-step all actors .* got 5"):
+        losses(*(tmp_path, "serial", make_synchronous), builder=builder, max_actors=5)
+
+
 def test_actors_that_would_miss_a_version_are_refused(tmp_path):
     builder = LagBuilder(batch_size=4)
     with pytest.raises(ConfigError, match="parameter_interval must be 1, got 2"):

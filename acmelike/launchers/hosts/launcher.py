@@ -70,7 +70,7 @@ class Hosts:
         return self._rendezvous.place
 
     def wait_for(self, names: Mapping[int, str], seconds: float) -> None:
-        """Lets hosts join, and returns when all are there.
+        """Lets more hosts join, and returns when these are there.
 
         Args:
           names: of the hosts, by rank.
@@ -80,12 +80,12 @@ class Hosts:
           ConfigError: some have not come in time.
         """
         with self._changed:
-            self._names = dict(names)
+            self._names = {**self._names, **names}
             self._changed.notify_all()
             self._changed.wait_for(
-                lambda: self._machines().keys() == self._names.keys(), seconds
+                lambda: names.keys() <= self._machines().keys(), seconds
             )
-            missing = self._names.keys() - self._machines().keys()
+            missing = names.keys() - self._machines().keys()
         if missing:
             ranks = ", ".join(map(str, sorted(missing)))
             where = "{}:{}".format(*self.place)
@@ -97,6 +97,22 @@ class Hosts:
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
         """See `Machines`."""
         return self._placement.choose(name, entries, self.machines)
+
+    def release(self, name: str) -> None:
+        """See `Machines`."""
+        self._placement.release(name)
+
+    def room(self, entries: Mapping[Handle, Entry]) -> int:
+        """See `Machines`."""
+        return self._placement.room(entries, self.machines)
+
+    def forget(self, rank: int) -> None:
+        """Lets a host go, whose processes have ended; it does not come back."""
+        with self._changed:
+            self._names = {r: name for r, name in self._names.items() if r != rank}
+            machine = self._by_rank.pop(rank, None)
+        if machine is not None:
+            machine.leave("nothing is left to do here")
 
     def close(self, reason: str) -> None:
         """Lets the agents go."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from acmelike.graph import Entry, Handle, Program
 from acmelike.graph.resources import count
 from acmelike.launchers.exposed import Endpoint, exposed_nodes
 from acmelike.launchers.node_thread import ProgramSupervisor
-from acmelike.launchers.nodes import interface_of_node
+from acmelike.launchers.nodes import interface_of_node, processes_of
 from acmelike.launchers.processes.control import (
     Assignment,
     FailureReport,
@@ -52,6 +52,8 @@ _STATUS_SECONDS = 3.0
 # How long a process may neither answer nor compute that can be restarted. Whoever
 # looks at the status, the watch of a run above all, finds it.
 _SILENT_SECONDS = 10.0
+# How long a process may take to end that is not wanted for now.
+_RETIRE_SECONDS = 10.0
 # How long the thread may take to end that starts processes again.
 _END_SECONDS = 3.0
 
@@ -117,10 +119,11 @@ class ProcessNodes:
         self._reason: str | None = None
         self._logs = logs
         self._alarm = ClockAlarm("restarts", self._start_due)
-        grouped: dict[str, dict[Handle, Entry]] = {}
-        for handle, entry in program.entries.items():
-            grouped.setdefault(entry.process or entry.label, {})[handle] = entry
+        grouped = processes_of(program.entries)
         self._supervised: dict[str, Supervised] = {}
+        # Nodes that may be started later, each in a process of its own.
+        self._absent = {label: grouped.pop(label) for label in program.absent}
+        self._scaling = threading.Lock()
         called = {callee for _, callee in program.edges()}
         try:
             for name, entries in grouped.items():
@@ -183,6 +186,52 @@ class ProcessNodes:
                 nodes |= supervised.status()
         return with_reasons(nodes)
 
+    def scale(self, labels: Sequence[str], wanted: Sequence[str]) -> None:
+        with self._scaling:
+            with self._lock:
+                running = {
+                    label
+                    for label in labels
+                    if label in self._supervised
+                    and not self._supervised[label].is_retired
+                }
+            surplus = [label for label in labels if label in running - set(wanted)]
+            retired = [self._retire(label) for label in surplus]
+            for process in retired:
+                if not process.is_over.wait(_RETIRE_SECONDS):
+                    process.kill()
+                    process.is_over.wait(_RETIRE_SECONDS)
+            for label in surplus:
+                self._machines.release(label)
+            for label in wanted:
+                if label not in running:
+                    self._add(label)
+
+    def room(self, labels: Sequence[str]) -> int:
+        label = labels[-1]
+        if label in self._absent:
+            return self._machines.room(self._absent[label])
+        return self._machines.room(self._supervised[label].process.entries)
+
+    def _retire(self, label: str) -> Process:
+        """Ends the process of a node that is not wanted for now."""
+        with self._lock:
+            supervised = self._supervised[label]
+            supervised.is_retired, supervised.starts_at = True, None
+            process = supervised.process
+        process.end("the group is smaller now")
+        return process
+
+    def _add(self, label: str) -> None:
+        """Starts a node that was absent, or retired."""
+        if label in self._supervised:
+            self._start_again(self._supervised[label])
+            return
+        process = self._new_process(label, self._absent[label], 0)
+        with self._lock:
+            self._supervised[label] = Supervised(process, is_called=False)
+        process.start(self._assignment(process))
+
     def client(self, handle: Handle) -> Client:
         return self._peers.client(self._entries[handle], None)
 
@@ -204,10 +253,15 @@ class ProcessNodes:
         return not self._has_work() and not self._has_worker()
 
     def _has_work(self) -> bool:
-        return any(process.has_work for process in self._processes())
+        return any(process.has_work for process in self._wanted())
 
     def _has_worker(self) -> bool:
-        return any(process.has_worker for process in self._processes())
+        return any(process.has_worker for process in self._wanted())
+
+    def _wanted(self) -> list[Process]:
+        with self._lock:
+            supervised = self._supervised.values()
+            return [each.process for each in supervised if not each.is_retired]
 
     # --- Its processes
 
@@ -245,7 +299,7 @@ class ProcessNodes:
 
     def _start_due(self) -> None:
         """Starts the processes again whose time has come; in the alarm's thread."""
-        for supervised in self._supervised.values():
+        for supervised in list(self._supervised.values()):
             at = supervised.starts_at
             if at is not None and at > time.monotonic():
                 self._alarm.set(at)
@@ -311,6 +365,8 @@ class ProcessNodes:
     def _take_failure(self, process: Process, failure: Failure) -> None:
         """A node raised: the run ends, or its process does."""
         supervised = self._supervised[process.name]
+        if supervised.is_retired:
+            return
         if supervised.policy is None or self._ended.is_set():
             self._supervisor.fail(failure.label, failure.where, failure.error)
             return
@@ -335,9 +391,10 @@ class ProcessNodes:
         """A process has ended, with the run or before it."""
         with self._answered:
             self._answered.notify_all()
-        if self._ended.is_set():
+            supervised = self._supervised[process.name]
+            is_retired = supervised.is_retired and supervised.process is process
+        if self._ended.is_set() or is_retired:
             return
-        supervised = self._supervised[process.name]
         failure, restarts = supervised.take_failure(), supervised.restarts
         words = f"node '{failure.label}' failed ({failure.where}): {failure.error}"
         if supervised.policy is not None and supervised.is_done:
@@ -389,7 +446,8 @@ class ProcessNodes:
     def _announce(self) -> None:
         """Tells all processes where the others are, once all have been there."""
         with self._lock:
-            is_complete = len(self._addresses) == len(self._entries)
+            expected = sum(len(each.labels) for each in self._supervised.values())
+            is_complete = len(self._addresses) == expected
             if not is_complete and self._book_version == 0:
                 return
             self._book_version += 1

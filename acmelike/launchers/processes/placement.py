@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -58,6 +59,15 @@ class Machines(Protocol):
           ConfigError: no machine has what they need.
         """
 
+    def release(self, name: str) -> None:
+        """A process has ended, and is not started again for now."""
+
+    def room(self, entries: Mapping[Handle, Entry]) -> int:
+        """For how many more processes of such nodes there are cores.
+
+        It is below 0 if processes share cores already.
+        """
+
     def close(self, reason: str) -> None:
         """The run is over, and all processes have ended."""
 
@@ -100,6 +110,22 @@ class Placer:
             seat = self._seat(first.label, needs, first.group, machines)
             taken = self._taken[name] = _Taken(seat, first.group)
         return taken.seat
+
+    def release(self, name: str) -> None:
+        """The seat of a process is free."""
+        self._taken.pop(name, None)
+
+    def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
+        """See `Machines`; `machines` as for `choose`."""
+        needs = joined(entry.resources for entry in entries.values())
+        group, room = next(iter(entries.values())).group, 0
+        for machine in machines:
+            if needs.labels.items() <= machine.capacity.labels.items():
+                free = (1 - self._load(machine)) * machine.capacity.num_cpus
+                number = math.floor(free / needs.num_cpus + _SMALL)
+                # Fewer of others would be no help.
+                room += max(number, -self._num_of(machine, group))
+        return room
 
     def _seat(
         self,
@@ -198,6 +224,12 @@ class OneHost:
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
         return self._placement.choose(name, entries, self.machines)
+
+    def release(self, name: str) -> None:
+        self._placement.release(name)
+
+    def room(self, entries: Mapping[Handle, Entry]) -> int:
+        return self._placement.room(entries, self.machines)
 
     def close(self, reason: str) -> None:
         self.machines[0].close()

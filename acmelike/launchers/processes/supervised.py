@@ -21,6 +21,8 @@ class Supervised:
       process: the present one, or the last until there is another.
       starts_at: when the next is started, on the monotonic clock; None if none is due.
       failure: what a node said before its process was killed for it.
+      is_retired: whether its nodes are not wanted for now, so that its end is no
+        failure.
       policy: of its nodes; None if the first failure ends the run.
       restarts: decides whether there is another process.
     """
@@ -28,6 +30,7 @@ class Supervised:
     def __init__(self, process: Process, is_called: bool):
         self.process, self._is_called = process, is_called
         self.starts_at: float | None = None
+        self.is_retired, self._num_returns = False, 0
         self.failure: Failure | None = None
         self.policy = next(iter(process.entries.values())).restart
         self.restarts = Restarts(self.policy)
@@ -60,17 +63,20 @@ class Supervised:
     def replace(self, process: Process) -> None:
         """Another process takes the place of the last."""
         self._before, self.process = self._counts(), process
-        self.starts_at = None
+        self._num_returns += self.is_retired
+        self.starts_at, self.is_retired = None, False
 
     def status(self) -> dict[str, NodeStatus]:
         """The status of its nodes; their counters go on from process to process."""
-        num_restarts = self.process.incarnation
+        num_restarts = self.process.incarnation - self._num_returns
         nodes = self._counts()
         for label, node in nodes.items():
             host = self.process.seat.machine.name
             nodes[label] = replace(node, num_restarts=num_restarts, host=host)
-            if self.starts_at is not None or label not in self.process.status:
-                nodes[label] = _restarting(nodes[label])
+            if self.is_retired:
+                nodes[label] = _at_rest(nodes[label], "ended")
+            elif self.starts_at is not None or label not in self.process.status:
+                nodes[label] = _at_rest(nodes[label], "restarting")
         return nodes
 
     def _counts(self) -> dict[str, NodeStatus]:
@@ -81,10 +87,10 @@ class Supervised:
         return counts
 
 
-def _restarting(node: NodeStatus) -> NodeStatus:
+def _at_rest(node: NodeStatus, phase: str) -> NodeStatus:
     return replace(
         node,
-        phase="restarting",
+        phase=phase,
         waits_for="",
         reason="",
         doing="",

@@ -30,18 +30,19 @@ from acmelike.launchers.ray.agent import RayAgent
 from acmelike.launchers.ray.messages import (
     AgentBack,
     AgentKey,
+    Available,
     Bundle,
     Connect,
     Connected,
-    LetBackIn,
+    GiveBack,
     LetIn,
     Refused,
     Release,
     Released,
     Reserve,
     Reserved,
+    Room,
 )
-from acmelike.rpc import Certificate
 
 logger = logging.getLogger("acmelike")
 
@@ -73,9 +74,9 @@ class Broker:
         self._messages: queue.Queue[Any] = queue.Queue()
         self._folder: str | None = None
         self._path: Sequence[str] = ()
-        self._agents: list[_Agent] = []  # By rank, which begins at 1.
+        self._agents: dict[int, _Agent] = {}  # By rank, which begins at 1.
+        self._num_agents = 0
         self._groups: list[Any] = []
-        self._place, self._heartbeat = ("", 0), 0.0
 
     def run(self) -> None:
         """Until the launcher says that it is over, or is gone."""
@@ -84,7 +85,8 @@ class Broker:
             Connect: self._connect,
             Reserve: self._reserve,
             LetIn: self._let_in,
-            LetBackIn: self._let_back_in,
+            GiveBack: self._give_back,
+            Available: self._available,
             Release: self._release,
         }
         while True:
@@ -210,20 +212,19 @@ class Broker:
             # Ray gives GPUs to actors, so what has some needs an agent of its own.
             own = number if message.bundles[number].resources.num_gpus else -1
             by_agent[host, own].append(number)
-        for (_, own), numbers in by_agent.items():
+        agents = {}
+        for (host, own), numbers in by_agent.items():
             num_gpus = message.bundles[own].resources.num_gpus if own >= 0 else 0
             group, index = place_of[numbers[0]]
-            self._agents.append(_Agent(group, index, num_gpus or 0, self._path))
-        keys = ray.get(
-            [agent.key for agent in self._agents],
-            timeout=max(1.0, limit - time.monotonic()) + _AGENT_SECONDS,
-        )
+            self._num_agents += 1
+            agent = _Agent(group, index, num_gpus or 0, self._path)
+            self._agents[self._num_agents] = agent
+            agents[self._num_agents] = (numbers, host, agent)
+        seconds = max(1.0, limit - time.monotonic()) + _AGENT_SECONDS
         return Reserved(
             [
-                AgentKey(numbers, host, key)
-                for ((host, _), numbers), key in zip(
-                    by_agent.items(), keys, strict=True
-                )
+                AgentKey(rank, numbers, host, ray.get(agent.key, timeout=seconds))
+                for rank, (numbers, host, agent) in agents.items()
             ]
         )
 
@@ -259,19 +260,29 @@ class Broker:
     # --- The agents
 
     def _let_in(self, message: LetIn) -> None:
-        self._place, self._heartbeat = message.place, message.heartbeat
-        for rank, certificate in enumerate(message.certificates, 1):
-            self._let_back_in(LetBackIn(rank, certificate))
-
-    def _let_back_in(self, message: LetBackIn) -> None:
-        agent = self._agents[message.rank - 1]
-        agent.run(self._place, message.certificate, message.rank, self._heartbeat)
+        self._agents[message.rank].run(message)
 
     def _replace_lost_agents(self) -> None:
         """Starts another agent in the place of one that has ended before the run."""
-        for rank, agent in enumerate(self._agents, 1):
+        for rank, agent in self._agents.items():
             if (key := agent.new_key(rank)) is not None:
                 self._connection.send(AgentBack(rank, key))
+
+    def _give_back(self, message: GiveBack) -> None:
+        import ray
+        from ray.util import remove_placement_group
+
+        agent = self._agents.pop(message.rank)
+        ray.kill(agent.actor)
+        remove_placement_group(agent.group)
+        self._groups.remove(agent.group)
+
+    def _available(self, message: Available) -> Room:
+        import ray
+
+        free = ray.available_resources()
+        demand = _demand(Bundle("", message.resources))
+        return Room(int(min(free.get(name, 0) / much for name, much in demand.items())))
 
     def _release(self, message: Release) -> Released:
         if "ray" in sys.modules:
@@ -279,7 +290,7 @@ class Broker:
             from ray.util import remove_placement_group
 
             with suppress(Exception):
-                for agent in self._agents:
+                for agent in self._agents.values():
                     ray.kill(agent.actor)
                 for group in self._groups:
                     remove_placement_group(group)
@@ -299,6 +310,7 @@ class _Agent:
       path: see `RayAgent`.
 
     Attributes:
+      group: as given.
       actor: the present one, in Ray.
       key: its public key, in Ray; None when it was taken.
     """
@@ -308,19 +320,16 @@ class _Agent:
     _outcome: Any
 
     def __init__(self, group: Any, index: int, num_gpus: float, path: Sequence[str]):
-        self._bundle = (group, index, num_gpus, list(path))
+        self.group = group
+        self._bundle = (index, num_gpus, list(path))
         self._start()
 
-    def run(
-        self,
-        place: tuple[str, int],
-        certificate: Certificate,
-        rank: int,
-        heartbeat: float,
-    ) -> None:
+    def run(self, message: LetIn) -> None:
         """Lets it join the run."""
         self.key = None
-        self._outcome = self.actor.run.remote(place, certificate, rank, heartbeat)
+        self._outcome = self.actor.run.remote(
+            message.place, message.certificate, message.rank, message.heartbeat
+        )
 
     def new_key(self, rank: int) -> bytes | None:
         """Starts another if this one has ended; the key of the other when it is there.
@@ -347,13 +356,13 @@ class _Agent:
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        group, index, num_gpus, path = self._bundle
+        index, num_gpus, path = self._bundle
         actor: Any = ray.remote(RayAgent)
         self.actor = actor.options(
             num_cpus=0,
             num_gpus=num_gpus,
             scheduling_strategy=PlacementGroupSchedulingStrategy(
-                placement_group=group, placement_group_bundle_index=index
+                placement_group=self.group, placement_group_bundle_index=index
             ),
         ).remote(path, bool(num_gpus))
         self._outcome, self.key = None, self.actor.public_key.remote()

@@ -20,6 +20,7 @@ from acmelike.graph.resources import joined
 from acmelike.launchers.hosts.launcher import Hosts
 from acmelike.launchers.hosts.rendezvous import guest_certificate
 from acmelike.launchers.node_thread import ProgramSupervisor
+from acmelike.launchers.nodes import processes_of, started_entries
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.machine import LocalChild, Machine
@@ -28,17 +29,18 @@ from acmelike.launchers.processes.placement import Seat
 from acmelike.launchers.ray.config import RayConfig
 from acmelike.launchers.ray.messages import (
     AgentBack,
-    AgentKey,
+    Available,
     Bundle,
     Connect,
     Connected,
-    LetBackIn,
+    GiveBack,
     LetIn,
     Refused,
     Release,
     Released,
     Reserve,
     Reserved,
+    Room,
 )
 from acmelike.rpc import Authority
 
@@ -70,6 +72,8 @@ class RayConnection:
         self._child = LocalChild("ray", variables, "acmelike.launchers.ray.broker")
         self._connection = ControlConnection(self._child.control)
         self._answers: queue.Queue[Any] = queue.Queue()
+        self._asking = threading.Lock()
+        self._rendezvous: tuple[tuple[str, int], float] = ("", 0), 0.0
         self._is_closed = False
         output = partial(pass_on_output, self._child.output, "ray", logs)
         self._threads = [
@@ -85,11 +89,13 @@ class RayConnection:
         Raises:
           ConfigError: Ray refuses, does not answer in time, or has ended.
         """
-        self._connection.send(message)
-        try:
-            found = self._answers.get(timeout=seconds)
-        except queue.Empty:
-            raise ConfigError(f"Ray did not answer within {seconds:.0f} s") from None
+        with self._asking:
+            self._connection.send(message)
+            try:
+                found = self._answers.get(timeout=seconds)
+            except queue.Empty:
+                words = f"Ray did not answer within {seconds:.0f} s"
+                raise ConfigError(words) from None
         if isinstance(found, answer):
             return found
         if isinstance(found, Refused):
@@ -97,12 +103,16 @@ class RayConnection:
         raise ConfigError(f"the process that speaks to Ray: {self._child.wait()}")
 
     def let_in(
-        self, agents: Sequence[AgentKey], place: tuple[str, int], heartbeat: float
+        self, rank: int, public_key: bytes, place: tuple[str, int], heartbeat: float
     ) -> None:
-        """Lets agents join at a rendezvous, and those that take their places later."""
-        keys = [agent.public_key for agent in agents]
-        certificates = [guest_certificate(self._authority, key) for key in keys]
-        self._connection.send(LetIn(place, certificates, heartbeat))
+        """Lets an agent join at a rendezvous, and those that take its place later."""
+        self._rendezvous = place, heartbeat
+        certificate = guest_certificate(self._authority, public_key)
+        self._connection.send(LetIn(rank, certificate, place, heartbeat))
+
+    def give_back(self, rank: int) -> None:
+        """Ends an agent that has left, and what was reserved with it."""
+        self._connection.send(GiveBack(rank))
 
     def close(self) -> None:
         """Gives everything back to Ray, and ends the process."""
@@ -123,8 +133,7 @@ class RayConnection:
     def _listen(self) -> None:
         while (message := self._connection.receive()) is not None:
             if isinstance(message, AgentBack):
-                certificate = guest_certificate(self._authority, message.public_key)
-                self._connection.send(LetBackIn(message.rank, certificate))
+                self.let_in(message.rank, message.public_key, *self._rendezvous)
             else:
                 self._answers.put(message)
         self._answers.put(None)
@@ -139,19 +148,37 @@ class RayMachines:
     Args:
       hosts: where the agents join.
       ray: closed with the run.
-      seats: for each process that is not at the launcher's host, the rank of its agent
-        and what was reserved for it.
+      place_seconds: see `RayConfig`.
     """
 
-    def __init__(
-        self,
-        hosts: Hosts,
-        ray: RayConnection,
-        seats: Mapping[str, tuple[int, Resources]],
-    ):
-        self._hosts, self._ray, self._seats = hosts, ray, seats
+    def __init__(self, hosts: Hosts, ray: RayConnection, place_seconds: float):
+        self._hosts, self._ray, self._place_seconds = hosts, ray, place_seconds
         self.heartbeat = hosts.heartbeat
         self.is_near, self.is_far = hosts.is_near, hosts.is_far
+        # What was reserved for each process, and the rank of its agent.
+        self._seats: dict[str, tuple[int, Resources]] = {}
+        # Of processes that were added to the run, and have an agent of their own.
+        self._added: set[str] = set()
+        self._numbers: dict[str, int] = {}  # Of Ray's hosts, for their names here.
+
+    def reserve(self, bundles: Sequence[Bundle]) -> None:
+        """Has Ray reserve what processes need; waits for the agents of their hosts.
+
+        Raises:
+          ConfigError: Ray cannot.
+        """
+        message = Reserve(bundles, self._place_seconds)
+        seconds = self._place_seconds + _MESSAGE_SECONDS
+        agents = self._ray.ask(message, Reserved, seconds).agents
+        names = {}
+        for agent in agents:
+            number = self._numbers.setdefault(agent.host, len(self._numbers) + 1)
+            names[agent.rank] = f"ray host {number}"
+            place, heartbeat = self._hosts.place, self.heartbeat
+            self._ray.let_in(agent.rank, agent.public_key, place, heartbeat)
+            for bundle in (bundles[number] for number in agent.bundles):
+                self._seats[bundle.name] = agent.rank, bundle.resources
+        self._hosts.wait_for(names, _JOIN_SECONDS)
 
     @property
     def machines(self) -> Sequence[Machine]:
@@ -159,6 +186,10 @@ class RayMachines:
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
         """Where Ray has reserved it; if that host is lost, where there is room."""
+        bundles = [] if name in self._seats else make_bundles({name: entries}, 0.0)
+        if bundles:
+            self.reserve(bundles)
+            self._added.add(name)
         if name in self._seats:
             rank, resources = self._seats[name]
             machine = self._hosts.machine(rank)
@@ -167,32 +198,45 @@ class RayMachines:
                 return Seat(machine, resources, gpus)
         return self._hosts.choose(name, entries)
 
+    def release(self, name: str) -> None:
+        """What was reserved when the run began is kept; the rest is given back."""
+        self._hosts.release(name)
+        if name in self._added:
+            self._added.remove(name)
+            rank, _ = self._seats.pop(name)
+            self._hosts.forget(rank)
+            self._ray.give_back(rank)
+
+    def room(self, entries: Mapping[Handle, Entry]) -> int:
+        resources = joined(entry.resources for entry in entries.values())
+        return self._ray.ask(Available(resources), Room, _MESSAGE_SECONDS).number
+
     def close(self, reason: str) -> None:
         self._hosts.close(reason)
         self._ray.close()
 
 
-def make_bundles(program: Program, num_gpus: float) -> list[Bundle]:
-    """What a program needs of Ray: a bundle for each process.
+def make_bundles(
+    processes: Mapping[str, Mapping[Handle, Entry]], num_gpus: float
+) -> list[Bundle]:
+    """What processes need of Ray: a bundle for each of them.
 
     Those that are not spread are packed on as few hosts as have room. So replay and the
     learner are together, and what they send each other stays in the memory of one host.
     What is placed at the launcher's host is not reserved.
 
     Args:
-      program: to be launched.
+      processes: the nodes of each, by its name.
       num_gpus: that Ray has; the first nodes that take one if there is one get them.
 
     Raises:
       ConfigError: nodes of one process do not fit together.
     """
-    processes: dict[str, list[Entry]] = {}
-    for entry in program.entries.values():
-        processes.setdefault(entry.process or entry.label, []).append(entry)
     needs = {}
     for name, entries in processes.items():
-        resources = joined(entry.resources for entry in entries)
-        if resources.place is None and entries[0].group is not None:
+        resources = joined(entry.resources for entry in entries.values())
+        group = next(iter(entries.values())).group
+        if resources.place is None and group is not None:
             resources = replace(resources, place="spread")
         if resources.place != "launcher":
             needs[name] = resources
@@ -204,16 +248,6 @@ def make_bundles(program: Program, num_gpus: float) -> list[Bundle]:
             num_gpus -= resources.num_gpus or 0
         bundles.append(Bundle(name, resources))
     return bundles
-
-
-def _names(agents: Sequence[AgentKey]) -> dict[int, str]:
-    """The hosts of the agents, by rank."""
-    numbers: dict[str, int] = {}
-    names = {}
-    for rank, agent in enumerate(agents, 1):
-        number = numbers.setdefault(agent.host, len(numbers) + 1)
-        names[rank] = f"ray host {number}"
-    return names
 
 
 def place_on_ray(
@@ -236,26 +270,19 @@ def place_on_ray(
         )
     authority = Authority()
     ray, hosts = RayConnection(logs, authority), None
+    processes = processes_of(started_entries(program))
     try:
-        needed = sum(bundle.resources.num_cpus for bundle in make_bundles(program, 0))
+        needed = sum(b.resources.num_cpus for b in make_bundles(processes, 0.0))
         connect = Connect(
             config.address, needed, config.working_dir, tuple(map(str, sys.path))
         )
         connected = ray.ask(connect, Connected, _CONNECT_SECONDS)
         logger.info("connected to %s", connected.words)
-        bundles = make_bundles(program, connected.num_gpus)
-        reserve = Reserve(bundles, config.place_seconds)
-        seconds = config.place_seconds + _MESSAGE_SECONDS
-        agents = ray.ask(reserve, Reserved, seconds).agents
         hosts = Hosts((connected.ip, 0), authority, {}, config.heartbeat)
-        ray.let_in(agents, hosts.place, config.heartbeat)
-        hosts.wait_for(_names(agents), _JOIN_SECONDS)
-        seats = {
-            bundles[number].name: (rank, bundles[number].resources)
-            for rank, agent in enumerate(agents, 1)
-            for number in agent.bundles
-        }
-        machines = RayMachines(hosts, ray, seats)
+        machines = RayMachines(hosts, ray, config.place_seconds)
+        bundles = make_bundles(processes, connected.num_gpus)
+        if bundles:
+            machines.reserve(bundles)
         return ProcessNodes(program, supervisor, ended, logs, check, lambda: machines)
     except BaseException:
         if hosts is not None:

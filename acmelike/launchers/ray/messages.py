@@ -72,11 +72,13 @@ class AgentKey(NamedTuple):
     """An agent that was started.
 
     Attributes:
+      rank: of the agent in the run.
       bundles: the numbers of those that it starts the processes of.
       host: the name of its host in Ray; agents of one host have the same.
       public_key: of the agent, as PEM.
     """
 
+    rank: int
     bundles: Sequence[int]
     host: str
     public_key: bytes
@@ -89,16 +91,18 @@ class Reserved(NamedTuple):
 
 
 class LetIn(NamedTuple):
-    """To the broker: let the agents join the run.
+    """To the broker: let an agent join the run.
 
     Attributes:
+      rank: of the agent.
+      certificate: of its key.
       place: host and port of the rendezvous.
-      certificates: of the agents, in the order of `Reserved`; their ranks are 1, 2, ...
       heartbeat: see `RayConfig`.
     """
 
+    rank: int
+    certificate: Certificate
     place: tuple[str, int]
-    certificates: Sequence[Certificate]
     heartbeat: float
 
 
@@ -114,11 +118,22 @@ class AgentBack(NamedTuple):
     public_key: bytes
 
 
-class LetBackIn(NamedTuple):
-    """To the broker: let such an agent join the run."""
+class GiveBack(NamedTuple):
+    """To the broker: end an agent that has left, and what was reserved with it."""
 
     rank: int
-    certificate: Certificate
+
+
+class Available(NamedTuple):
+    """To the broker: how many more such bundles there may be room for."""
+
+    resources: Resources
+
+
+class Room(NamedTuple):
+    """From the broker: for so many."""
+
+    number: int
 
 
 class Refused(NamedTuple):
