@@ -9,6 +9,9 @@ from acmelike.adders import Adder, store_frames_once
 from acmelike.replay import Items, Replay, TableConfig, Writer
 from acmelike.types import Array, VectorStep
 
+# Calls that an actor may be ahead of replay with data that is used many times.
+_NUM_AHEAD = 8
+
 
 class Recorder:
     """Writes what happens in the environments of one actor to replay.
@@ -28,7 +31,10 @@ class Recorder:
             copy.deepcopy(adder), table.signature, num_envs=num_envs
         )
         self._table = table.name
-        self._writer = Writer(replay, num_ahead=1)
+        # What is used once is to be of the newest parameters; other data may be some
+        # calls old, and what is gathered meanwhile goes in one message.
+        num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
+        self._writer = Writer(replay, num_ahead=num_ahead)
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""

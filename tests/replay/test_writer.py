@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.core import deadline, stop_run, updating, when
+from acmelike.core import deadline, sleep, stop_run, updating, when
 from acmelike.errors import Deadlock, NodeFailed, NotReady, RpcTimeout
 from acmelike.graph import Node, Program
 from acmelike.launchers import launch
@@ -373,6 +373,88 @@ def test_a_writer_that_may_is_one_message_ahead_and_no_more(launcher):
         found = [client.sample("numbers", 1).data[0] for _ in range(3)]
         assert run.wait(timeout=30) == "all are written"
     assert found == [0, 1, 2]
+
+
+class Gate:
+    """A replay that receives a message when it is let."""
+
+    def __init__(self):
+        self.messages, self.num_let = [], 0
+
+    def let(self, number):
+        self.num_let += number
+
+    def _closed(self, message):
+        return None if self.num_let > len(self.messages) else "closed"
+
+    @when(_closed)
+    def write(self, message):
+        self.messages.append(message)
+        return sum(part.num_items for part in message.items)
+
+    def _too_few(self, number):
+        return None if len(self.messages) >= number else f"{len(self.messages)}"
+
+    @when(_too_few)
+    def received(self, number):
+        return self.messages
+
+
+class Gatherer:
+    """A worker that writes numbers, and may be four calls ahead.
+
+    Args:
+      gate: where to.
+      numbers: of the items of each call.
+    """
+
+    def __init__(self, gate, numbers):
+        self._writer = Writer(gate, num_ahead=4)
+        self._numbers, self._num_returned = list(numbers), 0
+
+    def step(self):
+        table, *values = self._numbers[self._num_returned]
+        first = self._num_returned
+        self._writer.write(
+            [Items(table, np.array(values))],
+            steps={"frame": np.full((2, 1), first)},
+            keep_from={"frame": 2 * first},
+            num_env_steps=2,
+        )
+        with updating(self):
+            self._num_returned += 1
+        if self._num_returned == len(self._numbers):
+            self._writer.flush()
+            sleep(None, "the end of the run")
+
+    def _too_few(self, num):
+        return None if self._num_returned >= num else f"{self._num_returned} returned"
+
+    @when(_too_few)
+    def returned(self, num):
+        return self._num_returned
+
+
+def test_what_is_written_while_a_message_is_under_way_goes_in_one():
+    program = Program("gathering")
+    gate = program.add_node(Node(Gate), label="gate")
+    numbers = [("a", 0), ("a", 1), ("a", 2, 3), ("b", 4), ("a", 5), ("a", 6)]
+    writer = program.add_node(Node(Gatherer, gate, numbers), label="writer")
+    with launch(program, "threads") as run:
+        run.client(writer).returned(4)
+        with pytest.raises(RpcTimeout, match="4 returned"), deadline(0.2):
+            run.client(writer).returned(5)  # It would be five ahead.
+        run.client(gate).let(9)
+        messages = run.client(gate).received(3)
+    # The others of the four and the fifth, which waited for the first, and the sixth.
+    items = [[part.data.tolist() for part in m.items] for m in messages]
+    assert items == [[[0]], [[1, 2, 3], [4], [5]], [[6]]]
+    assert [m.number for m in messages] == [1, 2, 3]
+    assert [m.num_env_steps for m in messages] == [2, 8, 2]
+    steps = [m.steps["frame"] for m in messages]
+    assert [part.first for part in steps] == [0, 2, 10]
+    assert steps[1].rows[:, 0].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert [m.keep_from for m in messages] == [{"frame": n} for n in (0, 8, 10)]
 
 
 def test_serial_is_never_ahead():

@@ -6,8 +6,10 @@ import secrets
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
+import optree
 
 from acmelike.core import Future, prefetch_depth, start
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
@@ -19,6 +21,14 @@ from acmelike.types import Array
 _NOT_REFUSED = (NotReady, RpcClosed, RpcTimeout)
 
 
+class _Pending(NamedTuple):
+    """A message, how many items it has, and of how many calls it was made."""
+
+    message: Message
+    num_items: int
+    num_calls: int
+
+
 class Writer:
     """Sends steps and items to replay, all of them, in order and exactly once.
 
@@ -27,10 +37,11 @@ class Writer:
 
     Args:
       replay: the replay service, or a client of it.
-      num_ahead: how many messages the caller may be ahead of what replay has admitted,
-        0 or 1. With 1 the caller continues while a message is under way, and an error
-        in that message is raised by the next call. Under `serial` and outside a run
-        nothing happens ahead of need.
+      num_ahead: by how many calls with items the caller may be ahead of what replay has
+        admitted. With 1 the caller continues while a message is under way, and an error
+        in that message is raised by the next call. With more, what is written meanwhile
+        is gathered, and becomes one message when that one is done. Under `serial` and
+        outside a run nothing happens ahead of need.
     """
 
     def __init__(self, replay: Replay, *, num_ahead: int = 0):
@@ -38,8 +49,12 @@ class Writer:
         self._under_way: Future[int] | None = None
         self._writer = secrets.randbits(62)
         self._num_sent = 0
-        # Messages, and how many items each has.
-        self._pending: deque[tuple[Message, int]] = deque()
+        # Messages that are under way or are to be sent, first of all.
+        self._pending: deque[_Pending] = deque()
+        # What is gathered for the next one.
+        self._items: list[Items] = []
+        self._num_calls = 0
+        self._keep_from: dict[str, int] = {}
         self._num_env_steps = 0
         self._steps: dict[str, list[Array]] = defaultdict(list)
         # The number of the next step of each column.
@@ -70,17 +85,24 @@ class Writer:
           RpcTimeout: not everything was admitted before the deadline.
           ValueError: an argument is wrong, and no item was written.
         """
-        num_items = sum(part.num_items for part in items)
+        for part in items:
+            part.num_items  # noqa: B018, as it raises what is wrong with the part.
         for name, rows in (steps or {}).items():
             self._check(name, rows)
         self._num_env_steps += num_env_steps
         for name, rows in (steps or {}).items():
             self._steps[name].append(rows)
         if items:
-            self._pending.append((self._message(items, keep_from or {}), num_items))
+            self._items.extend(items)
+            self._num_calls += 1
+            self._keep_from.update(keep_from or {})
         num_ahead = prefetch_depth(self._num_ahead)
-        while len(self._pending) > num_ahead:
+        while self._pending and (self._num_behind > num_ahead or self._is_done()):
             self._finish_first()
+        if not self._pending and self._items:
+            self._seal()
+            if self._num_behind > num_ahead:
+                self._finish_first()
         if self._pending and self._under_way is None:
             self._under_way = start(self._replay.write, self._first())
 
@@ -92,13 +114,17 @@ class Writer:
         Raises:
           ValueError: earlier steps are still waiting here for items.
         """
+        if self._items:
+            self._seal()
         if self._steps.get(column):
             raise ValueError(f"column '{column}': steps before those to skip wait here")
         self._next[column] += num_steps
 
     def flush(self) -> None:
         """Waits until all items that were written are admitted; raises as `write`."""
-        while self._pending:
+        while self._pending or self._items:
+            if not self._pending:
+                self._seal()
             self._finish_first()
 
     def close(self) -> None:
@@ -124,21 +150,37 @@ class Writer:
                 f"{['m', *before.shape[1:]]}, got {rows.dtype} {list(rows.shape)}"
             )
 
-    def _message(self, items: Sequence[Items], keep_from: Mapping[str, int]) -> Message:
+    @property
+    def _num_behind(self) -> int:
+        """How many calls with items replay has not admitted."""
+        return self._num_calls + sum(pending.num_calls for pending in self._pending)
+
+    def _is_done(self) -> bool:
+        """Whether the message that is under way, if one is, has an outcome."""
+        return self._under_way is not None and self._under_way.done()
+
+    def _seal(self) -> None:
+        """Makes a message of what is gathered."""
         steps = {}
         for name, parts in self._steps.items():
             steps[name] = Steps(self._next[name], np.concatenate(parts))
             self._next[name] += len(steps[name].rows)
         self._steps.clear()
-        num_env_steps, self._num_env_steps = self._num_env_steps, 0
-        return Message(self._writer, 0, steps, items, keep_from, num_env_steps)
+        items = joined(self._items)
+        message = Message(
+            self._writer, 0, steps, items, self._keep_from, self._num_env_steps
+        )
+        num_items = sum(part.num_items for part in items)
+        self._pending.append(_Pending(message, num_items, self._num_calls))
+        self._items, self._num_calls, self._keep_from = [], 0, {}
+        self._num_env_steps = 0
 
     def _first(self) -> Message:
-        return self._pending[0][0]._replace(number=self._num_sent + 1)
+        return self._pending[0].message._replace(number=self._num_sent + 1)
 
     def _finish_first(self) -> None:
         """Waits until all items of the first message are admitted."""
-        message, num_items = self._first(), self._pending[0][1]
+        message, num_items = self._first(), self._pending[0].num_items
         try:
             num_admitted = self._send(message)
             while num_admitted < num_items:
@@ -158,12 +200,12 @@ class Writer:
 
         So later items can refer to them. If they are refused as well, they are dropped.
         """
-        message, _ = self._pending.popleft()
+        message = self._pending.popleft().message
         # Replay may know the number, if it failed while it admitted the items.
         self._num_sent += 1
         if message.items and message.steps:
             steps = message._replace(items=(), num_env_steps=0)
-            self._pending.appendleft((steps, 0))
+            self._pending.appendleft(_Pending(steps, 0, 0))
             with suppress(Exception):
                 self._finish_first()
 
@@ -189,3 +231,35 @@ class Writer:
             finally:
                 if self._under_way is not None and call.done():
                     self._under_way = None
+
+
+def joined(items: Sequence[Items]) -> list[Items]:
+    """Items in the same order, in fewer parts: those of one table, where they fit."""
+    found: list[list[Items]] = []
+    for part in items:
+        if found and _fit(found[-1][0], part):
+            found[-1].append(part)
+        else:
+            found.append([part])
+    return [parts[0] if len(parts) == 1 else _join(parts) for parts in found]
+
+
+def _fit(one: Items, other: Items) -> bool:
+    if one.table != other.table or (one.priorities is None) != (
+        other.priorities is None
+    ):
+        return False
+    leaves, structure = optree.tree_flatten(one.data)
+    others, its_structure = optree.tree_flatten(other.data)
+    return structure == its_structure and all(
+        a.dtype == b.dtype and a.shape[1:] == b.shape[1:]
+        for a, b in zip(leaves, others, strict=True)
+    )
+
+
+def _join(parts: Sequence[Items]) -> Items:
+    data = optree.tree_map(lambda *rows: np.concatenate(rows), *(p.data for p in parts))
+    priorities = [part.priorities for part in parts if part.priorities is not None]
+    return Items(
+        parts[0].table, data, np.concatenate(priorities) if priorities else None
+    )
