@@ -149,7 +149,8 @@ def test_a_group_grows_by_what_ray_reserves_for_it_and_gives_it_back(cluster):
         for _ in range(16):
             actor, resources = Node(Noter, board), Resources(num_cpus=2)
             program.add_node(actor, resources=resources)
-    with launch(program, "ray", ray=RayConfig(address=cluster)) as run:
+    config = RayConfig(address=cluster, place_seconds=5.0)
+    with launch(program, "ray", ray=config) as run:
         run.client(board).first(1)
         assert run.room("actor") == 3  # Of nine cores, with three taken.
         run.scale("actor", 3)

@@ -245,6 +245,8 @@ class Broker:
             is_over = time.monotonic() > limit
             if state != "INFEASIBLE" and not is_over:
                 continue
+            # It would else be granted later, to nobody.
+            self._remove(group)
             needs = "; ".join(
                 f"{bundle.name}: {bundle.resources}" for bundle in bundles
             )
@@ -270,12 +272,16 @@ class Broker:
 
     def _give_back(self, message: GiveBack) -> None:
         import ray
-        from ray.util import remove_placement_group
 
         agent = self._agents.pop(message.rank)
         ray.kill(agent.actor)
-        remove_placement_group(agent.group)
-        self._groups.remove(agent.group)
+        self._remove(agent.group)
+
+    def _remove(self, group: Any) -> None:
+        from ray.util import remove_placement_group
+
+        self._groups.remove(group)
+        remove_placement_group(group)
 
     def _available(self, message: Available) -> Room:
         import ray
@@ -287,13 +293,12 @@ class Broker:
     def _release(self, message: Release) -> Released:
         if "ray" in sys.modules:
             import ray
-            from ray.util import remove_placement_group
 
             with suppress(Exception):
                 for agent in self._agents.values():
                     ray.kill(agent.actor)
-                for group in self._groups:
-                    remove_placement_group(group)
+                for group in list(self._groups):
+                    self._remove(group)
             with suppress(Exception):
                 ray.shutdown()
         self._remove_folder()
