@@ -60,7 +60,8 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel and not hosts and not ray" $(FAST) $(ARGS)
 
-SLOW := tests/agents tests/benchmarks/test_rpc_traffic.py tests/docs tests/experiments \
+SLOW := tests/agents tests/benchmarks/test_rpc_traffic.py \
+    tests/benchmarks/test_scaling.py tests/docs tests/experiments \
     tests/graph tests/launchers tests/programs tests/rpc tests/topologies
 test-runs: $(STAMP) ## Run the slow tests of agents, programs, documents and edges
 	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) $(SLOW)
@@ -95,7 +96,7 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) $(RPC_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) $(RPC_STAMP) $(RAY_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench

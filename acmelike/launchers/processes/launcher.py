@@ -28,7 +28,7 @@ from acmelike.launchers.processes.control import (
     StopReport,
     WorkReport,
 )
-from acmelike.launchers.processes.placement import Machines, OneHost
+from acmelike.launchers.processes.placement import Machines, OneHost, Seat
 from acmelike.launchers.processes.process import Process
 from acmelike.launchers.processes.restarts import Failure
 from acmelike.launchers.processes.supervised import Supervised
@@ -127,7 +127,8 @@ class ProcessNodes:
         called = {callee for _, callee in program.edges()}
         try:
             for name, entries in grouped.items():
-                process = self._new_process(name, entries, 0)
+                seat = self._machines.choose(name, entries)
+                process = self._new_process(name, entries, 0, seat)
                 is_called = any(entry.label in called for entry in entries.values())
                 self._supervised[name] = Supervised(process, is_called)
         except BaseException:
@@ -227,8 +228,12 @@ class ProcessNodes:
         if label in self._supervised:
             self._start_again(self._supervised[label])
             return
-        process = self._new_process(label, self._absent[label], 0)
+        entries = self._absent[label]
+        seat = self._machines.choose(label, entries)
         with self._lock:
+            if self._reason is not None:
+                return
+            process = self._new_process(label, entries, 0, seat)
             self._supervised[label] = Supervised(process, is_called=False)
         process.start(self._assignment(process))
 
@@ -270,13 +275,17 @@ class ProcessNodes:
             return [supervised.process for supervised in self._supervised.values()]
 
     def _new_process(
-        self, name: str, entries: Mapping[Handle, Entry], incarnation: int
+        self,
+        name: str,
+        entries: Mapping[Handle, Entry],
+        incarnation: int,
+        seat: Seat,
     ) -> Process:
         return Process(
             name,
             entries,
             incarnation=incarnation,
-            seat=self._machines.choose(name, entries),
+            seat=seat,
             on_message=self.handle,
             on_end=self._take_end,
             logs=self._logs,
@@ -311,12 +320,15 @@ class ProcessNodes:
                     self._supervisor.fail(label, "process", error)
 
     def _start_again(self, supervised: Supervised) -> None:
-        supervised.process.dispose()
+        last, was_retired = supervised.process, supervised.is_retired
+        last.dispose()
+        seat = self._machines.choose(last.name, last.entries)  # It may take a while.
         with self._lock:
-            if self._reason is not None:
-                return  # The run has ended meanwhile.
-            last = supervised.process
-            process = self._new_process(last.name, last.entries, last.incarnation + 1)
+            if self._reason is not None or supervised.is_retired != was_retired:
+                return  # The run has ended meanwhile, or the group is smaller.
+            process = self._new_process(
+                last.name, last.entries, last.incarnation + 1, seat
+            )
             supervised.replace(process)
         process.start(self._assignment(process))
 

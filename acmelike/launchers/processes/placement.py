@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -87,6 +88,8 @@ class Placer:
     """
 
     def __init__(self) -> None:
+        # Of threads that restart processes, and of those that scale a group.
+        self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
 
     def choose(
@@ -104,28 +107,31 @@ class Placer:
         """
         needs = joined(entry.resources for entry in entries.values())
         first = next(iter(entries.values()))
-        taken = self._taken.get(name)
-        if taken is None or taken.seat.machine not in machines:
-            self._taken.pop(name, None)
-            seat = self._seat(first.label, needs, first.group, machines)
-            taken = self._taken[name] = _Taken(seat, first.group)
-        return taken.seat
+        with self._lock:
+            taken = self._taken.get(name)
+            if taken is None or taken.seat.machine not in machines:
+                self._taken.pop(name, None)
+                seat = self._seat(first.label, needs, first.group, machines)
+                taken = self._taken[name] = _Taken(seat, first.group)
+            return taken.seat
 
     def release(self, name: str) -> None:
         """The seat of a process is free."""
-        self._taken.pop(name, None)
+        with self._lock:
+            self._taken.pop(name, None)
 
     def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
         """See `Machines`; `machines` as for `choose`."""
         needs = joined(entry.resources for entry in entries.values())
         group, room = next(iter(entries.values())).group, 0
-        for machine in machines:
-            if needs.labels.items() <= machine.capacity.labels.items():
-                free = (1 - self._load(machine)) * machine.capacity.num_cpus
-                number = math.floor(free / needs.num_cpus + _SMALL)
-                # Fewer of others would be no help.
-                room += max(number, -self._num_of(machine, group))
-        return room
+        with self._lock:
+            for machine in machines:
+                if needs.labels.items() <= machine.capacity.labels.items():
+                    free = (1 - self._load(machine)) * machine.capacity.num_cpus
+                    number = math.floor(free / needs.num_cpus + _SMALL)
+                    # Fewer of others would be no help.
+                    room += max(number, -self._num_of(machine, group))
+            return room
 
     def _seat(
         self,

@@ -220,13 +220,23 @@ class Broker:
             agent = _Agent(group, index, num_gpus or 0, self._path)
             self._agents[self._num_agents] = agent
             agents[self._num_agents] = (numbers, host, agent)
-        seconds = max(1.0, limit - time.monotonic()) + _AGENT_SECONDS
+        limit = max(limit, time.monotonic()) + _AGENT_SECONDS
+        while not all(_is_there(agent.key) for _, _, agent in agents.values()):
+            self._check_released()
+            if time.monotonic() > limit:
+                raise CannotServe("Ray has not started the agents of the run in time")
+            time.sleep(_LOOK_SECONDS)
         return Reserved(
             [
-                AgentKey(rank, numbers, host, ray.get(agent.key, timeout=seconds))
+                AgentKey(rank, numbers, host, ray.get(agent.key))
                 for rank, (numbers, host, agent) in agents.items()
             ]
         )
+
+    def _check_released(self) -> None:
+        """Gives up a long answer if the launcher does not wait for it any more."""
+        if any(isinstance(message, Release) for message in list(self._messages.queue)):
+            raise CannotServe("the launcher does not wait any more")
 
     def _wait_for(
         self, group: Any, bundles: Sequence[Bundle], limit: float
@@ -236,6 +246,7 @@ class Broker:
         from ray.util import placement_group_table
 
         while True:
+            self._check_released()
             if group.wait(_LOOK_SECONDS):
                 found: dict[int, str] = placement_group_table(group)[
                     "bundles_to_node_id"
