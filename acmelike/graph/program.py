@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast
@@ -35,6 +36,9 @@ class Program:
         self._id = next(_program_ids)
         self._keys = itertools.count()
         self._entries: dict[Handle, Entry] = {}
+        # Of all entries, so that a program of thousands of nodes is made quickly.
+        self._labels: set[str] = set()
+        self._num_in_group = Counter[str | None]()
         self._promises: dict[Handle, str] = {}
         self._exposures: dict[Handle, Exposure] = {}
         self._sizes: dict[str, int] = {}
@@ -78,7 +82,7 @@ class Program:
                 f"'{self.name}'"
             )
         label = self._full_label(label)
-        if any(entry.label == label for entry in self._entries.values()):
+        if label in self._labels:
             raise GraphError(f"program '{self.name}' already has a node '{label}'")
         if fulfils is None:
             handle = self._new_handle()
@@ -92,6 +96,8 @@ class Program:
                 f"node '{label}': there is no compression {compression!r}, only "
                 f"{', '.join(COMPRESSIONS)}{nearest(str(compression), COMPRESSIONS)}"
             )
+        self._labels.add(label)
+        self._num_in_group[self._group] += 1
         self._entries[handle] = Entry(
             label=label,
             node=node,
@@ -331,8 +337,7 @@ class Program:
                 raise GraphError(f"a node of program '{self.name}' has an empty label")
             return label
         if label is None:
-            taken = sum(e.group == self._group for e in self._entries.values())
-            label = str(taken)
+            label = str(self._num_in_group[self._group])
         if not label.strip():
             raise GraphError(f"a node of group '{self._group}' has an empty label")
         return f"{self._group}/{label}"

@@ -25,6 +25,8 @@ from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec
 
+_MIN_WRITERS = 1_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
@@ -116,6 +118,8 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             [table],
             seed=node_seed(experiment.seed),
             engine=layout.replay_engine,
+            # An actor that is restarted is another writer, until the last is forgotten.
+            max_writers=max(_MIN_WRITERS, 4 * layout.num_places),
         ),
         label="replay",
     )

@@ -147,6 +147,13 @@ def test_a_layout_without_one_of_its_parts_is_refused(name):
         Layout(**(layout | {name: 0}))
 
 
+@pytest.mark.parametrize("num_actors, num_writers", [(2, 1_000), (300, 1_200)])
+def test_replay_remembers_the_writers_of_all_actors(tmp_path, num_actors, num_writers):
+    system = make_system(tmp_path, num_actors=num_actors)
+    replay = system.program.entry(system.replay).node
+    assert replay.kwargs["max_writers"] == num_writers
+
+
 def test_actors_that_come_and_go_keep_their_places(tmp_path):
     system = make_system(tmp_path, num_actors=2, max_actors=8)
     program = system.program
