@@ -1,8 +1,4 @@
-"""Runs on hosts that have nothing in common but a network: Linux's network namespaces.
-
-They need root. Each host has an address and a link of its own, which is cut by taking
-the other end of it down.
-"""
+"""Runs on hosts that have nothing in common but a network, with `--launch hosts`."""
 
 from __future__ import annotations
 
@@ -16,63 +12,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.hosts.namespaces import (
+    BRIDGE,
+    NUM_HOSTS,
+    address,
+    cut,
+    inside,
+    make_hosts,
+    mend,
+    processes,
+)
 from tests.programs.small import SMALL
 
 ROOT = Path(__file__).parents[2]
-NUM_HOSTS = 3
-PLACE = "10.88.0.1:7000"
-PREFIX = f"alh{os.getpid()}"
-BRIDGE = f"{PREFIX}b"
+PLACE = f"{address(0)}:7000"
 LIMIT = 120.0
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
 
-def ip(*args):
-    return subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
-
-
-def host(rank):
-    return f"{PREFIX}h{rank}"
-
-
 @pytest.fixture(scope="module", autouse=True)
 def hosts():
-    """Namespaces that are joined by a bridge; nothing else is on it."""
-    try:
-        ip("netns", "add", BRIDGE)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
-    try:
-        ip("-n", BRIDGE, "link", "add", "br0", "type", "bridge")
-        ip("-n", BRIDGE, "link", "set", "br0", "up")
-        for rank in range(NUM_HOSTS):
-            near, far = f"{PREFIX}e{rank}", f"{PREFIX}p{rank}"
-            ip("netns", "add", host(rank))
-            ip("link", "add", near, "type", "veth", "peer", "name", far)
-            ip("link", "set", near, "netns", host(rank))
-            ip("link", "set", far, "netns", BRIDGE)
-            ip("-n", BRIDGE, "link", "set", far, "master", "br0", "up")
-            address = f"10.88.0.{rank + 1}/24"
-            ip("-n", host(rank), "addr", "add", address, "dev", near)
-            ip("-n", host(rank), "link", "set", near, "up")
-            ip("-n", host(rank), "link", "set", "lo", "up")
+    with make_hosts():
         yield
-    finally:
-        for name in (*map(host, range(NUM_HOSTS)), BRIDGE):
-            subprocess.run(["ip", "netns", "del", name], capture_output=True)
-
-
-def cut(rank):
-    ip("-n", BRIDGE, "link", "set", f"{PREFIX}p{rank}", "down")
-
-
-def mend(rank):
-    ip("-n", BRIDGE, "link", "set", f"{PREFIX}p{rank}", "up")
-
-
-def processes(rank):
-    return ip("netns", "pids", host(rank)).stdout.split()
 
 
 class RunOnHosts:
@@ -92,10 +54,9 @@ class RunOnHosts:
         self.commands = []
         for rank in range(NUM_HOSTS):
             out = ["--out", str(self.folder)] if rank == 0 else []
-            where = ["ip", "netns", "exec", host(rank)]
             self.commands.append(
                 subprocess.Popen(
-                    [*where, *command, *out, "--rank", str(rank)],
+                    [*inside(rank), *command, *out, "--rank", str(rank)],
                     cwd=ROOT,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
