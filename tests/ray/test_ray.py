@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -210,6 +211,7 @@ def test_nodes_are_spread_over_a_cluster(cluster):
     assert len(set(actors)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(SMALL.keys() - {"dqn"}))
 def test_every_program_runs_on_a_cluster(tmp_path, cluster, program):
     folder = tmp_path / "run"
@@ -232,6 +234,47 @@ def test_labels_choose_the_host_in_a_cluster(cluster):
         run.client(board).first(2)
         hosts = hosts_of(run.status())
     assert hosts["actor/0"] == hosts["actor/1"] != hosts["board"]
+
+
+def test_a_folder_that_is_too_large_is_not_sent(cluster, tmp_path):
+    program, _ = make_program()
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(600 * 10**6)
+    config = RayConfig(address=cluster, working_dir=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"has more than 500 MB, .*--no-ray-send"):
+        launch(program, "ray", ray=config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("token", [None, "f" * 32])
+def test_another_token_is_said_in_one_line(token, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ray = str(Path(sys.executable).with_name("ray"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    head = [ray, "start", "--head", f"--port={port}", "--include-dashboard=false"]
+    with tempfile.TemporaryDirectory(prefix="alr", dir="/tmp") as folder:
+        process = subprocess.Popen(
+            [*head, "--num-cpus=2", f"--temp-dir={folder}", "--block"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                assert any("Ray runtime started" in line for line in process.stdout)
+                if token is None:
+                    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+                else:
+                    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+                with pytest.raises(ConfigError, match="is the token the same"):
+                    config = RayConfig(address=f"127.0.0.1:{port}")
+                    launch(make_program()[0], "ray", ray=config)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_a_cluster_has_too_little_of_is_said(cluster):

@@ -72,17 +72,17 @@ def cluster(tmp_path_factory):
         started = []
         try:
             for rank in range(NUM_HOSTS):
-                started.append(
-                    subprocess.Popen(
-                        start_ray(rank, folder),
-                        env=environment(folder),
-                        stdout=(folder / f"ray{rank}.log").open("w"),
-                        stderr=subprocess.STDOUT,
+                with (folder / f"ray{rank}.log").open("w") as log:
+                    started.append(
+                        subprocess.Popen(
+                            start_ray(rank, folder),
+                            env=environment(folder),
+                            stdout=log,
+                            stderr=subprocess.STDOUT,
+                        )
                     )
-                )
-                if rank == 0:
-                    said = (folder / "ray0.log").read_text
-                    wait_until(lambda said=said: "Ray runtime started" in said())
+                said = (folder / f"ray{rank}.log").read_text
+                wait_until(lambda said=said: "Ray runtime started" in said())
             yield folder
         finally:
             for rank in range(NUM_HOSTS):
@@ -137,7 +137,6 @@ class RunOnRay:
 
 
 def test_the_code_is_sent_to_hosts_that_do_not_have_it(tmp_path, cluster):
-    time.sleep(5.0)  # Until all hosts have joined the cluster.
     with RunOnRay(tmp_path, cluster, "--max-env-steps", "2000") as run:
         said, summary = run.end()
     assert run.command.returncode == 0, said

@@ -177,6 +177,9 @@ class Broker:
                 f"the Ray at {address} refuses this run ({_first_line(error)}); is the "
                 f"token the same: RAY_AUTH_TOKEN, or ~/.ray/auth_token"
             ) from None
+        except RuntimeError as error:  # Such as other versions of Ray and Python.
+            words = " ".join(str(error).split())
+            raise CannotServe(f"the Ray at {address} cannot be used: {words}") from None
 
     # --- Reserve
 
