@@ -105,6 +105,7 @@ def test_a_program_runs_on_three_hosts(tmp_path):
     assert {where[label] for label in others} == {"host 0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(SMALL.keys() - {"dqn"}))
 def test_every_program_runs_on_hosts(tmp_path, program):
     with RunOnHosts(tmp_path, "--max-env-steps", "200", program=program) as run:
