@@ -95,15 +95,15 @@ class Hosts:
             )
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
-        """See `Machines`."""
+        """Where the process of some nodes is to be started, of the hosts there are."""
         return self._placement.choose(name, entries, self.machines)
 
     def release(self, name: str) -> None:
-        """See `Machines`."""
+        """Frees what a process had, which is not started again for now."""
         self._placement.release(name)
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """See `Machines`."""
+        """For how many more processes of such nodes the hosts have cores."""
         return self._placement.room(entries, self.machines)
 
     def forget(self, rank: int) -> None:

@@ -116,12 +116,19 @@ class Placer:
             return taken.seat
 
     def release(self, name: str) -> None:
-        """The seat of a process is free."""
+        """Frees what a process had, so that others may have it."""
         with self._lock:
             self._taken.pop(name, None)
 
     def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
-        """See `Machines`; `machines` as for `choose`."""
+        """For how many more processes of such nodes there are cores.
+
+        It is below 0 where nodes of the group share cores already.
+
+        Args:
+          entries: the nodes of one such process.
+          machines: those that are there.
+        """
         needs = joined(entry.resources for entry in entries.values())
         group, room = next(iter(entries.values())).group, 0
         with self._lock:
