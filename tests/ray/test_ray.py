@@ -223,7 +223,9 @@ def test_every_program_runs_on_a_cluster(tmp_path, cluster, program):
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["learner_steps"] > 0
     actors = [h for label, h in summary["hosts"].items() if label.startswith("actor")]
-    assert len(set(actors)) == len(actors)  # They are spread.
+    # They are spread: on two hosts at least, as the first may be full of other nodes.
+    counts = [actors.count(host) for host in set(actors)]
+    assert len(counts) >= min(2, len(actors)) and max(counts) - min(counts) <= 1
 
 
 def test_labels_choose_the_host_in_a_cluster(cluster):
