@@ -373,7 +373,7 @@ class Spins:
 def test_a_step_that_takes_long_and_steps_that_spin_are_named_once(
     launcher, monkeypatch, tmp_path, worker, words
 ):
-    monkeypatch.setattr("acmelike.core.status.SLOW_STEP_SECONDS", 0.05)
+    monkeypatch.setattr("acmelike.core.status.SLOW_STEP_SECONDS", 0.3)
     program = Program("slow")
     program.add_node(Node(worker, tmp_path / "end"), label="slow one")
     with warnings_of(1) as (messages, enough):
