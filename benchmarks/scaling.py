@@ -20,6 +20,8 @@ from benchmarks.trial import RAY, run_trial
 NUM_ACTORS = (1, 2, 4, 8, 16)
 PYTHONS = {"processes": sys.executable, "hosts": sys.executable, "ray": RAY}
 STEP_SECONDS = 0.005
+# Of the learner, if no step took longer.
+UPDATES_PER_SECOND = 50.0
 EFFICIENCY_BAR = 0.9
 NUM_HOSTS = 3
 NUM_IDLE, STATUS_BAR, CPU_BAR = 200, 2.0, 0.1
@@ -50,9 +52,12 @@ def rate(*, launcher: str, num_actors: int, seconds: float) -> dict[str, float]:
     from acmelike.environments import make_environment_factory
     from acmelike.topologies.names import TOPOLOGIES
 
-    # The learner makes an update for 16 steps, and actors hardly ever wait for it.
+    # As many updates/s for any number of actors, which hardly ever wait for them.
+    steps_per_update = num_actors / (UPDATES_PER_SECOND * STEP_SECONDS)
     replay_settings = ReplaySettings(
-        min_size=64, samples_per_insert=4.0, error_buffer=4096.0
+        min_size=64,
+        samples_per_insert=DQNConfig().batch_size / steps_per_update,
+        error_buffer=4096.0,
     )
     config = DQNConfig(replay=replay_settings)
     with ExitStack() as stack:
@@ -134,7 +139,8 @@ def measure(quick: bool, command: str) -> Report:
         ),
         notes=[
             "DQN on Catch, each step of which waits 5 ms; an actor has one "
-            "environment. The learner makes an update for 16 steps.",
+            "environment. The learner makes some "
+            f"{UPDATES_PER_SECOND:g} updates/s, however many actors there are.",
             f"`hosts`: {NUM_HOSTS} hosts that are this machine; processes of different "
             "hosts speak TLS where they would between machines, and share memory here. "
             "`ray`: a Ray of the run's own.",
