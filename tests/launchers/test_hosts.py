@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import pickle
@@ -19,6 +20,7 @@ from acmelike import Node, Program, RestartPolicy, launch
 from acmelike.errors import ConfigError, NodeFailed
 from acmelike.launchers import HostsConfig
 from acmelike.launchers.hosts import agent as agent_module
+from acmelike.launchers.hosts import rendezvous as rendezvous_module
 from acmelike.launchers.hosts.agent import join_run
 from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
 from acmelike.launchers.processes.machine import LocalMachine
@@ -209,7 +211,7 @@ def test_another_secret_is_refused_in_one_line(caplog):
 
     agent = threading.Thread(target=join)
     agent.start()
-    with pytest.raises(ConfigError, match=r"these ranks have not joined .*: 1$"):
+    with pytest.raises(ConfigError, match=r"these ranks have not joined .*: 1; "):
         launch(program, "hosts", hosts=hosts)
     agent.join()
     assert "its launcher has another secret" in found[0] and "\n" not in found[0]
@@ -294,6 +296,46 @@ def test_a_lost_connection_is_not_taken_for_another_secret():
             join_run(hosts)
     finally:
         meeting.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "it cannot reach 127.0.0.1:"), (1, "the launcher cannot reach 127.0.0.1:")],
+)
+def test_a_host_that_cannot_be_reached_is_refused(monkeypatch, caplog, number, words):
+    # The launcher's host listens first, then that of the agent.
+    numbers, listen = itertools.count(), rendezvous_module._listener
+
+    def listen_or_not(ip):
+        if next(numbers) != number:
+            return listen(ip)
+        sock = socket.socket()
+        sock.bind((ip, 0))
+        return sock
+
+    monkeypatch.setattr(rendezvous_module, "_listener", listen_or_not)
+    hosts = make_hosts(2, 1)
+    identity = launcher_identity(Authority(hosts.secret))
+    meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, str, print)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            join_run(hosts)
+    finally:
+        meeting.close()
+    assert f"the launcher refuses this host: {words}" in str(caught.value)
+    assert "Connection refused); hosts of a run have to reach" in str(caught.value)
+    assert f"(rank 1) is refused: {words}" in caplog.text
+
+
+def test_an_address_that_only_one_machine_knows_is_named(caplog):
+    caplog.set_level(logging.INFO, "acmelike")
+    program, _ = make_program()
+    words = "127.0.0.1 means this machine itself here: if the hosts are different"
+    with pytest.raises(ConfigError, match=f"have not joined .*: 1; {words}"):
+        launch(program, "hosts", hosts=make_hosts(2, join_seconds=0.1))
+    assert "waiting for host 1 at 127.0.0.1:" in caplog.text and words in caplog.text
+    with pytest.raises(ConfigError, match=f"no launcher answered .*; {words}"):
+        join_run(make_hosts(2, 1, join_seconds=0.1))
 
 
 def test_two_launchers_at_one_rendezvous():

@@ -20,7 +20,11 @@ from acmelike.launchers.hosts.messages import (
     output_stream,
 )
 from acmelike.launchers.hosts.multiplexer import Chunk, Multiplexer
-from acmelike.launchers.hosts.rendezvous import guest_certificate, join_rendezvous
+from acmelike.launchers.hosts.rendezvous import (
+    about_loopback,
+    guest_certificate,
+    join_rendezvous,
+)
 from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.machine import LocalChild, LocalMachine
@@ -177,6 +181,7 @@ def serve_run(offer: HostOffer) -> str:
             words = (
                 f"rendezvous {where}: no launcher answered within "
                 f"{offer.join_seconds:.0f} s: {error.strerror or error}"
+                f"{about_loopback(offer.place[0])}"
             )
             if lost_by:
                 raise RunError(f"{words}; the last was lost: {lost_by}") from None

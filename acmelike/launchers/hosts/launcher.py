@@ -13,7 +13,11 @@ from acmelike.graph import Entry, Handle, Program
 from acmelike.launchers.hosts.config import HostsConfig
 from acmelike.launchers.hosts.messages import Join
 from acmelike.launchers.hosts.remote import RemoteMachine
-from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
+from acmelike.launchers.hosts.rendezvous import (
+    Rendezvous,
+    about_loopback,
+    launcher_identity,
+)
 from acmelike.launchers.node_thread import ProgramSupervisor
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.processes.launcher import ProcessNodes
@@ -91,7 +95,7 @@ class Hosts:
             where = "{}:{}".format(*self.place)
             raise ConfigError(
                 f"these ranks have not joined at {where} within "
-                f"{seconds:.0f} s: {ranks}"
+                f"{seconds:.0f} s: {ranks}{about_loopback(self.place[0])}"
             )
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
@@ -203,6 +207,13 @@ def place_on_hosts(
     try:
         began = time.monotonic()
         names = {rank: f"host {rank}" for rank in range(1, config.num_hosts)}
+        if names:
+            logger.info(
+                "waiting for %s at %s%s",
+                ", ".join(names.values()),
+                config.rendezvous,
+                about_loopback(config.place[0]),
+            )
         hosts.wait_for(names, config.join_seconds)
         logger.info("all hosts were there after %.1f s", time.monotonic() - began)
         return ProcessNodes(program, supervisor, ended, logs, check, lambda: hosts)

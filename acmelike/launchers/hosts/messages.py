@@ -9,6 +9,16 @@ from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.machine import Order
 
 
+class Hello(NamedTuple):
+    """To an agent, before it joins.
+
+    Attributes:
+      port: where the launcher's host listens for the agent to try.
+    """
+
+    port: int
+
+
 class Join(NamedTuple):
     """From an agent: it offers its host.
 
@@ -16,6 +26,8 @@ class Join(NamedTuple):
       rank: of the host, from 1 on.
       name: of the host, for people.
       ip: where its processes listen.
+      port: where it listens there for the launcher to try.
+      launcher_port_error: why the port of `Hello` could not be reached, or "".
       capacity: what it has.
       versions: of what has to be the same on all hosts, by name.
       is_again: whether it had joined before, and was lost.
@@ -24,6 +36,8 @@ class Join(NamedTuple):
     rank: int
     name: str
     ip: str
+    port: int
+    launcher_port_error: str
     capacity: Capacity
     versions: Mapping[str, str]
     is_again: bool

@@ -3,10 +3,14 @@
 Each end shows a certificate that one authority has signed. Under `hosts` both ends know
 a secret, which is the key of the authority; so the secret itself is never sent. Nothing
 is unpickled before that.
+
+Processes of the run listen at ports of their own, which a firewall may close. So each
+end opens such a port before the agent joins, and the other end tries to reach it.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import platform
@@ -19,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from acmelike.errors import ConfigError, RpcError
-from acmelike.launchers.hosts.messages import Join, Refusal, Welcome
+from acmelike.launchers.hosts.messages import Hello, Join, Refusal, Welcome
 from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.rpc import Authority, Certificate, Identity
@@ -32,6 +36,8 @@ _NAME = "rendezvous"
 # How long one may take to show who it is, and how many may be about to.
 _STRANGER_SECONDS = 10.0
 _MAX_STRANGERS = 64
+# How long a port of the other host may take to answer.
+_REACH_SECONDS = 5.0
 
 
 class Rendezvous:
@@ -131,11 +137,13 @@ class Rendezvous:
             self._strangers.release()
 
     def _let_in(self, connection: ControlConnection) -> None:
-        join = connection.receive(_STRANGER_SECONDS)
+        with _listener(self._sock.getsockname()[0]) as listener:
+            connection.send(Hello(listener.getsockname()[1]))
+            join = connection.receive(_STRANGER_SECONDS)
         if not isinstance(join, Join):
             connection.close()
             return  # It has gone again.
-        why = _why_unlike(join.versions) or self._admit(join)
+        why = _why_unlike(join.versions) or self._why_apart(join) or self._admit(join)
         if why:
             logger.warning(
                 "host '%s' (rank %d) is refused: %s", join.name, join.rank, why
@@ -145,6 +153,15 @@ class Rendezvous:
             return
         connection.send(Welcome(self._heartbeat))
         self._joined(join, connection)
+
+    def _why_apart(self, join: Join) -> str:
+        """Why processes of its host and of this one could not call each other."""
+        if join.launcher_port_error:
+            return f"it cannot reach {join.launcher_port_error}; {_PORTS}"
+        if join.is_again:
+            return ""  # It could be reached, and may have a link that is just back.
+        error = _try_port(join.ip, join.port, self._heartbeat)
+        return error and f"the launcher cannot reach {error}; {_PORTS}"
 
 
 def join_rendezvous(
@@ -183,11 +200,18 @@ def join_rendezvous(
         sock.close()
         raise
     connection = ControlConnection(TlsSocket(tls))
-    name = socket.gethostname()
-    connection.send(Join(rank, name, ip, capacity, versions(), is_again))
     try:
         answer: Any = connection.receive(seconds)
-    except TimeoutError:
+        if isinstance(answer, Hello):
+            error = "" if is_again else _try_port(host, answer.port, seconds)
+            name = socket.gethostname()
+            with _listener(ip) as listener:
+                own = listener.getsockname()[1]
+                connection.send(
+                    Join(rank, name, ip, own, error, capacity, versions(), is_again)
+                )
+                answer = connection.receive(seconds)
+    except BaseException:
         connection.close()
         raise
     if isinstance(answer, Welcome):
@@ -203,6 +227,41 @@ _OTHER_SECRET = (
     "rendezvous {host}:{port}: its launcher has another secret; give all hosts the "
     "same file, or the same ACMELIKE_SECRET"
 )
+
+
+# What helps a host that cannot be reached.
+_PORTS = (
+    "hosts of a run have to reach each other at all ports above 1023, and by the "
+    "address with which they reach the rendezvous"
+)
+
+
+def _listener(ip: str) -> socket.socket:
+    """Listens at a port that the system chooses, as the processes of a host do."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    return socket.create_server((ip, 0), family=family)
+
+
+def _try_port(host: str, port: int, heartbeat: float) -> str:
+    """Returns where it is and why it cannot be reached; "" if it can be."""
+    try:
+        seconds = min(_REACH_SECONDS, heartbeat / 2)
+        socket.create_connection((host, port), timeout=seconds).close()
+    except OSError as error:
+        return f"{host}:{port} ({error.strerror or error})"
+    return ""
+
+
+def about_loopback(host: str) -> str:
+    """What to say of a name or ip that means another machine on each machine, or ""."""
+    with suppress(OSError):
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+        if all(ipaddress.ip_address(ip).is_loopback for ip in found):
+            return (
+                f"; {host} means this machine itself here: if the hosts are different "
+                f"machines, give an address of that of rank 0 which all can reach"
+            )
+    return ""
 
 
 def versions() -> dict[str, str]:
