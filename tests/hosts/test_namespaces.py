@@ -54,6 +54,7 @@ class RunOnHosts:
         self.commands = []
         for rank in range(NUM_HOSTS):
             out = ["--out", str(self.folder)] if rank == 0 else []
+            out += ["--host-labels", f"rank=r{rank}"]
             self.commands.append(
                 subprocess.Popen(
                     [*inside(rank), *command, *out, "--rank", str(rank)],
@@ -137,6 +138,20 @@ def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):
     assert summary["num_restarts"] == 1
     assert "host 2 is lost" not in (run.folder / "logs" / "run.log").read_text()
     assert "all processes here have ended" in said[1]
+
+
+def test_the_loss_of_replays_host_ends_the_run(tmp_path):
+    place = ("--place", "replay=label:rank=r1")
+    with RunOnHosts(tmp_path, "--max-env-steps", "100000000", *place) as run:
+        run.wait_for("updates,")
+        cut(1)
+        began = time.monotonic()
+        said = run.commands[0].communicate(timeout=LIMIT)[0]
+        assert time.monotonic() - began < 60.0
+        mend(1)
+    assert run.commands[0].returncode == 1
+    error = next(line for line in said.splitlines() if line.startswith("error:"))
+    assert "'replay'" in error and "host 1" in error, said
 
 
 @pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
