@@ -60,11 +60,12 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel and not hosts and not ray" $(FAST) $(ARGS)
 
-SLOW := tests/agents tests/benchmarks/test_rpc_traffic.py \
+# The longest files first, so that none of them is alone at the end.
+SLOW := tests/rpc tests/agents tests/benchmarks/test_rpc_traffic.py \
     tests/benchmarks/test_scaling.py tests/docs tests/experiments \
-    tests/graph tests/launchers tests/programs tests/rpc tests/topologies
+    tests/graph tests/launchers tests/programs tests/topologies
 test-runs: $(STAMP) ## Run the slow tests of agents, programs, documents and edges
-	@$(BIN)/python -m pytest -q -m slow $(PARALLEL) $(ARGS) $(SLOW)
+	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=180 $(PARALLEL) $(ARGS) $(SLOW)
 
 test-slow: $(STAMP) ## Run all slow tests, in some minutes
 	@$(BIN)/python -m pytest -q -m slow -o faulthandler_timeout=0 $(ARGS)
