@@ -1,16 +1,23 @@
 """Hosts that have nothing in common but a network: Linux's network namespaces.
 
 They need root. Each host has an address and a link of its own, which is cut by taking
-the other end of it down.
+the other end of it down. What passes between hosts can be captured.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 120.0
 
 NUM_HOSTS = 3
 PREFIX = f"alh{os.getpid()}"
@@ -72,3 +79,88 @@ def mend(rank):
 
 def processes(rank):
     return ip("netns", "pids", host(rank)).stdout.split()
+
+
+@contextmanager
+def captured(folder):
+    """What passes between hosts is in the file that this gives, when it ends."""
+    if shutil.which("tcpdump") is None:
+        pytest.skip("tcpdump is not installed")
+    capture = folder / "capture"
+    capture.touch(mode=0o666)
+    folder.chmod(0o777)
+    listen = ["tcpdump", "-i", "br0", "-s", "0", "-U", "-w", str(capture), "-Z", "root"]
+    watcher = subprocess.Popen(
+        ["ip", "netns", "exec", BRIDGE, *listen], stderr=subprocess.PIPE, text=True
+    )
+    with watcher:
+        assert any("listening on" in line for line in watcher.stderr)
+        yield capture
+        watcher.terminate()
+
+
+class CommandsOnHosts:
+    """The commands of one run, that of its launcher first; a context manager.
+
+    Args:
+      folder: of the run.
+      commands: what is typed, each on its host.
+      variables: of all of them; None for those of this process.
+    """
+
+    def __init__(self, folder, commands, variables=None):
+        self.folder = folder
+        self.commands = [
+            subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for command in commands
+        ]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for command in self.commands:
+            with command:
+                command.kill()
+
+    def wait_for(self, words):
+        """Returns when the launcher has printed or logged these words."""
+        limit = time.monotonic() + LIMIT
+        while words not in self.log():
+            assert time.monotonic() < limit, f"it did not say: {words}"
+            assert self.commands[0].poll() is None, self.commands[0].stdout.read()
+            time.sleep(0.1)
+
+    def end(self):
+        """What each command has said, and its exit status."""
+        said = [each.communicate(timeout=LIMIT)[0] for each in self.commands]
+        return said, [each.returncode for each in self.commands]
+
+    def log(self):
+        log = self.folder / "logs" / "run.log"
+        return log.read_text() if log.exists() else ""
+
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+
+def loses_replays_host(run):
+    """Cuts the second host, which has replay: that ends the run, and is named."""
+    run.wait_for("updates,")
+    cut(1)
+    try:
+        began = time.monotonic()
+        said = run.commands[0].communicate(timeout=LIMIT)[0]
+        assert time.monotonic() - began < 60.0
+    finally:
+        mend(1)
+    assert run.commands[0].returncode == 1
+    (error,) = [line for line in said.splitlines() if line.startswith("error:")]
+    assert "'replay'" in error and run.summary()["hosts"]["replay"] in error, said

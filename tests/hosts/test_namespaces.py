@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import subprocess
+import signal
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.hosts.namespaces import (
-    BRIDGE,
     NUM_HOSTS,
+    CommandsOnHosts,
     address,
+    captured,
     cut,
     inside,
+    loses_replays_host,
     make_hosts,
     mend,
     processes,
 )
 from tests.programs.small import SMALL
 
-ROOT = Path(__file__).parents[2]
 PLACE = f"{address(0)}:7000"
-LIMIT = 120.0
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
@@ -37,11 +34,10 @@ def hosts():
         yield
 
 
-class RunOnHosts:
+class RunOnHosts(CommandsOnHosts):
     """The same command on each host."""
 
     def __init__(self, folder, *args, program="dqn"):
-        self.folder = folder / "run"
         secret = folder / "secret"
         secret.write_text(os.urandom(32).hex())
         secret.chmod(0o600)
@@ -51,48 +47,20 @@ class RunOnHosts:
             *("--rendezvous", PLACE, "--secret-file", str(secret)),
             *("--num-actors", "3", *args),
         ]
-        self.commands = []
+        commands = []
         for rank in range(NUM_HOSTS):
-            out = ["--out", str(self.folder)] if rank == 0 else []
-            out += ["--host-labels", f"rank=r{rank}"]
-            self.commands.append(
-                subprocess.Popen(
-                    [*inside(rank), *command, *out, "--rank", str(rank)],
-                    cwd=ROOT,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for command in self.commands:
-            with command:
-                command.kill()
-
-    def wait_for(self, words):
-        """Returns when the first host has printed or logged these words."""
-        limit = time.monotonic() + LIMIT
-        log = self.folder / "logs" / "run.log"
-        while not (log.exists() and words in log.read_text()):
-            assert time.monotonic() < limit, f"it did not say: {words}"
-            assert self.commands[0].poll() is None, self.commands[0].stdout.read()
-            time.sleep(0.1)
+            own = ["--rank", str(rank), "--host-labels", f"rank=r{rank}"]
+            own += ["--out", str(folder / "run")] if rank == 0 else []
+            commands.append([*inside(rank), *command, *own])
+        super().__init__(folder / "run", commands)
 
     def interrupt(self):
-        self.commands[0].send_signal(2)
+        self.commands[0].send_signal(signal.SIGINT)
 
     def end(self):
-        """What each host has said, and its exit status."""
-        said = [each.communicate(timeout=LIMIT)[0] for each in self.commands]
+        found = super().end()
         assert not any(processes(rank) for rank in range(NUM_HOSTS))
-        return said, [each.returncode for each in self.commands]
-
-    def summary(self):
-        return json.loads((self.folder / "summary.json").read_text())
+        return found
 
 
 def test_a_program_runs_on_three_hosts(tmp_path):
@@ -136,40 +104,20 @@ def test_a_short_cut_costs_nothing_and_a_long_one_a_host(tmp_path):
     assert statuses == [130, 0, 0]
     summary = run.summary()
     assert summary["num_restarts"] == 1
-    assert "host 2 is lost" not in (run.folder / "logs" / "run.log").read_text()
+    assert "host 2 is lost" not in run.log()
     assert "all processes here have ended" in said[1]
 
 
 def test_the_loss_of_replays_host_ends_the_run(tmp_path):
     place = ("--place", "replay=label:rank=r1")
     with RunOnHosts(tmp_path, "--max-env-steps", "100000000", *place) as run:
-        run.wait_for("updates,")
-        cut(1)
-        began = time.monotonic()
-        said = run.commands[0].communicate(timeout=LIMIT)[0]
-        assert time.monotonic() - began < 60.0
-        mend(1)
-    assert run.commands[0].returncode == 1
-    error = next(line for line in said.splitlines() if line.startswith("error:"))
-    assert "'replay'" in error and "host 1" in error, said
+        loses_replays_host(run)
 
 
-@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
 def test_the_network_sees_no_names_keys_or_arrays(tmp_path):
-    capture = tmp_path / "capture"
-    capture.touch(mode=0o666)
-    tmp_path.chmod(0o777)
-    listen = ["tcpdump", "-i", "br0", "-s", "0", "-U", "-w", str(capture), "-Z", "root"]
-    watcher = subprocess.Popen(
-        ["ip", "netns", "exec", BRIDGE, *listen],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with watcher:
-        assert any("listening on" in line for line in watcher.stderr)
+    with captured(tmp_path) as capture:
         with RunOnHosts(tmp_path, "--max-env-steps", "2000") as run:
             _, statuses = run.end()
-        watcher.terminate()
     seen = capture.read_bytes()
     assert statuses == [0, 0, 0] and len(seen) > 1_000_000
     secret = (tmp_path / "secret").read_bytes()

@@ -5,7 +5,6 @@ The code is on the first host only: on the others, its folders are empty.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,19 +15,23 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.namespaces import (
+    LIMIT,
     NUM_HOSTS,
+    ROOT,
+    CommandsOnHosts,
     address,
+    captured,
     cut,
     inside,
+    loses_replays_host,
     make_hosts,
     mend,
     processes,
 )
 from tests.programs.small import SMALL
 
-ROOT = Path(__file__).parents[2]
 PORT = 6399
-LIMIT = 120.0
+TOKEN = "0123456789abcdef" * 2
 HIDDEN = (".editable", "acmelike", "agents", "programs", "benchmarks", "tests")
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -37,11 +40,24 @@ pytest.importorskip("ray", reason="needs Ray: make test-ray")
 
 
 def environment(folder):
-    """A home of the test's own, and a token that all hosts know."""
+    """A home of the test's own, and a token and TLS that all hosts know."""
     variables = {**os.environ, "HOME": str(folder), "RAY_AUTH_MODE": "token"}
-    variables |= {"RAY_AUTH_TOKEN": "0123456789abcdef" * 2}
+    variables |= {"RAY_AUTH_TOKEN": TOKEN, "RAY_USE_TLS": "1"}
+    for name in ("RAY_TLS_SERVER_CERT", "RAY_TLS_CA_CERT"):
+        variables[name] = str(folder / "certificate.pem")
+    variables["RAY_TLS_SERVER_KEY"] = str(folder / "key.pem")
     variables.pop("PYTHONPATH", None)
     return variables
+
+
+def make_certificate(folder):
+    """What all of Ray's processes show each other."""
+    names = ",".join(f"IP:{address(rank)}" for rank in range(NUM_HOSTS))
+    names += ",IP:127.0.0.1,DNS:localhost"
+    words = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=ray -days 9 -addext"
+    more = [f"subjectAltName={names}", "-keyout", folder / "key.pem"]
+    more += ["-out", folder / "certificate.pem"]
+    subprocess.run([*words.split(), *more], check=True, capture_output=True)
 
 
 def start_ray(rank, folder):
@@ -68,6 +84,7 @@ def wait_until(is_so, seconds=LIMIT):
 def cluster(tmp_path_factory):
     folder = Path("/tmp") / f"alr{os.getpid()}"  # Names of sockets have to be short.
     folder.mkdir()
+    make_certificate(folder)
     with make_hosts():
         started = []
         try:
@@ -93,57 +110,36 @@ def cluster(tmp_path_factory):
             subprocess.run(["rm", "-rf", str(folder)])
 
 
-class RunOnRay:
-    """A command on the first host."""
+class RunOnRay(CommandsOnHosts):
+    """A command on the first host, where those are whose loss would end the run."""
 
-    def __init__(self, folder, cluster, *args):
-        self.folder = folder / "run"
+    def __init__(self, folder, cluster, *args, replay="r0"):
         command = [
             *(sys.executable, "-m", "acmelike", "train", "dqn", *SMALL["dqn"]),
             *("--launch", "ray", "--ray-address", f"{address(0)}:{PORT}"),
-            *("--num-actors", "3", "--out", str(self.folder)),
-            # Those whose loss would end the run.
-            *("--place", "replay=label:rank=r0", "learner=label:rank=r0"),
+            *("--num-actors", "3", "--out", str(folder / "run")),
+            *("--place", f"replay=label:rank={replay}", "learner=label:rank=r0"),
             *("evaluator=label:rank=r0", *args),
         ]
-        self.command = subprocess.Popen(
-            [*inside(0), *command],
-            cwd=ROOT,
-            env=environment(cluster),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        variables = environment(cluster)
+        super().__init__(folder / "run", [[*inside(0), *command]], variables)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        with self.command:
-            self.command.kill()
-
-    def wait_for(self, words):
-        """Returns when these words are in the log."""
-        log = self.folder / "logs" / "run.log"
-
-        def is_said():
-            assert self.command.poll() is None, self.command.stdout.read()
-            return log.exists() and words in log.read_text()
-
-        wait_until(is_said)
-
-    def end(self):
-        said = self.command.communicate(timeout=LIMIT)[0]
-        return said, json.loads((self.folder / "summary.json").read_text())
+    def interrupt(self):
+        for process in processes(0):
+            command = Path(f"/proc/{process}/cmdline").read_bytes()
+            if b"acmelike\0train" in command:
+                os.kill(int(process), signal.SIGINT)
 
 
 def test_the_code_is_sent_to_hosts_that_do_not_have_it(tmp_path, cluster):
     with RunOnRay(tmp_path, cluster, "--max-env-steps", "2000") as run:
-        said, summary = run.end()
-    assert run.command.returncode == 0, said
+        (said,), statuses = run.end()
+    assert statuses == [0], said
     assert "sending" in said
-    actors = {h for label, h in summary["hosts"].items() if label.startswith("actor")}
-    assert len(actors) == 3
+    hosts = run.summary()["hosts"]
+    assert (
+        len({host for label, host in hosts.items() if label.startswith("actor")}) == 3
+    )
 
 
 def test_a_host_that_was_cut_off_is_back(tmp_path, cluster):
@@ -157,10 +153,26 @@ def test_a_host_that_was_cut_off_is_back(tmp_path, cluster):
         run.wait_for("is back")
         assert time.monotonic() - began < 5.0
         run.wait_for("1 restart")  # In a progress line.
-        for process in processes(0):
-            command = Path(f"/proc/{process}/cmdline").read_bytes()
-            if b"acmelike\0train" in command:
-                os.kill(int(process), signal.SIGINT)
-        said, summary = run.end()
-    assert run.command.returncode == 130, said
-    assert summary["num_restarts"] == 1
+        run.interrupt()
+        said, statuses = run.end()
+    assert statuses == [130], said
+    assert run.summary()["num_restarts"] == 1
+
+
+def test_the_loss_of_replays_host_ends_the_run(tmp_path, cluster):
+    steps = ("--max-env-steps", "100000000")
+    with RunOnRay(tmp_path, cluster, *steps, replay="r1") as run:
+        loses_replays_host(run)
+
+
+def test_the_network_sees_no_names_keys_or_arrays(tmp_path, cluster):
+    with captured(tmp_path) as capture:
+        with RunOnRay(tmp_path, cluster, "--max-env-steps", "2000") as run:
+            (said,), statuses = run.end()
+    seen = capture.read_bytes()
+    assert statuses == [0] and len(seen) > 1_000_000, said
+    for word in (
+        *(TOKEN.encode(), b"numpy", b"cloudpickle", b"acmelike", b"PRIVATE KEY"),
+        *(b"actor/", b"learner", b"replay", b"next_parameters"),
+    ):
+        assert word not in seen, word
