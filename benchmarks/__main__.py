@@ -13,7 +13,16 @@ from pathlib import Path
 
 BENCHMARKS = (
     *("rpc", "rpc_traffic", "environments", "inference", "startup"),
-    *("replay", "dqn", "agents", "topologies", "learning", "restarts", "scaling"),
+    *(
+        "replay",
+        "dqn",
+        "agents",
+        "topologies",
+        "learning",
+        "restarts",
+        "scaling",
+        "ray_cost",
+    ),
 )
 
 

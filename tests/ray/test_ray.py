@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from acmelike import Node, Program, RayConfig, Resources, RestartPolicy, launch
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, NodeFailed
 from tests.launchers.contract import LIMIT, Board, Noter
 from tests.programs.small import SMALL
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 MINUTES = 90.0
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
-pytest.importorskip("ray", reason="needs Ray: make test-ray")
+ray = pytest.importorskip("ray", reason="needs Ray: make test-ray")
 
 
 def make_program(num_actors=2):
@@ -86,13 +87,40 @@ def cluster():
         process.wait(LIMIT)
 
 
-def train(*args, program="dqn"):
+@contextmanager
+def own_head(port):
+    """The head of a cluster that knows the test's environment; gives its process."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    head = [ray, "start", "--head", f"--port={port}", "--include-dashboard=false"]
+    with tempfile.TemporaryDirectory(prefix="alr", dir="/tmp") as folder:
+        process = subprocess.Popen(
+            [*head, "--num-cpus=2", f"--temp-dir={folder}", "--block"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                assert any("Ray runtime started" in line for line in process.stdout)
+                yield process
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def train(*args, program="dqn", variables=None):
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "acmelike", "train", program, "--launch", "ray"),
             *(*SMALL[program], *args),
         ],
         cwd=ROOT,
+        env={**os.environ, **(variables or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -250,33 +278,68 @@ def test_a_folder_that_is_too_large_is_not_sent(cluster, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("token", [None, "f" * 32])
 def test_another_token_is_said_in_one_line(token, tmp_path, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    ray = str(Path(sys.executable).with_name("ray"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
-    head = [ray, "start", "--head", f"--port={port}", "--include-dashboard=false"]
-    with tempfile.TemporaryDirectory(prefix="alr", dir="/tmp") as folder:
-        process = subprocess.Popen(
-            [*head, "--num-cpus=2", f"--temp-dir={folder}", "--block"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        with process:
-            try:
-                assert any("Ray runtime started" in line for line in process.stdout)
-                if token is None:
-                    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-                else:
-                    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
-                with pytest.raises(ConfigError, match="is the token the same"):
-                    config = RayConfig(address=f"127.0.0.1:{port}")
-                    launch(make_program()[0], "ray", ray=config)
-            finally:
-                os.killpg(process.pid, signal.SIGKILL)
+    port = free_port()
+    with own_head(port):
+        if token is None:
+            monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        else:
+            monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+        with pytest.raises(ConfigError, match="is the token the same"):
+            config = RayConfig(address=f"127.0.0.1:{port}")
+            launch(make_program()[0], "ray", ray=config)
+
+
+def test_another_version_is_said_in_one_line(tmp_path, cluster):
+    words = "import ray\nray.__version__ = '1.0.0'\n"
+    (tmp_path / "sitecustomize.py").write_text(words)
+    out, variables = tmp_path / "run", {"PYTHONPATH": str(tmp_path)}
+    where = ("--ray-address", cluster, "--out", str(out))
+    with train(*where, variables=variables) as process:
+        said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 2
+    error = said.splitlines()[-1]
+    assert f"error: the Ray at {cluster} cannot be used: " in error
+    assert "1.0.0" in error and ray.__version__ in error
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_run_whose_ray_has_lost_its_head(monkeypatch):
+    # As long as it takes until Ray ends what it has started: a minute by default.
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
+    program, board = make_program()
+    port = free_port()
+    with own_head(port) as head:
+        config = RayConfig(address=f"127.0.0.1:{port}", working_dir=None)
+        with launch(program, "ray", ray=config) as run:
+            run.client(board).first(2)
+            (server,) = children(head.pid, b"gcs_server")
+            os.kill(server, signal.SIGKILL)
+            with pytest.raises(NodeFailed, match="node 'board' failed"):
+                run.wait(MINUTES)
+
+
+def children(parent, name):
+    """The child processes of a process whose commands have a name."""
+    found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    command = {number: Path(f"/proc/{number}/cmdline").read_bytes() for number in found}
+    return [int(number) for number, words in command.items() if name in words]
+
+
+def test_ctrl_c_while_ray_has_no_room(tmp_path, cluster):
+    program, board = make_program(num_actors=3)
+    program.set_resources("actor", num_cpus=2)
+    where = ("--ray-address", cluster, "--no-ray-send", "--place", "actor=cpus:2")
+    with launch(program, "ray", ray=RayConfig(address=cluster)) as run:
+        run.client(board).first(3)
+        with train(*where, "--num-actors", "3") as process:
+            assert any("until the Ray cluster has room" in x for x in process.stdout)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=MINUTES)[0]
+    assert process.returncode == 130, said
 
 
 def test_what_a_cluster_has_too_little_of_is_said(cluster):

@@ -51,6 +51,8 @@ _REACH_SECONDS = 5.0
 # How long an agent may take to start, when its place is reserved.
 _AGENT_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
+# How long one waits without a word for what others have reserved.
+_SAY_SECONDS = 2.0
 # Between two looks at the agents.
 _PERIOD_SECONDS = 1.0
 # Ray takes no larger folder.
@@ -248,6 +250,7 @@ class Broker:
         import ray
         from ray.util import placement_group_table
 
+        say_at = time.monotonic() + _SAY_SECONDS
         while True:
             self._check_released()
             if group.wait(_LOOK_SECONDS):
@@ -256,21 +259,31 @@ class Broker:
                 ]
                 return found
             state = placement_group_table(group)["stats"]["scheduling_state"]
-            is_over = time.monotonic() > limit
-            if state != "INFEASIBLE" and not is_over:
+            now = time.monotonic()
+            if state != "INFEASIBLE" and now < min(say_at, limit):
                 continue
-            # It would else be granted later, to nobody.
-            self._remove(group)
             needs = "; ".join(
                 f"{bundle.name}: {bundle.resources}" for bundle in bundles
             )
             has = _words(ray.cluster_resources())
             free = _words(ray.available_resources())
+            words = f"They need {needs}. It has {has}; free are {free}"
+            if state != "INFEASIBLE" and now < limit:
+                left = limit - now
+                logger.info(
+                    "waiting for %.0f s more until the Ray cluster has room for the "
+                    "nodes. %s",
+                    left,
+                    words,
+                )
+                say_at = limit
+                continue
+            # It would else be granted later, to nobody.
+            self._remove(group)
+            in_time = " in time" if state != "INFEASIBLE" else ""
             raise CannotServe(
-                f"the Ray cluster cannot place the nodes"
-                f"{' in time' if state != 'INFEASIBLE' else ''}. They need {needs}. It "
-                f"has {has}; free are {free}. With --place NAME=cpus:0.5, for "
-                f"example, nodes need less"
+                f"the Ray cluster cannot place the nodes{in_time}. {words}. With "
+                f"--place NAME=cpus:0.5, for example, nodes need less"
             )
 
     # --- The agents
