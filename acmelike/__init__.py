@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from acmelike.evaluation.goal import Goal
     from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
+    from acmelike.experiments.evaluate import evaluate
+    from acmelike.experiments.train import TrainedRun, train
     from acmelike.files import read_json_lines
     from acmelike.graph import Node, Program, Resources, RestartPolicy, node_seed
     from acmelike.launchers import Endpoint, HostsConfig, RayConfig, Run, launch
@@ -167,6 +169,11 @@ _NAMES = {
         "ExperimentConfig",
         "TrainingProgram",
         "run_program",
+    ),
+    "acmelike.experiments.evaluate": ("evaluate",),
+    "acmelike.experiments.train": (
+        "TrainedRun",
+        "train",
     ),
     "acmelike.files": ("read_json_lines",),
     "acmelike.graph": (
@@ -281,6 +288,7 @@ __all__ = [
     "TableConfig",
     "TimeLimitFactory",
     "Topology",
+    "TrainedRun",
     "TrainingProgram",
     "TrajectoryWriter",
     "Uniform",
@@ -293,6 +301,7 @@ __all__ = [
     "batched",
     "concurrent",
     "deadline",
+    "evaluate",
     "idempotent",
     "join_run",
     "launch",
@@ -313,6 +322,7 @@ __all__ = [
     "sleep",
     "start",
     "stop_run",
+    "train",
     "transition_signature",
     "unroll_signature",
     "updating",

@@ -67,9 +67,9 @@ def _run_command(command: str, args: list[str]) -> int:
     if command == "draw":
         return _draw(args)
     if command == "evaluate":
-        from acmelike.experiments.evaluate import evaluate
+        from acmelike.experiments.evaluate import evaluate_command
 
-        return evaluate(args)
+        return evaluate_command(args)
     if command == "--print-completion":
         from acmelike.experiments.completion import completion_script
 
@@ -87,9 +87,9 @@ def _run_command(command: str, args: list[str]) -> int:
 
 
 def _train(args: list[str]) -> int:
+    from acmelike.experiments.command import train_command
     from acmelike.experiments.listing import program_lines
     from acmelike.experiments.program import find_program
-    from acmelike.experiments.run import train
 
     if args and args[0] in ("--help", "-h"):
         lines = "\n  ".join(program_lines())
@@ -97,12 +97,12 @@ def _train(args: list[str]) -> int:
         print("`acmelike train PROGRAM --help` explains the flags of a program.")
         return 0
     program = find_program(_program_name("train", args))
-    return train(program, args[1:], prog=f"acmelike train {args[0]}")
+    return train_command(program, args[1:], prog=f"acmelike train {args[0]}")
 
 
 def _draw(args: list[str]) -> int:
+    from acmelike.experiments.command import train_command
     from acmelike.experiments.program import find_program
-    from acmelike.experiments.run import train
 
     if args and args[0] in ("--help", "-h"):
         print("usage: acmelike draw PROGRAM --out FILE ...\n")
@@ -121,7 +121,7 @@ def _draw(args: list[str]) -> int:
     ]
     if not {flag.split("=")[0] for flag in flags} & {"--draw", "--help", "-h"}:
         raise ConfigError("draw needs a file: acmelike draw PROGRAM --out FILE.svg")
-    return train(program, flags, prog=f"acmelike draw {args[0]}")
+    return train_command(program, flags, prog=f"acmelike draw {args[0]}")
 
 
 def _program_name(command: str, args: list[str]) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
-
-import dm_env
 
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
@@ -15,6 +14,7 @@ from acmelike.environments.adapters.gymnasium import (
 from acmelike.environments.adapters.gymnasium_vector import (
     make_gymnasium_vector_factory,
 )
+from acmelike.environments.adapters.own import make_own_factory
 from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
@@ -32,8 +32,10 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 }
 
 
-def make_environment_factory(name: str) -> EnvironmentFactory:
-    """Returns the factory of the environment with this name.
+def make_environment_factory(
+    environment: str | Callable[..., Any],
+) -> EnvironmentFactory:
+    """Returns the factory of an environment with a name, or that a function makes.
 
     Names that are known:
 
@@ -42,19 +44,24 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
       "CartPole-v1"             an id in Gymnasium's registry
       "MinAtar/Breakout-v1"     the same, of MinAtar; needs the extra `minatar`
       "module:id"               an id that the module registers when it is imported
-      "module:factory"          an `EnvironmentFactory` of the module; a class of
-                                environments that takes a seed is one too
+      "module:factory"          a class or function of the module, see below
       "vec:CartPole-v1"         Gymnasium's vectorised version, which computes all
                                 environments of an actor at once
       "envpool:CartPole-v1"     EnvPool; needs the extra `envpool`
 
     Args:
-      name: of the environment.
+      environment: a name; or a class or function that makes environments of Gymnasium
+        or dm_env. It is called with a seed if it has an argument `seed`, or if its
+        first argument is the only one that it needs, as that of an
+        `EnvironmentFactory`.
 
     Raises:
       ConfigError: no environment has this name, or it cannot be made. To find out, an
         environment is made once and closed, unless it is one of this package.
     """
+    if not isinstance(environment, str):
+        return make_own_factory(environment, name_of(environment))
+    name = environment
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     if name.startswith(_VECTORISED):
@@ -65,27 +72,26 @@ def make_environment_factory(name: str) -> EnvironmentFactory:
     return own or make_gymnasium_factory(name, other_names=_BUILT_IN)
 
 
+def name_of(environment: Any) -> str:
+    """What people call an environment that has a name, or is made by a function."""
+    if isinstance(environment, str):
+        return environment
+    name = getattr(environment, "__name__", type(environment).__name__)
+    return "a lambda" if name == "<lambda>" else str(name)
+
+
 def _find_factory(name: str) -> EnvironmentFactory | None:
     """The factory that "module:factory" names; None if the name is of another form.
 
     Raises:
-      ConfigError: the module or the factory fails, or it makes something else.
+      ConfigError: the module fails, or what it has makes no environment.
     """
     module, _, attribute = name.partition(":")
     if not attribute.isidentifier():  # Ids have a version, as in "module:Maze-v1".
         return None
     try:
-        factory: Any = getattr(importlib.import_module(module), attribute, None)
-        if factory is None:
-            return None
-        environment = factory(seed=0)
-        if isinstance(environment, dm_env.Environment):
-            environment.close()
-            return factory  # type: ignore[no-any-return]
+        make: Any = getattr(importlib.import_module(module), attribute, None)
     except Exception as error:  # It is the user's code.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
-    raise ConfigError(
-        f"environment '{name}': {attribute}(seed=0) returned a "
-        f"{type(environment).__name__}, not a dm_env.Environment"
-    )
+    return None if make is None else make_own_factory(make, name)

@@ -24,20 +24,28 @@ C = TypeVar("C", bound=ExperimentConfig[Any])
 P = TypeVar("P")
 
 
-def make_system(program: TrainingProgram[C], config: C, folder: RunFolder) -> System:
+def make_system(
+    program: TrainingProgram[C],
+    config: C,
+    folder: RunFolder,
+    environment_factory: EnvironmentFactory | None = None,
+) -> System:
     """Makes the nodes and edges of a run, and starts nothing.
 
     Args:
       program: makes the agent.
       config: the flags.
       folder: of the run; metrics and policy are written there.
+      environment_factory: makes the environments; None for those that the flags name.
 
     Raises:
       ConfigError: the environment, the agent and the topology do not fit together, or
         there is no such node to place.
     """
     experiment = Experiment(
-        environment_factory=_environment_factory(config),
+        environment_factory=_with_wrappers(
+            environment_factory or make_environment_factory(config.environment), config
+        ),
         builder=program.make_builder(config),
         layout=_part(config, Layout),
         goal=_part(config, Goal),
@@ -52,8 +60,9 @@ def make_system(program: TrainingProgram[C], config: C, folder: RunFolder) -> Sy
     return system
 
 
-def _environment_factory(config: EnvironmentConfig) -> EnvironmentFactory:
-    factory = make_environment_factory(config.environment)
+def _with_wrappers(
+    factory: EnvironmentFactory, config: EnvironmentConfig
+) -> EnvironmentFactory:
     if config.max_episode_steps is not None:
         factory = TimeLimitFactory(inner=factory, num_steps=config.max_episode_steps)
     if config.frame_stack > 1:

@@ -1,17 +1,22 @@
-"""`acmelike evaluate`: plays whole episodes with the policy that a run stored."""
+"""Plays whole episodes with a trained policy; also as `acmelike evaluate`."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from acmelike.checks import at_least, check_fields
-from acmelike.environments import VectorEnvironment, make_vector_environment
+from acmelike.environments import (
+    VectorEnvironment,
+    make_environment_factory,
+    make_vector_environment,
+)
 from acmelike.environments.wrappers.video import VideoRecorder
 from acmelike.errors import ConfigError
 from acmelike.evaluation.evaluator import play_episodes
@@ -45,7 +50,42 @@ class EvaluateConfig:
             raise ConfigError(f"video must end in .gif: {self.video}")
 
 
-def evaluate(args: Sequence[str]) -> int:
+def evaluate(
+    policy: SavedPolicy | str | os.PathLike[str],
+    *,
+    num_episodes: int = 20,
+    seed: int = 0,
+    environment: str | Callable[..., Any] | None = None,
+) -> Array:
+    """Plays whole episodes with a trained policy, which acts greedily.
+
+    Args:
+      policy: from `load_policy` or `train`, or the folder of a run.
+      num_episodes: each in an environment of its own.
+      seed: of the environments; at least 0.
+      environment: see `make_environment_factory`; None for the one that the policy was
+        trained in.
+
+    Returns:
+      The returns, `[num_episodes]`.
+
+    Raises:
+      ConfigError: there is no such policy, or no such environment.
+      EnvironmentFault: an environment failed.
+    """
+    if not isinstance(policy, SavedPolicy):
+        policy = load_policy(policy)
+    factory = policy.environment_factory
+    if environment is not None:
+        factory = make_environment_factory(environment)
+    vector = make_vector_environment(factory, num_envs=num_episodes, seed=seed)
+    try:
+        return play_episodes(vector, policy.make_inference(num_episodes))
+    finally:
+        vector.close()
+
+
+def evaluate_command(args: Sequence[str]) -> int:
     """Evaluates as a command line says, and prints the returns in one line.
 
     Returns:
@@ -68,7 +108,7 @@ def evaluate(args: Sequence[str]) -> int:
         if config.video is not None:
             # Before the evaluation, because this is where mistakes show.
             _record(policy, Path(config.video), config.seed)
-        returns = _play(policy, config.episodes, config.seed)
+        returns = evaluate(policy, num_episodes=config.episodes, seed=config.seed)
     except ConfigError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -81,16 +121,6 @@ def evaluate(args: Sequence[str]) -> int:
         f"min {returns.min():.2f}, max {returns.max():.2f}, {len(returns)} episodes"
     )
     return 0
-
-
-def _play(policy: SavedPolicy, num_episodes: int, seed: int) -> Array:
-    environment = make_vector_environment(
-        policy.environment_factory, num_envs=num_episodes, seed=seed
-    )
-    try:
-        return play_episodes(environment, policy.make_inference(num_episodes))
-    finally:
-        environment.close()
 
 
 def _record(policy: SavedPolicy, path: Path, seed: int) -> None:

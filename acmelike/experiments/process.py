@@ -24,9 +24,7 @@ def run_process(main: Callable[[], int]) -> NoReturn:
     one ends the process at once. So does a timer, if `main` has not returned
     `SECONDS_TO_END` after the first.
     """
-    # Threads of XLA and BLAS do not speed up small networks, and take cores from nodes.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    prepare_process()
     interrupts = _Interrupts()
     signal.signal(signal.SIGINT, interrupts.start)
     signal.signal(signal.SIGTERM, interrupts.start)
@@ -43,6 +41,16 @@ def run_process(main: Callable[[], int]) -> NoReturn:
         sys.stderr.flush()
     # Not sys.exit, which would wait for a node that is still in a long step.
     os._exit(status)
+
+
+def prepare_process() -> None:
+    """Lets XLA and BLAS have one thread each, unless the environment says otherwise.
+
+    Their threads do not speed up small networks, and take cores from nodes. It has an
+    effect before NumPy and JAX are imported.
+    """
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def complain(error: AcmelikeError) -> int:

@@ -1,10 +1,11 @@
-"""Shows a run while it lasts: a live table, or a line every few seconds."""
+"""Shows a run while it lasts: a live table, a curve, or a line every few seconds."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from acmelike.errors import RpcClosed
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.launchers import Run
+from acmelike.telemetry.notebook import NotebookView, is_notebook
 from acmelike.telemetry.progress_line import ProgressLine
 from acmelike.telemetry.slow_steps import slow_steps
 from acmelike.telemetry.snapshot import Probe, has_started
@@ -48,9 +50,16 @@ def watch(
       metrics: the file of the run's records.
       started: when the command started, on `time.perf_counter`.
     """
+    if config.live and is_notebook():
+        title = f"{system.program.name} on {config.environment}"
+        view = NotebookView(metrics, title=title, target=config.stop_at_return)
+        try:
+            return _watch_in_lines(run, system, started, view.show)
+        finally:
+            view.show_curve()
     console = find_terminal() if config.live else None
     if console is None:
-        return _watch_in_lines(run, system, started)
+        return _watch_in_lines(run, system, started, say)
     label = system.program.entry(system.replay).label
     facts = Facts(
         agent=system.program.name,
@@ -65,8 +74,10 @@ def watch(
     return watch_live(run, Probe(run, system.replay, label, metrics), facts, console)
 
 
-def _watch_in_lines(run: Run, system: System, started: float) -> str:
-    """Prints a line every few seconds; fewer while nothing changes."""
+def _watch_in_lines(
+    run: Run, system: System, started: float, show: Callable[[str], None]
+) -> str:
+    """Shows a line every few seconds; fewer while nothing changes."""
     line, coordinator = ProgressLine(started), run.client(system.coordinator)
     before, said_at = None, -math.inf
     while not run.is_over(within=PROGRESS_SECONDS):
@@ -78,6 +89,6 @@ def _watch_in_lines(run: Run, system: System, started: float) -> str:
             news = progress, bool(slow_steps(status))
             # Without news, somebody may be at a breakpoint and reading its output.
             if news != before or time.monotonic() - said_at >= QUIET_SECONDS:
-                say(line.text(progress, status))
+                show(line.text(progress, status))
                 before, said_at = news, time.monotonic()
     return run.wait()

@@ -37,7 +37,7 @@ def plot_curve(
     """Draws the mean return of each evaluation over environment steps.
 
     Args:
-      records: of `metrics.jsonl`, with at least one evaluation.
+      records: as `draw_curve`, with the next three.
       path: of the PNG.
       title: above the plot.
       subtitle: below the title, smaller.
@@ -45,6 +45,24 @@ def plot_curve(
 
     Raises:
       OSError: the file cannot be written.
+    """
+    _save(draw_curve(records, title=title, subtitle=subtitle, target=target), path)
+
+
+def draw_curve(
+    records: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    subtitle: str,
+    target: float | None,
+) -> Figure:
+    """A figure of the mean return of each evaluation over environment steps.
+
+    Args:
+      records: of `metrics.jsonl`, with at least one evaluation.
+      title: above the plot.
+      subtitle: below the title, smaller.
+      target: a return, drawn as a line; None for no line.
     """
     from matplotlib.figure import Figure
 
@@ -85,7 +103,7 @@ def plot_curve(
     axes.set_xlabel("environment steps")
     axes.set_ylabel(f"return, mean ± deviation of {num_episodes} episodes")
     _style(axes, steps[-1])
-    _save(figure, path)
+    return figure
 
 
 def plot_metrics(

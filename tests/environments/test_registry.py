@@ -1,11 +1,13 @@
 """Environments by name, and what a wrong name is answered."""
 
+import functools
 import pickle
 import sys
 import types
 import warnings
 
 import gymnasium
+import numpy as np
 import pytest
 
 from acmelike.environments import (
@@ -167,13 +169,87 @@ def test_a_factory_that_fails_gives_the_first_line_of_why(own_module):
     )
 
 
-def test_a_factory_has_to_take_a_seed_and_make_a_dm_env_environment(own_module):
-    assert complaint("own_module:Old").endswith("Unusual() takes no arguments")
-    own_module.Old = lambda seed: Unusual()
-    assert complaint("own_module:Old") == (
-        "environment 'own_module:Old': Old(seed=0) returned a Unusual, "
-        "not a dm_env.Environment"
+def test_what_a_module_makes_has_to_be_an_environment(own_module):
+    assert complaint("own_module:Old").startswith(
+        "environment 'own_module:Old': observation space MultiBinary(2) is neither"
     )
+    own_module.Old = lambda seed: "a string"
+    assert complaint("own_module:Old") == (
+        "environment 'own_module:Old': it made a str, which is neither a "
+        "gymnasium.Env nor a dm_env.Environment"
+    )
+
+
+class Corridor(gymnasium.Env):
+    """Of Gymnasium; its seed comes with the first reset."""
+
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, length=5):
+        self.length = length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 2).astype(np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 1.0, True, False, {}
+
+
+def make_corridor(seed, length=5):
+    assert length == 5
+    return Corridor(seed)
+
+
+def make_seeded_catch(rows=10, *, seed):
+    return Catch(rows=rows, columns=5, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (Corridor, GymnasiumEnvironment),
+        (lambda: Corridor(), GymnasiumEnvironment),
+        (lambda length=3: Corridor(length), GymnasiumEnvironment),
+        (make_corridor, GymnasiumEnvironment),
+        (functools.partial(gymnasium.make, "CartPole-v1"), GymnasiumEnvironment),
+        (lambda: Catch(rows=10, columns=5, seed=0), Catch),
+        (make_seeded_catch, Catch),
+        (CatchFactory(rows=3), Catch),
+    ],
+)
+def test_what_people_make_environments_with_is_a_factory(make, kind):
+    factory = make_environment_factory(make)
+    first, again, other = factory(1), factory(1), factory(2)
+    assert type(first) is kind
+    if kind is GymnasiumEnvironment:
+        seen = [np.array(each.reset().observation) for each in (first, again, other)]
+        assert np.array_equal(seen[0], seen[1])
+        assert not np.array_equal(seen[0], seen[2])
+    for environment in (first, again, other):
+        environment.close()
+
+
+def test_a_factory_stays_what_it_is():
+    factory = CatchFactory(rows=3)
+    assert make_environment_factory(factory) is factory
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (Corridor(), "is one environment, and each actor needs its own: pass a func"),
+        (3, "environment must be a name, or a class or function .*: 3"),
+        (lambda: 1 / 0, "environment 'a lambda' cannot be made: division by zero"),
+        (lambda: "x", "environment 'a lambda': it made a str, which is neither"),
+        (lambda a, b: Corridor(), "cannot be made: .*missing 2 required"),
+    ],
+)
+def test_what_makes_no_environments_is_refused_in_one_line(make, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        make_environment_factory(make)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_name_that_its_module_does_not_have_may_be_an_id(own_module, register):

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from acmelike.errors import ConfigError
+from acmelike.experiments.command import train_command
 from acmelike.experiments.hosts import make_hosts_config
-from acmelike.experiments.run import train
 from acmelike.launchers import HostsConfig
 from acmelike.programs.dqn import PROGRAM
 
@@ -120,7 +120,7 @@ def test_other_launchers_have_no_hosts():
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, capsys, args, words):
     out = tmp_path / "x"
-    assert train(PROGRAM, [*args, "--out", str(out)]) == 2
+    assert train_command(PROGRAM, [*args, "--out", str(out)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and words in error
     assert not os.path.exists(out)

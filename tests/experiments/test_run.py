@@ -13,12 +13,11 @@ import pytest
 from acmelike import load_policy
 from acmelike.environments import CatchFactory, GymnasiumVectorFactory
 from acmelike.errors import ConfigError
-from acmelike.experiments import run as experiment
-from acmelike.experiments import watch
+from acmelike.experiments import recorded_run, watch
+from acmelike.experiments.command import train_command
 from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.evaluate import evaluate
+from acmelike.experiments.evaluate import evaluate_command
 from acmelike.experiments.flags import restore
-from acmelike.experiments.run import train
 from acmelike.files import read_json_lines
 from acmelike.programs.dqn import PROGRAM
 from acmelike.telemetry import plots
@@ -42,12 +41,12 @@ KEYS = set(
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """A node in a long compilation as its run ends is waited for, however slow."""
-    monkeypatch.setattr(experiment, "GRACE_SECONDS", 60.0)
+    monkeypatch.setattr(recorded_run, "GRACE_SECONDS", 60.0)
 
 
 def dqn(out, *args, make_builder=PROGRAM.make_builder):
     program = replace(PROGRAM, make_builder=make_builder)
-    return train(program, [*SMALL, "--out", str(out), *map(str, args)])
+    return train_command(program, [*SMALL, "--out", str(out), *map(str, args)])
 
 
 def summary(folder):
@@ -125,7 +124,7 @@ def test_a_vectorised_environment_is_learned_and_its_policy_evaluated(tmp_path, 
     capsys.readouterr()
     factory = load_policy(tmp_path).environment_factory
     assert factory == GymnasiumVectorFactory(name="CartPole-v1")
-    assert evaluate([str(tmp_path), "--episodes", "3"]) == 0
+    assert evaluate_command([str(tmp_path), "--episodes", "3"]) == 0
     assert capsys.readouterr().out.endswith(", 3 episodes\n")
 
 
@@ -222,7 +221,7 @@ def test_a_folder_on_a_full_disk_is_refused(tmp_path, capsys, monkeypatch):
     def full(path, value):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(experiment, "write_json", full)
+    monkeypatch.setattr(recorded_run, "write_json", full)
     assert dqn(tmp_path / "x") == 2
     assert capsys.readouterr().err == (
         f"error: cannot write to {tmp_path / 'x'}: No space left on device\n"
@@ -295,7 +294,7 @@ def test_a_disk_that_becomes_full_is_told_in_the_summary(tmp_path, capsys, monke
         raise OSError(28, "No space left on device")
 
     def fill_disk(config):
-        monkeypatch.setattr(experiment, "write_json", full)
+        monkeypatch.setattr(recorded_run, "write_json", full)
         return PROGRAM.make_builder(config)
 
     assert dqn(tmp_path, make_builder=fill_disk) == 1

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from acmelike import launch
 from acmelike.experiments import watch
-from acmelike.experiments.run import train
+from acmelike.experiments.command import train_command
 from acmelike.programs.dqn import PROGRAM
 from acmelike.telemetry.snapshot import RecordReader, RunSnapshot
 from acmelike.telemetry.terminal import live_table
@@ -110,7 +110,7 @@ SMALL = [
 
 
 def dqn(out, *args):
-    return train(PROGRAM, [*SMALL, "--out", str(out), *args])
+    return train_command(PROGRAM, [*SMALL, "--out", str(out), *args])
 
 
 def terminal(file):

@@ -1,133 +1,114 @@
-"""Training programs on the command line: parse the flags, run, leave a run folder."""
+"""One training run and its folder: it is made, watched, summed up and drawn."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError
-from acmelike.experiments.flags import parse
-from acmelike.experiments.hosts import (
-    make_hosts_config,
-    make_ray_config,
-    offer_host,
-)
-from acmelike.experiments.process import INTERRUPTED, complain, one_line, run_process
+from acmelike.experiments.process import one_line
 from acmelike.experiments.program import TrainingProgram
-from acmelike.experiments.run_folder import RunFolder, create_run_folder
+from acmelike.experiments.run_folder import RunFolder
 from acmelike.files import overwrite_json, read_json_lines, write_json
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.summary import summarize
 
 # What imports NumPy or JAX is imported only when a run starts: `--help` and mistakes
 # are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
-# NumPy starts as few threads as `run_process` says.
+# NumPy starts as few threads as `prepare_process` says.
 if TYPE_CHECKING:
+    from acmelike.environments import EnvironmentFactory
     from acmelike.launchers import HostsConfig, RayConfig, Run
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
 
 
-def run_program(program: TrainingProgram[Any]) -> NoReturn:
-    """The `__main__` of a program: runs it and exits the process with its status."""
-    run_process(partial(train, program))
-
-
-def train(
-    program: TrainingProgram[Any],
-    args: Sequence[str] | None = None,
-    *,
-    prog: str | None = None,
-) -> int:
-    """Parses a command line and makes the run that it asks for.
+class RecordedRun:
+    """One run and its folder; the summary in it is right however the run ends.
 
     Args:
       program: what to run.
-      args: the command line; the process's own if None.
-      prog: the command, for `--help`; None for `acmelike train NAME`.
+      config: its flags.
+      folder: of the run, made and empty.
+      hosts: for the launcher `hosts`.
+      ray: for the launcher `ray`.
+      environment_factory: makes the environments; None for those that the flags name.
 
-    Returns:
-      The exit status: 0 the budget was used or the target reached, 1 a node failed,
-      2 a mistake of the user's, 130 interrupted.
+    Attributes:
+      folder: as given.
+      summary: as last written.
+      see: the file that says more after a failure, and what became of the summary.
     """
-    try:
-        config = parse(
-            program.config_type,
-            sys.argv[1:] if args is None else args,
-            default=program.config,
-            prog=prog or f"acmelike train {program.name}",
-            description=program.description or "",
-        )
-        if config.draw is not None:
-            from acmelike.experiments.draw import draw
-
-            return draw(program, config, config.draw)
-        hosts, ray = make_hosts_config(config), make_ray_config(config)
-        if hosts is not None and hosts.rank > 0:
-            return offer_host(hosts)
-        folder = create_run_folder(config.out, program.name)
-    except ConfigError as error:
-        return complain(error)
-    except SystemExit:
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return _RecordedRun(program, config, folder, hosts, ray).run()
-
-
-class _RecordedRun:
-    """One run and its folder; the summary in it is right however the run ends."""
 
     def __init__(
         self,
         program: TrainingProgram[Any],
         config: Any,
         folder: RunFolder,
+        *,
         hosts: HostsConfig | None,
         ray: RayConfig | None,
+        environment_factory: EnvironmentFactory | None = None,
     ):
-        self._program, self._config, self._folder = program, config, folder
+        self.folder, self.summary = folder, dict[str, Any]()
+        self.see = f"see {folder.log}"
+        self._program, self._config = program, config
         self._hosts, self._ray = hosts, ray
+        self._environment_factory = environment_factory
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
 
-    def run(self) -> int:
+    def run(self) -> None:
+        """Makes the run, until its end.
+
+        Raises:
+          ConfigError: it cannot be made as the flags say; the folder is gone again.
+          KeyboardInterrupt: it was interrupted, and has ended in order.
+          Exception: what else ended it.
+        """
         try:
             try:
                 self._write_first_summary()
-                with logging_to(self._folder.log):
+                with logging_to(self.folder.log):
                     self._train()
-                return 0
-            except ConfigError as error:
-                self._folder.discard()
-                return complain(error)
+            except ConfigError:
+                self.folder.discard()
+                raise
             except Exception as error:
-                return self._fail(one_line(error))
+                self._sum_up_failure(error)
+                raise
         except KeyboardInterrupt:
-            return self._interrupt()
+            with suppress(OSError):  # The first summary says "interrupted" already.
+                self._summarize("interrupted")
+            raise
+
+    def extent(self) -> str:
+        """How long it was."""
+        summary = self.summary
+        return (
+            f"{summary['env_steps']:,} environment steps, "
+            f"{summary['learner_steps']:,} updates, {summary['wall_seconds']:.1f} s"
+        )
 
     def _write_first_summary(self) -> None:
         try:
             # If the process is killed, this is what the summary says.
             self._summarize("interrupted")
         except OSError as error:
-            raise self._folder.refusal(error) from None
+            raise self.folder.refusal(error) from None
 
     def _train(self) -> None:
-        config, folder = self._config, self._folder
+        config, folder = self._config, self.folder
         from acmelike.experiments.build import make_system
         from acmelike.experiments.follow import ActorFollower
         from acmelike.experiments.watch import say, watch
         from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
-        system = make_system(self._program, config, folder)
+        system = make_system(self._program, config, folder, self._environment_factory)
         self._agent = system.program.name
         write_json(folder.config, asdict(config))
         say(
@@ -152,7 +133,8 @@ class _RecordedRun:
                 metrics=folder.metrics,
                 started=self._started,
             )
-        self._plot(self._summarize("interrupted"))  # It is, if the plot is.
+        self._summarize("interrupted")  # It is, if the plot is.
+        self._plot()
         summary = self._summarize("completed")
         found = "no final evaluation"  # Another node than the coordinator stopped it.
         if summary["final_return"] is not None:
@@ -160,28 +142,19 @@ class _RecordedRun:
                 f"return {summary['final_return']:.1f} over "
                 f"{config.num_eval_episodes} episodes"
             )
-        say(f"{reason}: {found} after {_extent(summary)}; see {folder.path}")
+        say(f"{reason}: {found} after {self.extent()}; see {folder.path}")
 
-    def _fail(self, why: str) -> int:
-        where = f"see {self._folder.log}"
+    def _sum_up_failure(self, error: Exception) -> None:
         try:
-            self._summarize("failed", error=why)
-        except OSError as error:
-            where += f"; its summary could not be written: {error.strerror}"
-        print(f"error: {why}; {where}", file=sys.stderr)
-        return 1
-
-    def _interrupt(self) -> int:
-        with suppress(OSError):  # The first summary says "interrupted" already.
-            summary = self._summarize("interrupted")
-            print(f"interrupted after {_extent(summary)}; see {self._folder.path}")
-        return INTERRUPTED
+            self._summarize("failed", error=one_line(error))
+        except OSError as unwritten:
+            self.see += f"; its summary could not be written: {unwritten.strerror}"
 
     def _summarize(self, status: str, **more: Any) -> dict[str, Any]:
         config, nodes = self._config, self._run.status() if self._run else {}
         lines: list[dict[str, Any]] = []
         with suppress(OSError, ValueError):  # The records may be what failed.
-            lines = read_json_lines(self._folder.metrics)
+            lines = read_json_lines(self.folder.metrics)
         summary = {
             "status": status,
             "agent": self._agent,
@@ -192,19 +165,20 @@ class _RecordedRun:
             **summarize(lines, nodes),
             **more,
         }
+        self.summary = summary
         try:
-            write_json(self._folder.summary, summary)
+            write_json(self.folder.summary, summary)
         except OSError:
-            if not self._folder.summary.exists():
+            if not self.folder.summary.exists():
                 raise
-            overwrite_json(self._folder.summary, summary)
+            overwrite_json(self.folder.summary, summary)
         return summary
 
-    def _plot(self, summary: Mapping[str, Any]) -> None:
+    def _plot(self) -> None:
         from acmelike.telemetry.plots import plot_curve, plot_metrics
 
-        config = self._config
-        records = read_json_lines(self._folder.metrics)
+        config, summary = self._config, self.summary
+        records = read_json_lines(self.folder.metrics)
         title = f"{self._agent} on {config.environment}"
         subtitle = (
             f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "
@@ -213,18 +187,10 @@ class _RecordedRun:
         if any("mean_return" in record for record in records):
             plot_curve(
                 records,
-                self._folder.curve,
+                self.folder.curve,
                 title=title,
                 subtitle=subtitle,
                 target=config.stop_at_return,
             )
-        metrics = self._folder.curve.with_name("metrics.png")
+        metrics = self.folder.curve.with_name("metrics.png")
         plot_metrics(records, metrics, title=title, subtitle=subtitle)
-
-
-def _extent(summary: Mapping[str, Any]) -> str:
-    """How long a run was."""
-    return (
-        f"{summary['env_steps']:,} environment steps, "
-        f"{summary['learner_steps']:,} updates, {summary['wall_seconds']:.1f} s"
-    )

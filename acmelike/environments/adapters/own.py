@@ -1,0 +1,107 @@
+"""Adapts what users make environments with: their classes and functions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dm_env
+import gymnasium
+
+from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
+from acmelike.environments.interface import EnvironmentFactory, VectorFactory
+from acmelike.errors import ConfigError
+
+_BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnFactory:
+    """An `EnvironmentFactory` of a class or a function of the user's.
+
+    Attributes:
+      make: returns a `dm_env.Environment` or a `gymnasium.Env`.
+      seed_as: how it takes a seed: "first" as its first argument, "seed" as the one
+        with this name, "none" not at all.
+    """
+
+    make: Callable[..., Any]
+    seed_as: str
+
+    def __call__(self, seed: int) -> dm_env.Environment:
+        """Makes one environment.
+
+        Raises:
+          ConfigError: it is of neither kind, or its spaces are not supported.
+        """
+        if self.seed_as == "first":
+            made = self.make(seed)
+        else:
+            made = self.make(seed=seed) if self.seed_as == "seed" else self.make()
+        if isinstance(made, gymnasium.Env):
+            return GymnasiumEnvironment(made, seed=seed)
+        if isinstance(made, dm_env.Environment):
+            return made
+        raise ConfigError(
+            f"it made a {type(made).__name__}, which is neither a gymnasium.Env nor a "
+            f"dm_env.Environment"
+        )
+
+
+def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
+    """Makes a factory, and one environment with it as a check.
+
+    Args:
+      make: a class or a function that makes environments of Gymnasium or dm_env. It is
+        called with a seed if it has an argument `seed`, or if its first argument is the
+        only one that it needs.
+      name: of it, for messages.
+
+    Raises:
+      ConfigError: it is an environment itself, or cannot make one.
+    """
+    if isinstance(make, gymnasium.Env | dm_env.Environment):
+        raise ConfigError(
+            f"environment {name} is one environment, and each actor needs its own: "
+            f"pass a function that makes one, such as lambda: {type(make).__name__}()"
+        )
+    if not callable(make):
+        raise ConfigError(
+            f"environment must be a name, or a class or function that makes "
+            f"environments: {make!r}"
+        )
+    factory = OwnFactory(make=make, seed_as=_how_it_takes_a_seed(make))
+    try:
+        environment = factory(seed=0)
+        environment.close()
+    except ConfigError as error:
+        raise ConfigError(f"environment '{name}': {error}") from None
+    except Exception as error:  # It is the user's code.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
+    # One that is a factory already may do more than make one environment at a time.
+    is_factory = factory.seed_as == "first" and not isinstance(
+        environment, GymnasiumEnvironment
+    )
+    return make if is_factory or isinstance(make, VectorFactory) else factory
+
+
+def _how_it_takes_a_seed(make: Callable[..., Any]) -> str:
+    try:
+        parameters = list(inspect.signature(make).parameters.values())
+    except (TypeError, ValueError):  # Such as of a class in C.
+        return "none"
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, _BY_EITHER)
+    needed = [
+        parameter
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind in (*by_position, inspect.Parameter.KEYWORD_ONLY)
+    ]
+    first = parameters[0] if parameters else None
+    if first is not None and first.kind in by_position:
+        if first.name == "seed" or needed == [first]:
+            return "first"
+    return "seed" if "seed" in [parameter.name for parameter in parameters] else "none"

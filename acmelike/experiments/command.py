@@ -1,0 +1,80 @@
+"""Training programs on the command line: parse the flags, run, leave a run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, NoReturn
+
+from acmelike.errors import ConfigError
+from acmelike.experiments.flags import parse
+from acmelike.experiments.hosts import (
+    make_hosts_config,
+    make_ray_config,
+    offer_host,
+)
+from acmelike.experiments.process import INTERRUPTED, complain, one_line, run_process
+from acmelike.experiments.program import TrainingProgram
+from acmelike.experiments.recorded_run import RecordedRun
+from acmelike.experiments.run_folder import create_run_folder
+
+
+def run_program(program: TrainingProgram[Any]) -> NoReturn:
+    """The `__main__` of a program: runs it and exits the process with its status."""
+    run_process(partial(train_command, program))
+
+
+def train_command(
+    program: TrainingProgram[Any],
+    args: Sequence[str] | None = None,
+    *,
+    prog: str | None = None,
+) -> int:
+    """Parses a command line and makes the run that it asks for.
+
+    Args:
+      program: what to run.
+      args: the command line; the process's own if None.
+      prog: the command, for `--help`; None for `acmelike train NAME`.
+
+    Returns:
+      The exit status: 0 the budget was used or the target reached, 1 a node failed,
+      2 a mistake of the user's, 130 interrupted.
+    """
+    try:
+        config = parse(
+            program.config_type,
+            sys.argv[1:] if args is None else args,
+            default=program.config,
+            prog=prog or f"acmelike train {program.name}",
+            description=program.description or "",
+        )
+        if config.draw is not None:
+            from acmelike.experiments.draw import draw
+
+            return draw(program, config, config.draw)
+        hosts, ray = make_hosts_config(config), make_ray_config(config)
+        if hosts is not None and hosts.rank > 0:
+            return offer_host(hosts)
+        folder = create_run_folder(config.out, program.name)
+    except ConfigError as error:
+        return complain(error)
+    except SystemExit:
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    run = RecordedRun(program, config, folder, hosts=hosts, ray=ray)
+    try:
+        run.run()
+    except ConfigError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        with suppress(OSError):  # The terminal may be closed.
+            print(f"interrupted after {run.extent()}; see {folder.path}")
+        return INTERRUPTED
+    except Exception as error:
+        print(f"error: {one_line(error)}; {run.see}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,176 @@
+"""Training from Python, in one call."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acmelike.errors import ConfigError, nearest
+from acmelike.experiments.hosts import make_hosts_config, make_ray_config
+from acmelike.experiments.process import prepare_process
+from acmelike.experiments.program import TrainingProgram, find_program
+from acmelike.experiments.recorded_run import RecordedRun
+from acmelike.experiments.run_folder import create_run_folder
+from acmelike.files import read_json_lines
+
+if TYPE_CHECKING:
+    from acmelike.evaluation.saved_policy import SavedPolicy
+    from acmelike.types import Array
+
+
+class TrainedRun:
+    """What a training run has left: its folder, and what is in it.
+
+    Attributes:
+      folder: of the run.
+      summary: the content of its `summary.json`.
+    """
+
+    def __init__(self, folder: Path, summary: Mapping[str, Any]):
+        self.folder, self.summary = folder, summary
+
+    @functools.cached_property
+    def policy(self) -> SavedPolicy:
+        """The policy of the last evaluation, which acts greedily."""
+        from acmelike.evaluation.saved_policy import load_policy
+
+        return load_policy(self.folder)
+
+    @functools.cached_property
+    def curves(self) -> dict[str, Array]:
+        """The evaluations, in order: arrays `[E]` by name.
+
+        The names are those of the records in `metrics.jsonl`, such as "env_steps",
+        "mean_return", "std_return" and "seconds".
+        """
+        return _columns(self._records("evaluation", "end"))
+
+    @functools.cached_property
+    def metrics(self) -> dict[str, Array]:
+        """The counters and the learner's metrics, in order: arrays `[P]` by name.
+
+        The names are those of the records in `metrics.jsonl`, such as "env_steps",
+        "learner_steps", "loss" and "seconds". NaN stands where a record lacks one.
+        """
+        return _columns(self._records("progress"))
+
+    def __repr__(self) -> str:
+        found, steps = self.summary["final_return"], self.summary["env_steps"]
+        end = "" if found is None else f"return {found:g} "
+        return f"<TrainedRun: {end}after {steps:,} environment steps, in {self.folder}>"
+
+    def _records(self, *events: str) -> list[dict[str, Any]]:
+        lines = read_json_lines(self.folder / "metrics.jsonl")
+        return [line for line in lines if line["event"] in events]
+
+
+def train(
+    program: str | TrainingProgram[Any],
+    environment: str | Callable[..., Any] | None = None,
+    **settings: Any,
+) -> TrainedRun:
+    """Trains an agent, shows how it gets on, and returns what it has left.
+
+        run = al.train("ppo", "CartPole-v1", max_env_steps=100_000, num_actors=2)
+        run.policy.act(observation)
+
+    Ctrl-C ends the run in order and raises KeyboardInterrupt.
+
+    Args:
+      program: its name, as `acmelike programs` lists them, or a program of your own.
+      environment: a name; or a class or a function that makes environments of Gymnasium
+        or dm_env. See `make_environment_factory`. None for the program's own.
+      settings: any flag of `acmelike train PROGRAM`, and any setting of the agent, by
+        name: `seed=1`, `launch="processes"`, `hidden_sizes=(64, 64)`. A mapping sets
+        some of what belongs together: `optimizer={"learning_rate": 3e-4}`.
+
+    Raises:
+      ConfigError: there is no such program, environment or setting, or they do not fit
+        together. Nothing has been started.
+      RunError: the run failed; its folder has all that is known.
+    """
+    prepare_process()
+    if isinstance(program, str):
+        program = find_program(program)
+    config = _with_settings(program.config, settings)
+    if config.draw is not None:
+        raise ConfigError("draw is for the command line: use program.draw() instead")
+    factory = None
+    if isinstance(environment, str):
+        config = dataclasses.replace(config, environment=environment)
+    elif environment is not None:
+        from acmelike.environments import make_environment_factory
+        from acmelike.environments.registry import name_of
+
+        factory = make_environment_factory(environment)
+        config = dataclasses.replace(config, environment=name_of(environment))
+    hosts, ray = make_hosts_config(config), make_ray_config(config)
+    if hosts is not None and hosts.rank > 0:
+        raise ConfigError(f"the host of rank {hosts.rank} has to call join_run instead")
+    folder = create_run_folder(config.out, program.name)
+    run = RecordedRun(
+        program,
+        config,
+        folder,
+        hosts=hosts,
+        ray=ray,
+        environment_factory=factory,
+    )
+    run.run()
+    return TrainedRun(folder.path, run.summary)
+
+
+def _with_settings(config: Any, settings: Mapping[str, Any]) -> Any:
+    """Flags with other values; those of the agent may be given among them."""
+    agent = config.agent
+    own: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in settings.items():
+        (own if name in _names(config) else others)[name] = value
+    unknown = [name for name in others if name not in _names(agent)]
+    if unknown:
+        known = nearest(unknown[0], [*_names(config), *_names(agent)])
+        raise ConfigError(f"unknown setting '{unknown[0]}'{known}")
+    if others and "agent" in own:
+        raise ConfigError(f"give agent or its settings, not both: {', '.join(others)}")
+    if others:
+        own["agent"] = others
+    return _changed(config, own)
+
+
+def _changed(config: Any, values: Mapping[str, Any]) -> Any:
+    """A dataclass with other values; a mapping changes a part of a nested one."""
+    changes = {}
+    for name, value in values.items():
+        if name not in _names(config):
+            known = nearest(name, _names(config))
+            raise ConfigError(f"unknown setting '{name}'{known}")
+        present = getattr(config, name)
+        if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
+            value = _changed(present, value)
+        elif isinstance(present, tuple) and isinstance(value, list):
+            value = tuple(value)
+        changes[name] = value
+    return dataclasses.replace(config, **changes)
+
+
+def _names(config: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(config)]
+
+
+def _columns(records: list[dict[str, Any]]) -> dict[str, Array]:
+    """Numbers of records, by name; what is nested stands beside the others."""
+    import numpy as np
+
+    rows = []
+    for record in records:
+        row: dict[str, float] = {}
+        for name, value in record.items():
+            nested = value if isinstance(value, Mapping) else {name: value}
+            row |= {n: v for n, v in nested.items() if isinstance(v, int | float)}
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

@@ -1,0 +1,73 @@
+"""A run in a notebook: a line and a curve below the cell, drawn again and again."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from acmelike.telemetry.plots import draw_curve
+from acmelike.telemetry.snapshot import RecordReader
+
+WIDTH = 620  # Of the curve, in pixels.
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which can show pictures."""
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class NotebookView:
+    """A line of text, and from the first evaluation on a curve.
+
+    Args:
+      metrics: the file of the run's records.
+      title: above the curve.
+      target: a return, drawn as a line; None for no line.
+    """
+
+    def __init__(self, metrics: Path, *, title: str, target: float | None):
+        self._records = RecordReader(metrics)
+        self._title, self._target = title, target
+        self._evaluations: list[dict[str, Any]] = []
+        self._line: Any = None
+        self._curve: Any = None
+
+    def show(self, line: str) -> None:
+        """Shows another line, and what was evaluated meanwhile."""
+        from IPython.display import Pretty
+
+        self._line = _display(self._line, Pretty(line.strip()))
+        self.show_curve()
+
+    def show_curve(self) -> None:
+        """Shows what was evaluated meanwhile."""
+        from IPython.display import Image
+
+        new = [r for r in self._records.read() if r["event"] != "progress"]
+        if new:
+            self._evaluations += new
+            subtitle = f"{new[-1]['env_steps']:,} environment steps"
+            figure = draw_curve(
+                self._evaluations,
+                title=self._title,
+                subtitle=subtitle,
+                target=self._target,
+            )
+            picture = io.BytesIO()
+            figure.savefig(picture)
+            image = Image(data=picture.getvalue(), format="png", width=WIDTH)
+            self._curve = _display(self._curve, image)
+
+
+def _display(handle: Any, what: Any) -> Any:
+    """Shows something, in the place of what a handle shows; returns the handle."""
+    from IPython.display import display
+
+    if handle is None:
+        return display(what, display_id=True)
+    handle.update(what)
+    return handle

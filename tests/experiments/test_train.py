@@ -1,0 +1,200 @@
+"""`al.train` and `al.evaluate`, as a script or a notebook calls them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import nbformat
+import numpy as np
+import pytest
+
+import acmelike as al
+from acmelike.agents import dqn
+from acmelike.agents.parts.settings import ReplaySettings
+from acmelike.environments import Catch
+from acmelike.experiments import recorded_run
+from tests.programs.broken_envs import Raises
+
+SMALL = {
+    "max_env_steps": 120,
+    "evaluate_every": 50,
+    "num_eval_episodes": 2,
+    "num_actors": 1,
+    "hidden_sizes": [16],
+    "batch_size": 8,
+    "num_updates_per_call": 2,
+    "replay": {"min_size": 50},
+}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A node in a long compilation as its run ends is waited for, however slow."""
+    monkeypatch.setattr(recorded_run, "GRACE_SECONDS", 60.0)
+
+
+def train(out, *args, **settings):
+    settings = {"launch": "serial", "out": str(out), **SMALL, **settings}
+    return al.train("dqn", *args, **settings)
+
+
+def test_it_returns_policy_curves_and_folder(tmp_path, capsys):
+    run = train(tmp_path, "Catch", seed=3, optimizer={"learning_rate": 5e-4})
+    assert run.folder == tmp_path
+    assert run.summary == json.loads((tmp_path / "summary.json").read_text())
+    assert run.summary["status"] == "completed"
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["seed"] == 3 and config["environment"] == "Catch"
+    assert config["agent"]["hidden_sizes"] == [16]
+    assert config["agent"]["replay"] == {
+        **json.loads(json.dumps(vars(dqn.DQNConfig().replay))),
+        "min_size": 50,
+    }
+    assert config["agent"]["optimizer"]["learning_rate"] == 5e-4
+
+    assert run.curves.keys() >= {"env_steps", "mean_return", "std_return", "seconds"}
+    assert len({values.shape for values in run.curves.values()}) == 1
+    assert np.all(np.diff(run.curves["env_steps"]) > 0)
+    assert run.curves["mean_return"][-1] == run.summary["final_return"]
+    assert run.metrics["learner_steps"][-1] == run.summary["learner_steps"] > 0
+    assert np.isfinite(run.metrics["loss"][-1])
+    assert run.policy.act(np.zeros((10, 5))) in (0, 1, 2)
+    assert "environment steps, in" in repr(run)
+    assert "the budget of 120 environment steps is used" in capsys.readouterr().out
+
+
+def test_a_policy_is_evaluated_where_one_likes(tmp_path):
+    run = train(tmp_path, "Catch")
+    returns = al.evaluate(run.policy, num_episodes=3, seed=1)
+    assert returns.shape == (3,) and set(returns) <= {-1.0, 1.0}
+    assert np.array_equal(al.evaluate(tmp_path, num_episodes=3, seed=1), returns)
+    other = al.evaluate(
+        run.policy,
+        num_episodes=2,
+        environment=lambda seed: Catch(rows=10, columns=5, seed=seed),
+    )
+    assert other.shape == (2,)
+
+
+def test_an_environment_may_be_what_makes_it(tmp_path):
+    run = train(tmp_path, lambda: Catch(rows=6, columns=5, seed=0), launch="threads")
+    assert run.summary["environment"] == "a lambda"
+    assert run.policy.spec.observations.shape == (6, 5)
+    assert al.evaluate(tmp_path, num_episodes=2).shape == (2,)
+
+
+def test_an_agent_may_be_given_whole(tmp_path):
+    agent = dqn.DQNConfig(
+        hidden_sizes=(8,),
+        batch_size=4,
+        replay=ReplaySettings(min_size=40),
+    )
+    settings = {"max_env_steps": 60, "num_eval_episodes": 2, "launch": "serial"}
+    run = al.train("dqn", "Catch", agent=agent, out=str(tmp_path), **settings)
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["agent"]["hidden_sizes"] == [8]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"seeds": 1}, "unknown setting 'seeds'; did you mean 'seed'"),
+        ({"hidden_size": 1}, "unknown setting 'hidden_size'; did you mean 'hidden_siz"),
+        ({"replay": {"sise": 3}}, "unknown setting 'sise'; did you mean 'size'"),
+        ({"batch_size": 0}, "batch_size must be at least 1: 0"),
+        ({"agent": dqn.DQNConfig()}, "give agent or its settings, not both: hidden"),
+        ({"draw": "x.svg"}, "draw is for the command line"),
+        ({"launch": "everywhere"}, "launcher"),
+        ({"rank": 1}, "rank is for --launch hosts"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):
+    out = tmp_path / "run"
+    with pytest.raises(al.ConfigError, match=words) as caught:
+        train(out, "Catch", **settings)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_an_unknown_program_is_named():
+    with pytest.raises(al.ConfigError, match="unknown program 'dqm'; did you mean"):
+        al.train("dqm", "Catch")
+
+
+def test_an_environment_that_fails_ends_the_run_with_its_error(tmp_path):
+    with pytest.raises(al.NodeFailed, match="actor/0"):
+        train(tmp_path, Raises)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "failed" and "actor/0" in summary["error"]
+
+
+def test_an_interrupt_leaves_a_whole_folder(tmp_path, monkeypatch):
+    def interrupt_when_it_runs():
+        while not (tmp_path / "metrics.jsonl").exists():
+            is_over.wait(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    is_over = threading.Event()
+    thread = threading.Thread(target=interrupt_when_it_runs)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, "Catch", launch="threads", max_env_steps=10**9)
+    thread.join()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+
+
+NOTEBOOK = """
+import acmelike as al
+run = al.train("dqn", "Catch", out={out!r}, **{settings!r})
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_a_line_and_a_curve(tmp_path):
+    cells = [NOTEBOOK.format(out=str(tmp_path / "run"), settings=SMALL), "run"]
+    notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, cells)])
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    where = {name: str(tmp_path) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
+    # As a process of its own: a kernel's client keeps sockets and threads.
+    execute = "from nbclient.cli import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", execute, "notebook.ipynb", "--output=executed.ipynb"],
+        cwd=tmp_path,
+        env={**os.environ, **where},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    training, result = nbformat.read(tmp_path / "executed.ipynb", 4).cells
+    shown = [output.data for output in training.outputs if "data" in output]
+    assert sum("image/png" in data for data in shown) == 1
+    assert any("steps" in data.get("text/plain", "") for data in shown)
+    assert result.outputs[0].data["text/plain"].startswith("<TrainedRun: return")
+
+
+SCRIPT = """
+import acmelike as al
+run = al.train("dqn", "Catch", launch="processes", out={out!r}, **{settings!r})
+print(run)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["file", "-c", "-"])
+def test_a_script_needs_no_guard(tmp_path, way):
+    script = SCRIPT.format(out=str(tmp_path / "run"), settings=SMALL)
+    (tmp_path / "script.py").write_text(script)
+    words = {"file": ["script.py"], "-c": ["-c", script], "-": ["-"]}[way]
+    ended = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        input=script if way == "-" else None,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("<TrainedRun: return") == 1
