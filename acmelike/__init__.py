@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Writer,
     )
     from acmelike.rpc.refs import Ref, put
+    from acmelike.telemetry.watch import watch
     from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
     from acmelike.topologies.central_inference import make_central_inference
     from acmelike.topologies.layout import Layout
@@ -214,6 +215,7 @@ _NAMES = {
         "Ref",
         "put",
     ),
+    "acmelike.telemetry.watch": ("watch",),
     "acmelike.topologies.actor_learner": (
         "make_actor_learner",
         "make_synchronous",
@@ -326,6 +328,7 @@ __all__ = [
     "transition_signature",
     "unroll_signature",
     "updating",
+    "watch",
     "when",
 ]
 

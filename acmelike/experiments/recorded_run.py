@@ -104,7 +104,7 @@ class RecordedRun:
         config, folder = self._config, self.folder
         from acmelike.experiments.build import make_system
         from acmelike.experiments.follow import ActorFollower
-        from acmelike.experiments.watch import say, watch
+        from acmelike.experiments.watch import say, watch_training
         from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
@@ -126,7 +126,7 @@ class RecordedRun:
         with self._run:
             if config.num_places > config.num_actors:
                 ActorFollower(self._run, config).start()
-            reason = watch(
+            reason = watch_training(
                 self._run,
                 system,
                 config=config,

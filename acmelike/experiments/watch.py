@@ -33,7 +33,7 @@ def say(line: str) -> None:
     logger.info("%s", line.strip())
 
 
-def watch(
+def watch_training(
     run: Run,
     system: System,
     *,
@@ -50,8 +50,8 @@ def watch(
       metrics: the file of the run's records.
       started: when the command started, on `time.perf_counter`.
     """
+    title = f"{system.program.name} on {config.environment}"
     if config.live and is_notebook():
-        title = f"{system.program.name} on {config.environment}"
         view = NotebookView(metrics, title=title, target=config.stop_at_return)
         try:
             return _watch_in_lines(run, system, started, view.show)
@@ -62,10 +62,8 @@ def watch(
         return _watch_in_lines(run, system, started, say)
     label = system.program.entry(system.replay).label
     facts = Facts(
-        agent=system.program.name,
-        environment=config.environment,
-        launcher=config.launch,
-        seed=config.seed,
+        title=title,
+        details=f"launched by {config.launch}, seed {config.seed}",
         max_env_steps=config.max_env_steps,
         target=config.stop_at_return,
         replay=label,

@@ -59,6 +59,9 @@ class Run:
       grace_seconds: how long nodes may take to end once the run does.
       logs: the folder for the output of other processes, or None.
       check: whether to look for a forgotten `updating`.
+
+    Attributes:
+      program: what runs.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Run:
         logs: Path | None,
         check: bool,
     ):
-        self._program, self._grace_seconds = program, grace_seconds
+        self.program, self._grace_seconds = program, grace_seconds
         self._ended, self._released = threading.Event(), threading.Event()
         self._outcome = threading.Lock()
         self._reason: str | None = None
@@ -168,7 +171,7 @@ class Run:
         Raises:
           GraphError: it is not a handle of this program.
         """
-        self._program.entry(handle)
+        self.program.entry(handle)
         return cast(T, self._nodes.client(cast(Any, handle)))
 
     def endpoint(self, handle: object) -> Endpoint:
@@ -181,8 +184,8 @@ class Run:
           RpcTimeout: the deadline of a scope around it passed.
           RpcClosed: the run ended before.
         """
-        entry = self._program.entry(handle)
-        if handle not in self._program.exposures:
+        entry = self.program.entry(handle)
+        if handle not in self.program.exposures:
             raise GraphError(
                 f"node '{entry.label}' is not exposed: call program.expose(handle) "
                 f"before the launch"
@@ -205,7 +208,7 @@ class Run:
             raise self._failure
 
     def _labels_of(self, group: str) -> list[str]:
-        groups = self._program.elastic_groups
+        groups = self.program.elastic_groups
         if group in groups:
             return groups[group]
         known = ", ".join(groups) or "none"
@@ -237,7 +240,7 @@ class Run:
         elif self._nodes.has_only_services():
             logger.warning(
                 "no node of program '%s' has a step or a run: it serves until stop()",
-                self._program.name,
+                self.program.name,
             )
 
     # --- How it ends

@@ -38,14 +38,15 @@ class NotebookView:
 
     def show(self, line: str) -> None:
         """Shows another line, and what was evaluated meanwhile."""
-        from IPython.display import Pretty
+        import IPython.display as ipython
 
-        self._line = _display(self._line, Pretty(line.strip()))
+        make_text: Any = ipython.Pretty
+        self._line = _display(self._line, make_text(line.strip()))
         self.show_curve()
 
     def show_curve(self) -> None:
         """Shows what was evaluated meanwhile."""
-        from IPython.display import Image
+        import IPython.display as ipython
 
         new = [r for r in self._records.read() if r["event"] != "progress"]
         if new:
@@ -59,15 +60,17 @@ class NotebookView:
             )
             picture = io.BytesIO()
             figure.savefig(picture)
-            image = Image(data=picture.getvalue(), format="png", width=WIDTH)
+            make_image: Any = ipython.Image
+            image = make_image(data=picture.getvalue(), format="png", width=WIDTH)
             self._curve = _display(self._curve, image)
 
 
 def _display(handle: Any, what: Any) -> Any:
     """Shows something, in the place of what a handle shows; returns the handle."""
-    from IPython.display import display
+    import IPython.display as ipython
 
     if handle is None:
+        display: Any = ipython.display
         return display(what, display_id=True)
     handle.update(what)
     return handle

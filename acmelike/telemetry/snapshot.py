@@ -99,6 +99,21 @@ class Probe:
                 self._evaluations.append(made)
 
 
+class StatusProbe:
+    """Takes snapshots of a run of any program, which need not have replay.
+
+    Args:
+      run: the run.
+    """
+
+    def __init__(self, run: Run):
+        self._run = run
+
+    def take(self) -> RunSnapshot:
+        """Returns the run as it is now; nodes that have ended keep their last state."""
+        return RunSnapshot(seconds=time.perf_counter(), nodes=self._run.status())
+
+
 class RecordReader:
     """Reads a JSON-lines file while another process appends to it.
 

@@ -79,10 +79,8 @@ class Probe:
 
 
 FACTS = Facts(
-    agent="counting",
-    environment="nothing",
-    launcher="threads",
-    seed=0,
+    title="counting on nothing",
+    details="launched by threads, seed 0",
     max_env_steps=1,
     target=None,
     replay="replay",

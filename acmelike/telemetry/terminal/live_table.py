@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,8 +97,12 @@ class _Table(Live):
 def _signals_held() -> Iterator[None]:
     """Delays SIGINT and SIGTERM until the block, which is short, has ended.
 
-    A signal in the middle of drawing would leave one half of the table undrawn.
+    A signal in the middle of drawing would leave one half of the table undrawn. Only
+    the main thread gets signals.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
     came: list[int] = []
     try:

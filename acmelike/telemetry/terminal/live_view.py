@@ -45,23 +45,19 @@ class Facts:
     """The facts of a run that do not change while it lasts.
 
     Attributes:
-      agent: the name of the agent.
-      environment: the name of the environment.
-      launcher: the name of the launcher.
-      seed: of the program.
-      max_env_steps: the budget of environment steps.
+      title: what runs, such as the agent and the environment.
+      details: how it was started, such as the launcher and the seed.
+      max_env_steps: the budget of environment steps; None for a program without one.
       target: the return at which the run ends early, or None.
-      replay: the label of the replay node.
+      replay: the label of the replay node, or None.
       started: the start of the run, as `time.perf_counter` tells it.
     """
 
-    agent: str
-    environment: str
-    launcher: str
-    seed: int
-    max_env_steps: int
-    target: float | None
-    replay: str
+    title: str
+    details: str = ""
+    max_env_steps: int | None = None
+    target: float | None = None
+    replay: str | None = None
     started: float
 
 
@@ -88,8 +84,10 @@ def live_view(
     nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=max_rows)
     edges = edge_rows(before.nodes, now.nodes, seconds)
     methods = method_rows(before.nodes, now.nodes, seconds)
-    waits = parked_calls(now.nodes, facts.replay)
-    head = [_title(facts, now, width), _progress(facts, history, width)]
+    waits = [] if facts.replay is None else parked_calls(now.nodes, facts.replay)
+    head = [_title(facts, now, width)]
+    if facts.max_env_steps is not None:
+        head.append(_progress(history, facts.max_env_steps, width))
     if slow := slow_steps(now.nodes):
         head.append(fit(Text("; ".join(slow), WAITING), width))
     given = allot(
@@ -129,24 +127,21 @@ def allot(sections: dict[str, Section], height: int) -> dict[str, list[Text]]:
 
 
 def _title(facts: Facts, now: RunSnapshot, width: int) -> Text:
-    left = Text.assemble(
-        (f"{facts.agent} on {facts.environment}", TITLE),
-        (f"  launched by {facts.launcher}, seed {facts.seed}", QUIET),
-    )
+    left = Text.assemble((facts.title, TITLE), (f"  {facts.details}", QUIET))
     return ends(left, Text(clock(now.seconds - facts.started)), width)
 
 
-def _progress(facts: Facts, history: Sequence[RunSnapshot], width: int) -> Text:
+def _progress(history: Sequence[RunSnapshot], max_env_steps: int, width: int) -> Text:
     """The used budget as a bar, and the remaining time at the present pace."""
     now = history[-1]
-    right = Text(f"{now.env_steps:,} of {facts.max_env_steps:,} steps")
+    right = Text(f"{now.env_steps:,} of {max_env_steps:,} steps")
     right.append(f"  {_pace(history[-2:]):,.0f}/s")
     if width >= WIDE:
         right.append(f"  {now.learner_steps:,} updates")
-    pace, left = _pace(history), facts.max_env_steps - now.env_steps
+    pace, left = _pace(history), max_env_steps - now.env_steps
     if pace > 0 and left > 0:
         right.append(f"  {clock(left / pace)} left", QUIET)
-    share = min(1.0, now.env_steps / facts.max_env_steps)
+    share = min(1.0, now.env_steps / max_env_steps)
     length = max(0, width - right.cell_len - 2)
     return ends(bar(length, (share, BUSY)), right, width)
 

@@ -17,10 +17,8 @@ from acmelike.telemetry.terminal.sections import Section, methods_section
 from tests.telemetry.statuses import by_label, edge, method, status
 
 FACTS = Facts(
-    agent="dqn",
-    environment="CartPole-v1",
-    launcher="processes",
-    seed=3,
+    title="dqn on CartPole-v1",
+    details="launched by processes, seed 3",
     max_env_steps=100_000,
     target=475.0,
     replay="replay",
