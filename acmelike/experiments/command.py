@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -15,7 +14,13 @@ from acmelike.experiments.hosts import (
     make_ray_config,
     offer_host,
 )
-from acmelike.experiments.process import INTERRUPTED, complain, one_line, run_process
+from acmelike.experiments.process import (
+    INTERRUPTED,
+    complain,
+    one_line,
+    run_process,
+    tell,
+)
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.recorded_run import RecordedRun
 from acmelike.experiments.run_folder import create_run_folder
@@ -71,10 +76,9 @@ def train_command(
     except ConfigError as error:
         return complain(error)
     except KeyboardInterrupt:
-        with suppress(OSError):  # The terminal may be closed.
-            print(f"interrupted after {run.extent()}; see {folder.path}")
+        tell(f"interrupted after {run.extent()}; see {folder.path}")
         return INTERRUPTED
     except Exception as error:
-        print(f"error: {one_line(error)}; {run.see}", file=sys.stderr)
+        tell(f"error: {one_line(error)}; {run.see}", sys.stderr)
         return 1
     return 0

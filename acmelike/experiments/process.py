@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from acmelike.errors import AcmelikeError
 
@@ -20,14 +20,16 @@ SECONDS_TO_END = 4.5  # From the first Ctrl-C until the process exits in any cas
 def run_process(main: Callable[[], int]) -> NoReturn:
     """Runs `main` and exits the process with the status that it returns.
 
-    The first SIGINT (Ctrl-C) or SIGTERM raises KeyboardInterrupt in `main`. A second
-    one ends the process at once. So does a timer, if `main` has not returned
-    `SECONDS_TO_END` after the first.
+    The first SIGINT (Ctrl-C), SIGTERM or SIGHUP, which comes when a terminal is closed,
+    raises KeyboardInterrupt in `main`. A second one ends the process at once. So does a
+    timer, if `main` has not returned `SECONDS_TO_END` after the first.
     """
     prepare_process()
     interrupts = _Interrupts()
     signal.signal(signal.SIGINT, interrupts.start)
     signal.signal(signal.SIGTERM, interrupts.start)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # As after `nohup`.
+        signal.signal(signal.SIGHUP, interrupts.start)
     signal.signal(signal.SIGALRM, interrupts.interrupt)
     sys.unraisablehook = interrupts.retry_if_dropped
     try:
@@ -36,9 +38,10 @@ def run_process(main: Callable[[], int]) -> NoReturn:
         status = INTERRUPTED
     except BrokenPipeError:  # For example `... --help | head`: stdout is closed.
         status = 1
-    with contextlib.suppress(OSError):  # stdout or stderr may be closed.
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # It may be closed, or None.
+            if file is not None:
+                file.flush()
     # Not sys.exit, which would wait for a node that is still in a long step.
     os._exit(status)
 
@@ -55,8 +58,18 @@ def prepare_process() -> None:
 
 def complain(error: AcmelikeError) -> int:
     """Prints a mistake of the user's in one line; returns the exit status for it."""
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    tell(f"error: {one_line(error)}", sys.stderr)
     return 2
+
+
+def tell(line: str, file: TextIO | None = None) -> None:
+    """Prints a line of a run, to stdout if no file is given.
+
+    A terminal that was closed, a full disk or an encoding that lacks a letter end no
+    run: what cannot be printed is in the files of the run.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=file, flush=True)
 
 
 def one_line(error: BaseException) -> str:
@@ -72,7 +85,7 @@ class _Interrupts:
         self._deadline: float | None = None
 
     def start(self, number: int, frame: FrameType | None) -> None:
-        """Handles SIGINT and SIGTERM."""
+        """Handles SIGINT, SIGTERM and SIGHUP."""
         if self._deadline is not None:
             os._exit(INTERRUPTED)
         self._deadline = time.monotonic() + SECONDS_TO_END

@@ -53,7 +53,7 @@ class RecordedRun:
         environment_factory: EnvironmentFactory | None = None,
     ):
         self.folder, self.summary = folder, dict[str, Any]()
-        self.see = f"see {folder.log}"
+        self.see = f"see {folder.path / 'logs' / folder.log.name}"
         self._program, self._config = program, config
         self._hosts, self._ray = hosts, ray
         self._environment_factory = environment_factory

@@ -20,18 +20,22 @@ class RunFolder:
 
     Args:
       path: of the folder.
+
+    Attributes:
+      path: as given.
+      root: the same from the root on, for whoever is in another folder later.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
+        self.path, self.root = Path(path), Path(os.path.abspath(path))
         self._created: list[Path] = []
 
-    config = property(lambda self: self.path / "config.json")
-    metrics = property(lambda self: self.path / "metrics.jsonl")
-    summary = property(lambda self: self.path / "summary.json")
-    curve = property(lambda self: self.path / "curve.png")
-    policy = property(lambda self: self.path / "policy.zip")
-    log = property(lambda self: self.path / "logs" / "run.log")
+    config = property(lambda self: self.root / "config.json")
+    metrics = property(lambda self: self.root / "metrics.jsonl")
+    summary = property(lambda self: self.root / "summary.json")
+    curve = property(lambda self: self.root / "curve.png")
+    policy = property(lambda self: self.root / "policy.zip")
+    log = property(lambda self: self.root / "logs" / "run.log")
 
     def create(self) -> None:
         """Makes the folder, and in it the log, which marks the folder as taken.

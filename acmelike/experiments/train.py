@@ -120,7 +120,7 @@ def train(
         environment_factory=factory,
     )
     run.run()
-    return TrainedRun(folder.path, run.summary)
+    return TrainedRun(folder.root, run.summary)
 
 
 def _with_settings(config: Any, settings: Mapping[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from acmelike.errors import RpcClosed
 from acmelike.experiments.config import ExperimentConfig
+from acmelike.experiments.process import tell
 from acmelike.launchers import Run
 from acmelike.telemetry.notebook import NotebookView, is_notebook
 from acmelike.telemetry.progress_line import ProgressLine
@@ -29,7 +30,7 @@ logger = logging.getLogger("acmelike")
 
 def say(line: str) -> None:
     """Prints a line, and logs it."""
-    print(line, flush=True)
+    tell(line)
     logger.info("%s", line.strip())
 
 

@@ -131,6 +131,22 @@ def test_an_environment_that_fails_ends_the_run_with_its_error(tmp_path):
     assert summary["status"] == "failed" and "actor/0" in summary["error"]
 
 
+class Wanders(Catch):
+    """Goes to another working directory, and stays there."""
+
+    def __init__(self, seed):
+        super().__init__(rows=10, columns=5, seed=seed)
+        os.chdir("/")
+
+
+def test_an_environment_may_change_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = train("run", Wanders)
+    assert run.folder == tmp_path / "run"
+    assert json.loads((tmp_path / "run/summary.json").read_text())["env_steps"] >= 120
+    assert (tmp_path / "run/curve.png").exists() and run.policy.record
+
+
 def test_an_interrupt_leaves_a_whole_folder(tmp_path, monkeypatch):
     def interrupt_when_it_runs():
         while not (tmp_path / "metrics.jsonl").exists():

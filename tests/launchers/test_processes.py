@@ -154,6 +154,34 @@ def test_output_that_cannot_be_written_ends_nobody(tmp_path, monkeypatch):
     assert stream.closed
 
 
+def test_output_without_an_end_of_the_line_is_kept_at_once(tmp_path, capfd):
+    reading, writing = os.pipe()
+    stream, log = os.fdopen(reading, "rb"), tmp_path / "bar.log"
+    thread = threading.Thread(target=pass_on_output, args=(stream, "bar", tmp_path))
+    thread.start()
+    written = b""
+    for percent in (10, 20, 100):
+        written += f"{percent} %\r".encode()
+        os.write(writing, written[len(written) - len(f"{percent} %") - 1 :])
+        while not log.exists() or log.read_bytes() != written:
+            pass
+    os.write(writing, b"\nlast")
+    os.close(writing)
+    thread.join()
+    assert log.read_bytes() == written + b"\nlast"
+    # As a terminal would show it.
+    assert capfd.readouterr().err == "[bar] 100 %\n[bar] last\n"
+
+
+def test_an_endless_line_is_passed_on_in_pieces(tmp_path, capfd):
+    written = b"x" * 1_000_000
+    pass_on_output(io.BytesIO(written), "long", tmp_path)
+    assert (tmp_path / "long.log").read_bytes() == written
+    lines = capfd.readouterr().err.splitlines()
+    assert sum(len(line.removeprefix("[long] ")) for line in lines) == len(written)
+    assert max(map(len, lines)) <= 2 * 2**16 + len("[long] ")
+
+
 def test_what_a_node_left_running_ends_with_its_process(tmp_path):
     """It holds the node's output, so the launcher would wait for it."""
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -131,6 +132,18 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path):
     )
 
 
+@pytest.mark.parametrize("stdout", ["| head -n 1", "> /dev/full", ">&-"])
+def test_what_cannot_be_printed_ends_no_run(tmp_path, stdout):
+    words = shlex.join(map(str, command(*SMALL, "--out", tmp_path / "x")))
+    script = f"set -o pipefail; {words} {stdout}"
+    ended = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (ended.returncode, complaints(ended)) == (0, "")
+    assert summary(tmp_path / "x")["status"] == "completed"
+    assert "the budget of" in (tmp_path / "x" / "logs" / "run.log").read_text()
+
+
 # --- What signals do --------------------------------------------------------------
 
 
@@ -173,6 +186,7 @@ class Started:
         ("MainThread makes it", "threads", signal.SIGINT),  # JAX is imported next.
         ("is recorded in", "serial", signal.SIGINT),  # The nodes begin.
         ("is recorded in", "threads", signal.SIGTERM),
+        ("is recorded in", "threads", signal.SIGHUP),  # Its terminal is closed.
         pytest.param(
             *("node actor/0 steps it", "serial", signal.SIGTERM), marks=pytest.mark.slow
         ),

@@ -6,7 +6,8 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable
-from typing import IO, Any
+from io import BufferedReader
+from typing import Any
 
 from acmelike.launchers.hosts.messages import (
     Exit,
@@ -132,7 +133,7 @@ class RemoteChild:
         self.control, control = socket.socketpair()
         output, far_output = socket.socketpair()
         with output:
-            self.output: IO[bytes] = output.makefile("rb")
+            self.output: BufferedReader = output.makefile("rb")
         multiplexer.add(control_stream(number), control)
         multiplexer.add(output_stream(number), far_output)
 

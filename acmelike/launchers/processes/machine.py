@@ -11,7 +11,8 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import IO, NamedTuple, Protocol
+from io import BufferedReader
+from typing import NamedTuple, Protocol, cast
 
 from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
 from acmelike.rpc.sockets.frames import CONTROL, encode
@@ -44,7 +45,7 @@ class ChildProcess(Protocol):
     """
 
     control: socket.socket
-    output: IO[bytes]
+    output: BufferedReader
 
     def kill(self) -> None:
         """Ends it at once."""
@@ -144,8 +145,7 @@ class LocalChild:
             except BaseException:
                 self.control.close()
                 raise
-        assert self._popen.stdout is not None
-        self.output: IO[bytes] = self._popen.stdout
+        self.output = cast(BufferedReader, self._popen.stdout)
         # First of all, where it finds the classes of its nodes.
         path = encode(CONTROL, 0, list(sys.path)).pieces
         with suppress(OSError):  # It has ended; whoever reads what it says finds out.

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
+# So much of a line without an end is kept; then it is passed on as one.
+_MAX_LINE_BYTES = 2**16
+
 
 def pass_on_output(
-    stream: IO[bytes] | None, name: str, logs: Path | None, is_continued: bool = False
+    stream: BufferedReader,
+    name: str,
+    logs: Path | None,
+    is_continued: bool = False,
 ) -> None:
-    """Copies lines to `logs/<name>.log`, and prefixed to this process's stderr.
+    """Copies what comes to `logs/<name>.log`, and lines with a prefix to stderr.
+
+    Of a line that was written over again and again, such as a progress bar, stderr
+    gets what a terminal would show at its end.
 
     Args:
       stream: a process's output; read until its end.
@@ -19,7 +29,6 @@ def pass_on_output(
       logs: the folder, or None for no file.
       is_continued: whether the file has lines of an earlier process, which stay.
     """
-    assert stream is not None
     with ExitStack() as stack:
         stack.enter_context(stream)
         file: IO[Any] | None = None
@@ -28,11 +37,23 @@ def pass_on_output(
             mode = "ab" if is_continued else "wb"
             with suppress(OSError):
                 file = stack.enter_context(path.open(mode, buffering=0))
-        # A full disk or a closed terminal must not end a node that prints.
-        for line in stream:
+        pending = b""
+        while chunk := stream.read1(_MAX_LINE_BYTES):
+            # A full disk must not end a node that prints.
             if file is not None:
                 with suppress(OSError):
-                    file.write(line)
-            text = line.decode(errors="replace").rstrip("\n")
-            with suppress(OSError, ValueError):
-                print(f"[{name}] {text}", file=sys.stderr, flush=True)
+                    file.write(chunk)
+            *lines, pending = (pending + chunk).split(b"\n")
+            if len(pending) > _MAX_LINE_BYTES:
+                lines, pending = [*lines, pending], b""
+            for line in lines:
+                _pass_on(name, line)
+        if pending:
+            _pass_on(name, pending)
+
+
+def _pass_on(name: str, line: bytes) -> None:
+    text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+    # Nor must a closed terminal.
+    with suppress(OSError, ValueError):
+        print(f"[{name}] {text}", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -33,7 +33,8 @@ def find_terminal() -> Console | None:
     """Returns the terminal that stdout writes to; None if it cannot show a table."""
     console = Console(highlight=False)
     is_able = (
-        sys.stdout.isatty()
+        sys.stdout is not None  # As it is where stdout is closed.
+        and sys.stdout.isatty()
         and console.is_terminal
         and not console.is_dumb_terminal
         and not console.no_color
@@ -67,9 +68,10 @@ def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) 
 
 
 class _Table(Live):
-    """A `Live` that does not redraw itself after an interrupt.
+    """A `Live` that does not redraw itself after an interrupt, or on no terminal.
 
-    The signal handler has printed a line below the table; redrawing would erase it.
+    The signal handler has printed a line below the table; redrawing would erase it. A
+    terminal that was closed cannot be drawn on, which ends no run.
     """
 
     def __init__(self, console: Console):
@@ -81,7 +83,8 @@ class _Table(Live):
 
     def refresh(self) -> None:
         if not self._is_interrupted:
-            super().refresh()
+            with suppress(OSError):
+                super().refresh()
 
     def __exit__(
         self,
@@ -90,7 +93,8 @@ class _Table(Live):
         traceback: TracebackType | None,
     ) -> None:
         self._is_interrupted = isinstance(error, KeyboardInterrupt)
-        super().__exit__(kind, error, traceback)
+        with suppress(OSError):
+            super().__exit__(kind, error, traceback)
 
 
 @contextmanager
