@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ def make_system(
     program: TrainingProgram[C],
     config: C,
     folder: RunFolder,
-    environment_factory: EnvironmentFactory | None = None,
+    environment: Callable[..., Any] | None = None,
 ) -> System:
     """Makes the nodes and edges of a run, and starts nothing.
 
@@ -36,7 +37,7 @@ def make_system(
       program: makes the agent.
       config: the flags.
       folder: of the run; metrics and policy are written there.
-      environment_factory: makes the environments; None for those that the flags name.
+      environment: makes environments; None for those that the flags name.
 
     Raises:
       ConfigError: the environment, the agent and the topology do not fit together, or
@@ -44,7 +45,7 @@ def make_system(
     """
     experiment = Experiment(
         environment_factory=_with_wrappers(
-            environment_factory or make_environment_factory(config.environment), config
+            make_environment_factory(environment or config.environment), config
         ),
         builder=program.make_builder(config),
         layout=_part(config, Layout),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from acmelike.telemetry.summary import summarize
 # are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
 # NumPy starts as few threads as `prepare_process` says.
 if TYPE_CHECKING:
-    from acmelike.environments import EnvironmentFactory
     from acmelike.launchers import HostsConfig, RayConfig, Run
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
@@ -34,7 +34,7 @@ class RecordedRun:
       folder: of the run, made and empty.
       hosts: for the launcher `hosts`.
       ray: for the launcher `ray`.
-      environment_factory: makes the environments; None for those that the flags name.
+      environment: makes environments; None for those that the flags name.
 
     Attributes:
       folder: as given.
@@ -50,13 +50,13 @@ class RecordedRun:
         *,
         hosts: HostsConfig | None,
         ray: RayConfig | None,
-        environment_factory: EnvironmentFactory | None = None,
+        environment: Callable[..., Any] | None = None,
     ):
         self.folder, self.summary = folder, dict[str, Any]()
         self.see = f"see {folder.path / 'logs' / folder.log.name}"
         self._program, self._config = program, config
         self._hosts, self._ray = hosts, ray
-        self._environment_factory = environment_factory
+        self._environment = environment
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
@@ -108,7 +108,7 @@ class RecordedRun:
         from acmelike.launchers import check_launcher, launch
 
         check_launcher(config.launch)
-        system = make_system(self._program, config, folder, self._environment_factory)
+        system = make_system(self._program, config, folder, self._environment)
         self._agent = system.program.name
         write_json(folder.config, asdict(config))
         say(

@@ -98,27 +98,17 @@ def train(
     config = _with_settings(program.config, settings)
     if config.draw is not None:
         raise ConfigError("draw is for the command line: use program.draw() instead")
-    factory = None
-    if isinstance(environment, str):
-        config = dataclasses.replace(config, environment=environment)
-    elif environment is not None:
-        from acmelike.environments import make_environment_factory
+    make = None
+    if environment is not None:
         from acmelike.environments.registry import name_of
 
-        factory = make_environment_factory(environment)
+        make = None if isinstance(environment, str) else environment
         config = dataclasses.replace(config, environment=name_of(environment))
     hosts, ray = make_hosts_config(config), make_ray_config(config)
     if hosts is not None and hosts.rank > 0:
         raise ConfigError(f"the host of rank {hosts.rank} has to call join_run instead")
     folder = create_run_folder(config.out, program.name)
-    run = RecordedRun(
-        program,
-        config,
-        folder,
-        hosts=hosts,
-        ray=ray,
-        environment_factory=factory,
-    )
+    run = RecordedRun(program, config, folder, hosts=hosts, ray=ray, environment=make)
     run.run()
     return TrainedRun(folder.root, run.summary)
 
