@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from acmelike.networks.choice import (
     Network,
     NetworkSource,
-    check_images,
     check_network,
 )
 from acmelike.networks.lstm_state import LSTMState, lstm_state
@@ -20,6 +19,11 @@ from acmelike.networks.normalizer import (
     init_moments,
     normalize,
     update_moments,
+)
+from acmelike.networks.preparation import (
+    Preparation,
+    example_observation,
+    preparation_of,
 )
 
 if TYPE_CHECKING:
@@ -54,15 +58,17 @@ __all__ = [
     "Moments",
     "Network",
     "NetworkSource",
-    "check_images",
+    "Preparation",
     "check_network",
     "entropy_of",
+    "example_observation",
     "init_moments",
     "log_prob_of",
     "log_softmax",
     "lstm_state",
     "make_network",
     "normalize",
+    "preparation_of",
     "reset_where",
     "take_action",
     "update_moments",

@@ -10,8 +10,9 @@ An agent's setting `network` is one of
   returns one, in a module that can be imported;
 - in Python, also that class, that function or an instance.
 
-A module of your own maps observations `[B, ...]`, as float32, to features `[B, F]`. The
-agent adds its heads, such as the values of actions.
+A module of your own maps observations `[B, ...]`, as float32, to features `[B, F]`;
+what was done to them before is in `preparation.py`. The agent adds its heads, such as
+the values of actions.
 """
 
 from __future__ import annotations
@@ -77,27 +78,6 @@ def check_network(source: NetworkSource) -> None:
     if name not in names and "*" not in names:
         raise ConfigError(
             f"network '{source}': {module} has no '{name}'{nearest(name, names)}"
-        )
-
-
-def check_images(
-    observation_shape: tuple[int, ...], network: NetworkSource, *, agent: str
-) -> None:
-    """Refuses images whose channels come first, which networks would take for rows.
-
-    These are `[H, W, C]` with both W and C more than four times H and a window's side.
-    A network of the user's own may take any.
-
-    Raises:
-      ConfigError: the message names the agent.
-    """
-    shape = observation_shape
-    if network not in NAMES or len(shape) not in (3, 4):
-        return
-    if min(shape[-2:]) > 4 * max(shape[-3], KERNEL):
-        raise ConfigError(
-            f"{agent} needs images as [height, width, channels]; the channels of this "
-            f"environment's seem to come first: {shape}"
         )
 
 

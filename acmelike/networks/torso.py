@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from acmelike.errors import ConfigError
 from acmelike.networks.choice import KERNEL, NetworkSource, are_images
+from acmelike.networks.preparation import Preparation, preparation_of
+from acmelike.types import EnvironmentSpec
 
 Activation: TypeAlias = Literal["relu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -106,17 +108,19 @@ class ImpalaResNet(nn.Module):
 
 
 class Torso(nn.Module):
-    """A network whose input is float32 and whose features are checked.
+    """A network whose input is prepared and whose features are checked.
 
     Attributes:
       network: the network.
+      preparation: of observations.
     """
 
     network: nn.Module
+    preparation: Preparation
 
     def __call__(self, observation: jax.Array) -> jax.Array:
         """Observations `[B, ...]` to features `[B, F]`."""
-        features: jax.Array = self.network(observation.astype(jnp.float32))
+        features: jax.Array = self.network(self.preparation(observation))
         if features.ndim != 2:
             raise ConfigError(
                 f"the network {type(self.network).__name__} must return features "
@@ -127,7 +131,7 @@ class Torso(nn.Module):
 
 def make_network(
     source: NetworkSource,
-    observation_shape: tuple[int, ...],
+    spec: EnvironmentSpec,
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
 ) -> Torso:
@@ -135,25 +139,26 @@ def make_network(
 
     Args:
       source: the setting.
-      observation_shape: of one observation.
+      spec: of the environments.
       hidden_sizes: units of each dense layer of "mlp" and "minatar".
       activation: after each of these.
     """
+    preparation = preparation_of(spec, source)
     if source == "auto":
-        source = "minatar" if are_images(observation_shape) else "mlp"
+        source = "minatar" if are_images(preparation.shape) else "mlp"
     if source == "mlp":
-        return Torso(MLP(hidden_sizes, activation))
+        return Torso(MLP(hidden_sizes, activation), preparation)
     if source == "minatar":
-        return Torso(MinAtarConv(hidden_sizes, activation))
+        return Torso(MinAtarConv(hidden_sizes, activation), preparation)
     if source == "impala_resnet":
-        return Torso(ImpalaResNet())
+        return Torso(ImpalaResNet(), preparation)
     if isinstance(source, str):
         module, _, name = source.partition(":")
         source = getattr(importlib.import_module(module), name)
     network: Any = source if isinstance(source, nn.Module) else source()
     if not isinstance(network, nn.Module):
         raise ConfigError(f"network must be a flax module: {network!r}")
-    return Torso(network)
+    return Torso(network, preparation)
 
 
 def _merge_stack(x: jax.Array) -> jax.Array:

@@ -8,7 +8,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.dqn.agent import DQNConfig
@@ -23,7 +22,7 @@ from acmelike.agents.parts.updates import (
     importance_weights,
     scan_minibatches,
 )
-from acmelike.networks import Network, make_network, take_action
+from acmelike.networks import Network, example_observation, make_network, take_action
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -33,11 +32,11 @@ class DQN:
     needs_jax = True
 
     def __init__(self, config: DQNConfig, spec: EnvironmentSpec):
-        self.config, shape = config, spec.observations.shape
+        self.config = config
         head = QHead(check_discrete("dqn", spec, config.network), config.dueling)
-        torso = make_network(config.network, shape, config.hidden_sizes)
+        torso = make_network(config.network, spec, config.hidden_sizes)
         self.network: Network = nn.Sequential([torso, head])
-        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.observation = example_observation(spec)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:

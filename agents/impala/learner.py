@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
@@ -18,7 +17,7 @@ from acmelike.agents.parts.heads import ActorCriticHead
 from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.agents.parts.softmax import sample
-from acmelike.networks import LSTMState, lstm_state, make_network
+from acmelike.networks import LSTMState, example_observation, lstm_state, make_network
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -28,13 +27,13 @@ class Impala:
     needs_jax = True
 
     def __init__(self, config: ImpalaConfig, spec: EnvironmentSpec):
-        self.config, shape = config, spec.observations.shape
+        self.config = config
         self.network = RecurrentNetwork(
-            torso=make_network(config.network, shape, config.hidden_sizes),
+            torso=make_network(config.network, spec, config.hidden_sizes),
             head=ActorCriticHead(check_discrete("impala", spec, config.network)),
             lstm_size=config.lstm_size,
         )
-        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.observation = example_observation(spec)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TrainingState:

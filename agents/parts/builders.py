@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from acmelike.agent import Agent, import_agent
-from acmelike.networks import NetworkSource, check_images, check_network
+from acmelike.networks import NetworkSource, check_network
 from acmelike.types import EnvironmentSpec
 
 
@@ -55,12 +55,10 @@ def check_discrete(agent: str, spec: EnvironmentSpec, network: NetworkSource) ->
     """The number of discrete actions, after all checks of an agent that wants these.
 
     Raises:
-      ConfigError: actions are not discrete, images have their channels first, or there
-        is no such network.
+      ConfigError: actions are not discrete, or there is no such network.
     """
     # Environments import gymnasium, and `--help` is to be quick.
     from acmelike.environments import num_discrete_actions
 
     check_network(network)
-    check_images(spec.observations.shape, network, agent=agent)
     return num_discrete_actions(spec, agent=agent)

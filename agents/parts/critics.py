@@ -8,8 +8,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from acmelike.networks import MLP, NetworkSource, make_network
+from acmelike.networks import (
+    MLP,
+    NetworkSource,
+    Preparation,
+    make_network,
+    preparation_of,
+)
 from acmelike.networks.choice import are_images
+from acmelike.types import EnvironmentSpec
 
 
 class Critic(nn.Module):
@@ -17,26 +24,28 @@ class Critic(nn.Module):
 
     Attributes:
       torso: observations to features, which the actions are put beside; None for the
-        observations themselves.
+        prepared observations themselves.
+      preparation: of observations, without a torso.
       hidden_sizes: units of the dense layers after that.
     """
 
     torso: nn.Module | None
+    preparation: Preparation
     hidden_sizes: tuple[int, ...]
 
     @nn.compact
     def __call__(self, observation: jax.Array, action: jax.Array) -> jax.Array:
-        features = observation.reshape(observation.shape[0], -1).astype(jnp.float32)
         if self.torso is not None:
             features = self.torso(observation)
+        else:
+            features = self.preparation(observation)
+            features = features.reshape(features.shape[0], -1)
         x = MLP(self.hidden_sizes)(jnp.concatenate([features, action], axis=-1))
         return nn.Dense(1)(x)[..., 0]
 
 
 def twin_critics(
-    network: NetworkSource,
-    observation_shape: tuple[int, ...],
-    hidden_sizes: tuple[int, ...],
+    network: NetworkSource, spec: EnvironmentSpec, hidden_sizes: tuple[int, ...]
 ) -> Any:
     """Two critics, as a module whose values are `[2, B]`.
 
@@ -51,8 +60,8 @@ def twin_critics(
         in_axes=None,
         axis_size=2,
     )
-    torso = None
-    is_dense = network == "auto" and not are_images(observation_shape)
+    torso, preparation = None, preparation_of(spec, network)
+    is_dense = network == "auto" and not are_images(preparation.shape)
     if network != "mlp" and not is_dense:
-        torso = make_network(network, observation_shape, hidden_sizes)
-    return kind(torso, hidden_sizes)
+        torso = make_network(network, spec, hidden_sizes)
+    return kind(torso, preparation, hidden_sizes)

@@ -12,7 +12,7 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.builders import OffPolicyBuilder
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import NetworkSource, check_images, check_network
+from acmelike.networks import NetworkSource, check_network
 from acmelike.policies import normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
@@ -56,9 +56,7 @@ class ContinuousBuilder(OffPolicyBuilder):
     config: ContinuousConfig
 
     def check(self, spec: EnvironmentSpec) -> None:
-        network = self.config.network
-        check_network(network)
-        check_images(spec.observations.shape, network, agent=self.name)
+        check_network(self.config.network)
         bounds_of(spec.actions, self.name)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
@@ -22,10 +21,12 @@ from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
 from acmelike.networks import (
     Moments,
     Network,
+    example_observation,
     init_moments,
     log_softmax,
     make_network,
     normalize,
+    preparation_of,
     update_moments,
 )
 from acmelike.types import EnvironmentSpec
@@ -51,12 +52,15 @@ class PPO:
     needs_jax = True
 
     def __init__(self, config: PPOConfig, spec: EnvironmentSpec):
-        self.config, shape = config, spec.observations.shape
-        torso = config.network, shape, config.hidden_sizes, config.activation
+        self.config = config
+        torso = config.network, spec, config.hidden_sizes, config.activation
         head = nn.Dense(check_discrete("ppo", spec, config.network), kernel_init=SMALL)
         self.policy: Network = nn.Sequential([make_network(*torso), head])
         self.value: Network = nn.Sequential([make_network(*torso), nn.Dense(1)])
-        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        # Categories and bytes are of one size already.
+        is_plain = preparation_of(spec, config.network).is_plain
+        self.normalizes = config.normalize_observations and is_plain
+        self.observation = example_observation(spec)
         self.optimizer = decaying_adam(config.optimizer, eps=1e-5)
 
     def init(self, key: jax.Array) -> PPOState:
@@ -66,7 +70,7 @@ class PPO:
         networks, shape = {"policy": policy, "value": value}, self.observation.shape[1:]
         return PPOState(
             TrainingState.init(networks, self.optimizer),
-            init_moments(shape) if config.normalize_observations else None,
+            init_moments(shape) if self.normalizes else None,
             init_moments(()) if config.normalize_rewards else None,
         )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from acmelike.adders import Sequence
 from acmelike.agent import PolicyOutput, UpdateOutputs
@@ -29,7 +28,7 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.networks import make_network
+from acmelike.networks import example_observation, make_network
 from acmelike.types import EnvironmentSpec
 
 
@@ -44,15 +43,15 @@ class R2D2:
     needs_jax = True
 
     def __init__(self, config: R2D2Config, spec: EnvironmentSpec):
-        self.config, shape = config, spec.observations.shape
+        self.config = config
         num_actions = check_discrete("r2d2", spec, config.network)
         self.network = RecurrentNetwork(
-            torso=make_network(config.network, shape, config.hidden_sizes),
+            torso=make_network(config.network, spec, config.hidden_sizes),
             head=QHead(num_actions, config.dueling),
             lstm_size=config.lstm_size,
             num_actions=num_actions,
         )
-        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.observation = example_observation(spec)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:

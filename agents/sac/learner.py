@@ -24,7 +24,7 @@ from acmelike.agents.sac.losses import (
     soft_targets,
     temperature_loss,
 )
-from acmelike.networks import Network, make_network
+from acmelike.networks import Network, example_observation, make_network
 from acmelike.types import EnvironmentSpec, Transition
 
 # Deviations outside of these are of no use and overflow sooner or later.
@@ -75,11 +75,11 @@ class SAC:
 
     def __init__(self, config: SACConfig, spec: EnvironmentSpec):
         self.config, self.bounds = config, bounds_of(spec.actions, "sac")
-        shape, sizes = spec.observations.shape, config.hidden_sizes
-        torso = make_network(config.network, shape, sizes)
+        sizes = config.hidden_sizes
+        torso = make_network(config.network, spec, sizes)
         self.policy: Network = GaussianPolicy(torso, self.bounds.size)
-        self.critics: Network = twin_critics(config.network, shape, sizes)
-        self.observation = np.zeros((1, *shape), spec.observations.dtype)
+        self.critics: Network = twin_critics(config.network, spec, sizes)
+        self.observation = example_observation(spec)
         self.adam = optax.adam(config.learning_rate)
         # As the settings say, or -A: appendix D of the paper.
         given = config.target_entropy

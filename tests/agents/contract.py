@@ -18,6 +18,7 @@ from acmelike.environments import (
     EnvironmentFactory,
     FrameStackFactory,
 )
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
 from acmelike.topologies.central_inference import make_central_inference
 from acmelike.topologies.system import Topology
@@ -63,6 +64,44 @@ class Point(dm_env.Environment):
 
     def action_spec(self):
         return specs.BoundedArray((1,), np.float32, -1, 1)
+
+
+class Cells(dm_env.Environment):
+    """A row of cells; the number of the one that it is in is all that is observed.
+
+    The action that is the number modulo 3 moves on, and pays 1; others pay nothing.
+    """
+
+    def __init__(self, seed):
+        self.random, self.cell, self.num_steps = np.random.default_rng(seed), 0, 0
+
+    def reset(self):
+        self.cell, self.num_steps = int(self.random.integers(6)), 0
+        return dm_env.restart(np.int64(self.cell))
+
+    def step(self, action):
+        is_right = action == self.cell % 3
+        self.cell, self.num_steps = (self.cell + int(is_right)) % 6, self.num_steps + 1
+        make = dm_env.truncation if self.num_steps == 8 else dm_env.transition
+        return make(float(is_right), np.int64(self.cell))
+
+    def observation_spec(self):
+        return specs.DiscreteArray(6, np.int64)
+
+    def action_spec(self):
+        return specs.DiscreteArray(3)
+
+
+class ByteCatch(EnvironmentWrapper):
+    """Catch in bytes, with a channel that comes first."""
+
+    def __init__(self, seed):
+        spec = specs.BoundedArray((1, 20, 15), np.uint8, 0, 255)
+        super().__init__(CATCH(seed), spec)
+
+    def observe(self, step):
+        large = np.kron(step.observation, np.ones((4, 5)))
+        return step._replace(observation=(255 * large[None]).astype(np.uint8))
 
 
 def make_dqn(**settings):
@@ -171,10 +210,22 @@ AGENTS = {
         make_ppo(normalize_observations=True), make_synchronous, factory=STACKS
     ),
     "r2d2 on stacks": Agent(make_r2d2(), factory=STACKS),
+    "dqn on categories": Agent(make_dqn(), factory=Cells),
+    "r2d2 on categories": Agent(make_r2d2(), factory=Cells),
+    "ppo on categories": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, factory=Cells
+    ),
+    "dqn on bytes": Agent(make_dqn(), factory=ByteCatch),
+    "impala on bytes": Agent(make_impala(), factory=ByteCatch),
+    "ppo on bytes": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, factory=ByteCatch
+    ),
 }
 
 # What differs from another one in settings only, or in what it sees.
 VARIANTS = {
     *("plain dqn", "plain r2d2", "ape-x dqn", "ppo that normalises"),
     *("dqn on stacks", "impala on stacks", "ppo on stacks", "r2d2 on stacks"),
+    *("dqn on categories", "r2d2 on categories", "ppo on categories"),
+    *("dqn on bytes", "impala on bytes", "ppo on bytes"),
 }

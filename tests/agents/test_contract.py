@@ -2,9 +2,7 @@
 
 import functools
 
-import numpy as np
 import pytest
-from dm_env import specs
 
 from acmelike.environments import VectorEnvironment
 from acmelike.errors import ConfigError
@@ -45,15 +43,6 @@ def test_its_policy_has_a_text(name):
     agent = contract(name)
     policy = agent.portable(agent.agent.parameters(agent.trial.before))
     assert policy.text is not None
-
-
-@pytest.mark.parametrize("name", [name for name in AGENTS if "on stacks" in name])
-def test_it_refuses_images_whose_channels_come_first(name):
-    builder, _, factory, _ = AGENTS[name]
-    spec = VectorEnvironment(factory, num_envs=1, seed=0).spec
-    images = specs.Array((4, 84, 84), np.uint8)
-    with pytest.raises(ConfigError, match=f"^{builder.name} needs images as"):
-        builder.check(spec._replace(observations=images))
 
 
 @pytest.mark.parametrize("name", AGENTS)

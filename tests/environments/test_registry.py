@@ -35,7 +35,7 @@ class Broken(gymnasium.Env):
 class Unusual(gymnasium.Env):
     """Has a space that the adapter does not know."""
 
-    observation_space = action_space = gymnasium.spaces.MultiBinary(2)
+    observation_space = action_space = gymnasium.spaces.Text(2)
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_factory_that_fails_gives_the_first_line_of_why(own_module):
 
 def test_what_a_module_makes_has_to_be_an_environment(own_module):
     assert complaint("own_module:Old").startswith(
-        "environment 'own_module:Old': observation space MultiBinary(2) is neither"
+        "environment 'own_module:Old': observation space Text(1, 2,"
     )
     own_module.Old = lambda seed: "a string"
     assert complaint("own_module:Old") == (
@@ -255,14 +255,14 @@ def test_what_makes_no_environments_is_refused_in_one_line(make, words):
 def test_a_name_that_its_module_does_not_have_may_be_an_id(own_module, register):
     register("Nameless", Unusual)
     assert complaint("own_module:Nameless").startswith(
-        "environment 'own_module:Nameless': observation space MultiBinary(2)"
+        "environment 'own_module:Nameless': observation space Text(1, 2,"
     )
 
 
 def test_a_space_that_is_not_supported_is_refused_with_the_name(register):
     register("Unusual-v0", Unusual)
     assert complaint("Unusual-v0").startswith(
-        "environment 'Unusual-v0': observation space MultiBinary(2) is neither"
+        "environment 'Unusual-v0': observation space Text(1, 2,"
     )
 
 

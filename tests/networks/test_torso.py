@@ -3,9 +3,14 @@
 import jax
 import numpy as np
 import pytest
+from dm_env import specs
 
-from acmelike.errors import ConfigError
-from acmelike.networks import MLP, MinAtarConv, check_images, make_network
+from acmelike.networks import MLP, MinAtarConv, make_network
+from acmelike.types import EnvironmentSpec
+
+
+def spec_of(shape, dtype=np.float32):
+    return EnvironmentSpec(specs.Array(shape, dtype), None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -21,38 +26,16 @@ from acmelike.networks import MLP, MinAtarConv, check_images, make_network
     ],
 )
 def test_images_get_a_convolution(shape, kind):
-    assert isinstance(make_network("auto", shape, (8,)).network, kind)
+    assert isinstance(make_network("auto", spec_of(shape), (8,)).network, kind)
 
 
 def test_without_a_word_the_activation_is_relu():
     for shape in ((6, 5, 2), (4,)):
         without, relu = (
-            make_network("auto", shape, (7,), *word) for word in ((), ("relu",))
+            make_network("auto", spec_of(shape), (7,), *word)
+            for word in ((), ("relu",))
         )
         assert without.network == relu.network
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        *((10, 10, 4), (5, 3, 1), (10, 5, 1), (84, 84, 4), (210, 160, 3), (3, 5, 12)),
-        *((4, 10, 10, 4), (4, 84, 84, 1), (2, 84, 84, 3), (3, 64, 1), (1, 4, 16)),
-        *((), (4,), (1, 84), (1, 2, 3, 84, 84)),
-    ],
-)
-def test_images_with_channels_last_and_what_is_no_image_are_taken(shape):
-    check_images(shape, "auto", agent="dqn")
-
-
-@pytest.mark.parametrize(
-    "shape", [(4, 84, 84), (1, 84, 84), (3, 210, 160), (12, 64, 64), (4, 3, 84, 84)]
-)
-def test_images_with_channels_first_are_refused_in_one_line(shape):
-    with pytest.raises(
-        ConfigError, match=r"^dqn needs images as .* come first"
-    ) as caught:
-        check_images(shape, "auto", agent="dqn")
-    assert "\n" not in str(caught.value) and str(shape) in str(caught.value)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
@@ -60,7 +43,7 @@ def test_images_with_channels_first_are_refused_in_one_line(shape):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_it_convolves_as_jax_does(dtype, hidden_sizes, activation):
     # Neither square nor symmetric, so that no two axes can be taken for each other.
-    torso = make_network("auto", (6, 5, 2), hidden_sizes, activation)
+    torso = make_network("auto", spec_of((6, 5, 2)), hidden_sizes, activation)
     random, act = np.random.default_rng(0), {"relu": jax.nn.relu, "tanh": np.tanh}
     images = random.integers(2, size=(3, 6, 5, 2)).astype(dtype)
     parameters = jax.tree.map(np.array, torso.init(jax.random.key(0), images))
@@ -85,8 +68,8 @@ def test_it_convolves_as_jax_does(dtype, hidden_sizes, activation):
 
 def test_the_channels_of_a_stack_are_those_of_all_its_images():
     stacks = np.random.default_rng(0).normal(size=(3, 2, 6, 5, 4)).astype(np.float32)
-    torso = make_network("auto", (2, 6, 5, 4), (7,))
-    of_one = make_network("auto", (6, 5, 8), (7,))
+    torso = make_network("auto", spec_of((2, 6, 5, 4)), (7,))
+    of_one = make_network("auto", spec_of((6, 5, 8)), (7,))
     parameters = torso.init(jax.random.key(0), stacks)
     merged = np.concatenate([stacks[:, 0], stacks[:, 1]], axis=-1)
     expected = of_one.apply(parameters, merged)

@@ -67,10 +67,10 @@ class Endless(Walk):
         return super().step(action)
 
 
-class ChannelsFirst(Walk):
-    """Shows four frames as Gymnasium's stacks of them do."""
+class Reads(Walk):
+    """Shows a text, which no agent reads."""
 
-    observation_space = gymnasium.spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    observation_space = gymnasium.spaces.Text(3)
 
 
 class CountsThreads(Walk):
@@ -87,7 +87,7 @@ for kind in (
     WrongShape,
     Overflows,
     Endless,
-    ChannelsFirst,
+    Reads,
     CountsThreads,
 ):
     gymnasium.register(f"{kind.__name__}-v0", kind)

@@ -110,7 +110,7 @@ def test_a_policy_that_saw_stacks_acts_on_stacks(tmp_path):
         ["--num-actors", "0"],
         ["--lunch", "threads"],
         ["--max-episode-steps", "0"],
-        ["--environment", "tests.programs.broken_envs:ChannelsFirst-v0"],
+        ["--environment", "tests.programs.broken_envs:Reads-v0"],
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, args):

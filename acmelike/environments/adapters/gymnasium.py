@@ -23,7 +23,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
     float32.
 
     Args:
-      env: has spaces that are Discrete from 0 or Box; `close` closes it.
+      env: has observations that are Discrete, MultiBinary or Box, and actions that are
+        Discrete from 0 or Box; `close` closes it.
       seed: passed to the first `reset` only, so that episodes differ.
 
     Raises:
@@ -122,7 +123,7 @@ def make_gymnasium_factory(
     Raises:
       ConfigError: the id is unknown (the message has the nearest known name), the
         environment cannot be made (it has the first line of the cause), or a space is
-        neither Discrete from 0 nor Box.
+        of a kind that is not supported.
     """
     factory = GymnasiumFactory(name=name)
     try:
@@ -165,14 +166,28 @@ def register_package_of(name: str) -> None:
 def make_spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
     """Converts a space to a spec.
 
+    Args:
+      space: of observations or actions.
+      name: "observation" or "action". Actions are Discrete from 0 or Box.
+
     Raises:
-      ConfigError: the space is neither Discrete from 0 nor Box.
+      ConfigError: the space is of another kind.
     """
-    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
-        return specs.DiscreteArray(int(space.n), space.dtype, name)
+    is_observation = name == "observation"
+    if isinstance(space, gymnasium.spaces.Discrete):
+        if space.start == 0:
+            return specs.DiscreteArray(int(space.n), space.dtype, name)
+        if is_observation:
+            last = int(space.start + space.n - 1)
+            return specs.BoundedArray((), space.dtype, int(space.start), last, name)
+    if isinstance(space, gymnasium.spaces.MultiBinary) and is_observation:
+        return specs.BoundedArray(space.shape, space.dtype, 0, 1, name)
     if isinstance(space, gymnasium.spaces.Box):
         if np.all(space.low == -np.inf) and np.all(space.high == np.inf):
             return specs.Array(space.shape, space.dtype, name)
         return specs.BoundedArray(space.shape, space.dtype, space.low, space.high, name)
     text = " ".join(str(space).split())
-    raise ConfigError(f"{name} space {text} is neither Discrete from 0 nor Box")
+    known = "Discrete, MultiBinary nor Box"
+    if not is_observation:
+        known = "Discrete from 0 nor Box"
+    raise ConfigError(f"{name} space {text} is neither {known}")

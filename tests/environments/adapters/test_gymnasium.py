@@ -1,5 +1,7 @@
 """What the adapter makes of gymnasium's way to say things."""
 
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -100,10 +102,28 @@ def test_discrete_spaces():
 
 
 @pytest.mark.parametrize(
+    ("space", "spec"),
+    [
+        (
+            spaces.Discrete(3, start=-1),
+            specs.BoundedArray((), np.int64, -1, 1, "observation"),
+        ),
+        (
+            spaces.MultiBinary((2, 3)),
+            specs.BoundedArray((2, 3), np.int8, 0, 1, "observation"),
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_can_be_observed_has_bounds(space, spec):
+    environment = GymnasiumEnvironment(Scripted((), space), seed=0)
+    assert environment.observation_spec() == spec
+
+
+@pytest.mark.parametrize(
     ("space", "text"),
     [
-        (spaces.Discrete(3, start=1), "Discrete(3, start=1)"),
-        (spaces.MultiBinary(4), "MultiBinary(4)"),
+        (spaces.Text(3), "Text("),
         (spaces.Tuple([BOX, spaces.Discrete(2)]), "Tuple("),
         (spaces.Dict(a=spaces.Box(0, np.arange(1, 99, dtype=np.float32))), "Dict("),
     ],
@@ -116,6 +136,15 @@ def test_other_spaces_are_refused_in_one_line(space, text, role):
     message = str(caught.value)
     assert message.startswith(f"{role} space {text}")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Discrete(3, start=1), spaces.MultiBinary(4)], ids=str
+)
+def test_actions_are_counted_from_zero_or_boxes(space):
+    words = re.escape(f"action space {space} is neither Discrete from 0 nor Box")
+    with pytest.raises(ConfigError, match=words):
+        GymnasiumEnvironment(Scripted(action_space=space), seed=0)
 
 
 def test_close_closes_the_environment_inside():

@@ -1,0 +1,103 @@
+"""What becomes of observations before a network, in NumPy and in JAX."""
+
+import jax
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.networks import MinAtarConv, make_network, preparation_of
+from acmelike.types import EnvironmentSpec
+
+
+def spec_of(observations, num_frames=1):
+    return EnvironmentSpec(observations, None, None, None, num_frames)
+
+
+def prepared(spec, x, network="auto"):
+    """`[B, ...]` prepared, alike in NumPy and in JAX, and of the shape that is said."""
+    preparation = preparation_of(spec, network)
+    x = np.asarray(x, spec.observations.dtype)
+    found, compiled = preparation(x), jax.jit(preparation)(x)
+    assert found.dtype == compiled.dtype == np.float32
+    assert found.shape[1:] == preparation.shape
+    np.testing.assert_allclose(found, compiled, rtol=1e-6)
+    assert hash(preparation) == hash(preparation_of(spec, network))
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
+def test_a_category_becomes_one_hot(dtype):
+    spec = spec_of(specs.DiscreteArray(3, dtype))
+    assert prepared(spec, [2, 0]).tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
+def test_categories_need_not_begin_at_zero():
+    spec = spec_of(specs.BoundedArray((), np.int64, -1, 2))
+    assert prepared(spec, [-1, 2]).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1]]
+
+
+def test_a_stack_of_categories_is_one_of_each():
+    spec = spec_of(specs.BoundedArray((2,), np.int64, 0, 2), num_frames=2)
+    assert prepared(spec, [[0, 2]]).tolist() == [[[1, 0, 0], [0, 0, 1]]]
+
+
+@pytest.mark.parametrize(
+    "observations",
+    [
+        specs.Array((), np.int64),  # Without bounds.
+        specs.BoundedArray((), np.float32, 0, 3),
+        specs.BoundedArray((2,), np.int64, 0, 3),  # Numbers, such as coordinates.
+        specs.DiscreteArray(10**6),
+        specs.BoundedArray((2,), np.int8, 0, 1),
+        specs.Array((4,), np.float64),
+        specs.Array((5, 4, 2), bool),
+    ],
+)
+def test_other_numbers_go_in_as_they_are(observations):
+    x = np.ones((3, *observations.shape), observations.dtype)
+    assert np.array_equal(prepared(spec_of(observations), x), x.astype(np.float32))
+    assert preparation_of(spec_of(observations), "auto").is_plain
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 255, [0, 0.2, 1]), (0, 1, None), (51, 255, [-0.25, 0, 1])],
+)
+def test_bytes_are_scaled_by_their_bounds(low, high, expected):
+    spec = spec_of(specs.BoundedArray((3,), np.uint8, low, high))
+    x = [[0, 51, 255]]
+    found = prepared(spec, x)
+    np.testing.assert_allclose(found, x if expected is None else [expected], rtol=1e-6)
+
+
+def test_bytes_without_bounds_are_up_to_255():
+    assert prepared(spec_of(specs.Array((1,), np.uint8)), [[255]]).tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    "shape", [(4, 84, 84), (1, 84, 84), (3, 210, 160), (12, 64, 64), (4, 3, 84, 84)]
+)
+def test_channels_that_come_first_are_put_last(shape):
+    spec = spec_of(specs.Array(shape, np.uint8))
+    x = np.random.default_rng(0).integers(256, size=(2, *shape))
+    expected = np.moveaxis(x, -3, -1) / 255
+    np.testing.assert_allclose(prepared(spec, x), expected, rtol=1e-6)
+    assert isinstance(make_network("auto", spec, (8,)).network, MinAtarConv)
+    # A network of one's own gets images as they are.
+    own = prepared(spec, x, network="my_module:MyNetwork")
+    np.testing.assert_allclose(own, x / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((10, 10, 4), (5, 3, 1), (10, 5, 1), (84, 84, 4), (210, 160, 3), (3, 5, 12)),
+        *((4, 10, 10, 4), (4, 84, 84, 1), (2, 84, 84, 3), (3, 64, 1), (1, 4, 16)),
+        *((4,), (1, 84), (1, 2, 3, 84, 84)),
+    ],
+)
+def test_images_with_channels_last_and_what_is_no_image_stay(shape):
+    assert preparation_of(spec_of(specs.Array(shape, np.float32)), "auto").is_plain
+    x = np.random.default_rng(0).normal(size=(1, *shape))
+    found = prepared(spec_of(specs.Array(shape, np.float32)), x)
+    assert np.array_equal(found, x.astype(np.float32))
