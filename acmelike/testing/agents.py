@@ -207,18 +207,22 @@ class AgentContract:
         check_sample_size(table, self.builder.batch_size)
 
     def check_refuses_other_actions(self) -> None:
-        """Actions of another kind are refused in one line that names the agent."""
+        """Actions of another kind are refused in one line, or the agent can be made.
+
+        The line names the agent.
+        """
         other: specs.Array = specs.BoundedArray((2,), np.float32, -1, 1)
         if self.spec.actions.dtype.kind == "f":
             other = specs.DiscreteArray(3)
+        spec = self.spec._replace(actions=other)
         try:
-            self.builder.check(self.spec._replace(actions=other))
+            self.builder.check(spec)
         except ConfigError as error:
             message = str(error)
             assert message.startswith(f"{self.builder.name} needs "), message
             assert "\n" not in message and str(other.shape) in message, message
         else:
-            raise AssertionError(f"it does not refuse actions like {other}")
+            self.builder.make_agent(spec)
 
     def check_actors_send_what_imports_no_jax(self) -> None:
         """Inputs of the policy and the adder are picklable."""

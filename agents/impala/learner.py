@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -12,13 +13,39 @@ from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.impala.agent import ImpalaConfig
 from acmelike.agents.impala.losses import unroll_loss
-from acmelike.agents.parts.builders import check_discrete
-from acmelike.agents.parts.heads import ActorCriticHead
+from acmelike.agents.parts.distributions import Distribution, distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
-from acmelike.agents.parts.softmax import sample
 from acmelike.networks import LSTMState, example_observation, lstm_state, make_network
 from acmelike.types import EnvironmentSpec, Nested
+
+
+class ActorCritic(NamedTuple):
+    """The outputs of a network for a policy and a value.
+
+    Attributes:
+      policy: `[..., O]`, of which the actions' distribution is made.
+      value: `[...]` of the observations.
+    """
+
+    policy: jax.Array
+    value: jax.Array
+
+
+class ActorCriticHead(nn.Module):
+    """Features `[..., F]` to the outputs of a policy and values.
+
+    Attributes:
+      actions: their distribution.
+    """
+
+    actions: Distribution
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> ActorCritic:
+        policy: Any = self.actions.make_head("policy")
+        value = nn.Dense(1, name="value")(features)[..., 0]
+        return ActorCritic(policy(features), value)
 
 
 class Impala:
@@ -28,9 +55,10 @@ class Impala:
 
     def __init__(self, config: ImpalaConfig, spec: EnvironmentSpec):
         self.config = config
+        self.actions = distribution_of(spec.actions, "impala")
         self.network = RecurrentNetwork(
             torso=make_network(config.network, spec, config.hidden_sizes),
-            head=ActorCriticHead(check_discrete("impala", spec, config.network)),
+            head=ActorCriticHead(self.actions),
             lstm_size=config.lstm_size,
         )
         self.observation = example_observation(spec)
@@ -49,8 +77,8 @@ class Impala:
         self, parameters: Any, state: Any, observation: Any, noise: Any
     ) -> PolicyOutput:
         """Draws actions; the extras have an LSTM's state before the observation."""
-        (logits, _), next_state = self.network.apply(parameters, state, observation)
-        action, extras = sample(logits, noise)
+        heads, next_state = self.network.apply(parameters, state, observation)
+        action, extras = self.actions.sample(heads.policy, noise)
         if isinstance(state, LSTMState):
             extras |= state._asdict()
         return PolicyOutput(action, next_state, extras)
@@ -71,11 +99,13 @@ class Impala:
         o_t, is_first = jnp.swapaxes(data.o_t, 0, 1), jnp.swapaxes(data.is_first, 0, 1)
         state = first_state(data)
         heads, _ = unroll(self.network, parameters, state, o_t, is_first)
+        policy, chosen = heads.policy[:-1], self.actions.chosen(data)
         losses, metrics = jax.vmap(
-            partial(unroll_loss, config=self.config), in_axes=(1, 0, 0, 0, 0, 0)
+            partial(unroll_loss, config=self.config), in_axes=(1, 1, 1, 0, 0, 0, 0)
         )(
-            heads,
-            data.a_t,
+            self.actions.log_prob(policy, jnp.swapaxes(chosen, 0, 1)),
+            self.actions.entropy(policy),
+            heads.value,
             data.r_t * self.config.reward_scale,
             data.discount_t * self.config.discount,
             data.mask,

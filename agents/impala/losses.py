@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import rlax
 
 from acmelike.agents.impala.agent import ImpalaConfig
-from acmelike.agents.parts.heads import ActorCritic
-from acmelike.networks import entropy_of, log_softmax, take_action
 
 
 def unroll_loss(
-    heads: ActorCritic,
-    a_t: jax.Array,
+    log_prob: jax.Array,
+    entropy: jax.Array,
+    value: jax.Array,
     r_t: jax.Array,
     discount_t: jax.Array,
     mask: jax.Array,
@@ -27,17 +26,15 @@ def unroll_loss(
     its value, and no correction passes from one episode to another.
 
     Args:
-      heads: `[T + 1, ...]`, of the observations.
-      a_t: `[T]` the actions.
+      log_prob: `[T]` of the actions, by the policy as it is now.
+      entropy: `[T]` of that policy.
+      value: `[T + 1]` of the observations.
       r_t: `[T]` rewards.
       discount_t: `[T]`, those of the agent and of the environment together.
       mask: `[T]`, one where an action was taken.
       old_log_prob: `[T]` of the actions when they were taken.
       config: the weights and limits.
     """
-    value = heads.value
-    log_probs = log_softmax(heads.logits[:-1])
-    log_prob = take_action(log_probs, a_t)
     rho = jax.lax.stop_gradient(jnp.exp(log_prob - old_log_prob)) * mask
     traced = rlax.vtrace_td_error_and_advantage(
         value[:-1],
@@ -49,7 +46,6 @@ def unroll_loss(
         config.clip_rho,
         config.clip_pg_rho,
     )
-    entropy = entropy_of(log_probs)
     losses = mask * (
         -log_prob * jax.lax.stop_gradient(traced.pg_advantage)
         + config.value_weight * 0.5 * traced.errors**2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 
@@ -32,30 +30,3 @@ class QHead(nn.Module):
             return advantage
         value = nn.Dense(1, name="value")(features)
         return value + advantage - advantage.mean(axis=-1, keepdims=True)
-
-
-class ActorCritic(NamedTuple):
-    """The outputs of a network for a policy and a value.
-
-    Attributes:
-      logits: `[..., A]` of the actions.
-      value: `[...]` of the observations.
-    """
-
-    logits: jax.Array
-    value: jax.Array
-
-
-class ActorCriticHead(nn.Module):
-    """Features `[..., F]` to logits and values.
-
-    Attributes:
-      num_actions: A.
-    """
-
-    num_actions: int
-
-    @nn.compact
-    def __call__(self, features: jax.Array) -> ActorCritic:
-        logits = nn.Dense(self.num_actions, kernel_init=SMALL, name="logits")(features)
-        return ActorCritic(logits, nn.Dense(1, name="value")(features)[..., 0])

@@ -13,11 +13,12 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace, PolicyInputs, no_state
-from acmelike.agents.parts.builders import LazyBuilder, check_discrete
+from acmelike.agents.parts.bounds import bounds_of
+from acmelike.agents.parts.builders import LazyBuilder
 from acmelike.agents.parts.settings import OptimizerSettings
-from acmelike.agents.parts.softmax import greedy_inputs, sampling_inputs
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import LSTMState, NetworkSource, lstm_state
+from acmelike.networks import LSTMState, NetworkSource, check_network, lstm_state
+from acmelike.policies import gumbel_noise, normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -50,9 +51,10 @@ class UnrollConfig:
 
 
 class UnrollBuilder(LazyBuilder, ABC):
-    """A builder of an agent that draws discrete actions and learns from unrolls.
+    """A builder of an agent that draws actions and learns from unrolls.
 
-    Its policy's extras are the `log_prob` of an action, and with an LSTM its state.
+    Its policy's extras are those of the actions' `Distribution`, and with an LSTM its
+    state.
     """
 
     config: UnrollConfig
@@ -73,14 +75,15 @@ class UnrollBuilder(LazyBuilder, ABC):
         return 0
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_discrete(self.name, spec, self.config.network)
+        check_network(self.config.network)
+        self._noise_size(spec)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:
         state = specs.Array((self.lstm_size,), np.float32)
         signature = unroll_signature(
             spec,
             self.unroll_length,
-            extras={"log_prob": specs.Array((), np.float32)},
+            extras=self._extras(spec),
             first_extras=dict.fromkeys(self._state_names(), state),
         )
         return TableConfig.queue("unrolls", signature, max_size=self.queue_size)
@@ -96,10 +99,28 @@ class UnrollBuilder(LazyBuilder, ABC):
     def make_policy_inputs(
         self, spec: EnvironmentSpec, place: ActorPlace
     ) -> PolicyInputs:
-        return sampling_inputs(spec, self._initial_state())
+        size = self._noise_size(spec)
+        noise = partial(normal_noise, size=size)
+        if _is_discrete(spec):
+            noise = partial(gumbel_noise, num_actions=size)
+        return PolicyInputs(init=self._initial_state(), noise=noise)
 
     def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
-        return greedy_inputs(spec, self._initial_state())
+        """The likeliest actions: without noise."""
+        noise = partial(zero_noise, size=self._noise_size(spec))
+        return PolicyInputs(init=self._initial_state(), noise=noise)
+
+    def _noise_size(self, spec: EnvironmentSpec) -> int:
+        """Numbers that an action is drawn with: of actions, or of their dimensions."""
+        if _is_discrete(spec):
+            return int(spec.actions.num_values)
+        return bounds_of(spec.actions, self.name).size
+
+    def _extras(self, spec: EnvironmentSpec) -> dict[str, specs.Array]:
+        extras = {"log_prob": specs.Array((), np.float32)}
+        if not _is_discrete(spec):
+            extras["sample"] = specs.Array((self._noise_size(spec),), np.float32)
+        return extras
 
     def _state_names(self) -> Sequence[str]:
         return LSTMState._fields if self.lstm_size else ()
@@ -108,3 +129,7 @@ class UnrollBuilder(LazyBuilder, ABC):
         if not self.lstm_size:
             return no_state
         return partial(lstm_state, num_units=self.lstm_size)
+
+
+def _is_discrete(spec: EnvironmentSpec) -> bool:
+    return isinstance(spec.actions, specs.DiscreteArray)

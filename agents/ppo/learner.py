@@ -11,10 +11,8 @@ import jax.numpy as jnp
 
 from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
-from acmelike.agents.parts.builders import check_discrete
-from acmelike.agents.parts.heads import SMALL
+from acmelike.agents.parts.distributions import distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
-from acmelike.agents.parts.softmax import sample
 from acmelike.agents.parts.updates import mean_metrics, shuffled
 from acmelike.agents.ppo.agent import PPOConfig
 from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
@@ -23,7 +21,6 @@ from acmelike.networks import (
     Network,
     example_observation,
     init_moments,
-    log_softmax,
     make_network,
     normalize,
     preparation_of,
@@ -54,7 +51,8 @@ class PPO:
     def __init__(self, config: PPOConfig, spec: EnvironmentSpec):
         self.config = config
         torso = config.network, spec, config.hidden_sizes, config.activation
-        head = nn.Dense(check_discrete("ppo", spec, config.network), kernel_init=SMALL)
+        self.actions = distribution_of(spec.actions, "ppo")
+        head = self.actions.make_head()
         self.policy: Network = nn.Sequential([make_network(*torso), head])
         self.value: Network = nn.Sequential([make_network(*torso), nn.Dense(1)])
         # Categories and bytes are of one size already.
@@ -83,8 +81,8 @@ class PPO:
     ) -> PolicyOutput:
         """Draws actions, and returns their log-probabilities."""
         observation = _seen(parameters["moments"], observation)
-        logits = self.policy.apply(parameters["policy"], observation)
-        action, extras = sample(logits, noise)
+        outputs = self.policy.apply(parameters["policy"], observation)
+        action, extras = self.actions.sample(outputs, noise)
         return PolicyOutput(action, state, extras)
 
     def update(
@@ -124,7 +122,7 @@ class PPO:
         advantage, target = estimate(data.r_t, discount_t, data.mask, values)
         steps = PPOSteps(
             observation=seen[:, :-1],
-            action=data.a_t,
+            action=self.actions.chosen(data),
             mask=data.mask,
             log_prob=data.extras["log_prob"],
             value=values[:, :-1],
@@ -137,9 +135,11 @@ class PPO:
     def _loss(
         self, networks: dict[str, Any], steps: PPOSteps
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        logits = self.policy.apply(networks["policy"], steps.observation)
+        outputs = self.policy.apply(networks["policy"], steps.observation)
         value = self.value.apply(networks["value"], steps.observation)[:, 0]
-        return ppo_loss(log_softmax(logits), value, steps, self.config)
+        log_prob = self.actions.log_prob(outputs, steps.action)
+        entropy = self.actions.entropy(outputs)
+        return ppo_loss(log_prob, entropy, value, steps, self.config)
 
 
 def _seen(moments: Moments | None, observation: Any) -> Any:

@@ -10,13 +10,13 @@ import rlax
 
 from acmelike.agents.parts.updates import masked_mean, standardize
 from acmelike.agents.ppo.agent import PPOConfig
-from acmelike.networks import entropy_of, take_action
 
 
 class PPOSteps(NamedTuple):
     """Single steps `[N, ...]`, and their estimates from before the first update.
 
-    Observations are as the networks see them: normalised, if that is wanted.
+    Observations are as the networks see them: normalised, if that is wanted. An action
+    is what its distribution has sampled.
     """
 
     observation: jax.Array
@@ -93,12 +93,17 @@ def value_loss(
 
 
 def ppo_loss(
-    log_probs: jax.Array, value: jax.Array, steps: PPOSteps, config: PPOConfig
+    log_prob: jax.Array,
+    entropy: jax.Array,
+    value: jax.Array,
+    steps: PPOSteps,
+    config: PPOConfig,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss `[]` of a minibatch, equation 9 of arXiv 1707.06347, and metrics.
 
     Args:
-      log_probs: `[N, A]` of all actions, by the policy as it is now.
+      log_prob: `[N]` of the actions, by the policy as it is now.
+      entropy: `[N]` of that policy.
       value: `[N]`, as it is now.
       steps: the minibatch.
       config: the weights and limits.
@@ -106,8 +111,7 @@ def ppo_loss(
     mask, advantage = steps.mask, steps.advantage
     if config.normalize_advantages:
         advantage = standardize(advantage, mask)
-    log_prob = take_action(log_probs, steps.action)
-    entropy = masked_mean(entropy_of(log_probs), mask)
+    entropy = masked_mean(entropy, mask)
     of_policy = policy_loss(log_prob, steps.log_prob, advantage, mask, config.clip)
     of_value = value_loss(value, steps.value, steps.target, mask, config.clip_values)
     loss = of_policy + config.value_weight * of_value - config.entropy_weight * entropy

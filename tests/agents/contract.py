@@ -33,6 +33,7 @@ STACKS = FrameStackFactory(inner=CATCH, num_frames=2)
 # Actions of either kind, for those who cannot choose them.
 DISCRETE = specs.DiscreteArray(3)
 CONTINUOUS = specs.BoundedArray((2,), np.float32, -1, 1)
+UNBOUNDED = specs.Array((2,), np.float32)
 
 
 class Point(dm_env.Environment):
@@ -189,12 +190,19 @@ AGENTS = {
     "dqn": Agent(make_dqn()),
     "ape-x dqn": Agent(make_dqn(actor_priorities=True, n_step=3)),
     "plain dqn": Agent(make_dqn(double=False, dueling=False, prioritized=False)),
-    "impala": Agent(make_impala()),
-    "impala with an lstm": Agent(make_impala(lstm_size=5), make_central_inference),
-    "ppo": Agent(make_ppo(), make_synchronous),
+    "impala": Agent(make_impala(), refused=UNBOUNDED),
+    "impala with an lstm": Agent(
+        make_impala(lstm_size=5), make_central_inference, refused=UNBOUNDED
+    ),
+    "ppo": Agent(make_ppo(), make_synchronous, refused=UNBOUNDED),
     "ppo that normalises": Agent(
         make_ppo(normalize_observations=True, normalize_rewards=True, clip_values=0.5),
         make_synchronous,
+        refused=UNBOUNDED,
+    ),
+    "continuous impala": Agent(make_impala(), factory=Point, refused=UNBOUNDED),
+    "continuous ppo": Agent(
+        make_ppo(), make_synchronous, factory=Point, refused=UNBOUNDED
     ),
     "r2d2": Agent(make_r2d2()),
     "plain r2d2": Agent(
@@ -205,26 +213,27 @@ AGENTS = {
     "td3": Agent(make_td3(), factory=Point, refused=DISCRETE),
     "reinforce": Agent(make_reinforce(), make_synchronous),
     "dqn on stacks": Agent(make_dqn(actor_priorities=True, n_step=2), factory=STACKS),
-    "impala on stacks": Agent(make_impala(), factory=STACKS),
+    "impala on stacks": Agent(make_impala(), factory=STACKS, refused=UNBOUNDED),
     "ppo on stacks": Agent(
-        make_ppo(normalize_observations=True), make_synchronous, factory=STACKS
+        make_ppo(normalize_observations=True), make_synchronous, STACKS, UNBOUNDED
     ),
     "r2d2 on stacks": Agent(make_r2d2(), factory=STACKS),
     "dqn on categories": Agent(make_dqn(), factory=Cells),
     "r2d2 on categories": Agent(make_r2d2(), factory=Cells),
     "ppo on categories": Agent(
-        make_ppo(normalize_observations=True), make_synchronous, factory=Cells
+        make_ppo(normalize_observations=True), make_synchronous, Cells, UNBOUNDED
     ),
     "dqn on bytes": Agent(make_dqn(), factory=ByteCatch),
-    "impala on bytes": Agent(make_impala(), factory=ByteCatch),
+    "impala on bytes": Agent(make_impala(), factory=ByteCatch, refused=UNBOUNDED),
     "ppo on bytes": Agent(
-        make_ppo(normalize_observations=True), make_synchronous, factory=ByteCatch
+        make_ppo(normalize_observations=True), make_synchronous, ByteCatch, UNBOUNDED
     ),
 }
 
 # What differs from another one in settings only, or in what it sees.
 VARIANTS = {
     *("plain dqn", "plain r2d2", "ape-x dqn", "ppo that normalises"),
+    *("continuous impala", "continuous ppo"),
     *("dqn on stacks", "impala on stacks", "ppo on stacks", "r2d2 on stacks"),
     *("dqn on categories", "r2d2 on categories", "ppo on categories"),
     *("dqn on bytes", "impala on bytes", "ppo on bytes"),

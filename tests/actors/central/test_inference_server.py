@@ -305,7 +305,7 @@ def impala_parameters(builder):
     core = builder.make_agent(spec)
     parameters = jax.tree.map(np.array, first_parameters(core))
     # At first all actions are nearly alike.
-    parameters["params"]["head"]["logits"]["kernel"] *= 100
+    parameters["params"]["head"]["policy"]["kernel"] *= 100
     return parameters
 
 
@@ -323,7 +323,7 @@ def test_the_learner_finds_what_was_stored(monkeypatch, most_for_numpy):
     stored = LSTMState(items.extras["hidden"], items.extras["cell"])
     o_t, is_first = np.swapaxes(items.o_t, 0, 1), np.swapaxes(items.is_first, 0, 1)
     heads, _ = unroll(network, parameters, stored, o_t, is_first)
-    log_prob = take_action(log_softmax(heads.logits[:-1]), np.swapaxes(items.a_t, 0, 1))
+    log_prob = take_action(log_softmax(heads.policy[:-1]), np.swapaxes(items.a_t, 0, 1))
     np.testing.assert_allclose(
         log_prob.T, items.extras["log_prob"], rtol=1e-4, atol=1e-5
     )

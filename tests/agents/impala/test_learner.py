@@ -107,7 +107,7 @@ def test_with_equal_parameters_the_learner_says_what_the_actor_said(lstm_size):
         np.swapaxes(data.o_t, 0, 1),
         np.swapaxes(data.is_first, 0, 1),
     )
-    log_probs = log_softmax(heads.logits[:-1])
+    log_probs = log_softmax(heads.policy[:-1])
     found = take_action(log_probs, np.swapaxes(data.a_t, 0, 1))
     np.testing.assert_allclose(found.T, data.extras["log_prob"], rtol=1e-5, atol=1e-6)
 

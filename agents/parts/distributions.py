@@ -1,0 +1,148 @@
+"""Distributions of actions, by what the last layer of a policy returns."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from dm_env import specs
+
+from acmelike.adders import Unroll
+from acmelike.agents.parts.bounds import Bounds, bounds_of
+from acmelike.agents.parts.heads import SMALL
+from acmelike.networks import entropy_of, log_prob_of, log_softmax, take_action
+
+INITIAL_LOG_STD = -0.5
+_HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Distribution(Protocol):
+    """What learners and policies need of a distribution; a hashable value."""
+
+    def make_head(self, name: str | None = None) -> nn.Module:
+        """The layer from features `[..., F]` to outputs `[..., O]`."""
+
+    def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
+        """Actions `[K, ...]` by outputs `[K, O]` and noise, and a policy's extras.
+
+        The extras are `log_prob` `[K]`, and what `chosen` needs. If the noise is zeros,
+        the actions are the likeliest.
+        """
+
+    def chosen(self, data: Unroll) -> Any:
+        """What was sampled in unrolls, `[B, T, ...]`."""
+
+    def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
+        """Log-probabilities or log-densities `[...]` of what was sampled."""
+
+    def entropy(self, outputs: jax.Array) -> jax.Array:
+        """The entropies `[...]`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categorical:
+    """One of A actions; the outputs are their logits `[..., A]`.
+
+    Attributes:
+      num_actions: A.
+    """
+
+    num_actions: int
+
+    def make_head(self, name: str | None = None) -> nn.Module:
+        return nn.Dense(self.num_actions, kernel_init=SMALL, name=name)
+
+    def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
+        """By Gumbel's noise `[K, A]`."""
+        action = (outputs + noise).argmax(axis=-1).astype(jnp.int32)
+        return action, {"log_prob": log_prob_of(outputs, action)}
+
+    def chosen(self, data: Unroll) -> Any:
+        return data.a_t
+
+    def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
+        return take_action(log_softmax(outputs), chosen)
+
+    def entropy(self, outputs: jax.Array) -> jax.Array:
+        return entropy_of(log_softmax(outputs))
+
+
+class GaussianHead(nn.Module):
+    """Features `[..., F]` to means and logarithms of deviations, `[..., 2 A]`.
+
+    The deviations are parameters, the same for all observations, as in Schulman et al.
+    2015, "Trust Region Policy Optimization", arXiv 1502.05477, appendix D.
+
+    Attributes:
+      size: A.
+    """
+
+    size: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        mean = nn.Dense(self.size, kernel_init=SMALL, name="mean")(features)
+        start = nn.initializers.constant(INITIAL_LOG_STD)
+        log_std = self.param("log_std", start, (self.size,))
+        return jnp.concatenate([mean, jnp.broadcast_to(log_std, mean.shape)], axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippedGaussian:
+    """A numbers, each normal; outputs are those of `GaussianHead`.
+
+    The action is the sample between -1 and 1, scaled to the bounds. What is beyond is
+    cut off after its density was taken, so the gradient still sees it.
+
+    Attributes:
+      bounds: of the actions.
+    """
+
+    bounds: Bounds
+
+    def make_head(self, name: str | None = None) -> nn.Module:
+        return GaussianHead(self.bounds.size, name=name)
+
+    def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
+        """By normal noise `[K, A]`; `sample` `[K, A]` is what was not cut off yet."""
+        mean, log_std = self._split(outputs)
+        sample = mean + jnp.exp(log_std) * noise
+        extras = {"log_prob": _log_density(noise, log_std), "sample": sample}
+        return self.bounds.scale(jnp.clip(sample, -1.0, 1.0)), extras
+
+    def chosen(self, data: Unroll) -> Any:
+        return data.extras["sample"]
+
+    def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
+        mean, log_std = self._split(outputs)
+        return _log_density((chosen - mean) * jnp.exp(-log_std), log_std)
+
+    def entropy(self, outputs: jax.Array) -> jax.Array:
+        _, log_std = self._split(outputs)
+        entropy: jax.Array = (log_std + 0.5 + _HALF_LOG_2_PI).sum(axis=-1)
+        return entropy
+
+    def _split(self, outputs: Any) -> tuple[Any, Any]:
+        size = self.bounds.size
+        return outputs[..., :size], outputs[..., size:]
+
+
+def distribution_of(spec: specs.Array, agent: str) -> Distribution:
+    """The distribution for the actions of an environment.
+
+    Raises:
+      ConfigError: they are neither discrete nor between bounds; it names the agent.
+    """
+    if isinstance(spec, specs.DiscreteArray):
+        return Categorical(num_actions=int(spec.num_values))
+    return ClippedGaussian(bounds=bounds_of(spec, agent))
+
+
+def _log_density(noise: Any, log_std: Any) -> jax.Array:
+    """Of normal noise `[..., A]` times the deviations, `[...]`."""
+    density: jax.Array = (-0.5 * noise**2 - log_std - _HALF_LOG_2_PI).sum(axis=-1)
+    return density
