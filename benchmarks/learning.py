@@ -58,6 +58,33 @@ PIXELS = (
     *("--agent.optimizer.max-gradient-norm", "1"),
 )
 
+# Observations that are categories, and that are bytes.
+FROZEN_LAKE = (
+    *("--environment", "FrozenLake-v1", "--evaluate-every", "5000"),
+    *("--num-eval-episodes", "100", "--agent.replay.samples-per-insert", "8"),
+)
+BYTES = ("--environment", "benchmarks.gridworld:GridWorld", "--evaluate-every", "2000")
+BYTES_PPO = (
+    *(*BYTES, "--agent.num-minibatches", "8", "--agent.entropy-weight", "0.01"),
+    *("--agent.gae-lambda", "0.95", "--agent.optimizer.learning-rate", "2e-3"),
+)
+# Actions that are continuous, for agents that are usually seen with discrete ones.
+PENDULUM_PPO = (
+    *("--environment", "Pendulum-v1", "--evaluate-every", "5000"),
+    *("--num-actors", "2", "--num-envs-per-actor", "4", "--agent.discount", "0.9"),
+    *("--agent.unroll-length", "128", "--agent.num-minibatches", "16"),
+    *("--agent.gae-lambda", "0.95", "--agent.normalize-rewards"),
+    *("--agent.optimizer.learning-rate", "1e-3"),
+    *("--agent.optimizer.decay-updates", "30000"),
+)
+PENDULUM_IMPALA = (
+    *("--environment", "Pendulum-v1", "--evaluate-every", "10000"),
+    *("--num-actors", "2", "--num-envs-per-actor", "8", "--agent.discount", "0.9"),
+    *("--agent.unroll-length", "32", "--agent.batch-size", "4"),
+    *("--agent.entropy-weight", "0", "--agent.optimizer.learning-rate", "6e-4"),
+    *("--agent.optimizer.max-gradient-norm", "1"),
+)
+
 TASKS = (
     Task("ppo", 475, 100_000),
     Task("impala", 450, 400_000),
@@ -67,6 +94,11 @@ TASKS = (
     Task("r2d2", 400, 300_000),
     Task("sac", -200, 20_000),
     Task("td3", -200, 20_000),
+    Task("dqn", 0.7, 60_000, FROZEN_LAKE),
+    Task("dqn", 0.9, 40_000, BYTES),
+    Task("ppo", 0.9, 40_000, BYTES_PPO),
+    Task("ppo", -300, 200_000, PENDULUM_PPO),
+    Task("impala", -300, 400_000, PENDULUM_IMPALA),
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million
     # frames, as others read it from their curves. Actions stick as theirs do, but there
     # are the three that count, not six; and theirs is the return while it explores.
@@ -124,9 +156,13 @@ def measure(quick: bool, command: str) -> Report:
             "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
             "named. An evaluation is the mean return of 20 greedy episodes, of SAC "
-            "50, every 1,000 environment steps (on MinAtar 100,000); the target is "
-            "reached by two in a row.",
-            f"On MinAtar, `{' '.join(PIXELS)}`.",
+            "50, every 1,000 environment steps, if the flags do not say otherwise; the "
+            "target is reached by two in a row.",
+            *(
+                f"{task.title}: `{' '.join(task.flags)}`."
+                for task in TASKS
+                if len(task.flags) > 2
+            ),
             "Seconds are those of the whole run with its start, at whatever else the "
             "machine did.",
         ],
