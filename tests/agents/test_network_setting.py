@@ -101,12 +101,9 @@ def test_a_wrong_network_is_refused_before_anything_starts(network, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_network_of_ones_own_may_take_images_whose_channels_come_first():
-    spec = make_spec((4, 30, 30))
-    make("dqn", f"{HERE}:Wavy").check(spec)
-    for network in ("auto", "mlp", "minatar", "impala_resnet"):
-        with pytest.raises(ConfigError, match="dqn needs images as"):
-            make("dqn", network).check(spec)
+@pytest.mark.parametrize("network", ["auto", "mlp", "minatar", f"{HERE}:Wavy"])
+def test_the_channels_of_images_may_come_first(network):
+    acts_alike(make("dqn", network), (4, 30, 30))
 
 
 def test_features_of_another_shape_are_refused():

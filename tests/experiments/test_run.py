@@ -329,7 +329,7 @@ def test_an_interrupt_before_the_run(tmp_path):
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_an_interrupt_in_the_run(tmp_path, monkeypatch, launcher):
-    monkeypatch.setattr(watch, "watch", interrupt)
+    monkeypatch.setattr(watch, "watch_training", interrupt)
     assert dqn(tmp_path, "--launch", launcher) == 130
     told = summary(tmp_path)
     assert (told["status"], told.keys()) == ("interrupted", KEYS)

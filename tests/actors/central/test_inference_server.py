@@ -305,7 +305,7 @@ def impala_parameters(builder):
     core = builder.make_agent(spec)
     parameters = jax.tree.map(np.array, first_parameters(core))
     # At first all actions are nearly alike.
-    parameters["params"]["head"]["policy"]["kernel"] *= 100
+    parameters["params"]["head"]["policy"]["kernel"] *= 200
     return parameters
 
 
