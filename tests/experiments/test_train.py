@@ -165,6 +165,8 @@ def test_an_interrupt_leaves_a_whole_folder(tmp_path, monkeypatch):
 
 NOTEBOOK = """
 import acmelike as al
+from acmelike.experiments import watch
+watch.PROGRESS_SECONDS = 0.1
 run = al.train("dqn", "Catch", out={out!r}, **{settings!r})
 """
 
@@ -188,7 +190,7 @@ def test_a_notebook_shows_a_line_and_a_curve(tmp_path):
     training, result = nbformat.read(tmp_path / "executed.ipynb", 4).cells
     shown = [output.data for output in training.outputs if "data" in output]
     assert sum("image/png" in data for data in shown) == 1
-    assert any("steps" in data.get("text/plain", "") for data in shown)
+    assert any(" s | " in data.get("text/plain", "") for data in shown)
     assert result.outputs[0].data["text/plain"].startswith("<TrainedRun: return")
 
 
