@@ -25,7 +25,8 @@ class EnvironmentConfig:
         id of a gymnasium environment, or "module:id" for one that the module registers;
         "vec:" before either of the latter takes its vectorised version, which is faster
         from about eight environments per actor on; "envpool:" before one of EnvPool's;
-        or "module:factory" for your own, a function or a class that takes a seed.
+        or "module:name" for your own, a class or a function that makes environments of
+        Gymnasium or dm_env.
       max_episode_steps: steps after which episodes are cut off; None for no limit but
         the environment's own.
       frame_stack: how many of its last observations the environment shows together.

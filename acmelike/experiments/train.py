@@ -77,7 +77,8 @@ def train(
         run = al.train("ppo", "CartPole-v1", max_env_steps=100_000, num_actors=2)
         run.policy.act(observation)
 
-    Ctrl-C ends the run in order and raises KeyboardInterrupt.
+    Ctrl-C ends the run in order and raises KeyboardInterrupt. As on the command line,
+    XLA and BLAS get one thread each, if they have not been imported yet.
 
     Args:
       program: its name, as `acmelike programs` lists them, or a program of your own.
