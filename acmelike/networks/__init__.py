@@ -22,6 +22,7 @@ from acmelike.networks.normalizer import (
 )
 from acmelike.networks.preparation import (
     Preparation,
+    check_observations,
     example_observation,
     preparation_of,
 )
@@ -34,13 +35,20 @@ if TYPE_CHECKING:
         take_action,
     )
     from acmelike.networks.recurrent import LSTM, reset_where
-    from acmelike.networks.torso import MLP, ImpalaResNet, MinAtarConv, make_network
+    from acmelike.networks.torso import (
+        MLP,
+        ImpalaResNet,
+        MinAtarConv,
+        NatureConv,
+        make_network,
+    )
 
 _HOMES = {
     "LSTM": "recurrent",
     "MLP": "torso",
     "ImpalaResNet": "torso",
     "MinAtarConv": "torso",
+    "NatureConv": "torso",
     "entropy_of": "categorical",
     "log_prob_of": "categorical",
     "log_softmax": "categorical",
@@ -56,10 +64,12 @@ __all__ = [
     "LSTMState",
     "MinAtarConv",
     "Moments",
+    "NatureConv",
     "Network",
     "NetworkSource",
     "Preparation",
     "check_network",
+    "check_observations",
     "entropy_of",
     "example_observation",
     "init_moments",

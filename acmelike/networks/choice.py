@@ -2,9 +2,11 @@
 
 An agent's setting `network` is one of
 
-- "auto": "minatar" for images, else "mlp";
+- "auto": "nature" for images of 36 pixels a side or more, "minatar" for smaller ones,
+  else "mlp";
 - "mlp": dense layers;
 - "minatar": a convolution without padding and dense layers (Young and Tian 2019);
+- "nature": three convolutions with steps and dense layers (Mnih et al. 2015);
 - "impala_resnet": the deep residual network of IMPALA (Espeholt et al. 2018, figure 3);
 - "my_module:MyNetwork": a flax module of your own, as its class or a function that
   returns one, in a module that can be imported;
@@ -38,13 +40,20 @@ class Network(Protocol):
     def apply(self, parameters: Any, /, *inputs: Any) -> Any: ...
 
 
-NAMES = ("auto", "mlp", "minatar", "impala_resnet")
+NAMES = ("auto", "mlp", "minatar", "nature", "impala_resnet")
 KERNEL = 3  # The sides of a convolution's window.
+# The sides of the smallest image that "nature" leaves something of.
+LARGE = 36
 
 
-def are_images(shape: tuple[int, ...]) -> bool:
-    """Whether observations are images, `[H, W, C]` or N of them, for "auto"."""
-    return len(shape) in (3, 4) and min(shape[-3:-1]) >= KERNEL
+def are_images(shape: tuple[int, ...], least: int = KERNEL) -> bool:
+    """Whether observations are images, `[H, W, C]` or N of them, for "auto".
+
+    Args:
+      shape: of one observation.
+      least: pixels of a side.
+    """
+    return len(shape) in (3, 4) and min(shape[-3:-1]) >= least
 
 
 def check_network(source: NetworkSource) -> None:

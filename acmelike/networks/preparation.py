@@ -18,11 +18,20 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
-from acmelike.networks.choice import KERNEL, NAMES, NetworkSource
+from acmelike.errors import ConfigError
+from acmelike.networks.choice import (
+    KERNEL,
+    LARGE,
+    NAMES,
+    NetworkSource,
+    are_images,
+)
 from acmelike.types import Array, EnvironmentSpec
 
 # More categories than that are taken as a number.
 MAX_CATEGORIES = 2**14
+# Pixels of a side that networks for images need.
+_LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +89,23 @@ def preparation_of(spec: EnvironmentSpec, network: NetworkSource) -> Preparation
     return Preparation(
         shape=shape, low=low, scale=scale, has_channels_first=has_channels_first
     )
+
+
+def check_observations(
+    spec: EnvironmentSpec, network: NetworkSource, *, agent: str
+) -> None:
+    """Refuses observations that a network of this package cannot take.
+
+    Raises:
+      ConfigError: the message names the agent.
+    """
+    least = _LEAST.get(network) if isinstance(network, str) else None
+    shape = preparation_of(spec, network).shape
+    if least is not None and not are_images(shape, least):
+        raise ConfigError(
+            f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels "
+            f"a side or more; this environment's observations are {shape}"
+        )
 
 
 def example_observation(spec: EnvironmentSpec) -> Array:

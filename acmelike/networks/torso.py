@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from acmelike.errors import ConfigError
-from acmelike.networks.choice import KERNEL, NetworkSource, are_images
+from acmelike.networks.choice import KERNEL, LARGE, NetworkSource, are_images
 from acmelike.networks.preparation import Preparation, preparation_of
 from acmelike.types import EnvironmentSpec
 
@@ -79,6 +79,30 @@ class MinAtarConv(nn.Module):
         return MLP(self.hidden_sizes, self.activation)(nn.relu(product + bias))
 
 
+class NatureConv(nn.Module):
+    """Three convolutions with relus, and dense layers: images to features `[B, F]`.
+
+    The network of Mnih et al. 2015, "Human-level control through deep reinforcement
+    learning", Nature 518, whose dense layer has 512 units. Images are those of
+    `MinAtarConv`, of 36 pixels a side or more.
+
+    Attributes:
+      hidden_sizes: units of each dense layer; the last is F.
+      activation: after each dense layer.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    activation: Activation = "relu"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = _merge_stack(x)
+        for channels, side, step in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
+            window, strides = (side, side), (step, step)
+            x = nn.relu(nn.Conv(channels, window, strides, padding="VALID")(x))
+        return MLP(self.hidden_sizes, self.activation)(x)
+
+
 class ImpalaResNet(nn.Module):
     """IMPALA's deep residual network: images to features `[B, 256]`.
 
@@ -140,16 +164,23 @@ def make_network(
     Args:
       source: the setting.
       spec: of the environments.
-      hidden_sizes: units of each dense layer of "mlp" and "minatar".
+      hidden_sizes: units of each dense layer of "mlp", "minatar" and "nature".
       activation: after each of these.
+
+    Raises:
+      ConfigError: it is no flax module.
     """
     preparation = preparation_of(spec, source)
     if source == "auto":
         source = "minatar" if are_images(preparation.shape) else "mlp"
+        if are_images(preparation.shape, least=LARGE):
+            source = "nature"
     if source == "mlp":
         return Torso(MLP(hidden_sizes, activation), preparation)
     if source == "minatar":
         return Torso(MinAtarConv(hidden_sizes, activation), preparation)
+    if source == "nature":
+        return Torso(NatureConv(hidden_sizes, activation), preparation)
     if source == "impala_resnet":
         return Torso(ImpalaResNet(), preparation)
     if isinstance(source, str):

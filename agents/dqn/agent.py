@@ -25,7 +25,7 @@ class DQNConfig(QLearningConfig):
     """DQN; every extension of it is a switch.
 
     Attributes:
-      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
+      hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       double: select the bootstrap action with the online network (van Hasselt 2015).
       prioritized: sample by TD error with importance weights (Schaul 2015), else
         uniformly.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from acmelike.agent import Agent, import_agent
-from acmelike.networks import NetworkSource, check_network
+from acmelike.networks import NetworkSource, check_network, check_observations
 from acmelike.types import EnvironmentSpec
 
 
@@ -55,10 +55,12 @@ def check_discrete(agent: str, spec: EnvironmentSpec, network: NetworkSource) ->
     """The number of discrete actions, after all checks of an agent that wants these.
 
     Raises:
-      ConfigError: actions are not discrete, or there is no such network.
+      ConfigError: actions are not discrete, there is no such network, or it does not
+        take such observations.
     """
     # Environments import gymnasium, and `--help` is to be quick.
     from acmelike.environments import num_discrete_actions
 
     check_network(network)
+    check_observations(spec, network, agent=agent)
     return num_discrete_actions(spec, agent=agent)

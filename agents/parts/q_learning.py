@@ -22,7 +22,7 @@ class QLearningConfig:
     """The settings that all agents with epsilon-greedy action values have.
 
     Attributes:
-      network: from observations to features: "auto", "mlp", "minatar",
+      network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
       dueling: a value and an advantage stream (Wang 2015).
       n_step: steps between an observation and the one it bootstraps from.

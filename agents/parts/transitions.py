@@ -12,7 +12,7 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.builders import OffPolicyBuilder
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import NetworkSource, check_network
+from acmelike.networks import NetworkSource, check_network, check_observations
 from acmelike.policies import normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
@@ -24,8 +24,8 @@ class ContinuousConfig:
 
     Attributes:
       network: from observations to features, one for the policy and one for each
-        critic: "auto", "mlp", "minatar", "impala_resnet", or a flax module of your own
-        as "my_module:MyNetwork".
+        critic: "auto", "mlp", "minatar", "nature", "impala_resnet", or a flax module of
+        your own as "my_module:MyNetwork".
       hidden_sizes: units of each hidden layer, of the policy and of both critics.
       discount: of the agent, for one step.
       learning_rate: of Adam, for all that is learned.
@@ -57,6 +57,7 @@ class ContinuousBuilder(OffPolicyBuilder):
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_network(self.config.network)
+        check_observations(spec, self.config.network, agent=self.name)
         bounds_of(spec.actions, self.name)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

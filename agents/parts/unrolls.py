@@ -17,7 +17,13 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.builders import LazyBuilder
 from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import LSTMState, NetworkSource, check_network, lstm_state
+from acmelike.networks import (
+    LSTMState,
+    NetworkSource,
+    check_network,
+    check_observations,
+    lstm_state,
+)
 from acmelike.policies import gumbel_noise, normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
@@ -28,9 +34,9 @@ class UnrollConfig:
     """The settings that all actor-critics that learn from unrolls have.
 
     Attributes:
-      network: from observations to features: "auto", "mlp", "minatar",
+      network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
-      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
+      hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       unroll_length: steps of an unroll.
       discount: of the agent, for one step.
       value_weight: of the value loss.
@@ -76,6 +82,7 @@ class UnrollBuilder(LazyBuilder, ABC):
 
     def check(self, spec: EnvironmentSpec) -> None:
         check_network(self.config.network)
+        check_observations(spec, self.config.network, agent=self.name)
         self._noise_size(spec)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

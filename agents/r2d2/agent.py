@@ -58,7 +58,7 @@ class R2D2Config(QLearningConfig):
     """Recurrent replay distributed DQN: an LSTM after the network.
 
     Attributes:
-      hidden_sizes: units of each hidden layer of "mlp" and "minatar".
+      hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       lstm_size: units of the LSTM.
       sequence_length: steps of a sequence, burn-in included.
       burn_in: steps of it that only bring the LSTM's state up to date.

@@ -52,6 +52,7 @@ def acts_alike(builder, shape) -> PortablePolicy:
         (f"{HERE}:make_images", IMAGE),
         ("mlp", IMAGE),
         ("minatar", IMAGE),
+        pytest.param("nature", (36, 36, 2), marks=pytest.mark.slow),
         pytest.param("impala_resnet", IMAGE, marks=pytest.mark.slow),
     ],
 )
@@ -103,7 +104,7 @@ def test_a_wrong_network_is_refused_before_anything_starts(network, words):
 
 @pytest.mark.parametrize("network", ["auto", "mlp", "minatar", f"{HERE}:Wavy"])
 def test_the_channels_of_images_may_come_first(network):
-    acts_alike(make("dqn", network), (4, 30, 30))
+    acts_alike(make("dqn", network), (4, 38, 38))
 
 
 def test_features_of_another_shape_are_refused():

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.networks import MinAtarConv, make_network, preparation_of
+from acmelike.errors import ConfigError
+from acmelike.networks import (
+    NatureConv,
+    check_observations,
+    make_network,
+    preparation_of,
+)
 from acmelike.types import EnvironmentSpec
 
 
@@ -82,7 +88,7 @@ def test_channels_that_come_first_are_put_last(shape):
     x = np.random.default_rng(0).integers(256, size=(2, *shape))
     expected = np.moveaxis(x, -3, -1) / 255
     np.testing.assert_allclose(prepared(spec, x), expected, rtol=1e-6)
-    assert isinstance(make_network("auto", spec, (8,)).network, MinAtarConv)
+    assert isinstance(make_network("auto", spec, (8,)).network, NatureConv)
     # A network of one's own gets images as they are.
     own = prepared(spec, x, network="my_module:MyNetwork")
     np.testing.assert_allclose(own, x / 255, rtol=1e-6)
@@ -101,3 +107,29 @@ def test_images_with_channels_last_and_what_is_no_image_stay(shape):
     x = np.random.default_rng(0).normal(size=(1, *shape))
     found = prepared(spec_of(specs.Array(shape, np.float32)), x)
     assert np.array_equal(found, x.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "is_taken"),
+    [
+        ("minatar", (4,), False),
+        ("minatar", (3, 3, 1), True),
+        ("nature", (35, 36, 1), False),
+        ("nature", (36, 36, 1), True),
+        ("nature", (3, 64, 64), True),  # Channels first.
+        ("impala_resnet", (10, 5), False),
+        ("impala_resnet", (2, 2, 1), True),
+        ("mlp", (4,), True),
+        ("auto", (), True),
+        ("my_module:MyNetwork", (4,), True),
+    ],
+)
+def test_what_a_network_cannot_take_is_refused(network, shape, is_taken):
+    spec = spec_of(specs.Array(shape, np.float32))
+    if is_taken:
+        check_observations(spec, network, agent="dqn")
+        return
+    words = f"dqn: the network '{network}' needs images"
+    with pytest.raises(ConfigError, match=words) as caught:
+        check_observations(spec, network, agent="dqn")
+    assert "\n" not in str(caught.value) and str(shape) in str(caught.value)

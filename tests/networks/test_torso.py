@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.networks import MLP, MinAtarConv, make_network
+from acmelike.networks import MLP, MinAtarConv, NatureConv, make_network
 from acmelike.types import EnvironmentSpec
 
 
@@ -19,6 +19,10 @@ def spec_of(shape, dtype=np.float32):
         ((10, 10, 4), MinAtarConv),
         ((3, 5, 1), MinAtarConv),
         ((4, 10, 10, 1), MinAtarConv),
+        ((35, 84, 4), MinAtarConv),
+        ((36, 36, 1), NatureConv),
+        ((4, 84, 84, 1), NatureConv),
+        ((4, 84, 84), NatureConv),  # Channels first.
         ((2, 5, 1), MLP),  # Smaller than the window.
         ((10, 5), MLP),
         ((4,), MLP),
@@ -75,3 +79,15 @@ def test_the_channels_of_a_stack_are_those_of_all_its_images():
     expected = of_one.apply(parameters, merged)
     features = jax.jit(torso.apply)(parameters, stacks)
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_network_of_nature_has_the_shapes_of_the_paper():
+    network = make_network("auto", spec_of((84, 84, 4), np.uint8), (512,))
+    images = np.zeros((2, 84, 84, 4), np.uint8)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+    inner = shapes["params"]["network"]
+    kernels = [inner[f"Conv_{i}"]["kernel"].shape for i in range(3)]
+    assert kernels == [(8, 8, 4, 32), (4, 4, 32, 64), (3, 3, 64, 64)]
+    assert inner["MLP_0"]["Dense_0"]["kernel"].shape == (3136, 512)
+    parameters = network.init(jax.random.key(0), images)
+    assert network.apply(parameters, images).shape == (2, 512)
