@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from acmelike.environments.adapters.envpool import make_envpool_factory
@@ -20,8 +21,11 @@ from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
 from acmelike.errors import ConfigError
 
-_VECTORISED, _ENVPOOL = "vec:", "envpool:"
-
+# What is before a name: who makes such environments.
+_KINDS: dict[str, Callable[[str], EnvironmentFactory]] = {
+    "vec:": make_gymnasium_vector_factory,
+    "envpool:": make_envpool_factory,
+}
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {
     "Catch": CatchFactory(),
@@ -33,7 +37,7 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 
 
 def make_environment_factory(
-    environment: str | Callable[..., Any],
+    environment: str | Callable[..., Any], **arguments: Any
 ) -> EnvironmentFactory:
     """Returns the factory of an environment with a name, or that a function makes.
 
@@ -54,22 +58,30 @@ def make_environment_factory(
         or dm_env. It is called with a seed if it has an argument `seed`, or if its
         first argument is the only one that it needs, as that of an
         `EnvironmentFactory`.
+      arguments: of its constructor: of an id in Gymnasium's registry, or of the class
+        or function.
 
     Raises:
       ConfigError: no environment has this name, or it cannot be made. To find out, an
         environment is made once and closed, unless it is one of this package.
     """
     if not isinstance(environment, str):
-        return make_own_factory(environment, name_of(environment))
+        return make_own_factory(_with(environment, arguments), name_of(environment))
     name = environment
+    prefix = next((prefix for prefix in _KINDS if name.startswith(prefix)), None)
+    if arguments and (name in _BUILT_IN or prefix is not None):
+        raise ConfigError(
+            f"environment '{name}' takes no arguments: {', '.join(arguments)}; write a "
+            f"function that makes it with them"
+        )
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    if name.startswith(_VECTORISED):
-        return make_gymnasium_vector_factory(name.removeprefix(_VECTORISED))
-    if name.startswith(_ENVPOOL):
-        return make_envpool_factory(name.removeprefix(_ENVPOOL))
-    own = _find_factory(name)
-    return own or make_gymnasium_factory(name, other_names=_BUILT_IN)
+    if prefix is not None:
+        return _KINDS[prefix](name.removeprefix(prefix))
+    own = _find_factory(name, arguments)
+    return own or make_gymnasium_factory(
+        name, arguments=arguments, other_names=_BUILT_IN
+    )
 
 
 def name_of(environment: Any) -> str:
@@ -80,7 +92,7 @@ def name_of(environment: Any) -> str:
     return "a lambda" if name == "<lambda>" else str(name)
 
 
-def _find_factory(name: str) -> EnvironmentFactory | None:
+def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory | None:
     """The factory that "module:factory" names; None if the name is of another form.
 
     Raises:
@@ -94,4 +106,10 @@ def _find_factory(name: str) -> EnvironmentFactory | None:
     except Exception as error:  # It is the user's code.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
-    return None if make is None else make_own_factory(make, name)
+    if make is None:
+        return None
+    return make_own_factory(_with(make, arguments), name)
+
+
+def _with(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    return functools.partial(make, **arguments) if arguments else make

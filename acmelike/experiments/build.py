@@ -13,7 +13,11 @@ from acmelike.environments import (
     make_environment_factory,
 )
 from acmelike.evaluation.goal import Goal
-from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
+from acmelike.experiments.config import (
+    EnvironmentConfig,
+    ExperimentConfig,
+    parse_kwargs,
+)
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
 from acmelike.graph.resources import parse_place
@@ -45,7 +49,11 @@ def make_system(
     """
     experiment = Experiment(
         environment_factory=_with_wrappers(
-            make_environment_factory(environment or config.environment), config
+            make_environment_factory(
+                environment or config.environment,
+                **parse_kwargs(config.environment_kwargs),
+            ),
+            config,
         ),
         builder=program.make_builder(config),
         layout=_part(config, Layout),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
@@ -14,6 +16,8 @@ from acmelike.topologies.layout import Layout
 TopologyName: TypeAlias = Literal["actor_learner", "synchronous", "central_inference"]
 
 A = TypeVar("A")
+
+_WORDS = {"true": True, "false": False, "none": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +31,15 @@ class EnvironmentConfig:
         from about eight environments per actor on; "envpool:" before one of EnvPool's;
         or "module:name" for your own, a class or a function that makes environments of
         Gymnasium or dm_env.
+      environment_kwargs: arguments of the environment's constructor, as KEY=VALUE, such
+        as continuous=false.
       max_episode_steps: steps after which episodes are cut off; None for no limit but
         the environment's own.
       frame_stack: how many of its last observations the environment shows together.
     """
 
     environment: str = "CartPole-v1"
+    environment_kwargs: tuple[str, ...] = ()
     max_episode_steps: Annotated[int, at_least(1)] | None = None
     frame_stack: Annotated[int, at_least(1)] = 1
 
@@ -93,7 +100,34 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
 
     def __post_init__(self) -> None:
         check_fields(self)
+        parse_kwargs(self.environment_kwargs)
         for text in self.place:
             parse_place(text)
         if self.draw is not None and not self.draw.endswith((".svg", ".mmd", ".md")):
             raise ConfigError(f"draw must end in .svg, .mmd or .md: {self.draw}")
+
+
+def parse_kwargs(texts: Iterable[str]) -> dict[str, Any]:
+    """The arguments of an environment's constructor, each given as KEY=VALUE.
+
+    A value is a literal of Python, such as 0.5, true or [1, 2]; any other is a text.
+
+    Raises:
+      ConfigError: one has another form.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(
+                "environment_kwargs must be KEY=VALUE, such as continuous=false: "
+                f"{text}"
+            )
+        if value.lower() in _WORDS:
+            found[key] = _WORDS[value.lower()]
+            continue
+        try:
+            found[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[key] = value
+    return found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError, nearest
+from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.hosts import make_hosts_config, make_ray_config
 from acmelike.experiments.process import prepare_process
 from acmelike.experiments.program import TrainingProgram, find_program
@@ -140,12 +141,25 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
             known = nearest(name, _names(config))
             raise ConfigError(f"unknown setting '{name}'{known}")
         present = getattr(config, name)
-        if dataclasses.is_dataclass(present) and isinstance(value, Mapping):
+        if name == "environment_kwargs" and isinstance(value, Mapping):
+            value = _as_texts(value)
+        elif dataclasses.is_dataclass(present) and isinstance(value, Mapping):
             value = _changed(present, value)
         elif isinstance(present, tuple) and isinstance(value, list):
             value = tuple(value)
         changes[name] = value
     return dataclasses.replace(config, **changes)
+
+
+def _as_texts(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Arguments of an environment as the command line has them."""
+    texts = tuple(f"{name}={value!r}" for name, value in arguments.items())
+    if parse_kwargs(texts) != dict(arguments):
+        raise ConfigError(
+            "environment_kwargs takes numbers, texts, lists and the like; for other "
+            "arguments pass a function that makes the environment"
+        )
+    return texts
 
 
 def _names(config: Any) -> list[str]:

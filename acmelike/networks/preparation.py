@@ -103,8 +103,8 @@ def check_observations(
     shape = preparation_of(spec, network).shape
     if least is not None and not are_images(shape, least):
         raise ConfigError(
-            f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels "
-            f"a side or more; this environment's observations are {shape}"
+            f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels"
+            f" a side or more; this environment's observations are {shape}"
         )
 
 

@@ -231,6 +231,46 @@ def test_what_people_make_environments_with_is_a_factory(make, kind):
         environment.close()
 
 
+@pytest.mark.parametrize(
+    ("environment", "arguments", "num_cells"),
+    [
+        ("FrozenLake-v1", {}, 16),
+        ("FrozenLake-v1", {"map_name": "8x8", "is_slippery": False}, 64),
+        (lambda size="4x4": gymnasium.make("FrozenLake-v1", map_name=size), {}, 16),
+        (
+            lambda size="4x4": gymnasium.make("FrozenLake-v1", map_name=size),
+            {"size": "8x8"},
+            64,
+        ),
+    ],
+)
+def test_arguments_are_those_of_the_constructor(environment, arguments, num_cells):
+    factory = make_environment_factory(environment, **arguments)
+    made = factory(seed=3)
+    assert made.observation_spec().num_values == num_cells
+    made.close()
+
+
+def test_arguments_reach_a_class_of_a_module(own_module):
+    own_module.Corridor = Corridor
+    factory = make_environment_factory("own_module:Corridor", length=7)
+    assert factory(seed=0)._env.length == 7
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ("Catch", "takes no arguments: rows; write a function"),
+        ("vec:CartPole-v1", "takes no arguments: rows; write a function"),
+        ("CartPole-v1", "cannot be made: .*rows"),
+        (Corridor, "cannot be made: .*rows"),
+    ],
+)
+def test_arguments_that_nobody_takes_are_refused(environment, words):
+    with pytest.raises(ConfigError, match=words):
+        make_environment_factory(environment, rows=3)
+
+
 def test_a_factory_stays_what_it_is():
     factory = CatchFactory(rows=3)
     assert make_environment_factory(factory) is factory

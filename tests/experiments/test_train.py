@@ -16,6 +16,7 @@ from acmelike.agents import dqn
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.environments import Catch
 from acmelike.experiments import recorded_run
+from acmelike.experiments.config import parse_kwargs
 from tests.programs.broken_envs import Raises
 
 SMALL = {
@@ -86,6 +87,35 @@ def test_an_environment_may_be_what_makes_it(tmp_path):
     assert al.evaluate(tmp_path, num_episodes=2).shape == (2,)
 
 
+def test_an_environment_may_have_arguments(tmp_path):
+    arguments = {"map_name": "8x8", "is_slippery": False}
+    run = train(
+        tmp_path,
+        "FrozenLake-v1",
+        environment_kwargs=arguments,
+        max_episode_steps=10,
+    )
+    assert run.policy.spec.observations.num_values == 64
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert parse_kwargs(config["environment_kwargs"]) == arguments
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["a=1", "b=0.5"], {"a": 1, "b": 0.5}),
+        (["a=true", "b=False", "c=none"], {"a": True, "b": False, "c": None}),
+        (
+            ["a=[1, 2]", "b='x y'", "c=8x8", "d="],
+            {"a": [1, 2], "b": "x y", "c": "8x8", "d": ""},
+        ),
+        (["a=b=c"], {"a": "b=c"}),
+    ],
+)
+def test_arguments_on_the_command_line_are_literals_or_texts(texts, found):
+    assert parse_kwargs(texts) == found
+
+
 def test_an_agent_may_be_given_whole(tmp_path):
     agent = dqn.DQNConfig(
         hidden_sizes=(8,),
@@ -109,6 +139,8 @@ def test_an_agent_may_be_given_whole(tmp_path):
         ({"draw": "x.svg"}, "draw is for the command line"),
         ({"launch": "everywhere"}, "launcher"),
         ({"rank": 1}, "rank is for --launch hosts"),
+        ({"environment_kwargs": ["x"]}, "must be KEY=VALUE, such as continuous=false"),
+        ({"environment_kwargs": {"x": object()}}, "pass a function that makes the env"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):

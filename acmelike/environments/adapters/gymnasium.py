@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +91,11 @@ class GymnasiumFactory:
 
     Attributes:
       name: the id in Gymnasium's registry, or "module:id".
+      arguments: of the environment's constructor, as (name, value).
     """
 
     name: str
+    arguments: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, seed: int) -> GymnasiumEnvironment:
         """Makes one environment whose first reset takes the seed."""
@@ -107,17 +109,22 @@ class GymnasiumFactory:
         register_package_of(self.name)
         # Gymnasium's checker is off because it costs time: it warns of faults that
         # `VectorEnvironment` raises as errors.
+        settings |= dict(self.arguments)
         env = gymnasium.make(self.name, disable_env_checker=True, **settings)
         return GymnasiumEnvironment(env, seed=seed)
 
 
 def make_gymnasium_factory(
-    name: str, *, other_names: Iterable[str] = ()
+    name: str,
+    *,
+    arguments: Mapping[str, Any] = {},
+    other_names: Iterable[str] = (),
 ) -> GymnasiumFactory:
     """Makes a factory, and one environment with it as a check.
 
     Args:
       name: an id in Gymnasium's registry, or "module:id".
+      arguments: of the environment's constructor.
       other_names: further names to suggest if the name is misspelt.
 
     Raises:
@@ -125,7 +132,7 @@ def make_gymnasium_factory(
         environment cannot be made (it has the first line of the cause), or a space is
         of a kind that is not supported.
     """
-    factory = GymnasiumFactory(name=name)
+    factory = GymnasiumFactory(name=name, arguments=tuple(arguments.items()))
     try:
         with warnings.catch_warnings():
             # They are shown when the factory makes an environment for use.
