@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from acmelike.core import idempotent, now, sleep, stop_run, updating, when
 from acmelike.evaluation.goal import Goal
@@ -30,6 +30,8 @@ class EvaluationTask(NamedTuple):
       version: of the parameters.
       policy: of the agent.
       parameters: to act with.
+      is_again: whether it is the second one of these parameters, as the first may have
+        been the best by luck.
     """
 
     number: int
@@ -38,6 +40,7 @@ class EvaluationTask(NamedTuple):
     version: int
     policy: PortablePolicy
     parameters: Nested
+    is_again: bool = False
 
 
 class Progress(NamedTuple):
@@ -71,6 +74,8 @@ class Coordinator:
       metrics: the path of the file that records are appended to.
       policy_file: overwritten with the evaluated parameters after each evaluation; None
         to save no policy.
+      best_policy_file: overwritten with parameters that are better than all before, by
+        a second evaluation, which is not recorded; None to save no best policy.
     """
 
     def __init__(
@@ -82,21 +87,25 @@ class Coordinator:
         learner: Learner,
         metrics: str,
         policy_file: PolicyFile | None = None,
+        best_policy_file: PolicyFile | None = None,
     ):
         self._schedule, self._records = Schedule(goal), RecordWriter(Path(metrics))
         self._replay, self._table, self._learner = replay, table, learner
-        self._policy_file = policy_file
+        self._policy_file, self._best_policy_file = policy_file, best_policy_file
         self._started_at: float | None = None
         self._policy: PortablePolicy | None = None
         self._ordered: EvaluationTask | None = None
         self._under_way: EvaluationTask | None = None
         self._reached_target: EvaluationTask | None = None
+        self._again: EvaluationTask | None = None
+        self._best_again: float | None = None
         self._progress = Progress(0, 0, None, None)
 
     # --- Its service -----------------------------------------------------------------
 
     def _none_due(self) -> str | None:
-        if self._ordered is not None or self._under_way is not None:
+        tasks = (self._again, self._ordered, self._under_way)
+        if any(task is not None for task in tasks):
             return None
         due = self._schedule.next_evaluation
         return f"the next evaluation is due at {due} environment steps"
@@ -109,13 +118,15 @@ class Coordinator:
         An evaluator reports before it asks again. So who asks while a task is under way
         has taken the place of an evaluator that failed.
         """
-        if self._ordered is not None:
+        if self._again is not None:
+            self._under_way, self._again = self._again, None
+        elif self._ordered is not None:
             self._under_way, self._ordered = self._ordered, None
         assert self._under_way is not None
         return self._under_way
 
     def report(self, number: int, returns: Array) -> None:
-        """Records the result of a task; that of the final one ends the run.
+        """Records the result of a task; the last result of the final one ends the run.
 
         Args:
           number: of the task.
@@ -129,21 +140,38 @@ class Coordinator:
             raise ValueError(f"evaluation {number} is not under way")
         self._under_way = None
         record = make_evaluation_record(task.env_steps, task.version, returns)
+        if task.is_again:
+            self._judge_again(task, record)
+        else:
+            self._judge(task, record)
+        if task.end_reason is not None and self._again is None:
+            stop_run(task.end_reason)
+
+    @idempotent
+    def progress(self) -> Progress:
+        """Returns how far the run is."""
+        return self._progress
+
+    def _judge(self, task: EvaluationTask, record: dict[str, Any]) -> None:
         mean, best = record["mean_return"], self._progress.best_return
         best = mean if best is None else max(mean, best)
         self._progress = self._progress._replace(mean_return=mean, best_return=best)
         if self._policy_file is not None:
             self._policy_file.write(task.policy, task.parameters, record)
         self._records.write("end" if task.end_reason else "evaluation", record)
-        if task.end_reason is not None:
-            stop_run(task.end_reason)
-        if self._schedule.reaches_target(mean):
+        if task.end_reason is None and self._schedule.reaches_target(mean):
             self._reached_target = task
+        if self._best_policy_file is not None and self._is_best(mean):
+            self._again = task._replace(is_again=True)
 
-    @idempotent
-    def progress(self) -> Progress:
-        """Returns how far the run is."""
-        return self._progress
+    def _judge_again(self, task: EvaluationTask, record: dict[str, Any]) -> None:
+        if self._is_best(record["mean_return"]):
+            assert self._best_policy_file is not None
+            self._best_policy_file.write(task.policy, task.parameters, record)
+            self._best_again = record["mean_return"]
+
+    def _is_best(self, mean_return: float) -> bool:
+        return self._best_again is None or mean_return > self._best_again
 
     # --- Its own work ----------------------------------------------------------------
 

@@ -32,8 +32,8 @@ from acmelike.files import write_whole
 from acmelike.policies import PortablePolicy, pickled_act
 from acmelike.types import EnvironmentSpec, Nested
 
-# The name of the file in the folder of a run.
-POLICY_NAME = "policy.zip"
+# The names of the files in the folder of a run.
+POLICY_NAME, BEST_POLICY_NAME = "policy.zip", "best_policy.zip"
 # 1 named classes by the files that defined them.
 _FORMAT = 2
 _FACTS, _TEXT, _AGENT = "policy.json", "policy.py", "agent.pkl"

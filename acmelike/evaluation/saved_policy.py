@@ -10,7 +10,13 @@ from dm_env import StepType
 from numpy.typing import ArrayLike
 
 from acmelike.actors.policy_runner import Inference
-from acmelike.evaluation.policy_file import POLICY_NAME, PolicyContents, read_policy
+from acmelike.errors import ConfigError
+from acmelike.evaluation.policy_file import (
+    BEST_POLICY_NAME,
+    POLICY_NAME,
+    PolicyContents,
+    read_policy,
+)
 from acmelike.types import Array, VectorStep
 
 
@@ -118,14 +124,26 @@ class SavedPolicy:
         return self._inference
 
 
-def load_policy(run_folder: str | os.PathLike[str]) -> SavedPolicy:
+def load_policy(
+    run_folder: str | os.PathLike[str], *, best: bool = False
+) -> SavedPolicy:
     """Loads the policy that a run saved in its folder.
 
     It has the parameters of the run's last evaluation. Loading unpickles the agent's
     builder, and unpickling runs code: load only policies that you trust.
 
+    Args:
+      run_folder: of the run.
+      best: the best policy of the run, which it keeps with `--keep-best`.
+
     Raises:
       ConfigError: the folder has no policy, or the policy file is damaged, has a newer
         format, or needs code that cannot be imported. The message is one line.
     """
-    return SavedPolicy(read_policy(Path(run_folder) / POLICY_NAME))
+    path = Path(run_folder) / (BEST_POLICY_NAME if best else POLICY_NAME)
+    if best and not path.exists():
+        raise ConfigError(
+            f"there is no best policy in {run_folder}: a run leaves {path.name} with "
+            f"--keep-best"
+        )
+    return SavedPolicy(read_policy(path))

@@ -61,6 +61,7 @@ def make_system(
         seed=config.seed,
         metrics=str(folder.metrics),
         policy=str(folder.policy),
+        best_policy=str(folder.best_policy) if config.keep_best else None,
     )
     system = TOPOLOGIES[config.topology](experiment)
     for text in config.place:

@@ -75,6 +75,8 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
       seed: the seed of everything random in the run; at least 0.
       out: the folder that the run is recorded in; None for a new one in runs/, named
         after the program and the time.
+      keep_best: also store the policy whose evaluation was the best, and which was the
+        best again in a second one, on other episodes.
       live: show a live table where stdout is a terminal, instead of a line every few
         seconds.
       draw: draw the program into this file and start nothing: a picture (.svg), or
@@ -94,6 +96,7 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     topology: TopologyName = "actor_learner"
     seed: Annotated[int, at_least(0)] = 0
     out: str | None = None
+    keep_best: bool = False
     live: bool = True
     draw: str | None = None
     agent: A

@@ -32,6 +32,7 @@ class EvaluateConfig:
 
     Attributes:
       run_folder: the folder of the run whose policy plays.
+      best: take the best policy of the run, which was kept with --keep-best.
       episodes: how many whole episodes, each in an environment of its own.
       seed: of the environments; at least 0.
       video: record one more episode into this file (.gif), if the environment renders.
@@ -40,6 +41,7 @@ class EvaluateConfig:
     run_folder: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_FOLDER")
     ]
+    best: bool = False
     episodes: Annotated[int, at_least(1)] = 20
     seed: Annotated[int, at_least(0)] = 0
     video: str | None = None
@@ -104,7 +106,7 @@ def evaluate_command(args: Sequence[str]) -> int:
     except SystemExit:  # After `--help`.
         return 0
     try:
-        policy = load_policy(config.run_folder)
+        policy = load_policy(config.run_folder, best=config.best)
         if config.video is not None:
             # Before the evaluation, because this is where mistakes show.
             _record(policy, Path(config.video), config.seed)

@@ -35,6 +35,7 @@ class RunFolder:
     summary = property(lambda self: self.root / "summary.json")
     curve = property(lambda self: self.root / "curve.png")
     policy = property(lambda self: self.root / "policy.zip")
+    best_policy = property(lambda self: self.root / "best_policy.zip")
     log = property(lambda self: self.root / "logs" / "run.log")
 
     def create(self) -> None:

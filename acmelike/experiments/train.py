@@ -41,6 +41,13 @@ class TrainedRun:
         return load_policy(self.folder)
 
     @functools.cached_property
+    def best_policy(self) -> SavedPolicy:
+        """The best policy, if the run was made with `keep_best=True`."""
+        from acmelike.evaluation.saved_policy import load_policy
+
+        return load_policy(self.folder, best=True)
+
+    @functools.cached_property
     def curves(self) -> dict[str, Array]:
         """The evaluations, in order: arrays `[E]` by name.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, NamedTuple, Protocol
 
 from acmelike.agent import Builder, check_builder, check_items
@@ -41,6 +42,7 @@ class Experiment:
         node's label.
       metrics: the path of the file to which records are appended.
       policy: the path of the file in which the policy is stored; None for no file.
+      best_policy: of the file for the best policy, judged by a second evaluation.
     """
 
     builder: Builder
@@ -50,6 +52,7 @@ class Experiment:
     seed: Annotated[int, at_least(0)] = 0
     metrics: str = "metrics.jsonl"
     policy: str | None = None
+    best_policy: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -165,14 +168,16 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
     """Adds a coordinator, and an evaluator that gets its work from it."""
     program, spec, table, replay, learner = backbone
     inputs = experiment.builder.make_greedy_inputs(spec)
-    policy_file = None
-    if experiment.policy is not None:
-        policy_file = PolicyFile(
-            path=experiment.policy,
-            builder=experiment.builder,
-            spec=spec,
-            environment_factory=experiment.environment_factory,
-        )
+    make_file = partial(
+        PolicyFile,
+        builder=experiment.builder,
+        spec=spec,
+        environment_factory=experiment.environment_factory,
+    )
+    policy_file, best_policy_file = (
+        None if path is None else make_file(path=path)
+        for path in (experiment.policy, experiment.best_policy)
+    )
     coordinator = program.add_node(
         Node(
             Coordinator,
@@ -182,6 +187,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             learner=learner,
             metrics=experiment.metrics,
             policy_file=policy_file,
+            best_policy_file=best_policy_file,
         ),
         label="coordinator",
         # It writes the files of the run.

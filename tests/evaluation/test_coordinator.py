@@ -1,13 +1,14 @@
 """The coordinator as a plain object: what is due, what is recorded, when it is over."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from acmelike import load_policy
 from acmelike.environments import make_environment_spec
-from acmelike.errors import NotReady, RunStopped
+from acmelike.errors import ConfigError, NotReady, RunStopped
 from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
@@ -27,13 +28,16 @@ class World:
       **goal: of the run; an evaluation is due every 10 environment steps.
     """
 
-    def __init__(self, folder, **goal):
+    def __init__(self, folder, keeps_best=False, **goal):
         builder = CountingBuilder(replacement=True)
         self.replay = Replay([builder.make_table(SPEC)], seed=0)
         self.learner = Learner(
             builder=builder, spec=SPEC, replay=self.replay, table="items", seed=0
         )
         self.metrics = folder / "metrics.jsonl"
+        make_file = partial(
+            PolicyFile, builder=builder, spec=SPEC, environment_factory=Clock
+        )
         settings = {"max_env_steps": 100, "evaluate_every": 10, "record_every": 5}
         self.coordinator = Coordinator(
             goal=Goal(**(settings | goal)),
@@ -41,12 +45,10 @@ class World:
             table="items",
             learner=self.learner,
             metrics=str(self.metrics),
-            policy_file=PolicyFile(
-                path=str(folder / "policy.zip"),
-                builder=builder,
-                spec=SPEC,
-                environment_factory=Clock,
-            ),
+            policy_file=make_file(path=str(folder / "policy.zip")),
+            best_policy_file=make_file(path=str(folder / "best_policy.zip"))
+            if keeps_best
+            else None,
         )
 
     def act(self, num_env_steps):
@@ -317,3 +319,73 @@ def test_records(tmp_path):
             "num_episodes": 1,
         },
     ]
+
+
+# --- The best policy ----------------------------------------------------------------
+
+
+def test_what_may_be_the_best_is_evaluated_again(tmp_path):
+    world = World(tmp_path, keeps_best=True)
+    world.act(10)
+    first = world.evaluate(5.0)
+    assert not (tmp_path / "best_policy.zip").exists()
+    again = world.evaluate(3.0, 5.0)
+    assert again.is_again and again.parameters is first.parameters
+    best = load_policy(tmp_path, best=True)
+    assert (best.record["mean_return"], best.record["num_episodes"]) == (4.0, 2)
+    # The second evaluation stands in no record.
+    events = [line["event"] for line in world.records()]
+    assert events == ["progress", "evaluation"]
+    assert world.coordinator.progress().best_return == 5.0
+    with pytest.raises(NotReady, match="due at 20"):
+        world.coordinator.next_evaluation()
+
+
+def test_luck_does_not_make_a_policy_the_best(tmp_path):
+    world = World(tmp_path, keeps_best=True)
+    world.act(10)
+    world.evaluate(5.0)
+    world.evaluate(4.0)
+    world.learner.step()
+    world.act(10)
+    assert world.evaluate(4.5).version == 2
+    assert world.evaluate(3.5).is_again
+    assert load_policy(tmp_path, best=True).record["learner_steps"] == 0
+    world.act(10)
+    world.evaluate(3.9)  # Not above the best, which is 4.
+    with pytest.raises(NotReady, match="due at 40"):
+        world.coordinator.next_evaluation()
+    world.act(10)
+    world.evaluate(4.5)
+    world.evaluate(4.1)
+    assert load_policy(tmp_path, best=True).record["learner_steps"] == 2
+
+
+def test_a_run_ends_when_its_last_policy_was_evaluated_again(tmp_path):
+    world = World(tmp_path, keeps_best=True, max_env_steps=10)
+    world.end(10)
+    assert world.evaluate(1.0).end_reason is not None
+    task = world.coordinator.next_evaluation()
+    assert task.is_again
+    with pytest.raises(RunStopped, match="the budget of 10 environment steps is used"):
+        world.coordinator.report(task.number, np.array([1.0]))
+    assert load_policy(tmp_path, best=True).record["mean_return"] == 1.0
+
+
+def test_a_last_policy_that_is_not_the_best_ends_the_run_at_once(tmp_path):
+    world = World(tmp_path, keeps_best=True, max_env_steps=20)
+    world.act(10)
+    world.evaluate(5.0)
+    world.evaluate(5.0)
+    world.end(10)
+    task = world.coordinator.next_evaluation()
+    with pytest.raises(RunStopped):
+        world.coordinator.report(task.number, np.array([4.0]))
+
+
+def test_without_keep_best_there_is_none(tmp_path):
+    world = World(tmp_path)
+    world.act(10)
+    world.evaluate(5.0)
+    with pytest.raises(ConfigError, match=r"leaves best_policy\.zip with --keep-best"):
+        load_policy(tmp_path, best=True)

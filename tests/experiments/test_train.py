@@ -116,6 +116,14 @@ def test_arguments_on_the_command_line_are_literals_or_texts(texts, found):
     assert parse_kwargs(texts) == found
 
 
+def test_the_best_policy_is_kept_beside_the_last(tmp_path):
+    run = train(tmp_path, "Catch", keep_best=True)
+    assert run.best_policy.record["learner_steps"] in run.curves["learner_steps"]
+    assert al.evaluate(run.best_policy, num_episodes=2).shape == (2,)
+    with pytest.raises(al.ConfigError, match="there is no best policy"):
+        train(tmp_path / "other", "Catch").best_policy  # noqa: B018
+
+
 def test_an_agent_may_be_given_whole(tmp_path):
     agent = dqn.DQNConfig(
         hidden_sizes=(8,),
