@@ -275,12 +275,18 @@ def test_a_folder_that_is_too_large_is_not_sent(cluster, tmp_path):
         launch(program, "ray", ray=config)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("token", [None, "f" * 32])
-def test_another_token_is_said_in_one_line(token, tmp_path, monkeypatch):
+@pytest.fixture
+def own_token(tmp_path, monkeypatch):
+    """What Ray's processes know that are started from here."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_token")
+@pytest.mark.parametrize("token", [None, "f" * 32])
+def test_another_token_is_said_in_one_line(token, monkeypatch):
     port = free_port()
     with own_head(port):
         if token is None:
@@ -307,6 +313,7 @@ def test_another_version_is_said_in_one_line(tmp_path, cluster):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("own_token")
 def test_nothing_is_left_of_a_run_whose_ray_has_lost_its_head(monkeypatch):
     # As long as it takes until Ray ends what it has started: a minute by default.
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
