@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from acmelike.adders import Adder, store_frames_once
-from acmelike.replay import Items, Replay, TableConfig, Writer
+from acmelike.replay import EpisodeEnd, Items, Replay, TableConfig, Writer
 from acmelike.types import Array, VectorStep
 
 # Calls that an actor may be ahead of replay with data that is used many times.
@@ -35,10 +37,14 @@ class Recorder:
         # calls old, and what is gathered meanwhile goes in one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
         self._writer = Writer(replay, num_ahead=num_ahead)
+        # Of the present episodes: the rewards so far, and when they have begun.
+        self._rewards, self._begins = np.zeros(num_envs), [0] * num_envs
+        self._num_added = 0
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""
         self._adder.start(step)
+        self._rewards[:], self._begins = 0.0, [self._num_added] * len(self._begins)
 
     def add(
         self,
@@ -60,7 +66,23 @@ class Recorder:
             steps=added.steps,
             keep_from=added.keep_from,
             num_env_steps=step_t.num_env_steps(),
+            episodes=self._ended(step_t),
         )
+
+    def _ended(self, step_t: VectorStep) -> Sequence[EpisodeEnd]:
+        """The episodes that have ended with this step."""
+        self._num_added += 1
+        self._rewards += step_t.reward
+        is_last = step_t.last()
+        if not np.count_nonzero(is_last):
+            return ()
+        episodes = []
+        for k in is_last.nonzero()[0]:
+            num_steps = self._num_added - self._begins[k]
+            episodes.append(EpisodeEnd(float(self._rewards[k]), num_steps))
+            # The next episode begins with the next step, which takes none.
+            self._rewards[k], self._begins[k] = 0.0, self._num_added + 1
+        return episodes
 
     def close(self) -> None:
         """Releases the steps in replay that only these environments refer to."""

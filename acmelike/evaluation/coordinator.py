@@ -51,12 +51,15 @@ class Progress(NamedTuple):
       learner_steps: updates of the parameters.
       mean_return: of the latest evaluation; None before the first.
       best_return: the highest mean return of all evaluations; None before the first.
+      training_return: the mean of the last 100 episodes of the actors, which explore;
+        None before the first.
     """
 
     env_steps: int
     learner_steps: int
     mean_return: float | None
     best_return: float | None
+    training_return: float | None = None
 
 
 class Coordinator:
@@ -204,11 +207,15 @@ class Coordinator:
             self._records.start()
             self._started_at = now()
         learner, table = self._learner.progress(), self._replay.info(self._table)
+        episodes = self._replay.episodes()
         with updating(self):
             self._progress = self._progress._replace(
-                env_steps=env_steps, learner_steps=learner.num_updates
+                env_steps=env_steps,
+                learner_steps=learner.num_updates,
+                training_return=episodes.mean_return,
             )
-        self._records.write("progress", make_progress_record(env_steps, learner, table))
+        record = make_progress_record(env_steps, learner, table, episodes)
+        self._records.write("progress", record)
 
     def _order(
         self, env_steps: int, reached: EvaluationTask | None, end_reason: str | None

@@ -2,11 +2,14 @@
 
     {"event": "progress", "env_steps": 500, "learner_steps": 120, "loss": 0.41,
      "metrics": {"loss": 0.41, "entropy": 1.3}, "staleness_mean": 2.1,
-     "samples_per_insert": 7.9, "replay_size": 500, "time": {"seconds": 1.25}}
+     "samples_per_insert": 7.9, "replay_size": 500, "num_episodes": 21,
+     "training_return": 22.4, "training_length": 22.4, "time": {"seconds": 1.25}}
     {"event": "evaluation", "env_steps": 1000, "learner_steps": 245,
      "mean_return": 31.2, "std_return": 8.4, "num_episodes": 20, "time": {...}}
 
 The last record of a complete run has the event "end" and the fields of an evaluation.
+The training return and length are means of the last 100 episodes of the actors, which
+explore; they stand in no record before the first episode has ended.
 An agent's metrics have a mapping of their own, because an agent may choose any name.
 What a clock says stands under "time" alone, so the records of two runs with one seed
 can be compared without it.
@@ -23,7 +26,7 @@ import numpy as np
 
 from acmelike.files import append_json_line
 from acmelike.learners.learner import LearnerProgress
-from acmelike.replay import TableInfo
+from acmelike.replay import EpisodeInfo, TableInfo
 from acmelike.types import Array
 
 Event = Literal["progress", "evaluation", "end"]
@@ -55,10 +58,10 @@ class RecordWriter:
 
 
 def make_progress_record(
-    env_steps: int, learner: LearnerProgress, table: TableInfo
+    env_steps: int, learner: LearnerProgress, table: TableInfo, episodes: EpisodeInfo
 ) -> dict[str, Any]:
     """The counters of replay and the learner at one moment."""
-    return {
+    record: dict[str, Any] = {
         "env_steps": env_steps,
         "learner_steps": learner.num_updates,
         # Every agent has a loss, so it also stands where scripts find it at once.
@@ -67,7 +70,12 @@ def make_progress_record(
         "staleness_mean": learner.staleness_mean,
         "samples_per_insert": table.samples_per_insert,
         "replay_size": table.size,
+        "num_episodes": episodes.num_episodes,
     }
+    if episodes.mean_return is not None:
+        record["training_return"] = episodes.mean_return
+        record["training_length"] = episodes.mean_length
+    return record
 
 
 def make_evaluation_record(

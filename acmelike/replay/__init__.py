@@ -26,8 +26,8 @@ from acmelike.replay.limiters import (
     SamplesPerInsert,
     Stack,
 )
-from acmelike.replay.message import PADDING, Items, Message, Steps
-from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.message import PADDING, EpisodeEnd, Items, Message, Steps
+from acmelike.replay.results import EpisodeInfo, Sample, TableInfo
 from acmelike.replay.selectors.base import OrderedSelector, Selector
 from acmelike.replay.service.replay import Replay, save_checkpoint
 from acmelike.replay.tables.engine import Engine, check_engine
@@ -37,6 +37,8 @@ __all__ = [
     "PADDING",
     "Batches",
     "Engine",
+    "EpisodeEnd",
+    "EpisodeInfo",
     "Fifo",
     "Items",
     "Lifo",

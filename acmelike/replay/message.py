@@ -60,6 +60,18 @@ class Items(NamedTuple):
             ) from None
 
 
+class EpisodeEnd(NamedTuple):
+    """What an episode came to.
+
+    Attributes:
+      total_reward: the undiscounted sum of its rewards.
+      num_steps: environment steps of it.
+    """
+
+    total_reward: float
+    num_steps: int
+
+
 class Message(NamedTuple):
     """Everything that one writer has written since its last message.
 
@@ -71,6 +83,7 @@ class Message(NamedTuple):
       keep_from: by column, the first step that later items may refer to. A column that
         is not named keeps all its steps.
       num_env_steps: environment steps taken for these items.
+      episodes: that have ended in these steps.
       is_continuation: True if replay already has the message with this number, and the
         writer only waits until the remaining items are inserted. Steps and items are
         then empty.
@@ -82,4 +95,5 @@ class Message(NamedTuple):
     items: Sequence[Items]
     keep_from: Mapping[str, int]
     num_env_steps: int
+    episodes: Sequence[EpisodeEnd] = ()
     is_continuation: bool = False

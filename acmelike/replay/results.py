@@ -26,6 +26,20 @@ class Sample(NamedTuple):
     times_sampled: Array
 
 
+class EpisodeInfo(NamedTuple):
+    """Episodes that have ended, as the writers told.
+
+    Attributes:
+      num_episodes: all of them.
+      mean_return: of the last 100, the mean undiscounted return; None before the first.
+      mean_length: of these, the mean number of environment steps; likewise.
+    """
+
+    num_episodes: int
+    mean_return: float | None
+    mean_length: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableInfo:
     """Statistics of a table.

@@ -47,6 +47,8 @@ class ProgressLine:
     ) -> Iterator[str]:
         rate = (progress.env_steps - self._before.env_steps) / seconds
         yield f"{progress.env_steps:,} steps, {rate:,.0f}/s"
+        if progress.training_return is not None:
+            yield f"training {progress.training_return:.1f}"
         if progress.learner_steps == 0:
             yield f"no updates yet: {_first_steps(status, ['learner'])}"
             return

@@ -220,14 +220,14 @@ def test_only_the_evaluation_under_way_can_be_reported(tmp_path):
 
 def test_progress_has_the_latest_and_the_best_return(tmp_path):
     world = World(tmp_path)
-    assert world.coordinator.progress() == (0, 0, None, None)
+    assert world.coordinator.progress()[:4] == (0, 0, None, None)
     for mean, best in [(-3, -3), (2, 2), (1, 2)]:
         world.act(10)
         world.evaluate(mean - 1, mean + 1)
-        assert world.coordinator.progress()[2:] == (mean, best)
+        assert world.coordinator.progress()[2:4] == (mean, best)
     world.learner.step()
     world.act(10)
-    assert world.coordinator.progress() == (40, 2, 1, 2)
+    assert world.coordinator.progress()[:4] == (40, 2, 1, 2)
 
 
 def test_the_policy_left_is_that_of_the_latest_evaluation(tmp_path):
@@ -281,6 +281,7 @@ def test_records(tmp_path):
             "staleness_mean": 0.0,
             "samples_per_insert": 0.0,
             "replay_size": 1,
+            "num_episodes": 0,
         },
         {
             "event": "progress",
@@ -291,6 +292,7 @@ def test_records(tmp_path):
             "staleness_mean": 0.5,
             "samples_per_insert": 2.0,
             "replay_size": 2,
+            "num_episodes": 0,
         },
         {
             "event": "evaluation",
@@ -309,6 +311,7 @@ def test_records(tmp_path):
             "staleness_mean": 0.5,
             "samples_per_insert": 4 / 3,
             "replay_size": 3,
+            "num_episodes": 0,
         },
         {
             "event": "end",

@@ -15,7 +15,7 @@ from acmelike.errors import CheckpointDamaged
 _METADATA = "metadata.json"
 _PREFIX = "replay-"
 _NAME = re.compile(_PREFIX + r"\d{6}")
-_FORMAT = 3
+_FORMAT = 4
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import optree
 
 from acmelike.core import Future, prefetch_depth, start
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
-from acmelike.replay.message import Items, Message, Steps
+from acmelike.replay.message import EpisodeEnd, Items, Message, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
@@ -56,6 +56,7 @@ class Writer:
         self._num_calls = 0
         self._keep_from: dict[str, int] = {}
         self._num_env_steps = 0
+        self._episodes: list[EpisodeEnd] = []
         self._steps: dict[str, list[Array]] = defaultdict(list)
         # The number of the next step of each column.
         self._next: dict[str, int] = defaultdict(int)
@@ -67,6 +68,7 @@ class Writer:
         steps: Mapping[str, Array] | None = None,
         keep_from: Mapping[str, int] | None = None,
         num_env_steps: int = 0,
+        episodes: Sequence[EpisodeEnd] = (),
     ) -> None:
         """Inserts items, and waits until every one of them is admitted.
 
@@ -80,6 +82,7 @@ class Writer:
           steps: by column, `[m, ...]`; the steps of each column are numbered from 0.
           keep_from: by column, the first step that later items may refer to.
           num_env_steps: taken since the last call; counted with the next items.
+          episodes: that have ended since the last call; likewise.
 
         Raises:
           RpcTimeout: not everything was admitted before the deadline.
@@ -90,6 +93,7 @@ class Writer:
         for name, rows in (steps or {}).items():
             self._check(name, rows)
         self._num_env_steps += num_env_steps
+        self._episodes.extend(episodes)
         for name, rows in (steps or {}).items():
             self._steps[name].append(rows)
         if items:
@@ -168,12 +172,18 @@ class Writer:
         self._steps.clear()
         items = joined(self._items)
         message = Message(
-            self._writer, 0, steps, items, self._keep_from, self._num_env_steps
+            writer=self._writer,
+            number=0,
+            steps=steps,
+            items=items,
+            keep_from=self._keep_from,
+            num_env_steps=self._num_env_steps,
+            episodes=self._episodes,
         )
         num_items = sum(part.num_items for part in items)
         self._pending.append(_Pending(message, num_items, self._num_calls))
         self._items, self._num_calls, self._keep_from = [], 0, {}
-        self._num_env_steps = 0
+        self._num_env_steps, self._episodes = 0, []
 
     def _first(self) -> Message:
         return self._pending[0].message._replace(number=self._num_sent + 1)
@@ -204,7 +214,7 @@ class Writer:
         # Replay may know the number, if it failed while it admitted the items.
         self._num_sent += 1
         if message.items and message.steps:
-            steps = message._replace(items=(), num_env_steps=0)
+            steps = message._replace(items=(), num_env_steps=0, episodes=())
             self._pending.appendleft(_Pending(steps, 0, 0))
             with suppress(Exception):
                 self._finish_first()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,8 @@ from acmelike.replay.checkpoints.reader import newest_checkpoint
 from acmelike.replay.checkpoints.writer import CheckpointManager, check_num_keep
 from acmelike.replay.config import TableConfig, impossible_sample
 from acmelike.replay.limiters import RateLimiterConfig
-from acmelike.replay.message import Message
-from acmelike.replay.results import Sample, TableInfo
+from acmelike.replay.message import EpisodeEnd, Message
+from acmelike.replay.results import EpisodeInfo, Sample, TableInfo
 from acmelike.replay.service.sample_cursors import (
     PendingSample,
     SampleCursor,
@@ -24,6 +25,9 @@ from acmelike.replay.storage.rows import make_shared_columns
 from acmelike.replay.tables.engine import AnyTable, Engine, check_engine, make_tables
 from acmelike.replay.tables.table import Table
 from acmelike.types import Array, Nested
+
+# Of which the mean return is told.
+_NUM_EPISODES = 100
 
 
 class Replay:
@@ -89,12 +93,14 @@ class Replay:
             self._tables, self._columns, max_writers=max_writers
         )
         self._cursors = SampleCursors(max_cursors)
-        self._num_env_steps = 0
+        self._num_env_steps, self._num_episodes = 0, 0
+        self._last_episodes = deque[EpisodeEnd](maxlen=_NUM_EPISODES)
         self._checkpoints, self._part_bytes = CheckpointManager(), part_bytes
         if saved is not None:
             saved.restore(self._own_tables(), self._columns)
             self._writers.restore(saved.metadata["writers"])
             self._num_env_steps = saved.metadata["num_env_steps"]
+            self._num_episodes = saved.metadata["num_episodes"]
         self._stop_reason: str | None = None
 
     # --- Writing ---------------------------------------------------------------------
@@ -122,6 +128,8 @@ class Replay:
         is_new = self._writers.receive(message)
         if is_new:
             self._num_env_steps += message.num_env_steps
+            self._num_episodes += len(message.episodes)
+            self._last_episodes.extend(message.episodes)
         return self._writers.admit(message)
 
     def close_writer(self, writer: int) -> None:
@@ -313,6 +321,18 @@ class Replay:
         return self._num_env_steps
 
     @idempotent
+    def episodes(self) -> EpisodeInfo:
+        """The episodes that have ended, as writers told with their items."""
+        last = self._last_episodes
+        if not last:
+            return EpisodeInfo(self._num_episodes, None, None)
+        return EpisodeInfo(
+            self._num_episodes,
+            sum(episode.total_reward for episode in last) / len(last),
+            sum(episode.num_steps for episode in last) / len(last),
+        )
+
+    @idempotent
     def info(self, table: str) -> TableInfo:
         """Statistics of a table.
 
@@ -359,6 +379,7 @@ class Replay:
         """
         metadata = {
             "num_env_steps": self._num_env_steps,
+            "num_episodes": self._num_episodes,
             "writers": self._writers.state(),
         }
         return self._checkpoints.start(
