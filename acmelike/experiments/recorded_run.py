@@ -13,6 +13,7 @@ from acmelike.experiments.process import one_line
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
 from acmelike.files import overwrite_json, read_json_lines, write_json
+from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.summary import summarize
 
@@ -139,7 +140,7 @@ class RecordedRun:
         found = "no final evaluation"  # Another node than the coordinator stopped it.
         if summary["final_return"] is not None:
             found = (
-                f"return {summary['final_return']:.1f} over "
+                f"return {return_text(summary['final_return'])} over "
                 f"{config.num_eval_episodes} episodes"
             )
         say(f"{reason}: {found} after {self.extent()}; see {folder.path}")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acmelike.telemetry.figures import return_text
+
 # matplotlib takes long to import, so it is imported when a picture is drawn. `pyplot`
 # is avoided: it looks for a display and keeps global state.
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def draw_curve(
     axes.fill_between(steps, lower, upper, color=COLOR, alpha=0.15, linewidth=0)
     axes.plot(steps, means, color=COLOR, marker="o", markersize=3.5)
     axes.annotate(
-        f"{means[-1]:.1f}",
+        return_text(means[-1]),
         (steps[-1], means[-1]),
         xytext=(7, 0),
         textcoords="offset points",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from acmelike.core.status import NodeStatus, group_by_role
 from acmelike.evaluation.coordinator import Progress
+from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.slow_steps import slow_steps
 
 # The roles whose waiting costs speed. Other nodes spend their time waiting by design.
@@ -48,14 +49,18 @@ class ProgressLine:
         rate = (progress.env_steps - self._before.env_steps) / seconds
         yield f"{progress.env_steps:,} steps, {rate:,.0f}/s"
         if progress.training_return is not None:
-            yield f"training {progress.training_return:.1f}"
+            yield f"training {return_text(progress.training_return)}"
         if progress.learner_steps == 0:
             yield f"no updates yet: {_first_steps(status, ['learner'])}"
             return
         rate = (progress.learner_steps - self._before.learner_steps) / seconds
         yield f"{progress.learner_steps:,} updates, {rate:,.0f}/s"
         if progress.mean_return is not None:
-            yield f"return {progress.mean_return:.1f}, best {progress.best_return:.1f}"
+            assert progress.best_return is not None
+            latest, best = map(
+                return_text, (progress.mean_return, progress.best_return)
+            )
+            yield f"return {latest}, best {best}"
 
     def _waits(self, status: Mapping[str, NodeStatus], seconds: float) -> Iterator[str]:
         """Waits of the hard workers that took a tenth of the time or more."""

@@ -53,7 +53,7 @@ def test_a_line_has_counts_rates_returns_and_who_waits(clock):
     )
     second = line.text(Progress(21_000, 2_200, 13.84, 60.0, 9.96), after)
     assert second == (
-        "   6.0 s | 21,000 steps, 10,000/s | training 10.0 | 2,200 updates, 1,000/s"
+        "   6.0 s | 21,000 steps, 10,000/s | training 9.96 | 2,200 updates, 1,000/s"
         " | return 13.8, best 60.0 | learner waits 50% for replay.sample"
     )
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
+from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.snapshot import EvaluationResult
 from acmelike.telemetry.terminal.cells import (
     BAD,
@@ -180,8 +181,8 @@ def returns_section(
 
     def draw(height: int) -> list[Text]:
         returns = [evaluation.mean_return for evaluation in made]
-        left = Text.assemble(("returns", TITLE), f"  latest {returns[-1]:.1f}")
-        left.append(f"  best {max(returns):.1f}")
+        left = Text.assemble(("returns", TITLE), f"  latest {return_text(returns[-1])}")
+        left.append(f"  best {return_text(max(returns))}")
         if target is not None:
             left.append(f"  target {target:g}", QUIET)
         right = Text(f"at {made[-1].env_steps:,} steps", QUIET)

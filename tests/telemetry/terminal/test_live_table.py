@@ -20,6 +20,7 @@ from acmelike import launch
 from acmelike.experiments import watch
 from acmelike.experiments.command import train_command
 from acmelike.programs.dqn import PROGRAM
+from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.snapshot import RecordReader, RunSnapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
@@ -129,8 +130,8 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     assert lines[0].startswith("dqn on Catch  launched by threads, seed 0")
     assert f"  {told['env_steps']:,} of 120 steps" in lines[1]
     (returns,) = [line for line in lines if line.startswith("returns")]
-    latest = f"latest {told['final_return']:.1f}  best {told['best_return']:.1f}"
-    assert latest in returns
+    latest, best = map(return_text, (told["final_return"], told["best_return"]))
+    assert f"latest {latest}  best {best}" in returns
 
 
 def test_without_a_live_table_there_are_lines(tmp_path, monkeypatch, capsys):

@@ -238,7 +238,7 @@ def test_returns_that_are_no_numbers_are_not_drawn():
     ]
     last = RunSnapshot(seconds=101.0, nodes={}, evaluations=made)
     lines = plain(live_view(FACTS, [last], 80, 23))
-    assert any("latest 7.0  best 7.0" in line for line in lines)
+    assert any("latest 7.00  best 7.00" in line for line in lines)
 
 
 def metrics_line(width, **metrics):
