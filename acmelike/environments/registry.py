@@ -21,11 +21,7 @@ from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
 from acmelike.errors import ConfigError
 
-# What is before a name: who makes such environments.
-_KINDS: dict[str, Callable[[str], EnvironmentFactory]] = {
-    "vec:": make_gymnasium_vector_factory,
-    "envpool:": make_envpool_factory,
-}
+_VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
 _BUILT_IN: dict[str, EnvironmentFactory] = {
     "Catch": CatchFactory(),
@@ -68,16 +64,19 @@ def make_environment_factory(
     if not isinstance(environment, str):
         return make_own_factory(_with(environment, arguments), name_of(environment))
     name = environment
-    prefix = next((prefix for prefix in _KINDS if name.startswith(prefix)), None)
-    if arguments and (name in _BUILT_IN or prefix is not None):
+    if name.startswith(_VECTORISED):
+        name = name.removeprefix(_VECTORISED)
+        return make_gymnasium_vector_factory(name, arguments=arguments)
+    is_of_envpool = name.startswith(_ENVPOOL)
+    if arguments and (name in _BUILT_IN or is_of_envpool):
         raise ConfigError(
             f"environment '{name}' takes no arguments: {', '.join(arguments)}; write a "
             f"function that makes it with them"
         )
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    if prefix is not None:
-        return _KINDS[prefix](name.removeprefix(prefix))
+    if is_of_envpool:
+        return make_envpool_factory(name.removeprefix(_ENVPOOL))
     own = _find_factory(name, arguments)
     return own or make_gymnasium_factory(
         name, arguments=arguments, other_names=_BUILT_IN

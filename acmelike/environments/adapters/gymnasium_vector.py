@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,29 +154,36 @@ class GymnasiumVectorFactory(GymnasiumFactory):
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
         register_package_of(self.name)
-        if gymnasium.spec(self.name).vector_entry_point is None:
+        module, _, registered = self.name.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        if gymnasium.spec(registered).vector_entry_point is None:
             raise ConfigError(
                 f"environment '{self.name}' has no vectorised version: leave out 'vec:'"
             )
+        mode = "vector_entry_point"
         env = gymnasium.make_vec(
-            self.name, num_envs, vectorization_mode="vector_entry_point"
+            registered, num_envs, vectorization_mode=mode, **dict(self.arguments)
         )
         return GymnasiumVector(env, seed=seed)
 
 
-def make_gymnasium_vector_factory(name: str) -> GymnasiumVectorFactory:
+def make_gymnasium_vector_factory(
+    name: str, *, arguments: Mapping[str, Any] = {}
+) -> GymnasiumVectorFactory:
     """Makes a factory, and both versions of the environment with it as a check.
 
     Args:
       name: an id in Gymnasium's registry, or "module:id".
+      arguments: of the constructors of both.
 
     Raises:
       ConfigError: as `make_gymnasium_factory`; or there is no vectorised version, or
         its specs differ from those of the single environment.
     """
-    single = make_gymnasium_factory(name)(seed=0)
+    single = make_gymnasium_factory(name, arguments=arguments)(seed=0)
     single.close()
-    factory = GymnasiumVectorFactory(name=name)
+    factory = GymnasiumVectorFactory(name=name, arguments=tuple(arguments.items()))
     try:
         vector = factory.make_vector(num_envs=2, seed=0)
         vector.close()

@@ -280,6 +280,32 @@ def test_the_time_limit_of_its_name_holds():
     assert steps[3].discount.tolist() == [1, 1]
 
 
+def test_a_module_may_register_it(tmp_path, monkeypatch):
+    (tmp_path / "my_vectors.py").write_text(
+        "import gymnasium\n"
+        "spec = gymnasium.spec('CartPole-v1')\n"
+        "more = {'vector_entry_point': spec.vector_entry_point}\n"
+        "gymnasium.register('Mine-v0', spec.entry_point, **more)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        factory = make_environment_factory("vec:my_vectors:Mine-v0")
+        vector = make_vector_environment(factory, num_envs=2, seed=0)
+        assert vector.reset().observation.shape == (2, 4)
+        vector.close()
+    finally:
+        del gymnasium.registry["Mine-v0"]
+
+
+def test_it_takes_the_arguments_of_the_constructor():
+    for arguments, reward in (({}, 1.0), ({"sutton_barto_reward": True}, 0.0)):
+        factory = make_environment_factory("vec:CartPole-v1", **arguments)
+        vector = make_vector_environment(factory, num_envs=2, seed=0)
+        vector.reset()
+        assert vector.step([0, 1]).reward.tolist() == [reward, reward]
+        vector.close()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
