@@ -207,6 +207,15 @@ class TableConfig:
             return self.max_size
         return min(self.max_size, (self.max_bytes - shared_bytes) // own_bytes)
 
+    @property
+    def full_bytes(self) -> int:
+        """About how many bytes the items take when the table is full.
+
+        Of rows that items share, each item is counted to bring one of every column.
+        """
+        full = self.max_size * _min_item_bytes(optree.tree_leaves(self.signature))
+        return full if self.max_bytes is None else min(full, self.max_bytes)
+
     @classmethod
     def queue(cls, name: str, signature: NestedSpec, max_size: int) -> TableConfig:
         """Each item is sampled once, the oldest first; inserts wait while full."""

@@ -309,3 +309,13 @@ def test_inserts_that_wait_while_too_little_is_left_are_refused(
     check_sample_size(make_config(rate_limiter=limiter), num_items)
     with pytest.raises(ConfigError, match=f"table 'table'.* samples of {num_items}"):
         check_sample_size(make_config(rate_limiter=limiter, **changes), num_items)
+
+
+def test_a_full_table_takes_what_its_items_do(make_config):
+    config = make_config(
+        max_size=10,
+        signature={"x": specs.Array((2,), np.float32), "f": rows(4)},
+    )
+    # Two numbers, four ids, and one row of its own for each item.
+    assert config.full_bytes == 10 * (8 + 4 * 8 + 3)
+    assert make_config(max_size=10, max_bytes=50).full_bytes <= 50
