@@ -7,8 +7,6 @@ one begins with `add_replay_and_learner`, adds its actors, and ends with
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,11 +26,7 @@ from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
 from acmelike.types import EnvironmentSpec
 
-logger = logging.getLogger("acmelike")
-
 _MIN_WRITERS = 1_000
-# Of the machine's memory, which the other nodes need too.
-MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +113,6 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
     check_items(table, builder.name)
     check_sample_size(table, builder.batch_size)
     check_engine(layout.replay_engine, [table])
-    _warn_of_memory(table)
 
     program = Program(builder.name)
     replay = program.add_node(
@@ -146,20 +139,6 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
         resources=Resources(num_cpus=layout.learner_cpus, num_gpus=layout.learner_gpus),
     )
     return Backbone(program, spec, table, replay, learner)
-
-
-def _warn_of_memory(table: TableConfig) -> None:
-    """Warns of a table that this machine may have too little memory for."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if table.full_bytes > MEMORY_SHARE * memory:
-        logger.warning(
-            "replay's table '%s' takes about %.3g GB when it is full (%s items), and "
-            "this machine has %.3g GB: a smaller --agent.replay.size takes less",
-            table.name,
-            table.full_bytes / 1e9,
-            f"{table.max_size:,}",
-            memory / 1e9,
-        )
 
 
 def add_cachers(backbone: Backbone, layout: Layout) -> Sequence[ParameterSource]:

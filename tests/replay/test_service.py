@@ -29,6 +29,18 @@ def replay(make_config):
     )
 
 
+def test_tables_that_this_machine_has_too_little_memory_for_are_warned_of(
+    make_config, caplog, monkeypatch
+):
+    Replay([make_config(max_size=1_000)], seed=0)
+    assert not caplog.text
+    monkeypatch.setattr("acmelike.replay.service.replay._MEMORY_SHARE", 1e-9)
+    Replay([make_config(name="vast", max_size=1_000)], seed=0)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("replay takes about ")
+    assert "full (vast: 1,000 items), and this machine has" in record.getMessage()
+
+
 def test_inserts_are_admitted_in_part_then_wait(replay, make_items):
     assert replay.insert("narrow", make_items(0, 9)) == 5
     reason = (

@@ -86,18 +86,6 @@ def events(records, event):
 # --- The program -----------------------------------------------------------------
 
 
-def test_replay_that_this_machine_has_too_little_memory_for_is_warned_of(
-    tmp_path, caplog
-):
-    make_system(tmp_path)
-    assert not caplog.text
-    make_system(tmp_path, builder=make_dqn(size=10**10))
-    (record,) = caplog.records
-    words = "replay's table 'transitions' takes about "
-    assert record.getMessage().startswith(words)
-    assert "when it is full (10,000,000,000 items)" in record.getMessage()
-
-
 def test_its_edges(tmp_path):
     program = make_system(tmp_path).program
     program.validate()

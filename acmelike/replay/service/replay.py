@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +28,12 @@ from acmelike.replay.tables.engine import AnyTable, Engine, check_engine, make_t
 from acmelike.replay.tables.table import Table
 from acmelike.types import Array, Nested
 
+logger = logging.getLogger("acmelike")
+
 # Of which the mean return is told.
 _NUM_EPISODES = 100
+# Of the machine's memory, which the other nodes need too.
+_MEMORY_SHARE = 0.5
 
 
 class Replay:
@@ -86,6 +92,7 @@ class Replay:
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
             tables = saved.with_limits(tables)
+        _warn_of_memory(tables)
         self._configs = {table.name: table for table in tables}
         self._columns = make_shared_columns(tables)
         self._tables = make_tables(engine, tables, self._columns, seed)
@@ -451,3 +458,17 @@ def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
     while replay.copy_part(number):
         pass
     return replay.finish_checkpoint(number, num_keep)
+
+
+def _warn_of_memory(tables: Sequence[TableConfig]) -> None:
+    """Warns of tables that this machine may have too little memory for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    full_bytes = sum(table.full_bytes for table in tables)
+    if full_bytes > _MEMORY_SHARE * memory:
+        logger.warning(
+            "replay takes about %.3g GB when its tables are full (%s), and this "
+            "machine has %.3g GB: a smaller size (--agent.replay.size) takes less",
+            full_bytes / 1e9,
+            ", ".join(f"{table.name}: {table.max_size:,} items" for table in tables),
+            memory / 1e9,
+        )
