@@ -18,6 +18,7 @@ def calls(**arguments: Any) -> dict[str, Any]:
     """What is measured of all sides; a trial."""
     with tempfile.TemporaryDirectory(prefix="ray-") as folder:
         ray.init(
+            address="local",  # Not another Ray of this machine.
             num_cpus=2,
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,

@@ -180,6 +180,7 @@ def learning(
 
 def _start_ray() -> None:
     ray.init(
+        address="local",  # Not another Ray of this machine.
         num_cpus=8,  # More than there are: its processes wait for each other anyway.
         include_dashboard=False,
         logging_level=logging.ERROR,
