@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
@@ -54,6 +56,30 @@ def prepare_process() -> None:
     """
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Interrupts the main thread again if Python dropped a KeyboardInterrupt.
+
+    It does so where the interrupt comes while a callback runs, as of the collector of
+    garbage, which JAX has one of.
+    """
+    before = sys.unraisablehook
+    main = threading.main_thread().ident or 0
+
+    def retry(unraisable: Any) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            interrupt = partial(signal.pthread_kill, main, signal.SIGINT)
+            threading.Timer(0.01, interrupt).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = retry
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def complain(error: AcmelikeError) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from acmelike.errors import ConfigError, nearest
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.hosts import make_hosts_config, make_ray_config
-from acmelike.experiments.process import prepare_process
+from acmelike.experiments.process import interrupts_kept, prepare_process
 from acmelike.experiments.program import TrainingProgram, find_program
 from acmelike.experiments.recorded_run import RecordedRun
 from acmelike.experiments.run_folder import create_run_folder
@@ -118,7 +118,8 @@ def train(
         raise ConfigError(f"the host of rank {hosts.rank} has to call join_run instead")
     folder = create_run_folder(config.out, program.name)
     run = RecordedRun(program, config, folder, hosts=hosts, ray=ray, environment=make)
-    run.run()
+    with interrupts_kept():
+        run.run()
     return TrainedRun(folder.root, run.summary)
 
 

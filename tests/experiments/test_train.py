@@ -1,5 +1,6 @@
 """`al.train` and `al.evaluate`, as a script or a notebook calls them."""
 
+import gc
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.environments import Catch
 from acmelike.experiments import recorded_run
 from acmelike.experiments.config import parse_kwargs
+from acmelike.experiments.process import interrupts_kept
 from tests.programs.broken_envs import Raises
 
 SMALL = {
@@ -187,11 +189,33 @@ def test_an_environment_may_change_the_working_directory(tmp_path, monkeypatch):
     assert (tmp_path / "run/curve.png").exists() and run.policy.record
 
 
+@pytest.fixture
+def heeds_interrupts():
+    """A process that a shell has started in the background ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
+def test_an_interrupt_in_a_callback_that_drops_exceptions_is_not_lost():
+    def interrupt(phase, info):
+        gc.callbacks.remove(interrupt)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), interrupts_kept():
+        gc.callbacks.append(interrupt)
+        gc.collect()
+        assert interrupt not in gc.callbacks
+        threading.Event().wait(30.0)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_an_interrupt_leaves_a_whole_folder(tmp_path, monkeypatch):
     def interrupt_when_it_runs():
         while not (tmp_path / "metrics.jsonl").exists():
             is_over.wait(0.01)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
     is_over = threading.Event()
     thread = threading.Thread(target=interrupt_when_it_runs)
