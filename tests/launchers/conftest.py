@@ -1,7 +1,9 @@
 """The launchers, for tests that every one of them passes."""
 
+import random
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -21,8 +23,11 @@ SECRET = b"known to all hosts of a run"
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return sock.getsockname()[1]
+    """A port that stays free: below those that the system chooses from by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def make_hosts(num_hosts, rank=0, port=None, **settings):

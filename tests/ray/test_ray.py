@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import pytest
 
 from acmelike import Node, Program, RayConfig, Resources, RestartPolicy, launch
 from acmelike.errors import ConfigError, NodeFailed
+from tests.launchers.conftest import free_port
 from tests.launchers.contract import LIMIT, Board, Noter
 from tests.programs.small import SMALL
 
@@ -106,11 +106,6 @@ def own_head(port):
                 yield process
             finally:
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 def train(*args, program="dqn", variables=None):
