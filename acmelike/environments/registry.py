@@ -33,7 +33,7 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 
 
 def make_environment_factory(
-    environment: str | Callable[..., Any], **arguments: Any
+    environment: str | Callable[..., Any], /, **arguments: Any
 ) -> EnvironmentFactory:
     """Returns the factory of an environment with a name, or that a function makes.
 

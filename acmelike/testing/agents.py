@@ -207,7 +207,7 @@ class AgentContract:
         check_sample_size(table, self.builder.batch_size)
 
     def check_refuses_other_actions(self) -> None:
-        """Actions of another kind are refused in one line, or the agent can be made.
+        """Actions of another kind are refused in one line, or the agent chooses them.
 
         The line names the agent.
         """
@@ -222,7 +222,19 @@ class AgentContract:
             assert message.startswith(f"{self.builder.name} needs "), message
             assert "\n" not in message and str(other.shape) in message, message
         else:
-            self.builder.make_agent(spec)
+            self._choose(spec)
+
+    def _choose(self, spec: EnvironmentSpec) -> None:
+        """Chooses actions with a new agent, and checks that they are of the spec."""
+        agent, num_envs = self.builder.make_agent(spec), self._num_envs
+        parameters = agent.parameters(make_functions(agent).init(0))
+        inputs = self.builder.make_greedy_inputs(spec)
+        noise = inputs.noise(np.random.default_rng(0), num_envs)
+        shape = (num_envs, *spec.observations.shape)
+        observation = np.zeros(shape, spec.observations.dtype)
+        output = agent.act(parameters, inputs.init(num_envs), observation, noise)
+        for action in np.asarray(output.action, spec.actions.dtype):
+            spec.actions.validate(action)
 
     def check_actors_send_what_imports_no_jax(self) -> None:
         """Inputs of the policy and the adder are picklable."""

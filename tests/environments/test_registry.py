@@ -251,6 +251,14 @@ def test_arguments_are_those_of_the_constructor(environment, arguments, num_cell
     made.close()
 
 
+def test_an_argument_may_have_any_name():
+    def make(environment):
+        return gymnasium.make("FrozenLake-v1", map_name=environment)
+
+    factory = make_environment_factory(make, environment="8x8")
+    assert factory(seed=0).observation_spec().num_values == 64
+
+
 def test_arguments_reach_a_class_of_a_module(own_module):
     own_module.Corridor = Corridor
     factory = make_environment_factory("own_module:Corridor", length=7)
