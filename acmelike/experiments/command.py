@@ -18,6 +18,7 @@ from acmelike.experiments.process import (
     INTERRUPTED,
     complain,
     one_line,
+    or_status,
     run_process,
     tell,
 )
@@ -48,37 +49,44 @@ def train_command(
       The exit status: 0 the budget was used or the target reached, 1 a node failed,
       2 a mistake of the user's, 130 interrupted.
     """
-    try:
-        config = parse(
-            program.config_type,
-            sys.argv[1:] if args is None else args,
-            default=program.config,
-            prog=prog or f"acmelike train {program.name}",
-            description=program.description or "",
-        )
-        if config.draw is not None:
-            from acmelike.experiments.draw import draw
-
-            return draw(program, config, config.draw)
-        hosts, ray = make_hosts_config(config), make_ray_config(config)
-        if hosts is not None and hosts.rank > 0:
-            return offer_host(hosts)
-        folder = create_run_folder(config.out, program.name)
-    except ConfigError as error:
-        return complain(error)
-    except SystemExit:
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    run = RecordedRun(program, config, folder, hosts=hosts, ray=ray)
+    run = or_status(partial(_prepare, program, args, prog))
+    if isinstance(run, int):
+        return run
     try:
         run.run()
     except ConfigError as error:
         return complain(error)
     except KeyboardInterrupt:
-        tell(f"interrupted after {run.extent()}; see {folder.path}")
+        tell(f"interrupted after {run.extent()}; see {run.folder.path}")
         return INTERRUPTED
     except Exception as error:
         tell(f"error: {one_line(error)}; {run.see}", sys.stderr)
         return 1
     return 0
+
+
+def _prepare(
+    program: TrainingProgram[Any], args: Sequence[str] | None, prog: str | None
+) -> RecordedRun | int:
+    """The run that a command line asks for; the status if it asks for something else.
+
+    Raises:
+      ConfigError: there is a mistake in it.
+      SystemExit: `--help` was asked for and printed.
+    """
+    config = parse(
+        program.config_type,
+        sys.argv[1:] if args is None else args,
+        default=program.config,
+        prog=prog or f"acmelike train {program.name}",
+        description=program.description or "",
+    )
+    if config.draw is not None:
+        from acmelike.experiments.draw import draw
+
+        return draw(program, config, config.draw)
+    hosts, ray = make_hosts_config(config), make_ray_config(config)
+    if hosts is not None and hosts.rank > 0:
+        return offer_host(hosts)
+    folder = create_run_folder(config.out, program.name)
+    return RecordedRun(program, config, folder, hosts=hosts, ray=ray)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from acmelike.errors import ConfigError
 from acmelike.experiments.draw import draw
 from acmelike.experiments.flags import parse
-from acmelike.experiments.process import INTERRUPTED, complain
+from acmelike.experiments.process import or_status
 from acmelike.experiments.program import find_program, program_names
 
 
@@ -27,25 +28,22 @@ class ListingConfig:
 
 def list_programs(args: Sequence[str]) -> int:
     """Prints a line for each program; returns the exit status, 2 for a mistake."""
-    try:
-        config = parse(
-            ListingConfig,
-            args,
-            prog="acmelike programs",
-            description="List the programs that are installed with acmelike.",
-        )
-        folder = None if config.pictures is None else _make_folder(config.pictures)
-        print("\n".join(program_lines()))
-        if folder is not None:
-            return _draw_all(folder)
-        print("acmelike programs --pictures FOLDER  draws the graph of each into it")
-        return 0
-    except ConfigError as error:
-        return complain(error)
-    except SystemExit:
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    return or_status(partial(_list, args))
+
+
+def _list(args: Sequence[str]) -> int:
+    config = parse(
+        ListingConfig,
+        args,
+        prog="acmelike programs",
+        description="List the programs that are installed with acmelike.",
+    )
+    folder = None if config.pictures is None else _make_folder(config.pictures)
+    print("\n".join(program_lines()))
+    if folder is not None:
+        return _draw_all(folder)
+    print("acmelike programs --pictures FOLDER  draws the graph of each into it")
+    return 0
 
 
 def program_lines() -> list[str]:

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
-from acmelike.errors import AcmelikeError
+from acmelike.errors import AcmelikeError, ConfigError
+
+T = TypeVar("T")
 
 INTERRUPTED = 130  # The status that shells report for a process that Ctrl-C ended.
 SECONDS_TO_END = 4.5  # From the first Ctrl-C until the process exits in any case.
@@ -86,6 +88,22 @@ def complain(error: AcmelikeError) -> int:
     """Prints a mistake of the user's in one line; returns the exit status for it."""
     tell(f"error: {one_line(error)}", sys.stderr)
     return 2
+
+
+def or_status(part: Callable[[], T]) -> T | int:
+    """What a part of a command returns, or the exit status if the command ends there.
+
+    It ends with 2 and a line after a mistake of the user's, with 0 after `--help`, and
+    with 130 after an interrupt.
+    """
+    try:
+        return part()
+    except ConfigError as error:
+        return complain(error)
+    except SystemExit:
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def tell(line: str, file: TextIO | None = None) -> None:
