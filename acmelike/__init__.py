@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         make_environment_factory,
         make_environment_spec,
         make_vector_environment,
+        observation_shape,
     )
     from acmelike.errors import (
         AcmelikeError,
@@ -146,6 +147,7 @@ _NAMES = {
         "make_environment_factory",
         "make_environment_spec",
         "make_vector_environment",
+        "observation_shape",
     ),
     "acmelike.errors": (
         "AcmelikeError",
@@ -315,6 +317,7 @@ __all__ = [
     "make_synchronous",
     "make_vector_environment",
     "node_seed",
+    "observation_shape",
     "observations_signature",
     "put",
     "read_json_lines",

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import dm_env
 import numpy as np
+import optree
 from dm_env import specs
 from numpy.typing import NDArray
 
@@ -22,16 +23,27 @@ Nested: TypeAlias = Any
 NestedSpec: TypeAlias = Any
 
 
+# In observations that are a dict, `[A]`: 1 for each action that is allowed, else 0.
+ACTION_MASK = "action_mask"
+
 _LAST = int(dm_env.StepType.LAST)
 # FIRST is zero; NumPy compares with zero in half the time.
 assert dm_env.StepType.FIRST == 0
+
+
+class MultiDiscreteArray(specs.BoundedArray):  # type: ignore[misc]  # no types
+    """The spec of several categories, such as gymnasium's `MultiDiscrete`.
+
+    Other whole numbers between bounds are numbers.
+    """
 
 
 class EnvironmentSpec(NamedTuple):
     """The specs of one environment's arrays, without a batch axis.
 
     Attributes:
-      observations: the spec of one observation.
+      observations: the spec of one observation: one array, or a dict or tuple of more,
+        nested as the environment nests them.
       actions: the spec of one action.
       rewards: the spec of a reward.
       discounts: the spec of a discount.
@@ -39,11 +51,25 @@ class EnvironmentSpec(NamedTuple):
         `FrameStack` makes them; otherwise 1.
     """
 
-    observations: specs.Array
+    observations: NestedSpec
     actions: specs.Array
     rewards: specs.Array
     discounts: specs.Array
     num_frames: int = 1
+
+    @property
+    def has_action_mask(self) -> bool:
+        """Whether observations say which of the discrete actions are allowed."""
+        is_discrete = isinstance(self.actions, specs.DiscreteArray)
+        is_dict = isinstance(self.observations, dict)
+        return is_discrete and is_dict and ACTION_MASK in self.observations
+
+    def zero_observations(self, num_envs: int) -> Nested:
+        """Observations `[K, ...]` of zeros, such as to make a network's parameters."""
+        return optree.tree_map(
+            lambda leaf: np.zeros((num_envs, *leaf.shape), leaf.dtype),
+            self.observations,
+        )
 
 
 class VectorStep(NamedTuple):
@@ -53,13 +79,14 @@ class VectorStep(NamedTuple):
       step_type: `[K]` int8, `dm_env.StepType` values.
       reward: `[K]` float32; zero where the step is FIRST.
       discount: `[K]` float32; zero only where the episode terminated.
-      observation: `[K, ...]`; these arrays are never written to again.
+      observation: `[K, ...]`, nested as the spec; these arrays are never written to
+        again.
     """
 
     step_type: Array
     reward: Array
     discount: Array
-    observation: Array
+    observation: Nested
 
     def first(self) -> Array:
         """Whether the step is the first of an episode: `[K]` bool."""

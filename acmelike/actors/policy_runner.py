@@ -55,7 +55,7 @@ class PolicyRunner:
         state: Nested,
         initial: Nested,
         is_first: Array,
-        observation: Array,
+        observation: Nested,
         noise: Nested,
     ) -> tuple[Any, Nested, Mapping[str, Any]]:
         """Returns the action, the next state and the extras, of NumPy or of JAX.
@@ -64,7 +64,7 @@ class PolicyRunner:
           state: `[B, ...]`, returned by the last call for these environments.
           initial: `[B, ...]`, the state where an episode starts.
           is_first: `[B]` bool, where one does.
-          observation: `[B, ...]`.
+          observation: `[B, ...]`, nested as the environments' are.
           noise: drawn for B environments.
         """
         assert self._evaluate is not None

@@ -8,6 +8,7 @@ from acmelike.adders.frames import (
     store_frames_once,
 )
 from acmelike.adders.n_step import InitialPriority, NStepAdder, transition_signature
+from acmelike.adders.rewards import RewardAdder, RewardSettings, with_rewards
 from acmelike.adders.sequence import (
     Sequence,
     SequenceAdder,
@@ -23,6 +24,8 @@ __all__ = [
     "FrameAdder",
     "InitialPriority",
     "NStepAdder",
+    "RewardAdder",
+    "RewardSettings",
     "Sequence",
     "SequenceAdder",
     "SequencePriority",
@@ -33,4 +36,5 @@ __all__ = [
     "store_frames_once",
     "transition_signature",
     "unroll_signature",
+    "with_rewards",
 ]

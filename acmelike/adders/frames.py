@@ -17,7 +17,7 @@ from acmelike.types import Array, EnvironmentSpec, NestedSpec, VectorStep
 _COLUMN = "frames"
 
 
-def observations_signature(spec: EnvironmentSpec, *axes: int) -> specs.Array | Rows:
+def observations_signature(spec: EnvironmentSpec, *axes: int) -> NestedSpec:
     """The part of a table's signature for observations `[*axes, ...]`.
 
     Stacks of frames are stored as rows of single frames. Samples do not differ.
@@ -28,8 +28,10 @@ def observations_signature(spec: EnvironmentSpec, *axes: int) -> specs.Array | R
     """
     observations = spec.observations
     if spec.num_frames == 1:
-        shape = (*axes, *observations.shape)
-        return specs.Array(shape, observations.dtype, observations.name)
+        return optree.tree_map(
+            lambda leaf: specs.Array((*axes, *leaf.shape), leaf.dtype, leaf.name),
+            observations,
+        )
     frame = specs.Array(observations.shape[1:], observations.dtype)
     return Rows(column=_COLUMN, row=frame, length=(*axes, spec.num_frames))
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import optree
 from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
+from acmelike.adders.observations import pick, put
 from acmelike.errors import ConfigError
-from acmelike.types import Array, EnvironmentSpec, Transition, VectorStep
+from acmelike.types import Array, EnvironmentSpec, Nested, Transition, VectorStep
 
 # (transitions [M, ...], the policy's extras at o_tm1, those at o_t) -> priorities [M].
 InitialPriority: TypeAlias = Callable[
@@ -105,9 +107,9 @@ class NStepAdder:
         # Whether the step is in the present episode.
         self._is_live = np.zeros((n, num_envs), bool)
         # Their shapes are known from the first observation and the first action.
-        self._o_tm1: Array | None = None
+        self._o_tm1: Nested = None
         self._a_tm1: Array | None = None
-        self._o_t: Array | None = None
+        self._o_t: Nested = None
 
     def start(self, step: VectorStep) -> None:
         """Discards everything that is not complete, and starts from a time step.
@@ -122,7 +124,9 @@ class NStepAdder:
         self._is_live[:] = False
         self._completed = None
         self._o_t = step.observation
-        self._o_tm1 = _make_ring(self._n, step.observation)
+        self._o_tm1 = optree.tree_map(
+            lambda array: _make_ring(self._n, array), step.observation
+        )
         self._a_tm1 = None
 
     def add(
@@ -147,7 +151,7 @@ class NStepAdder:
         actions = np.asarray(a_tm1)
         self._check_length(actions, "actions")
         self._check_length(step_t.step_type, "a step")
-        if self._o_tm1 is None or self._o_t is None:
+        if self._o_tm1 is None:
             raise RuntimeError("add was called before start")
         if self._a_tm1 is None:
             self._a_tm1 = _make_ring(self._n, actions)
@@ -176,9 +180,10 @@ class NStepAdder:
         self, actions: Array, version_tm1: int, step_t: VectorStep
     ) -> _TransitionBatch | None:
         """Writes a step into the ring; returns the transitions that it completes."""
-        assert self._o_tm1 is not None and self._a_tm1 is not None
+        assert self._a_tm1 is not None
         row = self._row = (self._row + 1) % self._n
-        self._o_tm1[row], self._a_tm1[row] = self._o_t, actions
+        put(self._o_tm1, row, self._o_t)
+        self._a_tm1[row] = actions
         self._version[row], self._reward[row], self._product[row] = version_tm1, 0, 1
         self._is_live[row] = True
         self._reward += self._product * step_t.reward
@@ -197,11 +202,11 @@ class NStepAdder:
         index = ages[oldest_first], envs
         extras = {name: ring[index] for name, ring in self._extras.items()}
         items = Transition(
-            o_tm1=self._o_tm1[index],
+            o_tm1=pick(self._o_tm1, index),
             a_tm1=self._a_tm1[index],
             r_t=self._reward[index].astype(np.float32),
             discount_t=self._product[index].astype(np.float32),
-            o_t=step_t.observation[envs],
+            o_t=pick(step_t.observation, envs),
             version=self._version[index],
             extras={name: extras[name] for name in self._names_of_extras},
         )

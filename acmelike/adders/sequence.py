@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
+import optree
 from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
+from acmelike.adders.observations import columns_of
 from acmelike.errors import ConfigError
 from acmelike.replay import PADDING, Rows
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -74,7 +76,7 @@ def sequence_signature(
     def rows(column: str, row: specs.Array, length: int | None = length) -> Rows:
         return Rows(column=column, row=row, length=length)
 
-    o_t = rows("o_t", spec.observations)
+    o_t = optree.tree_map(rows, columns_of(spec.observations), spec.observations)
     return Sequence(
         o_t=o_t if spec.num_frames == 1 else observations_signature(spec, length),
         a_t=rows("a_t", spec.actions),
@@ -147,6 +149,8 @@ class SequenceAdder:
         self._recent: deque[dict[str, Array]] = deque(maxlen=length)
         self._envs = np.arange(num_envs)
         self._now: VectorStep | None = None
+        # The column of each array of observations, nested as they are.
+        self._columns: Nested = None
         self._time = 0
         # Three times for each environment: the begin of its next sequence, the first
         # step that is in no sequence yet, and the begin of its episode.
@@ -155,7 +159,7 @@ class SequenceAdder:
         self._episode = np.zeros(num_envs, np.int64)
 
     def start(self, step: VectorStep) -> None:
-        self._now = step
+        self._now, self._columns = step, columns_of(step.observation)
         self._recent.clear()
         for times in (self._start, self._fresh, self._episode):
             times[:] = self._time
@@ -226,8 +230,9 @@ class SequenceAdder:
         action[is_next_first] = (
             0  # At the last observation of an episode there is none.
         )
+        observed = optree.tree_leaves(now.observation)
         return {
-            "o_t": now.observation,
+            **dict(zip(optree.tree_leaves(self._columns), observed, strict=True)),
             "a_t": action,
             "r_t": step.reward,
             "discount_t": np.where(is_next_first, np.float32(0), step.discount),
@@ -248,8 +253,9 @@ class SequenceAdder:
             return found
 
         fields = items._asdict()
-        extras = fields.pop("extras")
+        extras, o_t = fields.pop("extras"), fields.pop("o_t")
         return Sequence(
+            o_t=optree.tree_map(rows, self._columns, o_t),
             **{name: rows(name, numbers) for name, numbers in fields.items()},
             extras={name: rows(f"extras/{name}", x) for name, x in extras.items()},
         )
@@ -266,6 +272,7 @@ class SequenceAdder:
         # All fields share one array, so it is sent only once.
         numbers = np.where(times <= last, numbers, PADDING)
         fields: dict[str, Any] = dict.fromkeys(Sequence._fields, numbers)
+        fields["o_t"] = optree.tree_map(lambda _: numbers, self._columns)
         fields["extras"] = {
             name: numbers[:, 0] if name in self._first_extras else numbers
             for name in extras

@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
+import optree
 from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
+from acmelike.adders.observations import put
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
@@ -133,8 +135,10 @@ class UnrollAdder:
             self._steps = self._allocate(now.observation, actions, extras_tm1)
         steps = self._steps
         if t == 0:
-            steps.o_t[0], steps.is_first[0] = now.observation, now.first()
-        steps.o_t[t + 1], steps.is_first[t + 1] = step_t.observation, step_t.first()
+            put(steps.o_t, 0, now.observation)
+            steps.is_first[0] = now.first()
+        put(steps.o_t, t + 1, step_t.observation)
+        steps.is_first[t + 1] = step_t.first()
         steps.a_t[t], steps.version[t] = a_tm1, version_tm1
         steps.r_t[t], steps.discount_t[t] = step_t.reward, step_t.discount
         for name, values in extras_tm1.items():
@@ -152,7 +156,7 @@ class UnrollAdder:
         return AdderOutput(self._by_environment(steps))
 
     def _allocate(
-        self, observation: Array, actions: Array, extras: Mapping[str, Array]
+        self, observation: Nested, actions: Array, extras: Mapping[str, Array]
     ) -> Unroll:
         length, num_envs = self._length, self._num_envs
 
@@ -160,7 +164,7 @@ class UnrollAdder:
             return np.empty((num_steps, *array.shape), array.dtype)
 
         return Unroll(
-            o_t=empty(observation, length + 1),
+            o_t=optree.tree_map(lambda leaf: empty(leaf, length + 1), observation),
             a_t=empty(actions),
             r_t=np.empty((length, num_envs), np.float32),
             discount_t=np.empty((length, num_envs), np.float32),
@@ -185,5 +189,5 @@ class UnrollAdder:
             name: x if name in self._first_extras else transpose(x)
             for name, x in extras.items()
         }
-        fields = {name: transpose(x) for name, x in fields.items()}
+        fields = {name: optree.tree_map(transpose, x) for name, x in fields.items()}
         return Unroll(**fields, extras=extras)

@@ -16,11 +16,13 @@ from acmelike.environments.interface import (
     VectorFactory,
     make_environment_spec,
 )
+from acmelike.environments.nests import observation_shape
 from acmelike.environments.registry import make_environment_factory
 from acmelike.environments.vector import (
     VectorEnvironment,
     make_vector_environment,
 )
+from acmelike.environments.wrappers.action_mask import ActionMaskFromInfo
 from acmelike.environments.wrappers.frame_stack import FrameStack, FrameStackFactory
 from acmelike.environments.wrappers.masked import (
     MaskedObservation,
@@ -29,6 +31,7 @@ from acmelike.environments.wrappers.masked import (
 from acmelike.environments.wrappers.time_limit import TimeLimit, TimeLimitFactory
 
 __all__ = [
+    "ActionMaskFromInfo",
     "Catch",
     "CatchFactory",
     "EnvironmentFactory",
@@ -49,4 +52,5 @@ __all__ = [
     "make_environment_spec",
     "make_vector_environment",
     "num_discrete_actions",
+    "observation_shape",
 ]

@@ -6,8 +6,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import dm_env
 import numpy as np
+from dm_env import specs
 from numpy.typing import ArrayLike
 
+from acmelike.environments.nests import plain
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
 
@@ -86,12 +88,20 @@ def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment
 def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
     """Collects the specs of an environment."""
     return EnvironmentSpec(
-        observations=environment.observation_spec(),
-        actions=environment.action_spec(),
+        observations=plain(environment.observation_spec()),
+        actions=_discrete_if_counted(environment.action_spec()),
         rewards=environment.reward_spec(),
         discounts=environment.discount_spec(),
         num_frames=getattr(environment, "num_stacked_frames", 1),
     )
+
+
+def _discrete_if_counted(spec: specs.Array) -> specs.Array:
+    """One whole number from 0 on is a discrete action, whatever its spec is called."""
+    is_plain = type(spec) is specs.BoundedArray and spec.shape == ()
+    if is_plain and spec.dtype.kind in "iu" and int(spec.minimum) == 0:
+        return specs.DiscreteArray(int(spec.maximum) + 1, spec.dtype, spec.name)
+    return spec
 
 
 def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:

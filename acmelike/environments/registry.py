@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from acmelike.environments.adapters import dm_control
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
@@ -43,6 +44,11 @@ def make_environment_factory(
       "CartPole-v1-positions"   CartPole without the velocities of cart and pole
       "CartPole-v1"             an id in Gymnasium's registry
       "MinAtar/Breakout-v1"     the same, of MinAtar; needs the extra `minatar`
+      "ALE/Pong-v5"             the same, of Atari, with the usual preprocessing; needs
+                                the extra `atari`
+      "HalfCheetah-v5"          the same, of MuJoCo; needs the extra `mujoco`
+      "dm_control:cheetah-run"  domain and task of DeepMind's control suite; needs the
+                                extra `dm_control`
       "module:id"               an id that the module registers when it is imported
       "module:factory"          a class or function of the module, see below
       "vec:CartPole-v1"         Gymnasium's vectorised version, which computes all
@@ -67,6 +73,9 @@ def make_environment_factory(
     if name.startswith(_VECTORISED):
         name = name.removeprefix(_VECTORISED)
         return make_gymnasium_vector_factory(name, arguments=arguments)
+    if name.startswith(dm_control.PREFIX):
+        name = name.removeprefix(dm_control.PREFIX)
+        return dm_control.make_control_factory(name, arguments=arguments)
     is_of_envpool = name.startswith(_ENVPOOL)
     if arguments and (name in _BUILT_IN or is_of_envpool):
         raise ConfigError(

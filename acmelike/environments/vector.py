@@ -16,6 +16,7 @@ from acmelike.environments.interface import (
     check_actions,
     make_environment_spec,
 )
+from acmelike.environments.nests import Leaves, WrongObservation, check_observation_spec
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
@@ -39,8 +40,9 @@ class VectorEnvironment:
       spec: of one environment, without the leading axis of K.
 
     Raises:
-      ConfigError: `num_envs` is less than 1, a spec is not a single array, or the spec
-        of rewards or discounts is not scalar.
+      ConfigError: `num_envs` is less than 1, the spec of actions, rewards or discounts
+        is not a single array, that of rewards or discounts not scalar, or observations
+        have no numbers.
     """
 
     def __init__(
@@ -51,7 +53,10 @@ class VectorEnvironment:
         self.num_envs = num_envs
         self._environments = [factory(_seed(seed, k)) for k in range(num_envs)]
         self.spec = _checked_spec(self._environments[0])
+        self._leaves = Leaves(self.spec.observations)
         self._is_over = [True] * num_envs
+        # Steps so far, and how many there were when each episode began.
+        self._num_steps, self._begins = -1, [0] * num_envs
         # The arrays of a step in the middle of all episodes: copying them is faster
         # than making them.
         self._step_type = np.full(num_envs, _MID, np.int8)
@@ -98,11 +103,11 @@ class VectorEnvironment:
             raise fault from cause
 
     def _advance(self, actions: Array | list[None]) -> VectorStep:
-        num_envs, is_over = self.num_envs, self._is_over
-        shape, dtype = self.spec.observations.shape, self.spec.observations.dtype
+        num_envs, is_over, leaves = self.num_envs, self._is_over, self._leaves
         step_type, discount = self._step_type.copy(), self._discount.copy()
         reward = np.zeros(num_envs, np.float32)
-        observation = np.empty((num_envs, *shape), dtype)
+        observation, only = leaves.empty(num_envs), leaves.only
+        self._num_steps += 1
 
         for k, environment in enumerate(self._environments):
             begins = is_over[k]
@@ -118,14 +123,20 @@ class VectorEnvironment:
             kind, reward_k, discount_k, o = timestep
             if begins != (kind == _FIRST):
                 raise _wrong_order(k, kind, begins)
-            if not isinstance(o, np.ndarray):
-                o = np.asarray(o)
             # NumPy would broadcast or cast a wrong observation without an error.
-            if o.shape != shape or o.dtype != dtype:
-                raise _wrong_observation(k, o, self.spec.observations)
-            observation[k] = o
+            if type(o) is np.ndarray and (o.shape, o.dtype) == only:
+                observation[0][k] = o  # Most are one array that is right.
+            else:
+                try:
+                    arrays = leaves.of(o)
+                except WrongObservation as wrong:
+                    message = f"environment {k} returned {wrong}"
+                    raise EnvironmentFault(message) from None
+                for of_all, array in zip(observation, arrays, strict=True):
+                    of_all[k] = array
             if begins:
                 step_type[k], is_over[k] = _FIRST, False
+                self._begins[k] = self._num_steps
                 continue
             if kind == _LAST:
                 step_type[k], is_over[k] = _LAST, True
@@ -138,7 +149,8 @@ class VectorEnvironment:
                 is_good = False
             if not is_good:
                 raise _wrong_scalars(k, reward_k, discount_k)
-        return VectorStep(step_type, reward, discount, observation)
+        leaves.check_finite(observation, self._num_steps, self._begins)
+        return VectorStep(step_type, reward, discount, leaves.joined(observation))
 
 
 def make_vector_environment(
@@ -167,7 +179,8 @@ def _seed(seed: int, k: int) -> int:
 
 def _checked_spec(environment: dm_env.Environment) -> EnvironmentSpec:
     spec = make_environment_spec(environment)
-    for name in ("observations", "actions", "rewards", "discounts"):
+    check_observation_spec(spec.observations)
+    for name in ("actions", "rewards", "discounts"):
         part = getattr(spec, name)
         if not isinstance(part, specs.Array):
             raise ConfigError(f"the spec of {name} is not one array but {part}")
@@ -188,14 +201,6 @@ def _wrong_order(k: int, kind: int, begins: bool) -> EnvironmentFault:
     where = "at the beginning" if begins else "in the middle"
     return EnvironmentFault(
         f"environment {k} returned a {name} step {where} of an episode"
-    )
-
-
-def _wrong_observation(k: int, got: Array, spec: specs.Array) -> EnvironmentFault:
-    what = "shape" if got.shape != spec.shape else "dtype"
-    return EnvironmentFault(
-        f"environment {k} returned an observation of {what} {getattr(got, what)}, "
-        f"its specification says {getattr(spec, what)}"
     )
 
 

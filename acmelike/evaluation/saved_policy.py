@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dm_env import StepType
-from numpy.typing import ArrayLike
 
 from acmelike.actors.policy_runner import Inference
+from acmelike.environments.nests import Leaves
 from acmelike.errors import ConfigError
 from acmelike.evaluation.policy_file import (
     BEST_POLICY_NAME,
@@ -46,6 +48,7 @@ class SavedPolicy:
         self.environment_factory = contents.environment_factory
         self.record = contents.record
         self._contents = contents
+        self._leaves = Leaves(contents.spec.observations)
         self._inference: Inference | None = None
         self._num_envs = 0
         self._begins = True
@@ -54,50 +57,50 @@ class SavedPolicy:
         """Makes the next call the first one of a new episode in every environment."""
         self._begins = True
 
-    def act(self, observation: ArrayLike) -> Array:
+    def act(self, observation: Any) -> Array:
         """Returns the action for one observation.
 
         Args:
-          observation: `[...]`, the shape of the observation spec.
+          observation: `[...]`, the shape of the observation spec, and nested as it is.
 
         Returns:
           `[...]` with shape and dtype of the action spec; a NumPy scalar if actions are
           scalar.
 
         Raises:
-          TypeError, ValueError: as `act_batch`.
+          ValueError: as `act_batch`.
         """
-        action: Array = self.act_batch(np.asarray(observation)[None])[0]
+        arrays = self._leaves.of(observation)
+        action: Array = self._act([array[None] for array in arrays])[0]
         return action
 
-    def act_batch(self, observations: ArrayLike) -> Array:
+    def act_batch(self, observations: Any) -> Array:
         """Returns the actions for the observations of K environments.
 
         Args:
-          observations: `[K, ...]`.
+          observations: `[K, ...]`, nested as the observation spec.
 
         Returns:
           `[K, ...]` with the dtype of the action spec.
 
         Raises:
-          TypeError: the dtype cannot be cast to that of the spec without changing its
-            kind.
-          ValueError: the shape differs from the spec, or K changed during an episode.
+          ValueError: an array is missing, its shape differs from the spec, or its dtype
+            cannot be cast to that of the spec without changing its kind; or K changed
+            during an episode.
         """
-        spec = self.spec.observations
-        owned = np.asarray(observations).astype(
-            spec.dtype, casting="same_kind", copy=False
-        )
-        if owned.shape[1:] != spec.shape or owned.ndim != len(spec.shape) + 1:
-            raise ValueError(
-                f"one observation has the shape {owned.shape[1:]}, "
-                f"the policy was trained with {spec.shape}"
-            )
-        inference = self._inference_for(len(owned))
+        return self._act(self._leaves.of_many(observations))
+
+    def _act(self, arrays: Sequence[Array]) -> Array:
+        """Returns the actions for observations, array by array `[K, ...]`."""
+        num_envs = len(arrays[0])
+        inference = self._inference_for(num_envs)
         kind = StepType.FIRST if self._begins else StepType.MID
-        zeros = np.zeros(len(owned), np.float32)
+        zeros = np.zeros(num_envs, np.float32)
         step = VectorStep(
-            np.full(len(owned), int(kind), np.int8), zeros, zeros + 1, owned
+            np.full(num_envs, int(kind), np.int8),
+            zeros,
+            zeros + 1,
+            self._leaves.joined(arrays),
         )
         action, _ = inference.act(step)
         self._begins = False

@@ -23,7 +23,6 @@ from acmelike.networks.normalizer import (
 from acmelike.networks.preparation import (
     Preparation,
     check_observations,
-    example_observation,
     preparation_of,
 )
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from acmelike.networks.torso import (
         MLP,
         ImpalaResNet,
+        Joined,
         MinAtarConv,
         NatureConv,
         make_network,
@@ -47,6 +47,7 @@ _HOMES = {
     "LSTM": "recurrent",
     "MLP": "torso",
     "ImpalaResNet": "torso",
+    "Joined": "torso",
     "MinAtarConv": "torso",
     "NatureConv": "torso",
     "entropy_of": "categorical",
@@ -61,6 +62,7 @@ __all__ = [
     "LSTM",
     "MLP",
     "ImpalaResNet",
+    "Joined",
     "LSTMState",
     "MinAtarConv",
     "Moments",
@@ -71,7 +73,6 @@ __all__ = [
     "check_network",
     "check_observations",
     "entropy_of",
-    "example_observation",
     "init_moments",
     "log_prob_of",
     "log_softmax",

@@ -12,9 +12,12 @@ An agent's setting `network` is one of
   returns one, in a module that can be imported;
 - in Python, also that class, that function or an instance.
 
+Of observations that are several arrays, a network for images takes those that are
+images. Its features and all other arrays go through dense layers together.
+
 A module of your own maps observations `[B, ...]`, as float32, to features `[B, F]`;
-what was done to them before is in `preparation.py`. The agent adds its heads, such as
-the values of actions.
+several arrays come nested as the environment nests them. What was done to them before
+is in `preparation.py`. The agent adds its heads, such as the values of actions.
 """
 
 from __future__ import annotations

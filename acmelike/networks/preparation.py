@@ -4,10 +4,13 @@ It is part of a policy, so actors, evaluators and a saved policy do it alike, an
 keeps observations as the environment gives them.
 
 - A category, which is one whole number between bounds as of gymnasium's `Discrete`,
-  becomes one-hot.
+  becomes one-hot; so does each of several, as of `MultiDiscrete`.
 - Bytes are scaled from their bounds to [0, 1].
 - Images `[C, H, W]` become `[H, W, C]`, for the networks of this package.
 - All else goes in as it is, as float32.
+- Of several arrays each is prepared, and they stay nested as they are. But an action
+  mask is left out, as agents apply it to what networks return; and if only one array is
+  left, it comes without its nest.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError
@@ -26,23 +30,23 @@ from acmelike.networks.choice import (
     NetworkSource,
     are_images,
 )
-from acmelike.types import Array, EnvironmentSpec
+from acmelike.types import ACTION_MASK, EnvironmentSpec, MultiDiscreteArray, Nested
 
 # More categories than that are taken as a number.
 MAX_CATEGORIES = 2**14
 # Pixels of a side that networks for images need.
-_LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
+LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What is done to observations; a hashable value.
+class ArrayPreparation:
+    """What is done to one array of observations; a hashable value.
 
     Attributes:
-      shape: of a prepared observation.
+      shape: of the prepared array.
       low: what is subtracted: the lowest category, or the lowest value of a byte.
       num_categories: for one-hot; 0 for no categories.
-      scale: what bytes are multiplied by; 1 for other observations.
+      scale: what bytes are multiplied by; 1 for others.
       has_channels_first: whether images are `[C, H, W]`.
     """
 
@@ -58,7 +62,7 @@ class Preparation:
         return not self.num_categories and (self.low, self.scale) == (0.0, 1.0)
 
     def __call__(self, x: Any) -> Any:
-        """Observations `[B, ...]`, of NumPy or of JAX, as float32 `[B, *shape]`."""
+        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, *shape]`."""
         if self.num_categories:
             categories = np.arange(self.num_categories, dtype=x.dtype) + int(self.low)
             return (x[..., None] == categories).astype(np.float32)
@@ -69,26 +73,69 @@ class Preparation:
         return x if self.is_plain else (x - self.low) * np.float32(self.scale)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MultiDiscretePreparation:
+    """Makes several categories one-hot, one after the other; a hashable value.
+
+    Attributes:
+      lows: the lowest category of each.
+      numbers: how many there are of each.
+    """
+
+    lows: tuple[int, ...]
+    numbers: tuple[int, ...]
+    is_plain = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the prepared array."""
+        return (sum(self.numbers),)
+
+    def __call__(self, x: Any) -> Any:
+        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, sum of numbers]`."""
+        x = x.reshape(x.shape[0], -1)
+        # The place of each category's array, and the category.
+        places = np.repeat(np.arange(len(self.numbers)), self.numbers)
+        ranges = map(np.arange, self.lows, np.add(self.lows, self.numbers))
+        return (x[:, places] == np.concatenate([*ranges])).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What is done to observations; a hashable value.
+
+    Attributes:
+      parts: what is done to each array; None for an action mask, which is left out.
+      nest: of the arrays; of only one it is no nest.
+    """
+
+    parts: tuple[ArrayPreparation | MultiDiscretePreparation | None, ...]
+    nest: optree.PyTreeSpec
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the prepared arrays."""
+        return tuple(part.shape for part in self.parts if part is not None)
+
+    def __call__(self, observations: Nested) -> Nested:
+        """Observations `[B, ...]`, of NumPy or of JAX, each array as float32."""
+        arrays = self.nest.flatten_up_to(observations)
+        pairs = zip(self.parts, arrays, strict=True)
+        prepared = [None if part is None else part(x) for part, x in pairs]
+        left = [x for x in prepared if x is not None]
+        return left[0] if len(left) == 1 else self.nest.unflatten(prepared)
+
+
 def preparation_of(spec: EnvironmentSpec, network: NetworkSource) -> Preparation:
     """What is done to the observations of an environment, before a network."""
-    observations, shape = spec.observations, spec.observations.shape
-    categories = _categories(observations, spec.num_frames)
-    if categories is not None:
-        first, number = categories
-        return Preparation(shape=(*shape, number), low=first, num_categories=number)
-    has_channels_first = _has_channels_first(shape, network)
-    if has_channels_first:
-        shape = (*shape[:-3], *shape[-2:], shape[-3])
-    low, scale = 0.0, 1.0
-    if observations.dtype == np.uint8:
-        low, high = 0.0, 255.0
-        if isinstance(observations, specs.BoundedArray):
-            low = float(np.min(observations.minimum))
-            high = float(np.max(observations.maximum))
-        scale = 1.0 / max(high - low, 1.0)
-    return Preparation(
-        shape=shape, low=low, scale=scale, has_channels_first=has_channels_first
-    )
+    paths, arrays, nest = optree.tree_flatten_with_path(spec.observations)
+    parts = [
+        None
+        if spec.has_action_mask and path == (ACTION_MASK,)
+        else _preparation_of(array, spec.num_frames, network)
+        for path, array in zip(paths, arrays, strict=True)
+    ]
+    return Preparation(parts=tuple(parts), nest=nest)
 
 
 def check_observations(
@@ -97,20 +144,53 @@ def check_observations(
     """Refuses observations that a network of this package cannot take.
 
     Raises:
-      ConfigError: the message names the agent.
+      ConfigError: or an action mask is not one; the message names the agent.
     """
-    least = _LEAST.get(network) if isinstance(network, str) else None
-    shape = preparation_of(spec, network).shape
-    if least is not None and not are_images(shape, least):
+    if spec.has_action_mask:
+        mask, num_actions = spec.observations[ACTION_MASK], spec.actions.num_values
+        if mask.shape != (num_actions,):
+            raise ConfigError(
+                f"{agent}: '{ACTION_MASK}' of an observation must have the shape "
+                f"{(num_actions,)}, as there are {num_actions} actions: {mask.shape}"
+            )
+    least = LEAST.get(network) if isinstance(network, str) else None
+    shapes = preparation_of(spec, network).shapes
+    if least is not None and not any(are_images(shape, least) for shape in shapes):
         raise ConfigError(
             f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels"
-            f" a side or more; this environment's observations are {shape}"
+            f" a side or more; this environment's observations are "
+            f"{', '.join(map(str, shapes))}"
         )
 
 
-def example_observation(spec: EnvironmentSpec) -> Array:
-    """One observation `[1, ...]` of zeros, to make the parameters of networks with."""
-    return np.zeros((1, *spec.observations.shape), spec.observations.dtype)
+def _preparation_of(
+    spec: specs.Array, num_frames: int, network: NetworkSource
+) -> ArrayPreparation | MultiDiscretePreparation:
+    if isinstance(spec, MultiDiscreteArray):
+        lows = np.broadcast_to(spec.minimum, spec.shape).ravel().tolist()
+        highs = np.broadcast_to(spec.maximum, spec.shape).ravel().tolist()
+        numbers = (high - low + 1 for low, high in zip(lows, highs, strict=True))
+        return MultiDiscretePreparation(lows=tuple(lows), numbers=tuple(numbers))
+    shape: tuple[int, ...] = spec.shape
+    categories = _categories(spec, num_frames)
+    if categories is not None:
+        first, number = categories
+        return ArrayPreparation(
+            shape=(*shape, number), low=first, num_categories=number
+        )
+    has_channels_first = _has_channels_first(shape, network)
+    if has_channels_first:
+        shape = (*shape[:-3], *shape[-2:], shape[-3])
+    low, scale = 0.0, 1.0
+    if spec.dtype == np.uint8:
+        low, high = 0.0, 255.0
+        if isinstance(spec, specs.BoundedArray):
+            low = float(np.min(spec.minimum))
+            high = float(np.max(spec.maximum))
+        scale = 1.0 / max(high - low, 1.0)
+    return ArrayPreparation(
+        shape=shape, low=low, scale=scale, has_channels_first=has_channels_first
+    )
 
 
 def _categories(spec: specs.Array, num_frames: int) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
@@ -11,9 +12,15 @@ import jax
 import jax.numpy as jnp
 
 from acmelike.errors import ConfigError
-from acmelike.networks.choice import KERNEL, LARGE, NetworkSource, are_images
-from acmelike.networks.preparation import Preparation, preparation_of
-from acmelike.types import EnvironmentSpec
+from acmelike.networks.choice import (
+    KERNEL,
+    LARGE,
+    NAMES,
+    NetworkSource,
+    are_images,
+)
+from acmelike.networks.preparation import LEAST, Preparation, preparation_of
+from acmelike.types import EnvironmentSpec, Nested
 
 Activation: TypeAlias = Literal["relu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -131,6 +138,29 @@ class ImpalaResNet(nn.Module):
         return nn.relu(nn.Dense(self.num_features)(x.reshape(x.shape[0], -1)))
 
 
+class Joined(nn.Module):
+    """Dense layers on several arrays: observations, nested, to features `[B, F]`.
+
+    Attributes:
+      networks: for each array, what takes it first: a network for images, or None.
+      hidden_sizes: units of each dense layer; the last is F.
+      activation: after each dense layer.
+    """
+
+    networks: tuple[nn.Module | None, ...]
+    hidden_sizes: tuple[int, ...]
+    activation: Activation = "relu"
+
+    @nn.compact
+    def __call__(self, x: Nested) -> jax.Array:
+        features = [
+            array.reshape(array.shape[0], -1) if network is None else network(array)
+            for network, array in zip(self.networks, jax.tree.leaves(x), strict=True)
+        ]
+        joined = jnp.concatenate(features, axis=-1)
+        return MLP(self.hidden_sizes, self.activation)(joined)
+
+
 class Torso(nn.Module):
     """A network whose input is prepared and whose features are checked.
 
@@ -142,7 +172,7 @@ class Torso(nn.Module):
     network: nn.Module
     preparation: Preparation
 
-    def __call__(self, observation: jax.Array) -> jax.Array:
+    def __call__(self, observation: Nested) -> jax.Array:
         """Observations `[B, ...]` to features `[B, F]`."""
         features: jax.Array = self.network(self.preparation(observation))
         if features.ndim != 2:
@@ -171,25 +201,41 @@ def make_network(
       ConfigError: it is no flax module.
     """
     preparation = preparation_of(spec, source)
-    if source == "auto":
-        source = "minatar" if are_images(preparation.shape) else "mlp"
-        if are_images(preparation.shape, least=LARGE):
-            source = "nature"
-    if source == "mlp":
-        return Torso(MLP(hidden_sizes, activation), preparation)
-    if source == "minatar":
-        return Torso(MinAtarConv(hidden_sizes, activation), preparation)
-    if source == "nature":
-        return Torso(NatureConv(hidden_sizes, activation), preparation)
-    if source == "impala_resnet":
-        return Torso(ImpalaResNet(), preparation)
+    if source in NAMES:
+        make = partial(
+            _network_for, source, hidden_sizes=hidden_sizes, activation=activation
+        )
+        networks = [make(shape) for shape in preparation.shapes]
+        if len(networks) == 1:
+            network = networks[0] or MLP(hidden_sizes, activation)
+        else:
+            network = Joined(tuple(networks), hidden_sizes, activation)
+        return Torso(network, preparation)
     if isinstance(source, str):
         module, _, name = source.partition(":")
         source = getattr(importlib.import_module(module), name)
-    network: Any = source if isinstance(source, nn.Module) else source()
-    if not isinstance(network, nn.Module):
-        raise ConfigError(f"network must be a flax module: {network!r}")
-    return Torso(network, preparation)
+    own: Any = source if isinstance(source, nn.Module) else source()
+    if not isinstance(own, nn.Module):
+        raise ConfigError(f"network must be a flax module: {own!r}")
+    return Torso(own, preparation)
+
+
+def _network_for(
+    name: str,
+    shape: tuple[int, ...],
+    hidden_sizes: tuple[int, ...],
+    activation: Activation,
+) -> nn.Module | None:
+    """The network for one array; None if dense layers take it as it is."""
+    if name == "auto":
+        name = "nature" if are_images(shape, least=LARGE) else "minatar"
+    if name == "mlp" or not are_images(shape, LEAST[name]):
+        return None
+    if name == "minatar":
+        return MinAtarConv(hidden_sizes, activation)
+    if name == "nature":
+        return NatureConv(hidden_sizes, activation)
+    return ImpalaResNet()
 
 
 def _merge_stack(x: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ from acmelike.types import Array, EnvironmentSpec, Nested
 logger = logging.getLogger("acmelike")
 
 # `(state, observation, noise) -> (action, state, extras)`; states are flat tuples.
-Act = Callable[[tuple[Array, ...], Array, Nested], tuple[Any, Any, Any]]
+Act = Callable[[tuple[Array, ...], Nested, Nested], tuple[Any, Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +71,13 @@ def make_portable(
     # Tracing imports JAX; this module is imported at actors, too.
     from acmelike.policies.numpy_text import MissingOperation, numpy_text
 
-    observation, text = spec.observations, None
+    text = None
     try:
         text = numpy_text(
             agent.act,
             parameters,
             inputs.init,
-            lambda num: np.zeros((num, *observation.shape), observation.dtype),
+            spec.zero_observations,
             lambda num: inputs.noise(np.random.default_rng(0), num),
         )
     except MissingOperation as missing:

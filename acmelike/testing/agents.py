@@ -230,8 +230,7 @@ class AgentContract:
         parameters = agent.parameters(make_functions(agent).init(0))
         inputs = self.builder.make_greedy_inputs(spec)
         noise = inputs.noise(np.random.default_rng(0), num_envs)
-        shape = (num_envs, *spec.observations.shape)
-        observation = np.zeros(shape, spec.observations.dtype)
+        observation = spec.zero_observations(num_envs)
         output = agent.act(parameters, inputs.init(num_envs), observation, noise)
         for action in np.asarray(output.action, spec.actions.dtype):
             spec.actions.validate(action)
@@ -247,7 +246,7 @@ class AgentContract:
         """An action and extras for every environment; a state that keeps its shape."""
         trial, num_envs = self.trial, self._num_envs
         spec = trial.spec
-        zeros = np.zeros((num_envs, *spec.observations.shape), spec.observations.dtype)
+        zeros = spec.zero_observations(num_envs)
         assert _looks(trial.observation) == _looks(zeros)
         # Of a type that becomes the specification's.
         assert trial.output.action.shape == (num_envs, *spec.actions.shape)
@@ -384,9 +383,10 @@ class AgentContract:
         )
 
     def _random_observations(self, random: np.random.Generator) -> Any:
-        spec = self.spec.observations
-        observation = random.normal(size=(self._num_envs, *spec.shape))
-        return observation.astype(spec.dtype)
+        return optree.tree_map(
+            lambda zeros: random.normal(size=zeros.shape).astype(zeros.dtype),
+            self.spec.zero_observations(self._num_envs),
+        )
 
 
 def _looks(nest: Nested) -> Any:

@@ -14,7 +14,7 @@ from acmelike.agents.dqn.agent import DQNConfig
 from acmelike.agents.dqn.losses import dqn_loss
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
-from acmelike.agents.parts.heads import QHead
+from acmelike.agents.parts.heads import QHead, only_allowed
 from acmelike.agents.parts.optimizer import decaying_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.updates import (
@@ -22,7 +22,7 @@ from acmelike.agents.parts.updates import (
     importance_weights,
     scan_minibatches,
 )
-from acmelike.networks import Network, example_observation, make_network, take_action
+from acmelike.networks import Network, make_network, take_action
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -36,7 +36,7 @@ class DQN:
         head = QHead(check_discrete("dqn", spec, config.network), config.dueling)
         torso = make_network(config.network, spec, config.hidden_sizes)
         self.network: Network = nn.Sequential([torso, head])
-        self.observation = example_observation(spec)
+        self.observation = spec.zero_observations(1)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:
@@ -50,12 +50,17 @@ class DQN:
         self, parameters: Any, state: Any, observation: Any, noise: Any
     ) -> PolicyOutput:
         """Epsilon-greedy; the state is each environment's epsilon."""
-        values = self.network.apply(parameters, observation)
-        action = epsilon_greedy(values, state, noise)
+        values = self._values(parameters, observation)
+        action = epsilon_greedy(values, state, noise, observation)
         if not self.config.actor_priorities:
             return PolicyOutput(action, state)
         extras = {"q_a": take_action(values, action), "q_max": values.max(axis=-1)}
         return PolicyOutput(action, state, extras)
+
+    def _values(self, parameters: Any, observation: Any) -> jax.Array:
+        """Action values `[B, A]`."""
+        values = self.network.apply(parameters, observation)
+        return only_allowed(values, observation)  # type: ignore[no-any-return]
 
     def update(
         self, state: TargetState, data: Transition, probabilities: Any, key: Any
@@ -81,7 +86,7 @@ class DQN:
             weights = importance_weights(probabilities, config.importance_exponent)
         loss = partial(
             dqn_loss,
-            self.network.apply,
+            self._values,
             double=config.double,
             huber_delta=config.huber_delta,
         )

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import rlax
 
-from acmelike.types import Transition
+from acmelike.types import Nested, Transition
 
 # (parameters, observations [B, ...]) -> action values [B, A].
-ApplyFn = Callable[[Any, jax.Array], jax.Array]
+ApplyFn = Callable[[Any, Nested], jax.Array]
 
 
 def td_errors(

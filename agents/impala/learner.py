@@ -16,7 +16,7 @@ from acmelike.agents.impala.losses import unroll_loss
 from acmelike.agents.parts.distributions import Distribution, distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
-from acmelike.networks import LSTMState, example_observation, lstm_state, make_network
+from acmelike.networks import LSTMState, lstm_state, make_network
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -61,7 +61,7 @@ class Impala:
             head=ActorCriticHead(self.actions),
             lstm_size=config.lstm_size,
         )
-        self.observation = example_observation(spec)
+        self.observation = spec.zero_observations(1)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TrainingState:
@@ -78,7 +78,8 @@ class Impala:
     ) -> PolicyOutput:
         """Draws actions; the extras have an LSTM's state before the observation."""
         heads, next_state = self.network.apply(parameters, state, observation)
-        action, extras = self.actions.sample(heads.policy, noise)
+        policy = self.actions.allowed(heads.policy, observation)
+        action, extras = self.actions.sample(policy, noise)
         if isinstance(state, LSTMState):
             extras |= state._asdict()
         return PolicyOutput(action, next_state, extras)
@@ -96,10 +97,13 @@ class Impala:
     def _loss(
         self, parameters: Any, data: Unroll
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        o_t, is_first = jnp.swapaxes(data.o_t, 0, 1), jnp.swapaxes(data.is_first, 0, 1)
+        o_t, is_first = jax.tree.map(
+            lambda x: jnp.swapaxes(x, 0, 1), (data.o_t, data.is_first)
+        )
         state = first_state(data)
         heads, _ = unroll(self.network, parameters, state, o_t, is_first)
-        policy, chosen = heads.policy[:-1], self.actions.chosen(data)
+        policy = self.actions.allowed(heads.policy, o_t)[:-1]
+        chosen = self.actions.chosen(data)
         losses, metrics = jax.vmap(
             partial(unroll_loss, config=self.config), in_axes=(1, 1, 1, 0, 0, 0, 0)
         )(

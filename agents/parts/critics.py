@@ -16,7 +16,7 @@ from acmelike.networks import (
     preparation_of,
 )
 from acmelike.networks.choice import are_images
-from acmelike.types import EnvironmentSpec
+from acmelike.types import EnvironmentSpec, Nested
 
 
 class Critic(nn.Module):
@@ -34,13 +34,13 @@ class Critic(nn.Module):
     hidden_sizes: tuple[int, ...]
 
     @nn.compact
-    def __call__(self, observation: jax.Array, action: jax.Array) -> jax.Array:
+    def __call__(self, observation: Nested, action: jax.Array) -> jax.Array:
         if self.torso is not None:
-            features = self.torso(observation)
+            inputs = [self.torso(observation)]
         else:
-            features = self.preparation(observation)
-            features = features.reshape(features.shape[0], -1)
-        x = MLP(self.hidden_sizes)(jnp.concatenate([features, action], axis=-1))
+            arrays = jax.tree.leaves(self.preparation(observation))
+            inputs = [array.reshape(array.shape[0], -1) for array in arrays]
+        x = MLP(self.hidden_sizes)(jnp.concatenate([*inputs, action], axis=-1))
         return nn.Dense(1)(x)[..., 0]
 
 
@@ -61,7 +61,7 @@ def twin_critics(
         axis_size=2,
     )
     torso, preparation = None, preparation_of(spec, network)
-    is_dense = network == "auto" and not are_images(preparation.shape)
+    is_dense = network == "auto" and not any(map(are_images, preparation.shapes))
     if network != "mlp" and not is_dense:
         torso = make_network(network, spec, hidden_sizes)
     return kind(torso, preparation, hidden_sizes)

@@ -13,8 +13,9 @@ from dm_env import specs
 
 from acmelike.adders import Unroll
 from acmelike.agents.parts.bounds import Bounds, bounds_of
-from acmelike.agents.parts.heads import SMALL
+from acmelike.agents.parts.heads import SMALL, only_allowed
 from acmelike.networks import entropy_of, log_prob_of, log_softmax, take_action
+from acmelike.types import Nested
 
 INITIAL_LOG_STD = -0.5
 _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
@@ -25,6 +26,9 @@ class Distribution(Protocol):
 
     def make_head(self, name: str | None = None) -> nn.Module:
         """The layer from features `[..., F]` to outputs `[..., O]`."""
+
+    def allowed(self, outputs: Any, observation: Nested) -> Any:
+        """Outputs `[..., O]`, changed so that only allowed actions are drawn."""
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """Actions `[K, ...]` by outputs `[K, O]` and noise, and a policy's extras.
@@ -55,6 +59,9 @@ class Categorical:
 
     def make_head(self, name: str | None = None) -> nn.Module:
         return nn.Dense(self.num_actions, kernel_init=SMALL, name=name)
+
+    def allowed(self, outputs: Any, observation: Nested) -> Any:
+        return only_allowed(outputs, observation)
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """By Gumbel's noise `[K, A]`."""
@@ -106,6 +113,9 @@ class ClippedGaussian:
 
     def make_head(self, name: str | None = None) -> nn.Module:
         return GaussianHead(self.bounds.size, name=name)
+
+    def allowed(self, outputs: Any, observation: Nested) -> Any:
+        return outputs
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """By normal noise `[K, A]`; `sample` `[K, A]` is what was not cut off yet."""

@@ -1,9 +1,14 @@
-"""The last layers of networks."""
+"""The last layers of networks, and the actions that an observation allows."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+
+from acmelike.types import ACTION_MASK, Nested
 
 # LeCun's normal weights times 0.01: at first all actions are nearly alike.
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
@@ -30,3 +35,25 @@ class QHead(nn.Module):
             return advantage
         value = nn.Dense(1, name="value")(features)
         return value + advantage - advantage.mean(axis=-1, keepdims=True)
+
+
+# The value of an action that is not allowed: lower than any other, and finite.
+FORBIDDEN = -1e9
+
+
+def mask_of(observation: Nested) -> Any:
+    """Which actions are allowed, `[..., A]` bool; None if observations do not say.
+
+    Where an observation allows none, as the last one of an episode may, all are.
+    """
+    mask = observation.get(ACTION_MASK) if isinstance(observation, dict) else None
+    if mask is None:
+        return None
+    is_allowed = mask > 0
+    return is_allowed | ~is_allowed.any(axis=-1, keepdims=True)
+
+
+def only_allowed(values: Any, observation: Nested) -> Any:
+    """Values or logits `[..., A]`, with `FORBIDDEN` where an action is not allowed."""
+    mask = mask_of(observation)
+    return values if mask is None else jnp.where(mask, values, FORBIDDEN)

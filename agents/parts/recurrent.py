@@ -31,13 +31,13 @@ class RecurrentNetwork(nn.Module):
         self.lstm = LSTM(self.lstm_size) if self.lstm_size else None
 
     def __call__(
-        self, state: Nested, observation: jax.Array, last_action: Any = None
+        self, state: Nested, observation: Nested, last_action: Any = None
     ) -> tuple[Any, Nested]:
         """One step `[B, ...]`: the outputs and the next state."""
         features, state = self.core(state, self.features(observation, last_action))
         return self.head(features), state
 
-    def features(self, observation: jax.Array, last_action: Any = None) -> jax.Array:
+    def features(self, observation: Nested, last_action: Any = None) -> jax.Array:
         """The input of the LSTM, `[B, F + A]`; no action is a negative one."""
         features: jax.Array = self.torso(observation)
         if not self.num_actions:
@@ -58,7 +58,7 @@ def unroll(
     network: RecurrentNetwork,
     parameters: Any,
     state: Nested,
-    observation: jax.Array,
+    observation: Nested,
     is_first: jax.Array,
     last_action: jax.Array | None = None,
 ) -> tuple[Any, Nested]:
@@ -75,8 +75,8 @@ def unroll(
     apply: Any = network.apply
     length, batch_size = is_first.shape
 
-    def merged(x: Any) -> Any:
-        return None if x is None else x.reshape(length * batch_size, *x.shape[2:])
+    def merged(nest: Any) -> Any:
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), nest)
 
     inputs = merged(observation), merged(last_action)
     features = apply(parameters, *inputs, method="features")

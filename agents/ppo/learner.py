@@ -19,14 +19,13 @@ from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
 from acmelike.networks import (
     Moments,
     Network,
-    example_observation,
     init_moments,
     make_network,
     normalize,
     preparation_of,
     update_moments,
 )
-from acmelike.types import EnvironmentSpec
+from acmelike.types import EnvironmentSpec, Nested
 
 
 class PPOState(NamedTuple):
@@ -34,12 +33,13 @@ class PPOState(NamedTuple):
 
     Attributes:
       learned: the parameters of "policy" and "value", with their optimizer.
-      observations: their moments; None if they are not normalised.
+      observations: the moments of each of their arrays; None for what is not
+        normalised.
       rewards: their moments; None if they are not normalised.
     """
 
     learned: TrainingState
-    observations: Moments | None
+    observations: tuple[Moments | None, ...]
     rewards: Moments | None
 
 
@@ -56,19 +56,22 @@ class PPO:
         self.policy: Network = nn.Sequential([make_network(*torso), head])
         self.value: Network = nn.Sequential([make_network(*torso), nn.Dense(1)])
         # Categories and bytes are of one size already.
-        is_plain = preparation_of(spec, config.network).is_plain
-        self.normalizes = config.normalize_observations and is_plain
-        self.observation = example_observation(spec)
+        self.are_normalized = tuple(
+            config.normalize_observations and part is not None and part.is_plain
+            for part in preparation_of(spec, config.network).parts
+        )
+        self.observation = spec.zero_observations(1)
         self.optimizer = decaying_adam(config.optimizer, eps=1e-5)
 
     def init(self, key: jax.Array) -> PPOState:
         keys, config = jax.random.split(key), self.config
         policy = self.policy.init(keys[0], self.observation)
         value = self.value.init(keys[1], self.observation)
-        networks, shape = {"policy": policy, "value": value}, self.observation.shape[1:]
+        networks, arrays = {"policy": policy, "value": value}, self.observation
+        pairs = zip(self.are_normalized, jax.tree.leaves(arrays), strict=True)
         return PPOState(
             TrainingState.init(networks, self.optimizer),
-            init_moments(shape) if self.normalizes else None,
+            tuple(init_moments(x.shape[1:]) if do else None for do, x in pairs),
             init_moments(()) if config.normalize_rewards else None,
         )
 
@@ -81,7 +84,7 @@ class PPO:
     ) -> PolicyOutput:
         """Draws actions, and returns their log-probabilities."""
         observation = _seen(parameters["moments"], observation)
-        outputs = self.policy.apply(parameters["policy"], observation)
+        outputs = self._outputs(parameters["policy"], observation)
         action, extras = self.actions.sample(outputs, noise)
         return PolicyOutput(action, state, extras)
 
@@ -107,21 +110,31 @@ class PPO:
 
         learned, (losses, metrics) = jax.lax.scan(update_once, learned, order)
         # Only now, as the actions were chosen with the moments of before.
-        if observations is not None:
-            o_t = _flat(data.o_t[:, :-1])
-            observations = update_moments(observations, o_t, steps.mask)
+        pairs = zip(observations, jax.tree.leaves(data.o_t), strict=True)
+        observations = tuple(
+            moments and update_moments(moments, _flat(o_t[:, :-1]), steps.mask)
+            for moments, o_t in pairs
+        )
         outputs = UpdateOutputs(loss=jnp.mean(losses), metrics=mean_metrics(metrics))
         return PPOState(learned, observations, rewards), outputs
 
-    def _steps(self, value: Any, moments: Moments | None, data: Unroll) -> PPOSteps:
+    def _outputs(self, policy: Any, observation: Nested) -> Any:
+        """Of which the distribution of actions is made, `[B, O]`."""
+        outputs = self.policy.apply(policy, observation)
+        return self.actions.allowed(outputs, observation)
+
+    def _steps(
+        self, value: Any, moments: tuple[Moments | None, ...], data: Unroll
+    ) -> PPOSteps:
         """Unrolls `[B, T, ...]` as single steps `[B * T, ...]` with advantages."""
         seen = _seen(moments, data.o_t)
-        values = self.value.apply(value, _flat(seen)).reshape(data.is_first.shape)
+        values = self.value.apply(value, jax.tree.map(_flat, seen))
+        values = values.reshape(data.is_first.shape)
         discount_t = data.discount_t * self.config.discount
         estimate = jax.vmap(partial(advantages, gae_lambda=self.config.gae_lambda))
         advantage, target = estimate(data.r_t, discount_t, data.mask, values)
         steps = PPOSteps(
-            observation=seen[:, :-1],
+            observation=jax.tree.map(lambda x: x[:, :-1], seen),
             action=self.actions.chosen(data),
             mask=data.mask,
             log_prob=data.extras["log_prob"],
@@ -135,16 +148,21 @@ class PPO:
     def _loss(
         self, networks: dict[str, Any], steps: PPOSteps
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        outputs = self.policy.apply(networks["policy"], steps.observation)
+        outputs = self._outputs(networks["policy"], steps.observation)
         value = self.value.apply(networks["value"], steps.observation)[:, 0]
         log_prob = self.actions.log_prob(outputs, steps.action)
         entropy = self.actions.entropy(outputs)
         return ppo_loss(log_prob, entropy, value, steps, self.config)
 
 
-def _seen(moments: Moments | None, observation: Any) -> Any:
+def _seen(moments: tuple[Moments | None, ...], observation: Nested) -> Nested:
     """Observations as the networks see them."""
-    return observation if moments is None else normalize(moments, observation)
+    arrays, nest = jax.tree.flatten(observation)
+    seen = [
+        x if of_x is None else normalize(of_x, x)
+        for of_x, x in zip(moments, arrays, strict=True)
+    ]
+    return jax.tree.unflatten(nest, seen)
 
 
 def _flat(x: Any) -> Any:

@@ -10,6 +10,7 @@ import rlax
 
 from acmelike.agents.parts.updates import masked_mean, standardize
 from acmelike.agents.ppo.agent import PPOConfig
+from acmelike.types import Nested
 
 
 class PPOSteps(NamedTuple):
@@ -19,7 +20,7 @@ class PPOSteps(NamedTuple):
     is what its distribution has sampled.
     """
 
-    observation: jax.Array
+    observation: Nested
     action: jax.Array
     mask: jax.Array
     log_prob: jax.Array

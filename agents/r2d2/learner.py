@@ -11,7 +11,7 @@ from acmelike.adders import Sequence
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
-from acmelike.agents.parts.heads import QHead
+from acmelike.agents.parts.heads import QHead, only_allowed
 from acmelike.agents.parts.optimizer import decaying_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.recurrent import RecurrentNetwork
@@ -28,7 +28,7 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.networks import example_observation, make_network
+from acmelike.networks import make_network
 from acmelike.types import EnvironmentSpec
 
 
@@ -51,7 +51,7 @@ class R2D2:
             lstm_size=config.lstm_size,
             num_actions=num_actions,
         )
-        self.observation = example_observation(spec)
+        self.observation = spec.zero_observations(1)
         self.optimizer = decaying_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:
@@ -70,7 +70,8 @@ class R2D2:
         memory, epsilon = state
         apply: Any = self.network.apply
         values, lstm = apply(parameters, memory.lstm, observation, memory.action)
-        action = epsilon_greedy(values, epsilon, noise)
+        values = only_allowed(values, observation)
+        action = epsilon_greedy(values, epsilon, noise, observation)
         state = PolicyState(Memory(lstm.hidden, lstm.cell, action), epsilon)
         return PolicyOutput(action, state, memory._asdict())
 

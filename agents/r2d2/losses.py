@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import rlax
 
 from acmelike.adders import Sequence
+from acmelike.agents.parts.heads import only_allowed
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.agents.r2d2.agent import NO_ACTION, Memory
 
@@ -32,17 +34,16 @@ def unroll_with_burn_in(
     last_action = jnp.where(batch.is_first, NO_ACTION, last_action)
     state, q = memory.lstm, []
     parts = [slice(burn_in), slice(burn_in, None)] if burn_in else [slice(None)]
+    steps = batch.o_t, batch.is_first, last_action
     for part in parts:
         values, state = unroll(
             network,
             parameters,
             jax.lax.stop_gradient(state),
-            batch.o_t[part],
-            batch.is_first[part],
-            last_action[part],
+            *jax.tree.map(operator.itemgetter(part), steps),
         )
         q.append(values)
-    return jnp.concatenate(q)
+    return only_allowed(jnp.concatenate(q), batch.o_t)  # type: ignore[no-any-return]
 
 
 def learned_steps(batch: Sequence, *, burn_in: int) -> jax.Array:

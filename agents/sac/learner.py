@@ -24,7 +24,7 @@ from acmelike.agents.sac.losses import (
     soft_targets,
     temperature_loss,
 )
-from acmelike.networks import Network, example_observation, make_network
+from acmelike.networks import Network, make_network
 from acmelike.types import EnvironmentSpec, Transition
 
 # Deviations outside of these are of no use and overflow sooner or later.
@@ -79,7 +79,7 @@ class SAC:
         torso = make_network(config.network, spec, sizes)
         self.policy: Network = GaussianPolicy(torso, self.bounds.size)
         self.critics: Network = twin_critics(config.network, spec, sizes)
-        self.observation = example_observation(spec)
+        self.observation = spec.zero_observations(1)
         self.adam = optax.adam(config.learning_rate)
         # As the settings say, or -A: appendix D of the paper.
         given = config.target_entropy

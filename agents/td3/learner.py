@@ -18,7 +18,7 @@ from acmelike.agents.parts.optimizer import TrainingState
 from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.td3.agent import TD3Config
 from acmelike.agents.td3.losses import critic_loss, smoothed
-from acmelike.networks import example_observation, make_network
+from acmelike.networks import make_network
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -33,7 +33,7 @@ class TD3:
         head = nn.Dense(self.bounds.size, kernel_init=SMALL)
         self.policy: Any = nn.Sequential([make_network(*network), head, jnp.tanh])
         self.critics = twin_critics(*network)
-        self.observation = example_observation(spec)
+        self.observation = spec.zero_observations(1)
         self.adam = optax.adam(config.learning_rate)
 
     def init(self, key: jax.Array) -> tuple[Any, ...]:

@@ -105,6 +105,71 @@ class ByteCatch(EnvironmentWrapper):
         return step._replace(observation=(255 * large[None]).astype(np.uint8))
 
 
+class CatchOfParts(EnvironmentWrapper):
+    """Catch as a nest: the board as an image, and what is in the last row."""
+
+    def __init__(self, seed):
+        board = specs.Array((5, 3, 1), np.float32)
+        paddle = (specs.DiscreteArray(3), specs.BoundedArray((3,), np.uint8, 0, 1))
+        super().__init__(CATCH(seed), {"board": board, "paddle": paddle})
+
+    def observe(self, step):
+        board = step.observation
+        row = board[-1].astype(np.uint8)
+        paddle = (np.argmax(row), row)
+        return step._replace(observation={"board": board[..., None], "paddle": paddle})
+
+
+class PointOfParts(EnvironmentWrapper):
+    """The point as a nest: on which side it is, and how far away."""
+
+    def __init__(self, seed):
+        spec = {"side": specs.DiscreteArray(2), "far": specs.Array((1,), np.float32)}
+        super().__init__(Point(seed), spec)
+
+    def observe(self, step):
+        side, far = int(step.observation[0] > 0), np.abs(step.observation)
+        return step._replace(observation={"side": side, "far": far})
+
+
+class Doors(dm_env.Environment):
+    """Three doors, of which some are locked; to try one of these is an error.
+
+    The open door with the highest number pays 1. Of the last observation of an episode
+    all are locked.
+    """
+
+    def __init__(self, seed):
+        self.random, self.num_steps, self.is_open = np.random.default_rng(seed), 0, None
+
+    def reset(self):
+        self.num_steps = 0
+        return dm_env.restart(self._observe())
+
+    def step(self, action):
+        assert self.is_open[action], f"door {action} is locked"
+        reward = float(action == np.flatnonzero(self.is_open)[-1])
+        self.num_steps += 1
+        if self.num_steps == 8:
+            return dm_env.truncation(reward, self._observe() | {"action_mask": LOCKED})
+        return dm_env.transition(reward, self._observe())
+
+    def _observe(self):
+        self.is_open = self.random.integers(2, size=3).astype(np.int8)
+        self.is_open[self.random.integers(3)] = 1
+        return {"number": self.num_steps, "action_mask": self.is_open}
+
+    def observation_spec(self):
+        mask = specs.BoundedArray((3,), np.int8, 0, 1)
+        return {"number": specs.DiscreteArray(9), "action_mask": mask}
+
+    def action_spec(self):
+        return DISCRETE
+
+
+LOCKED = np.zeros(3, np.int8)
+
+
 def make_dqn(**settings):
     defaults = {
         "hidden_sizes": (4,),
@@ -228,6 +293,24 @@ AGENTS = {
     "ppo on bytes": Agent(
         make_ppo(normalize_observations=True), make_synchronous, ByteCatch, UNBOUNDED
     ),
+    "dqn on parts": Agent(
+        make_dqn(actor_priorities=True, n_step=2), factory=CatchOfParts
+    ),
+    "r2d2 on parts": Agent(make_r2d2(), factory=CatchOfParts),
+    "impala with an lstm on parts": Agent(
+        make_impala(lstm_size=5), make_central_inference, CatchOfParts, UNBOUNDED
+    ),
+    "ppo on parts": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, CatchOfParts, UNBOUNDED
+    ),
+    "dqn with masks": Agent(make_dqn(actor_priorities=True, n_step=2), factory=Doors),
+    "r2d2 with masks": Agent(make_r2d2(), factory=Doors),
+    "impala with masks": Agent(make_impala(), factory=Doors, refused=UNBOUNDED),
+    "ppo with masks": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, Doors, UNBOUNDED
+    ),
+    "sac on parts": Agent(make_sac(), factory=PointOfParts, refused=DISCRETE),
+    "td3 on parts": Agent(make_td3(), factory=PointOfParts, refused=DISCRETE),
 }
 
 # What differs from another one in settings only, or in what it sees.
@@ -237,4 +320,7 @@ VARIANTS = {
     *("dqn on stacks", "impala on stacks", "ppo on stacks", "r2d2 on stacks"),
     *("dqn on categories", "r2d2 on categories", "ppo on categories"),
     *("dqn on bytes", "impala on bytes", "ppo on bytes"),
+    *("dqn on parts", "r2d2 on parts", "impala with an lstm on parts", "ppo on parts"),
+    *("sac on parts", "td3 on parts"),
+    *("dqn with masks", "r2d2 with masks", "impala with masks", "ppo with masks"),
 }

@@ -17,7 +17,7 @@ from acmelike.launchers import launch
 from acmelike.learners import Learner
 from acmelike.learners.functions import make_functions
 from tests.agents import contract
-from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS
+from tests.agents.contract import AGENTS, NUM_ACTORS, NUM_ENVS, VARIANTS
 
 
 class Run(NamedTuple):
@@ -142,12 +142,9 @@ def watched_run(folder, agent):
         logging.getLogger("jax").removeHandler(WATCHED)
 
 
-# Variants that differ in their losses or in what they see only are left out, as
-# compiling takes seconds.
-MORE = {
-    *("ape-x dqn", "impala with an lstm", "ppo that normalises"),
-    *("r2d2", "sac", "td3"),
-}
+# Variants that differ in their losses only, or see stacks, are left out, as compiling
+# takes seconds.
+MORE = VARIANTS | {"impala with an lstm", "r2d2", "sac", "td3"}
 RUN = [
     pytest.param(name, marks=pytest.mark.slow if name in MORE else [])
     for name in AGENTS

@@ -12,7 +12,7 @@ from acmelike.networks import (
     make_network,
     preparation_of,
 )
-from acmelike.types import EnvironmentSpec
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray
 
 
 def spec_of(observations, num_frames=1):
@@ -25,10 +25,15 @@ def prepared(spec, x, network="auto"):
     x = np.asarray(x, spec.observations.dtype)
     found, compiled = preparation(x), jax.jit(preparation)(x)
     assert found.dtype == compiled.dtype == np.float32
-    assert found.shape[1:] == preparation.shape
+    assert (found.shape[1:],) == preparation.shapes
     np.testing.assert_allclose(found, compiled, rtol=1e-6)
     assert hash(preparation) == hash(preparation_of(spec, network))
     return found
+
+
+def is_plain(observations):
+    (part,) = preparation_of(spec_of(observations), "auto").parts
+    return part.is_plain
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8])
@@ -47,6 +52,43 @@ def test_a_stack_of_categories_is_one_of_each():
     assert prepared(spec, [[0, 2]]).tolist() == [[[1, 0, 0], [0, 0, 1]]]
 
 
+def test_several_categories_are_one_hot_each():
+    spec = spec_of(MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5]))
+    found = prepared(spec, [[2, 4], [0, 5]])
+    assert found.tolist() == [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]]
+    # Of any shape: gymnasium's may be a grid.
+    grid = spec_of(MultiDiscreteArray((2, 1), np.int64, 0, 1))
+    assert prepared(grid, [[[0], [1]]]).tolist() == [[1, 0, 0, 1]]
+
+
+NEST = {
+    "image": specs.BoundedArray((4, 4, 1), np.uint8, 0, 255),
+    "arm": (specs.Array((2,), np.float64), specs.DiscreteArray(3)),
+}
+
+
+def test_of_several_arrays_each_is_prepared():
+    preparation = preparation_of(spec_of(NEST), "auto")
+    observations = {
+        "image": np.full((2, 4, 4, 1), 255, np.uint8),
+        "arm": (np.full((2, 2), 0.5), np.array([0, 2])),
+    }
+    for found in (preparation(observations), jax.jit(preparation)(observations)):
+        assert found["image"].dtype == np.float32 and found["image"].min() == 1
+        position, grip = found["arm"]
+        assert position.dtype == np.float32 and position.tolist() == [[0.5, 0.5]] * 2
+        assert grip.tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert [part.is_plain for part in preparation.parts] == [True, False, False]
+    assert preparation.shapes == ((2,), (3,), (4, 4, 1))  # In the order of JAX.
+    assert hash(preparation) == hash(preparation_of(spec_of(NEST), "auto"))
+
+
+def test_one_image_among_several_arrays_is_enough_for_a_network_of_images():
+    check_observations(spec_of(NEST), "minatar", agent="dqn")
+    with pytest.raises(ConfigError, match=r"'nature' needs .* are \(2,\), \(3,\), \(4"):
+        check_observations(spec_of(NEST), "nature", agent="dqn")
+
+
 @pytest.mark.parametrize(
     "observations",
     [
@@ -62,7 +104,7 @@ def test_a_stack_of_categories_is_one_of_each():
 def test_other_numbers_go_in_as_they_are(observations):
     x = np.ones((3, *observations.shape), observations.dtype)
     assert np.array_equal(prepared(spec_of(observations), x), x.astype(np.float32))
-    assert preparation_of(spec_of(observations), "auto").is_plain
+    assert is_plain(observations)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +145,7 @@ def test_channels_that_come_first_are_put_last(shape):
     ],
 )
 def test_images_with_channels_last_and_what_is_no_image_stay(shape):
-    assert preparation_of(spec_of(specs.Array(shape, np.float32)), "auto").is_plain
+    assert is_plain(specs.Array(shape, np.float32))
     x = np.random.default_rng(0).normal(size=(1, *shape))
     found = prepared(spec_of(specs.Array(shape, np.float32)), x)
     assert np.array_equal(found, x.astype(np.float32))

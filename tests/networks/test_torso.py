@@ -1,11 +1,21 @@
 """Torsos: which observations get which, and a convolution against JAX's own."""
 
+from types import NoneType
+
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.networks import MLP, MinAtarConv, NatureConv, make_network
+from acmelike.networks import (
+    MLP,
+    ImpalaResNet,
+    Joined,
+    MinAtarConv,
+    NatureConv,
+    make_network,
+)
 from acmelike.types import EnvironmentSpec
 
 
@@ -91,3 +101,60 @@ def test_the_network_of_nature_has_the_shapes_of_the_paper():
     assert inner["MLP_0"]["Dense_0"]["kernel"].shape == (3136, 512)
     parameters = network.init(jax.random.key(0), images)
     assert network.apply(parameters, images).shape == (2, 512)
+
+
+NEST = {
+    "image": specs.Array((6, 5, 2), np.float32),
+    "numbers": (specs.Array((3,), np.float32), specs.DiscreteArray(4)),
+}
+OBSERVED = {
+    "image": np.random.default_rng(0).normal(size=(3, 6, 5, 2)).astype(np.float32),
+    "numbers": (np.ones((3, 3), np.float32), np.array([0, 1, 3])),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds", "num_inputs"),
+    [
+        ("auto", [MinAtarConv, NoneType, NoneType], 7 + 3 + 4),
+        ("minatar", [MinAtarConv, NoneType, NoneType], 7 + 3 + 4),
+        ("impala_resnet", [ImpalaResNet, NoneType, NoneType], 256 + 3 + 4),
+        ("mlp", [NoneType] * 3, 60 + 3 + 4),
+    ],
+)
+def test_images_among_several_arrays_go_through_a_network_first(
+    name, kinds, num_inputs
+):
+    # Of a tanh, as what a relu does not pass on does not count.
+    torso = make_network(name, EnvironmentSpec(NEST, None, None, None), (7,), "tanh")
+    assert isinstance(torso.network, Joined)
+    assert [type(network) for network in torso.network.networks] == kinds
+    parameters = torso.init(jax.random.key(0), OBSERVED)
+    layer = parameters["params"]["network"]["MLP_0"]["Dense_0"]
+    assert layer["kernel"].shape == (num_inputs, 7)
+    features = torso.apply(parameters, OBSERVED)
+    assert features.shape == (3, 7)
+    # Each array counts, for the environment that it is of.
+    for change in (
+        {"image": OBSERVED["image"] + 1},
+        {"numbers": (OBSERVED["numbers"][0] + 1, OBSERVED["numbers"][1])},
+        {"numbers": (OBSERVED["numbers"][0], np.array([1, 2, 0]))},
+    ):
+        other = torso.apply(parameters, OBSERVED | change)
+        assert (np.asarray(features) != np.asarray(other)).any(axis=1).all()
+
+
+class Sum(nn.Module):
+    """A network of one's own: it gets the arrays nested as the environment does."""
+
+    def __call__(self, x):
+        vector, category = x["numbers"]
+        return vector + category[:, :3] + x["image"].sum(axis=(1, 2, 3))[:, None]
+
+
+def test_a_network_of_ones_own_gets_the_nest():
+    torso = make_network(Sum, EnvironmentSpec(NEST, None, None, None), (7,))
+    found = torso.apply({}, OBSERVED)
+    expected = 1 + np.eye(4)[OBSERVED["numbers"][1]][:, :3]
+    expected = expected + OBSERVED["image"].sum(axis=(1, 2, 3))[:, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

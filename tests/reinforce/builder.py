@@ -10,6 +10,7 @@ from dm_env import specs
 
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import PolicyInputs, PolicyOutput
+from acmelike.environments import observation_shape
 from acmelike.errors import ConfigError
 from acmelike.policies import gumbel_noise, zero_noise
 from acmelike.replay import TableConfig
@@ -38,6 +39,7 @@ class ReinforceBuilder:
             raise ConfigError(
                 f"reinforce needs discrete actions: {spec.actions.shape} are not"
             )
+        observation_shape(spec, agent=self.name)
 
     def make_table(self, spec):
         signature = unroll_signature(spec, self.unroll_length)
@@ -57,7 +59,7 @@ class ReinforceBuilder:
         from tests.reinforce.learner import Reinforce
 
         return Reinforce(
-            num_inputs=int(np.prod(spec.observations.shape)),
+            num_inputs=int(np.prod(observation_shape(spec, agent=self.name))),
             num_actions=spec.actions.num_values,
             learning_rate=self.learning_rate,
         )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from acmelike.agent import UpdateOutputs
+from acmelike.environments import observation_shape
 from tests.reinforce.builder import ReinforceBuilder, act
 
 
@@ -66,7 +67,7 @@ class TorchBuilder(ReinforceBuilder):
 
     def make_agent(self, spec):
         return TorchReinforce(
-            num_inputs=int(np.prod(spec.observations.shape)),
+            num_inputs=int(np.prod(observation_shape(spec, agent=self.name))),
             num_actions=spec.actions.num_values,
             learning_rate=self.learning_rate,
         )

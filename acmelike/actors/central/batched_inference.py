@@ -96,7 +96,10 @@ class BatchedInference:
             _pick(self._state, rows[padded]),
             _pick(self._initial, rows[padded]),
             np.concatenate([step.first() for step in steps])[padded],
-            np.concatenate([step.observation for step in steps])[padded],
+            optree.tree_map(
+                lambda *arrays: np.concatenate(arrays)[padded],
+                *(step.observation for step in steps),
+            ),
             self._noise(self._random, size),
         )
         _put(self._state, rows, state)
@@ -116,14 +119,14 @@ class BatchedInference:
             self._sizes.append(size)
             size *= 2
         self._sizes.append(most)
-        observation, random = self._spec.observations, np.random.default_rng(0)
+        random = np.random.default_rng(0)
         for size in self._sizes:
             rows = np.zeros(size, int)
             self._runner(
                 _pick(self._state, rows),
                 _pick(self._initial, rows),
                 np.zeros(size, bool),
-                np.zeros((size, *observation.shape), observation.dtype),
+                self._spec.zero_observations(size),
                 self._noise(random, size),
             )
 

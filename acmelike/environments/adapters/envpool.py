@@ -8,11 +8,12 @@ from types import ModuleType
 from typing import Any, cast
 
 import dm_env
+import optree
 from dm_env import specs
 
 from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
 from acmelike.errors import ConfigError
-from acmelike.types import VectorStep
+from acmelike.types import NestedSpec, VectorStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,8 @@ class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
         """Takes one step; after a LAST step, starts an episode instead."""
         return _first_of(self._vector.step([action]))
 
-    def observation_spec(self) -> specs.Array:
-        """The observation space, with its dtype and bounds."""
+    def observation_spec(self) -> NestedSpec:
+        """The observation space, with its dtypes and bounds."""
         return self._vector.spec.observations
 
     def action_spec(self) -> specs.Array:
@@ -118,7 +119,8 @@ def _import_envpool() -> ModuleType:
 
 
 def _first_of(step: VectorStep) -> dm_env.TimeStep:
-    kind, reward, discount, observation = (array[0] for array in step)
+    kind, reward, discount = (array[0] for array in step[:3])
+    observation = optree.tree_map(lambda array: array[0], step.observation)
     if kind == dm_env.StepType.FIRST:
         return dm_env.restart(observation)
     return dm_env.TimeStep(dm_env.StepType(kind), reward, discount, observation)

@@ -12,7 +12,9 @@ import gymnasium
 import numpy as np
 from dm_env import specs
 
+from acmelike.environments.adapters import atari
 from acmelike.errors import ConfigError, nearest
+from acmelike.types import MultiDiscreteArray, NestedSpec
 
 
 class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
@@ -23,8 +25,9 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
     float32.
 
     Args:
-      env: has observations that are Discrete, MultiBinary or Box, and actions that are
-        Discrete from 0 or Box; `close` closes it.
+      env: has observations that are Discrete, MultiDiscrete, MultiBinary or Box, or a
+        Dict or Tuple of these, and actions that are Discrete from 0 or Box; `close`
+        closes it.
       seed: passed to the first `reset` only, so that episodes differ.
 
     Raises:
@@ -35,8 +38,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         self._env = env
         self._seed: int | None = seed
         self._is_over = True
-        self._observation_spec = make_spec(env.observation_space, "observation")
-        self._action_spec = make_spec(env.action_space, "action")
+        self._observation_spec = make_observation_spec(env.observation_space)
+        self._action_spec = make_action_spec(env.action_space)
         self._reward_spec = specs.Array((), np.float32, "reward")
 
     def reset(self) -> dm_env.TimeStep:
@@ -44,14 +47,14 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
         observation, _ = self._env.reset(seed=self._seed)
         self._seed = None
         self._is_over = False
-        return dm_env.restart(np.asarray(observation))
+        return dm_env.restart(observation)
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes one step; after a LAST step, resets instead."""
         if self._is_over:
             return self.reset()
         observation, reward, terminated, truncated, _ = self._env.step(action)
-        observation, reward = np.asarray(observation), np.float32(reward)
+        reward = np.float32(reward)
         self._is_over = bool(terminated or truncated)
         if terminated:
             return dm_env.termination(reward, observation)
@@ -59,8 +62,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
             return dm_env.truncation(reward, observation)
         return dm_env.transition(reward, observation)
 
-    def observation_spec(self) -> specs.Array:
-        """The observation space, with its dtype and bounds."""
+    def observation_spec(self) -> NestedSpec:
+        """The observation space, with its dtypes and bounds."""
         return self._observation_spec
 
     def action_spec(self) -> specs.Array:
@@ -107,9 +110,13 @@ class GymnasiumFactory:
 
     def _make(self, seed: int, **settings: Any) -> GymnasiumEnvironment:
         register_package_of(self.name)
+        settings |= dict(self.arguments)
+        if self.name.startswith(atari.PREFIX):
+            return GymnasiumEnvironment(
+                atari.make_atari(self.name, settings), seed=seed
+            )
         # Gymnasium's checker is off because it costs time: it warns of faults that
         # `VectorEnvironment` raises as errors.
-        settings |= dict(self.arguments)
         env = gymnasium.make(self.name, disable_env_checker=True, **settings)
         return GymnasiumEnvironment(env, seed=seed)
 
@@ -151,7 +158,7 @@ def make_gymnasium_factory(
 
 
 def register_package_of(name: str) -> None:
-    """Registers the environments of MinAtar, which does not register them itself.
+    """Registers the environments of MinAtar or Atari, if one of these is needed.
 
     Args:
       name: of the environment that is needed.
@@ -159,6 +166,14 @@ def register_package_of(name: str) -> None:
     Raises:
       ConfigError: the package is not installed.
     """
+    if name.startswith(atari.PREFIX):
+        try:
+            import ale_py
+        except ModuleNotFoundError:
+            raise ConfigError(
+                "Atari is not installed: pip install 'acmelike[atari]'"
+            ) from None
+        gymnasium.register_envs(ale_py)  # Importing it has done so.
     if not name.startswith("MinAtar/") or "MinAtar/Breakout-v1" in gymnasium.registry:
         return
     try:
@@ -170,31 +185,44 @@ def register_package_of(name: str) -> None:
     register_envs()
 
 
-def make_spec(space: gymnasium.Space[Any], name: str) -> specs.Array:
-    """Converts a space to a spec.
-
-    Args:
-      space: of observations or actions.
-      name: "observation" or "action". Actions are Discrete from 0 or Box.
+def make_observation_spec(space: gymnasium.Space[Any]) -> NestedSpec:
+    """Converts a space of observations to a spec, nested as the space is.
 
     Raises:
-      ConfigError: the space is of another kind.
+      ConfigError: a space is of a kind that is not supported.
     """
-    is_observation = name == "observation"
-    if isinstance(space, gymnasium.spaces.Discrete):
-        if space.start == 0:
-            return specs.DiscreteArray(int(space.n), space.dtype, name)
-        if is_observation:
-            last = int(space.start + space.n - 1)
-            return specs.BoundedArray((), space.dtype, int(space.start), last, name)
-    if isinstance(space, gymnasium.spaces.MultiBinary) and is_observation:
+    if isinstance(space, gymnasium.spaces.Dict):
+        return {name: make_observation_spec(part) for name, part in space.items()}
+    if isinstance(space, gymnasium.spaces.Tuple):
+        return tuple(make_observation_spec(part) for part in space)
+    name = "observation"
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start != 0:
+        last = int(space.start + space.n - 1)
+        return specs.BoundedArray((), space.dtype, int(space.start), last, name)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        bounds = space.start, space.start + space.nvec - 1
+        return MultiDiscreteArray(space.shape, space.dtype, *bounds, name)
+    if isinstance(space, gymnasium.spaces.MultiBinary):
         return specs.BoundedArray(space.shape, space.dtype, 0, 1, name)
+    known = "Discrete, MultiDiscrete, MultiBinary, Box, Dict nor Tuple"
+    return _make_spec(space, name, known)
+
+
+def make_action_spec(space: gymnasium.Space[Any]) -> specs.Array:
+    """Converts a space of actions to a spec.
+
+    Raises:
+      ConfigError: the space is neither Discrete from 0 nor Box.
+    """
+    return _make_spec(space, "action", "Discrete from 0 nor Box")
+
+
+def _make_spec(space: gymnasium.Space[Any], name: str, known: str) -> specs.Array:
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+        return specs.DiscreteArray(int(space.n), space.dtype, name)
     if isinstance(space, gymnasium.spaces.Box):
         if np.all(space.low == -np.inf) and np.all(space.high == np.inf):
             return specs.Array(space.shape, space.dtype, name)
         return specs.BoundedArray(space.shape, space.dtype, space.low, space.high, name)
     text = " ".join(str(space).split())
-    known = "Discrete, MultiBinary nor Box"
-    if not is_observation:
-        known = "Discrete from 0 nor Box"
     raise ConfigError(f"{name} space {text} is neither {known}")

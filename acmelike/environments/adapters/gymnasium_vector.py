@@ -15,13 +15,15 @@ from numpy.typing import ArrayLike
 
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
+    make_action_spec,
     make_gymnasium_factory,
-    make_spec,
+    make_observation_spec,
     register_package_of,
 )
 from acmelike.environments.interface import check_actions
+from acmelike.environments.nests import Leaves, WrongObservation
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
-from acmelike.types import Array, EnvironmentSpec, VectorStep
+from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
 
 class GymnasiumVector:
@@ -31,7 +33,7 @@ class GymnasiumVector:
     one of an episode ignores the action and starts the next episode.
 
     Args:
-      env: K environments with spaces that are Discrete from 0 or Box; `close` closes
+      env: K environments with spaces that `GymnasiumEnvironment` takes; `close` closes
         them.
       seed: passed to the first `reset` only. The K environments share one random
         stream, so an episode depends on K. None if `env` has been seeded already.
@@ -54,8 +56,8 @@ class GymnasiumVector:
             )
         self.num_envs = env.num_envs
         self.spec = EnvironmentSpec(
-            observations=make_spec(env.single_observation_space, "observation"),
-            actions=make_spec(env.single_action_space, "action"),
+            observations=make_observation_spec(env.single_observation_space),
+            actions=make_action_spec(env.single_action_space),
             rewards=specs.Array((), np.float32, "reward"),
             # The default of `dm_env.Environment.discount_spec`.
             discounts=specs.BoundedArray((), float, 0.0, 1.0, "discount"),
@@ -64,6 +66,9 @@ class GymnasiumVector:
         self._seed = seed
         self._has_begun = False
         self._is_over = np.zeros(self.num_envs, bool)
+        self._leaves = Leaves(self.spec.observations)
+        # Steps so far, and how many there were when each episode began.
+        self._num_steps, self._begins = 0, np.zeros(self.num_envs, int)
 
     def reset(self) -> VectorStep:
         """Starts an episode in every environment; the first reset seeds them.
@@ -76,6 +81,7 @@ class GymnasiumVector:
         observation, _ = _call("reset", self._env.reset, **seed)
         self._has_begun = True
         self._is_over = np.zeros(self.num_envs, bool)
+        self._begins[:] = self._num_steps
         return VectorStep(
             np.full(self.num_envs, int(StepType.FIRST), np.int8),
             np.zeros(self.num_envs, np.float32),
@@ -113,6 +119,8 @@ class GymnasiumVector:
                 f"environment {k} returned reward {reward[k]}; a reward is finite"
             )
         self._is_over = ends
+        self._num_steps += 1
+        self._begins[begins] = self._num_steps
         kind = np.where(ends, int(StepType.LAST), int(StepType.MID))
         return VectorStep(
             np.where(begins, int(StepType.FIRST), kind).astype(np.int8),
@@ -129,15 +137,14 @@ class GymnasiumVector:
         """
         _call("close", self._env.close)
 
-    def _owned(self, observation: Any) -> Array:
+    def _owned(self, observation: Any) -> Nested:
         """Copies observations `[K, ...]`, after a check against the spec."""
-        spec, got = self.spec.observations, np.array(observation, order="C")
-        if got.shape != (self.num_envs, *spec.shape) or got.dtype != spec.dtype:
-            raise EnvironmentFault(
-                f"the environments returned observations {got.shape} {got.dtype}, "
-                f"their specification says {(self.num_envs, *spec.shape)} {spec.dtype}"
-            )
-        return got
+        try:
+            arrays = self._leaves.of(observation, self.num_envs)
+        except WrongObservation as wrong:
+            raise EnvironmentFault(f"the environments returned {wrong}") from None
+        self._leaves.check_finite(arrays, self._num_steps, self._begins)
+        return self._leaves.joined([np.array(array, order="C") for array in arrays])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from acmelike.environments.interface import (
     VectorFactory,
     make_rendering,
 )
+from acmelike.environments.nests import Leaves
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
 from acmelike.types import Array
@@ -36,16 +37,22 @@ class FrameStack(EnvironmentWrapper):
       num_stacked_frames: F; `make_environment_spec` reads it.
 
     Raises:
-      ConfigError: `num_frames` is less than 1.
+      ConfigError: `num_frames` is less than 1, or an observation is not one array.
     """
 
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
         self.num_stacked_frames = num_frames
-        self._inner_spec = environment.observation_spec()
+        spec = environment.observation_spec()
+        if not isinstance(spec, specs.Array):
+            raise ConfigError(
+                "frames of several arrays cannot be stacked: leave out frame_stack, or "
+                "pick one array by a wrapper of your own"
+            )
         self._frames: deque[Array] = deque(maxlen=num_frames)
-        super().__init__(environment, self._stacked_spec(self._inner_spec, num_frames))
+        self._inner = Leaves(spec)
+        super().__init__(environment, self._stacked_spec(spec, num_frames))
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """Stacks the observation on those before it.
@@ -54,13 +61,7 @@ class FrameStack(EnvironmentWrapper):
           ValueError: the observation breaks the spec of the inner environment.
         """
         # It is copied because an environment may reuse the memory of an observation.
-        frame, inner = np.array(step.observation), self._inner_spec
-        if (frame.shape, frame.dtype) != (inner.shape, inner.dtype):
-            raise ValueError(
-                f"an observation is {frame.shape} {frame.dtype}, the specification "
-                f"says {inner.shape} {inner.dtype}"
-            )
-        frames = self._frames
+        frame, frames = np.array(self._inner.of(step.observation)[0]), self._frames
         frames.append(frame)
         if step.first():
             frames.extend([frame] * (self._spec.shape[0] - 1))

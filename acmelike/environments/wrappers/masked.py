@@ -33,9 +33,11 @@ class MaskedObservation(EnvironmentWrapper):
         self, environment: dm_env.Environment, *, indices: Sequence[int]
     ) -> None:
         spec = environment.observation_spec()
-        if len(spec.shape) != 1:
+        if not isinstance(spec, specs.Array) or len(spec.shape) != 1:
+            is_one = isinstance(spec, specs.Array)
+            shape = f"shape {spec.shape}" if is_one else "several arrays"
             raise ConfigError(
-                f"only vectors can be masked, not observations of shape {spec.shape}"
+                f"only vectors can be masked, not observations of {shape}"
             )
         if not indices or not all(0 <= index < spec.shape[0] for index in indices):
             raise ConfigError(

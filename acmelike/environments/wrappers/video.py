@@ -18,7 +18,7 @@ from acmelike.environments.interface import (
 )
 from acmelike.errors import ConfigError
 from acmelike.files import write_whole
-from acmelike.types import Array
+from acmelike.types import Array, NestedSpec
 
 _FRAMES_PER_SECOND = 30
 _MIN_SIDE = 100  # Smaller pictures are enlarged to about this many pixels.
@@ -60,7 +60,7 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
         self._keep()
         return step
 
-    def observation_spec(self) -> specs.Array:
+    def observation_spec(self) -> NestedSpec:
         """The spec of the inner environment."""
         return self._environment.observation_spec()
 

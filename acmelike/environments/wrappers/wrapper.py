@@ -8,6 +8,8 @@ from typing import Any
 import dm_env
 from dm_env import specs
 
+from acmelike.types import NestedSpec
+
 
 class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
     """Passes everything through to an inner environment but its time steps.
@@ -17,7 +19,7 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
       spec: of the observations that `observe` returns.
     """
 
-    def __init__(self, environment: dm_env.Environment, spec: specs.Array) -> None:
+    def __init__(self, environment: dm_env.Environment, spec: NestedSpec) -> None:
         self._environment, self._spec = environment, spec
 
     @abc.abstractmethod
@@ -32,7 +34,7 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
         """Takes one step."""
         return self.observe(self._environment.step(action))
 
-    def observation_spec(self) -> specs.Array:
+    def observation_spec(self) -> NestedSpec:
         """The spec of the changed observations."""
         return self._spec
 

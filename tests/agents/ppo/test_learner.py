@@ -45,7 +45,7 @@ def compiled_policy(core):
 
 
 def logits_of(core, state, observation):
-    moments, policy = state.observations, state.learned.parameters["policy"]
+    (moments,), policy = state.observations, state.learned.parameters["policy"]
     seen = observation if moments is None else normalize(moments, observation)
     return compiled_policy(core)(policy, seen)
 
@@ -118,13 +118,13 @@ def test_observations_are_normalised_by_what_came_before():
     core, update, state = compiled(normalize_observations=True)
     data = make_unrolls(core, state, scale=5.0)
     after, _ = update(state, data, None)
-    moments = after.observations
+    (moments,) = after.observations
     used = data.o_t[:, :-1][data.mask > 0]
     np.testing.assert_allclose(moments.mean, used.mean(axis=0), rtol=1e-4)
     np.testing.assert_allclose(moments.variance, used.var(axis=0), rtol=1e-4)
     assert moments.count == len(used)
     # The actor sees the same moments; and no gradient has moved them.
-    assert same(core.parameters(after)["moments"], moments)
+    assert same(core.parameters(after)["moments"], (moments,))
 
 
 def test_rewards_that_are_normalised_have_no_scale():

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from acmelike.environments import GymnasiumEnvironment
 from acmelike.errors import ConfigError
+from acmelike.types import MultiDiscreteArray
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 
@@ -112,6 +113,17 @@ def test_discrete_spaces():
             spaces.MultiBinary((2, 3)),
             specs.BoundedArray((2, 3), np.int8, 0, 1, "observation"),
         ),
+        (
+            spaces.MultiDiscrete([3, 2], start=[0, 4]),
+            MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5], "observation"),
+        ),
+        (
+            spaces.Dict(a=spaces.Discrete(2), b=spaces.Tuple([BOX])),
+            {
+                "a": specs.DiscreteArray(2, np.int64, "observation"),
+                "b": (specs.BoundedArray((2,), np.float32, -1, 1, "observation"),),
+            },
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -124,8 +136,8 @@ def test_what_can_be_observed_has_bounds(space, spec):
     ("space", "text"),
     [
         (spaces.Text(3), "Text("),
-        (spaces.Tuple([BOX, spaces.Discrete(2)]), "Tuple("),
-        (spaces.Dict(a=spaces.Box(0, np.arange(1, 99, dtype=np.float32))), "Dict("),
+        # A text of more than one line.
+        (spaces.Graph(spaces.Box(0, np.arange(1, 99, dtype="f")), None), "Graph("),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -138,8 +150,21 @@ def test_other_spaces_are_refused_in_one_line(space, text, role):
     assert "\n" not in message
 
 
+def test_a_part_of_another_kind_is_refused():
+    space = spaces.Dict(a=BOX, b=spaces.Text(3))
+    with pytest.raises(ConfigError, match=r"^observation space Text\("):
+        GymnasiumEnvironment(Scripted((), space), seed=0)
+
+
 @pytest.mark.parametrize(
-    "space", [spaces.Discrete(3, start=1), spaces.MultiBinary(4)], ids=str
+    "space",
+    [
+        spaces.Discrete(3, start=1),
+        spaces.MultiBinary(4),
+        spaces.Tuple([BOX, spaces.Discrete(2)]),
+        spaces.Dict(a=BOX),
+    ],
+    ids=str,
 )
 def test_actions_are_counted_from_zero_or_boxes(space):
     words = re.escape(f"action space {space} is neither Discrete from 0 nor Box")

@@ -161,13 +161,18 @@ def test_actions_are_copied_and_cast_within_their_kind():
     [
         (
             {"observation": np.zeros((2, 3), np.float32)},
-            "the environments returned observations (2, 3) float32, "
-            "their specification says (2, 2) float32",
+            "the environments returned an observation of shape (2, 3), "
+            "its specification says (2, 2)",
         ),
         (
-            {"observation": np.zeros((2, 2))},
-            "the environments returned observations (2, 2) float64, "
-            "their specification says (2, 2) float32",
+            {"observation": np.zeros((2, 2), complex)},
+            "the environments returned an observation of dtype complex128, "
+            "its specification says float32",
+        ),
+        (
+            {"observation": np.array([[0, 0], [np.inf, 0]])},
+            "environment 1 returned an observation with inf in step 0 of an episode; "
+            "its numbers must be finite",
         ),
         (ValueError("too far"), "the environments raised ValueError in reset: too far"),
     ],
@@ -185,8 +190,13 @@ def test_a_fault_in_a_reset(returned, message):
     [
         (
             {"observation": np.zeros((3, 2), np.float32)},
-            "the environments returned observations (3, 2) float32, "
-            "their specification says (2, 2) float32",
+            "the environments returned an observation of shape (3, 2), "
+            "its specification says (2, 2)",
+        ),
+        (
+            {"observation": np.array([[0, np.nan], [0, 0]])},
+            "environment 0 returned an observation with nan in step 1 of an episode; "
+            "its numbers must be finite",
         ),
         (
             {"reward": np.array([0, np.nan])},

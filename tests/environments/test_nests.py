@@ -1,0 +1,222 @@
+"""Observations of several arrays, and what is said of those that break their spec."""
+
+import collections
+
+import dm_env
+import numpy as np
+import pytest
+from dm_env import specs
+
+from acmelike.environments import (
+    FrameStack,
+    MaskedObservation,
+    VectorEnvironment,
+    make_environment_spec,
+    observation_shape,
+)
+from acmelike.environments.nests import Leaves, WrongObservation, plain
+from acmelike.errors import ConfigError, EnvironmentFault
+
+SPEC = collections.OrderedDict(
+    place=specs.Array((2,), np.float32),
+    arm=[specs.Array((), np.float64), specs.DiscreteArray(3)],
+)
+
+
+class Robot(dm_env.Environment):
+    """Observes its step everywhere, by the spec; `change` changes what it returns."""
+
+    def __init__(self, change=lambda o: o):
+        self.change, self.time = change, 0
+
+    def reset(self):
+        self.time = 0
+        return dm_env.restart(self._observe())
+
+    def step(self, action):
+        self.time += 1
+        make = dm_env.termination if self.time % 3 == 0 else dm_env.transition
+        return make(1.0, self._observe())
+
+    def _observe(self):
+        place = np.full(2, self.time, np.float32)
+        observation = {"place": place, "arm": [float(self.time), self.time % 3]}
+        return self.change(collections.OrderedDict(observation))
+
+    def observation_spec(self):
+        return SPEC
+
+    def action_spec(self):
+        return specs.DiscreteArray(2)
+
+
+def vector_of(*environments):
+    waiting = list(environments)
+    return VectorEnvironment(
+        lambda seed: waiting.pop(0), num_envs=len(environments), seed=0
+    )
+
+
+def test_they_are_nested_as_the_spec_says_in_dicts_and_tuples():
+    vector = vector_of(Robot(), Robot())
+    vector.reset()
+    observation = vector.step([0, 0]).observation
+    assert type(observation) is dict and type(observation["arm"]) is tuple
+    np.testing.assert_array_equal(observation["place"], [[1, 1], [1, 1]])
+    height, joint = observation["arm"]
+    assert (height.dtype, joint.dtype) == (np.float64, np.int32)
+    assert height.tolist() == [1, 1] and joint.tolist() == [1, 1]
+
+
+def test_old_steps_do_not_change():
+    vector = vector_of(Robot())
+    steps = [vector.reset(), vector.step([0]), vector.step([0])]
+    assert [step.observation["place"][0, 0] for step in steps] == [0, 1, 2]
+
+
+def without_place(observation):
+    del observation["place"]
+    return observation
+
+
+def put(name, value):
+    def change(observation):
+        return observation | {name: value}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without_place, "returned an observation without 'place'"),
+        (lambda o: o["place"], "returned an observation without 'arm/0'"),
+        (put("arm", [0.0]), "returned an observation without 'arm/1'"),
+        (
+            put("place", np.zeros(3, np.float32)),
+            "returned an observation of shape (3,) in 'place', its specification says "
+            "(2,)",
+        ),
+        (
+            put("arm", [0.0, 1.5]),
+            "returned an observation of dtype float64 in 'arm/1', its specification "
+            "says int32",
+        ),
+    ],
+)
+def test_what_breaks_the_spec_is_named(change, message):
+    vector = vector_of(Robot(), Robot(change))
+    with pytest.raises(EnvironmentFault) as caught:
+        vector.reset()
+    assert str(caught.value) == f"environment 1 {message}"
+
+
+def test_types_are_cast_as_the_spec_says():
+    place = put("place", np.array([0.5, 1.5]))  # In double precision.
+    step = vector_of(Robot(place)).reset()
+    assert step.observation["place"].dtype == np.float32
+    assert step.observation["place"].tolist() == [[0.5, 1.5]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_named_with_environment_array_and_step(bad):
+    def change(observation):
+        if observation["arm"][0] == 2:
+            observation["arm"] = [bad, 0]
+        return observation
+
+    vector = vector_of(Robot(), Robot(change))
+    vector.reset()
+    vector.step([0, 0])
+    with pytest.raises(EnvironmentFault) as caught:
+        vector.step([0, 0])
+    assert str(caught.value) == (
+        f"environment 1 returned an observation with {bad} in 'arm/0' in step 2 of an "
+        "episode; its numbers must be finite"
+    )
+
+
+def test_steps_are_those_of_the_episode():
+    episodes = []
+
+    def change(observation):
+        is_first = observation["arm"][0] == 0
+        episodes.append(is_first)
+        if sum(episodes) == 2 and not is_first:
+            return observation | {"arm": [np.nan, 0]}
+        return observation
+
+    vector = vector_of(Robot(change))
+    for _ in range(5):  # A whole episode of three steps, and the next one's first.
+        vector.step([0])
+    with pytest.raises(EnvironmentFault, match="in step 1 of an episode"):
+        vector.step([0])
+
+
+def test_observations_without_a_number_are_refused():
+    environment = Robot()
+    environment.observation_spec = lambda: {"x": specs.Array((0,), np.float32)}
+    with pytest.raises(ConfigError, match="observations have no numbers"):
+        vector_of(environment)
+
+
+def test_two_arrays_with_one_name_are_refused():
+    """It is also the name of their column in replay."""
+    environment, array = Robot(), specs.Array((), np.float32)
+    environment.observation_spec = lambda: {"a/b": array, "a": {"b": array}}
+    with pytest.raises(ConfigError, match=r"two arrays .* have the name 'a/b'"):
+        vector_of(environment)
+
+
+def test_a_part_that_is_no_array_is_refused():
+    environment = Robot()
+    environment.observation_spec = lambda: {"x": "text"}
+    with pytest.raises(ConfigError, match="no array in 'x': text"):
+        vector_of(environment)
+
+
+def test_whole_numbers_from_zero_on_are_discrete_actions():
+    environment = Robot()
+    environment.action_spec = lambda: specs.BoundedArray((), np.int32, 0, 3, "pedal")
+    spec = make_environment_spec(environment)
+    assert spec.actions == specs.DiscreteArray(4, np.int32, "pedal")
+
+
+def test_an_agent_of_one_array_refuses_several():
+    spec = make_environment_spec(Robot())
+    with pytest.raises(ConfigError) as caught:
+        observation_shape(spec, agent="mine")
+    assert str(caught.value) == (
+        "mine needs observations of one array; this environment's have several: "
+        "'arm/0', 'arm/1', 'place'"
+    )
+    one = spec._replace(observations=SPEC["place"])
+    assert observation_shape(one, agent="mine") == (2,)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda environment: FrameStack(environment, num_frames=2),
+        lambda environment: MaskedObservation(environment, indices=(0,)),
+    ],
+)
+def test_wrappers_of_one_array_refuse_several(wrap):
+    with pytest.raises(ConfigError, match="several arrays"):
+        wrap(Robot())
+
+
+def test_zeros_are_nested_as_observations():
+    zeros = make_environment_spec(Robot()).zero_observations(5)
+    assert zeros["place"].shape == (5, 2) and zeros["arm"][1].dtype == np.int32
+
+
+def test_leaves_of_many():
+    leaves = Leaves(plain(SPEC))
+    observation = {"place": np.zeros((4, 2)), "arm": (np.zeros(4), np.zeros(4, int))}
+    shapes = [array.shape for array in leaves.of_many(observation)]
+    assert shapes == [(4,), (4,), (4, 2)]
+    with pytest.raises(WrongObservation, match="one has no axis"):
+        leaves.of_many({"place": 1.0, "arm": (1.0, 1)})
+    with pytest.raises(WrongObservation, match=r"shape \(3,\) in 'arm/1'"):
+        leaves.of_many(observation | {"arm": (np.zeros(4), np.zeros(3, int))})
