@@ -89,7 +89,7 @@ test-ray: $(RAY_STAMP) ## Run programs on a real Ray, of one host and of three
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)
 
-test-envpool: $(ENVPOOL_STAMP) ## Test environments with a real EnvPool, without JAX
+test-envpool: $(ENVPOOL_STAMP) ## Test environments with EnvPool, Atari and dm_control, without JAX
 	@$(ENVPOOL_VENV)/bin/python -m pytest -q tests/environments $(ARGS)
 
 check: $(STAMP) ## Check format, lint and types
@@ -115,7 +115,7 @@ rpc-env: $(RPC_STAMP) ## Install gRPC, Ray, ..., which calls are compared with, 
 torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, into .venv-torch
 	@echo "$(TORCH_VENV) is ready"
 
-envpool-env: $(ENVPOOL_STAMP) ## Install EnvPool, and what environments need, into .venv-envpool
+envpool-env: $(ENVPOOL_STAMP) ## Install EnvPool, Atari, dm_control, ..., into .venv-envpool
 	@echo "$(ENVPOOL_VENV) is ready"
 
 ray-env: $(RAY_STAMP) ## Install acmelike with Ray into .venv-ray
@@ -150,7 +150,7 @@ $(STAMP): setup.py $(wildcard constraints/py*.txt)
 	else \
 	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
 	fi; \
-	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar,tensorboard,wandb]'
 	@touch $@
 
 # An environment .venv-NAME for peers. Torch first and by itself: what needs it would else
@@ -215,6 +215,6 @@ $(ENVPOOL_STAMP): constraints/envpool.txt
 	@echo "Making $(ENVPOOL_VENV) with $$($(PYTHON) --version), as pinned in constraints/envpool.txt"
 	@$(PYTHON) -m venv --clear $(ENVPOOL_VENV)
 	@$(ENVPOOL_VENV)/bin/python -m pip install -q --disable-pip-version-check \
-	    -c constraints/envpool.txt envpool cloudpickle dm-env gymnasium optree \
-	    pytest pytest-timeout
+	    -c constraints/envpool.txt envpool ale-py opencv-python-headless dm_control \
+	    imageio cloudpickle dm-env gymnasium optree pytest pytest-timeout
 	@touch $@

@@ -44,9 +44,12 @@ setup(
     extras_require={
         # For edges between hosts: keys and certificates, and compression.
         "cluster": ["cryptography>=42", "zstandard>=0.22"],
+        "atari": ["ale-py>=0.10", "opencv-python-headless>=4.8"],
+        "dm_control": ["dm_control>=1.0.20"],
         "envpool": ["envpool>=1.2"],
         # It draws with seaborn, and so brings pandas.
         "minatar": ["MinAtar>=1.0.15"],
+        "mujoco": ["mujoco>=3.1", "imageio>=2.14"],
         "ray": ["ray>=2.50", "cryptography>=42", "zstandard>=0.22"],
         # Reverb finds no TensorFlow by itself, and works with the one of its time only.
         "reverb": [
@@ -54,6 +57,9 @@ setup(
             "tensorflow-cpu>=2.15,<2.16",
             "tensorflow-probability>=0.23,<0.24",
         ],
+        # What writes the files, and what shows them.
+        "tensorboard": ["tensorboardX>=2.6.2", "tensorboard>=2.18"],
+        "wandb": ["wandb>=0.17"],
         "dev": [
             "hypothesis>=6.100",
             "ipykernel>=6.29",

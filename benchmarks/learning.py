@@ -63,10 +63,16 @@ FROZEN_LAKE = (
     *("--environment", "FrozenLake-v1", "--evaluate-every", "5000"),
     *("--num-eval-episodes", "100", "--agent.replay.samples-per-insert", "8"),
 )
-BYTES = ("--environment", "benchmarks.gridworld:GridWorld", "--evaluate-every", "2000")
+BYTES = ("--environment", "benchmarks.worlds:GridWorld", "--evaluate-every", "2000")
 BYTES_PPO = (
     *(*BYTES, "--agent.num-minibatches", "8", "--agent.entropy-weight", "0.01"),
     *("--agent.gae-lambda", "0.95", "--agent.optimizer.learning-rate", "2e-3"),
+)
+# Observations that are a dict, and actions that are not always allowed.
+PARTS = ("--environment", "benchmarks.worlds:CartPoleOfParts")
+TAXI = (
+    *("--environment", "benchmarks.worlds:masked_taxi", "--evaluate-every", "10000"),
+    *("--num-eval-episodes", "100"),
 )
 # Actions that are continuous, for agents that are usually seen with discrete ones.
 PENDULUM_PPO = (
@@ -97,6 +103,9 @@ TASKS = (
     Task("dqn", 0.7, 60_000, FROZEN_LAKE),
     Task("dqn", 0.9, 40_000, BYTES),
     Task("ppo", 0.9, 40_000, BYTES_PPO),
+    Task("dqn", 475, 100_000, PARTS),
+    Task("ppo", 475, 100_000, PARTS),
+    Task("dqn", 7, 200_000, TAXI),
     Task("ppo", -300, 200_000, PENDULUM_PPO),
     Task("impala", -300, 400_000, PENDULUM_IMPALA),
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million

@@ -1,4 +1,4 @@
-"""A small world of pixels: bytes of three colours, on a grid of 6 by 6."""
+"""Small environments for what agents have to learn: of bytes, of parts, with masks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+
+from acmelike.environments import ActionMaskFromInfo
 
 SIZE, MAX_STEPS = 6, 30
 GOOD, BAD = (5, 5), (2, 3)
@@ -49,3 +51,28 @@ class GridWorld(gymnasium.Env[Any, Any]):
         for colour, place in enumerate((self._player, GOOD, BAD)):
             picture[(*place, colour)] = 255
         return picture
+
+
+class CartPoleOfParts(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """CartPole-v1 whose observation is a dict: places, speeds, and the pole's side."""
+
+    observation_space = gymnasium.spaces.Dict(
+        places=gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        speeds=gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32),
+        side=gymnasium.spaces.Discrete(2),
+    )
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("CartPole-v1"))
+
+    def observation(self, observation: Any) -> dict[str, Any]:
+        return {
+            "places": observation[[0, 2]],
+            "speeds": observation[[1, 3]],
+            "side": int(observation[2] > 0),
+        }
+
+
+def masked_taxi() -> gymnasium.Env[Any, Any]:
+    """Taxi-v4, with the moves that change something as the allowed ones."""
+    return ActionMaskFromInfo(gymnasium.make("Taxi-v4"))

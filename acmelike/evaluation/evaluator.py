@@ -18,9 +18,10 @@ class Evaluator:
     Args:
       inputs: the agent's inputs of the greedy policy.
       spec: of the environments.
-      environment_factory: makes the environments, one for each episode.
+      environment_factory: makes the environments.
       coordinator: hands out the evaluations and takes the returns.
-      num_episodes: episodes of one evaluation, played side by side.
+      num_envs: environments, which are stepped side by side.
+      num_episodes: episodes of one evaluation, at least `num_envs`.
       seed: of the environments and of the policy.
     """
 
@@ -31,12 +32,13 @@ class Evaluator:
         spec: EnvironmentSpec,
         environment_factory: EnvironmentFactory,
         coordinator: Coordinator,
+        num_envs: int,
         num_episodes: int,
         seed: int,
     ):
         self._coordinator = coordinator
         self._environment = make_vector_environment(
-            environment_factory, num_envs=num_episodes, seed=seed
+            environment_factory, num_envs=num_envs, seed=seed
         )
         self._inputs, self._spec = inputs, spec
         self._num_episodes, self._seed = num_episodes, seed
@@ -50,11 +52,11 @@ class Evaluator:
                 task.policy,
                 self._inputs,
                 self._spec,
-                num_envs=self._num_episodes,
+                num_envs=self._environment.num_envs,
                 seed=self._seed,
             )
         self._inference.set_parameters(task.parameters)
-        returns = play_episodes(self._environment, self._inference)
+        returns = play_episodes(self._environment, self._inference, self._num_episodes)
         self._coordinator.report(task.number, returns)
 
     def close(self) -> None:
@@ -62,29 +64,42 @@ class Evaluator:
         self._environment.close()
 
 
-def play_episodes(environment: Vector, inference: Inference) -> Array:
-    """Plays one whole episode in each of E environments.
+def play_episodes(
+    environment: Vector, inference: Inference, num_episodes: int
+) -> Array:
+    """Plays whole episodes in N environments, in each as many as in the others, or one.
+
+    How many each plays is known before: if those that end first counted, short
+    episodes would count too often.
 
     An episode may never end, so the status of the calling node tells the number of
     steps played.
 
     Args:
-      environment: with E environments.
+      environment: with N environments.
       inference: acts in them.
+      num_episodes: E, at least N.
 
     Returns:
-      `[E]`, the undiscounted returns.
+      `[E]`, the undiscounted returns, ordered by environment.
     """
-    step = environment.reset()
-    returns = np.zeros(step.reward.shape)
-    playing = np.ones(step.reward.shape, bool)
-    num_steps = 0
-    while playing.any():
+    num_envs = environment.num_envs
+    wanted = [num_episodes // num_envs] * num_envs
+    for more in range(num_episodes % num_envs):
+        wanted[more] += 1
+    returns: list[list[float]] = [[] for _ in range(num_envs)]
+    step, so_far = environment.reset(), np.zeros(num_envs)
+    num_steps = num_played = 0
+    while num_played < num_episodes:
         action, _ = inference.act(step)
         step = environment.step(action)
-        # An environment starts another episode after its last step; it is not counted.
-        returns += np.where(playing, step.reward, 0.0)
-        playing &= ~step.last()
+        so_far += step.reward
+        for k in step.last().nonzero()[0]:
+            # One that has played enough goes on, but is not counted.
+            if len(returns[k]) < wanted[k]:
+                returns[k].append(so_far[k])
+                num_played += 1
+            so_far[k] = 0.0
         num_steps += 1
         set_status(f"has played {num_steps:,} steps")
-    return returns
+    return np.concatenate(returns)

@@ -12,6 +12,7 @@ from acmelike.environments import (
     TimeLimitFactory,
     make_environment_factory,
 )
+from acmelike.environments.adapters import atari
 from acmelike.evaluation.goal import Goal
 from acmelike.experiments.config import (
     EnvironmentConfig,
@@ -58,6 +59,7 @@ def make_system(
         builder=program.make_builder(config),
         layout=_part(config, Layout),
         goal=_part(config, Goal),
+        rewards=config.rewards,
         seed=config.seed,
         metrics=str(folder.metrics),
         policy=str(folder.policy),
@@ -75,8 +77,10 @@ def _with_wrappers(
 ) -> EnvironmentFactory:
     if config.max_episode_steps is not None:
         factory = TimeLimitFactory(inner=factory, num_steps=config.max_episode_steps)
-    if config.frame_stack > 1:
-        factory = FrameStackFactory(inner=factory, num_frames=config.frame_stack)
+    is_of_atari = config.environment.startswith(atari.PREFIX)
+    num_frames = config.frame_stack or (atari.NUM_FRAMES if is_of_atari else 1)
+    if num_frames > 1:
+        factory = FrameStackFactory(inner=factory, num_frames=num_frames)
     return factory
 
 

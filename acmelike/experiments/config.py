@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
+from acmelike.adders.rewards import RewardSettings
 from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.evaluation.goal import Goal
@@ -35,13 +36,14 @@ class EnvironmentConfig:
         as continuous=false.
       max_episode_steps: steps after which episodes are cut off; None for no limit but
         the environment's own.
-      frame_stack: how many of its last observations the environment shows together.
+      frame_stack: how many of its last observations the environment shows together;
+        None for 4 of Atari, and else 1.
     """
 
     environment: str = "CartPole-v1"
     environment_kwargs: tuple[str, ...] = ()
     max_episode_steps: Annotated[int, at_least(1)] | None = None
-    frame_stack: Annotated[int, at_least(1)] = 1
+    frame_stack: Annotated[int, at_least(1)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +79,13 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
         after the program and the time.
       keep_best: also store the policy whose evaluation was the best, and which was the
         best again in a second one, on other episodes.
+      log: what else the records of metrics.jsonl are written to: "csv", "tensorboard",
+        "wandb" (Weights & Biases), or several of these.
       live: show a live table where stdout is a terminal, instead of a line every few
         seconds.
       draw: draw the program into this file and start nothing: a picture (.svg), or
         Mermaid text (.mmd, .md).
+      rewards: what is done to rewards before the agent learns from them.
       agent: settings of the agent.
     """
 
@@ -97,8 +102,10 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     seed: Annotated[int, at_least(0)] = 0
     out: str | None = None
     keep_best: bool = False
+    log: tuple[str, ...] = ()
     live: bool = True
     draw: str | None = None
+    rewards: RewardSettings = field(default_factory=RewardSettings)
     agent: A
 
     def __post_init__(self) -> None:

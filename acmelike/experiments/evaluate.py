@@ -23,6 +23,7 @@ from acmelike.evaluation.evaluator import play_episodes
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
 from acmelike.experiments.flags import parse
 from acmelike.experiments.process import INTERRUPTED, complain, one_line
+from acmelike.topologies.layout import MAX_EVAL_ENVS
 from acmelike.types import Array
 
 
@@ -33,7 +34,8 @@ class EvaluateConfig:
     Attributes:
       run_folder: the folder of the run whose policy plays.
       best: take the best policy of the run, which was kept with --keep-best.
-      episodes: how many whole episodes, each in an environment of its own.
+      episodes: how many whole episodes.
+      num_envs: environments that they are played in, side by side.
       seed: of the environments; at least 0.
       video: record one more episode into this file (.gif), if the environment renders.
     """
@@ -43,6 +45,7 @@ class EvaluateConfig:
     ]
     best: bool = False
     episodes: Annotated[int, at_least(1)] = 20
+    num_envs: Annotated[int, at_least(1)] = MAX_EVAL_ENVS
     seed: Annotated[int, at_least(0)] = 0
     video: str | None = None
 
@@ -56,6 +59,7 @@ def evaluate(
     policy: SavedPolicy | str | os.PathLike[str],
     *,
     num_episodes: int = 20,
+    num_envs: int = MAX_EVAL_ENVS,
     seed: int = 0,
     environment: str | Callable[..., Any] | None = None,
 ) -> Array:
@@ -63,13 +67,15 @@ def evaluate(
 
     Args:
       policy: from `load_policy` or `train`, or the folder of a run.
-      num_episodes: each in an environment of its own.
+      num_episodes: how many.
+      num_envs: environments that they are played in, side by side; at most one for each
+        episode is made.
       seed: of the environments; at least 0.
       environment: see `make_environment_factory`; None for the one that the policy was
         trained in.
 
     Returns:
-      The returns, `[num_episodes]`.
+      The returns, `[num_episodes]`, ordered by environment.
 
     Raises:
       ConfigError: there is no such policy, or no such environment.
@@ -80,9 +86,10 @@ def evaluate(
     factory = policy.environment_factory
     if environment is not None:
         factory = make_environment_factory(environment)
-    vector = make_vector_environment(factory, num_envs=num_episodes, seed=seed)
+    num_envs = min(num_envs, num_episodes)
+    vector = make_vector_environment(factory, num_envs=num_envs, seed=seed)
     try:
-        return play_episodes(vector, policy.make_inference(num_episodes))
+        return play_episodes(vector, policy.make_inference(num_envs), num_episodes)
     finally:
         vector.close()
 
@@ -110,7 +117,12 @@ def evaluate_command(args: Sequence[str]) -> int:
         if config.video is not None:
             # Before the evaluation, because this is where mistakes show.
             _record(policy, Path(config.video), config.seed)
-        returns = evaluate(policy, num_episodes=config.episodes, seed=config.seed)
+        returns = evaluate(
+            policy,
+            num_episodes=config.episodes,
+            num_envs=config.num_envs,
+            seed=config.seed,
+        )
     except ConfigError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -129,7 +141,7 @@ def _record(policy: SavedPolicy, path: Path, seed: int) -> None:
     recorded = VideoRecorder(policy.environment_factory, seed=seed)
     environment = VectorEnvironment(lambda seed: recorded, num_envs=1, seed=seed)
     try:
-        play_episodes(environment, policy.make_inference(1))
+        play_episodes(environment, policy.make_inference(1), 1)
         recorded.save(path)
     finally:
         environment.close()

@@ -107,8 +107,14 @@ class RecordedRun:
         from acmelike.experiments.follow import ActorFollower
         from acmelike.experiments.watch import say, watch_training
         from acmelike.launchers import check_launcher, launch
+        from acmelike.telemetry.loggers import (
+            RecordForwarder,
+            check_loggers,
+            make_loggers,
+        )
 
         check_launcher(config.launch)
+        check_loggers(config.log)
         system = make_system(self._program, config, folder, self._environment)
         self._agent = system.program.name
         write_json(folder.config, asdict(config))
@@ -116,6 +122,7 @@ class RecordedRun:
             f"{self._agent} on {config.environment}, launched by {config.launch}, "
             f"seed {config.seed}; the run is recorded in {folder.path}"
         )
+        loggers = make_loggers(config.log, folder.root, asdict(config))
         self._run = launch(
             system.program,
             config.launch,
@@ -124,7 +131,7 @@ class RecordedRun:
             grace_seconds=GRACE_SECONDS,
             logs=folder.log.parent,
         )
-        with self._run:
+        with RecordForwarder(folder.metrics, loggers), self._run:
             if config.num_places > config.num_actors:
                 ActorFollower(self._run, config).start()
             reason = watch_training(

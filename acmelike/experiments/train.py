@@ -153,6 +153,8 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
             value = _as_texts(value)
         elif dataclasses.is_dataclass(present) and isinstance(value, Mapping):
             value = _changed(present, value)
+        elif isinstance(present, tuple) and isinstance(value, str):
+            value = (value,)
         elif isinstance(present, tuple) and isinstance(value, list):
             value = tuple(value)
         changes[name] = value
@@ -178,12 +180,8 @@ def _columns(records: list[dict[str, Any]]) -> dict[str, Array]:
     """Numbers of records, by name; what is nested stands beside the others."""
     import numpy as np
 
-    rows = []
-    for record in records:
-        row: dict[str, float] = {}
-        for name, value in record.items():
-            nested = value if isinstance(value, Mapping) else {name: value}
-            row |= {n: v for n, v in nested.items() if isinstance(v, int | float)}
-        rows.append(row)
+    from acmelike.telemetry.loggers import numbers_of
+
+    rows = [numbers_of(record) for record in records]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

@@ -89,7 +89,7 @@ def _add_actors(
                             num_envs=layout.num_envs_per_actor,
                         ),
                     ),
-                    adder=builder.make_adder(layout.num_envs_per_actor),
+                    adder=experiment.make_adder(),
                     spec=backbone.spec,
                     environment_factory=experiment.environment_factory,
                     num_envs=layout.num_envs_per_actor,

@@ -53,7 +53,7 @@ def make_central_inference(experiment: Experiment) -> System:
             Node(
                 InferenceServer,
                 inputs=inputs,
-                adder=builder.make_adder(layout.num_envs_per_actor),
+                adder=experiment.make_adder(),
                 spec=backbone.spec,
                 num_envs=layout.num_envs_per_actor,
                 requests=requests,

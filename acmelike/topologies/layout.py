@@ -9,6 +9,9 @@ from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.graph import RestartPolicy
 
+# More side by side hardly make an evaluation faster, and each takes memory.
+MAX_EVAL_ENVS = 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
@@ -21,6 +24,8 @@ class Layout:
         program that is launched from Python calls `Run.scale` instead.
       num_envs_per_actor: how many environments each actor steps as one vector.
       num_eval_episodes: episodes in an evaluation.
+      num_eval_envs: environments that they are played in, side by side; None for one
+        for each episode, but 20 at most.
       parameter_interval: updates between two versions of the parameters that an actor
         takes, at least; 1 for every version.
       num_cachers: nodes that take each version from the learner once, for an equal
@@ -45,6 +50,7 @@ class Layout:
     max_actors: Annotated[int, at_least(1)] | None = None
     num_envs_per_actor: Annotated[int, at_least(1)] = 4
     num_eval_episodes: Annotated[int, at_least(1)] = 20
+    num_eval_envs: Annotated[int, at_least(1)] | None = None
     parameter_interval: Annotated[int, at_least(1)] = 1
     num_cachers: Annotated[int, at_least(0)] = 0
     learner_cpus: Annotated[int, at_least(1)] = 1
@@ -61,6 +67,12 @@ class Layout:
                 f"max_actors must be at least {self.num_actors}, the number of actors: "
                 f"{self.max_actors}"
             )
+
+    @property
+    def num_envs_of_evaluator(self) -> int:
+        """How many environments an evaluation has, never more than episodes."""
+        most = self.num_eval_envs or MAX_EVAL_ENVS
+        return min(self.num_eval_episodes, most)
 
     @property
     def num_places(self) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, NamedTuple, Protocol
 
+from acmelike.adders import Adder, RewardSettings, with_rewards
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
@@ -38,6 +39,7 @@ class Experiment:
       environment_factory: makes the environments.
       layout: how many nodes there are.
       goal: when the run ends.
+      rewards: what is done to rewards before the agent learns from them.
       seed: of the program. Each node has its own seed, derived from this one and the
         node's label.
       metrics: the path of the file to which records are appended.
@@ -49,6 +51,7 @@ class Experiment:
     environment_factory: EnvironmentFactory
     layout: Layout = field(default_factory=Layout)
     goal: Goal = field(default_factory=Goal)
+    rewards: RewardSettings = field(default_factory=RewardSettings)
     seed: Annotated[int, at_least(0)] = 0
     metrics: str = "metrics.jsonl"
     policy: str | None = None
@@ -56,6 +59,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def make_adder(self) -> Adder:
+        """Makes what turns the time steps of one actor into items."""
+        adder = self.builder.make_adder(self.layout.num_envs_per_actor)
+        return with_rewards(adder, self.rewards)
 
 
 class System(NamedTuple):
@@ -200,6 +208,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             spec=spec,
             environment_factory=experiment.environment_factory,
             coordinator=coordinator,
+            num_envs=experiment.layout.num_envs_of_evaluator,
             num_episodes=experiment.layout.num_eval_episodes,
             seed=node_seed(experiment.seed),
         ),

@@ -29,7 +29,7 @@ class Orders:
         self.reports.append((number, list(returns)))
 
 
-def make_evaluator(orders, factory, num_episodes):
+def make_evaluator(orders, factory, num_episodes, num_envs=None):
     spec = make_environment_spec(factory(0))
     orders._policy = counting_policy(spec)
     return Evaluator(
@@ -37,6 +37,7 @@ def make_evaluator(orders, factory, num_episodes):
         spec=spec,
         environment_factory=factory,
         coordinator=orders,
+        num_envs=num_envs or num_episodes,
         num_episodes=num_episodes,
         seed=0,
     )
@@ -81,3 +82,22 @@ def test_it_waits_for_an_evaluation_that_is_due():
     evaluator = make_evaluator(Orders(), ClockFactory(), 1)
     with pytest.raises(NotReady, match="no evaluation is due"):
         evaluator.step()
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "lengths"),
+    [
+        (1, [2] * 5),
+        (2, [2, 2, 2, 3, 3]),
+        (3, [2, 2, 3, 3, 4]),
+        (5, [2, 3, 4, 5, 6]),
+    ],
+)
+def test_each_environment_plays_as_many_episodes_as_the_others(num_envs, lengths):
+    """Not those that end first: then short ones would count too often."""
+    orders = Orders(1, 1)
+    evaluator = make_evaluator(orders, ClockFactory(), 5, num_envs)
+    for _ in range(2):
+        evaluator.step()
+    first, second = [returns for _, returns in orders.reports]
+    assert first == second == [length * 1.0 for length in lengths]

@@ -280,3 +280,34 @@ def test_a_script_needs_no_guard(tmp_path, way):
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("<TrainedRun: return") == 1
+
+
+def test_rewards_may_be_scaled_and_returns_stay(tmp_path):
+    run = train(tmp_path, "Catch", rewards={"scale": 10.0, "clip": 5.0})
+    assert set(al.evaluate(run.policy, num_episodes=4)) <= {-1.0, 1.0}
+    assert np.nanmax(np.abs(run.metrics["training_return"])) <= 1.0
+    # The learner sees rewards of 5.
+    other = train(tmp_path / "other", "Catch")
+    assert np.nanmax(run.metrics["loss"]) > 3 * np.nanmax(other.metrics["loss"])
+
+
+def test_records_are_written_for_other_tools(tmp_path):
+    run = train(tmp_path, "Catch", log="csv")
+    lines = (tmp_path / "evaluation.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(run.curves["mean_return"])
+    assert (tmp_path / "training.csv").exists()
+
+
+def test_an_unknown_logger_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(al.ConfigError, match=r"log must be some of .*: 'cvs'.*csv"):
+        train(tmp_path / "run", "Catch", log=["cvs"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_observations_of_several_arrays_are_learned_from(tmp_path):
+    """Blackjack: the sum of the player, the card of the dealer, and an ace or not."""
+    run = train(tmp_path, "Blackjack-v1", launch="threads")
+    assert run.policy.act((14, 10, 0)) in (0, 1)
+    with pytest.raises(ValueError, match="without '2'"):
+        run.policy.act((14, 10))
+    assert al.evaluate(run.policy, num_episodes=5, num_envs=2).shape == (5,)

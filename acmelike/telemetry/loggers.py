@@ -1,0 +1,265 @@
+"""The records of a run for other tools: CSV, TensorBoard, Weights & Biases.
+
+`metrics.jsonl` has everything; what is here is made of it, in the launcher's process.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from acmelike.errors import ConfigError, nearest
+from acmelike.files import write_whole
+from acmelike.telemetry.snapshot import RecordReader
+
+PERIOD_SECONDS = 1.0
+
+logger = logging.getLogger("acmelike")
+
+Record = Mapping[str, Any]
+
+
+class Logger(Protocol):
+    """Writes the records of a run somewhere else."""
+
+    def write(self, record: Record) -> None:
+        """Writes one record, as `metrics.jsonl` has it."""
+
+    def close(self) -> None:
+        """Writes what is left."""
+
+
+def numbers_of(record: Record) -> dict[str, float]:
+    """All numbers of a record, by name; the nested ones stand beside the others."""
+    numbers: dict[str, float] = {}
+    for name, value in record.items():
+        nested = value if isinstance(value, Mapping) else {name: value}
+        numbers |= {n: v for n, v in nested.items() if isinstance(v, int | float)}
+    return numbers
+
+
+def scalars_of(record: Record) -> dict[str, float]:
+    """The numbers of a record but its environment steps, each with a group.
+
+    What the learner reports is in "learner/", all else of the record in "training/" or
+    "evaluation/".
+    """
+    numbers, learner = numbers_of(record), record.get("metrics", {})
+    group = "training" if record["event"] == "progress" else "evaluation"
+    return {
+        f"{'learner' if name in learner else group}/{name}": value
+        for name, value in numbers.items()
+        if name != "env_steps"
+    }
+
+
+class CsvLogger:
+    """`training.csv` and `evaluation.csv`, with a line for each record.
+
+    A name that comes later, such as that of the first training return, is another
+    column; the lines before have nothing there.
+
+    Args:
+      folder: of the run.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._columns: dict[str, list[str]] = {}
+
+    def write(self, record: Record) -> None:
+        name = "training" if record["event"] == "progress" else "evaluation"
+        path, numbers = self._folder / f"{name}.csv", numbers_of(record)
+        columns = self._columns.setdefault(name, [])
+        new = [name for name in numbers if name not in columns]
+        if new:
+            columns += new
+            rows: list[dict[str, Any]] = []
+            if path.exists():
+                with path.open(newline="") as file:
+                    rows = list(csv.DictReader(file))
+            write_whole(path, _as_csv(columns, [*rows, numbers], has_header=True))
+        else:
+            with path.open("a", newline="") as file:
+                file.write(_as_csv(columns, [numbers], has_header=False))
+
+    def close(self) -> None:
+        pass
+
+
+def _as_csv(
+    columns: list[str], rows: Iterable[Mapping[str, Any]], *, has_header: bool
+) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    if has_header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+class TensorBoardLogger:
+    """Event files in `tensorboard/`, which `tensorboard --logdir` shows.
+
+    Args:
+      folder: of the run.
+      config: its settings, shown as a text.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]):
+        from tensorboardX import SummaryWriter
+
+        self._started = time.time()
+        self._writer = SummaryWriter(str(folder / "tensorboard"))
+        text = json.dumps(config, indent=2, default=str)
+        self._writer.add_text("config", f"```\n{text}\n```")
+
+    def write(self, record: Record) -> None:
+        # By the records' own clock, as several are written together.
+        at = self._started + record["time"]["seconds"]
+        for name, value in scalars_of(record).items():
+            self._writer.add_scalar(name, value, record["env_steps"], at)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WandbLogger:
+    """A run of Weights & Biases; offline, as `WANDB_MODE` may say, it is in `wandb/`.
+
+    The project is that of `WANDB_PROJECT`, or "acmelike".
+
+    Args:
+      folder: of the run, whose name is its name there.
+      config: its settings.
+
+    Raises:
+      ConfigError: nobody is logged in.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]):
+        import wandb
+
+        try:
+            self._run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "acmelike"),
+                name=folder.name,
+                dir=str(folder),
+                config=json.loads(json.dumps(config, default=str)),
+            )
+        except Exception as error:  # Its own errors, and those of the network.
+            reason = str(error).strip().partition("\n")[0]
+            raise ConfigError(
+                f"wandb: {reason}; log in with 'wandb login', or set WANDB_MODE=offline"
+            ) from error
+        # Evaluations come later than the steps at which they were ordered.
+        self._run.define_metric("env_steps")
+        self._run.define_metric("*", step_metric="env_steps")
+
+    def write(self, record: Record) -> None:
+        self._run.log({**scalars_of(record), "env_steps": record["env_steps"]})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+LOGGERS = ("csv", "tensorboard", "wandb")
+# What else each needs: the module, and acmelike's extra that brings it.
+_MODULES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
+
+
+def check_loggers(names: Iterable[str]) -> list[str]:
+    """The names of loggers, of which one text may have several with commas between.
+
+    Raises:
+      ConfigError: there is no such logger, or its package is not installed.
+    """
+    wanted = [name for text in names for name in text.split(",") if name]
+    for name in wanted:
+        if name not in LOGGERS:
+            raise ConfigError(
+                f"log must be some of {', '.join(LOGGERS)}: "
+                f"'{name}'{nearest(name, LOGGERS)}"
+            )
+        module = _MODULES.get(name)
+        if module is not None and importlib.util.find_spec(module) is None:
+            raise ConfigError(
+                f"log needs {module} for {name}: pip install 'acmelike[{name}]'"
+            )
+    return list(dict.fromkeys(wanted))
+
+
+def make_loggers(
+    names: Iterable[str], folder: Path, config: Mapping[str, Any]
+) -> dict[str, Logger]:
+    """Makes loggers by their names.
+
+    Raises:
+      ConfigError: as `check_loggers` and `WandbLogger`.
+    """
+    made: dict[str, Logger] = {}
+    for name in check_loggers(names):
+        if name == "csv":
+            made[name] = CsvLogger(folder)
+        elif name == "tensorboard":
+            made[name] = TensorBoardLogger(folder, config)
+        else:
+            made[name] = WandbLogger(folder, config)
+    return made
+
+
+class RecordForwarder:
+    """Passes the records of a run to loggers, in a thread, as long as it is entered.
+
+    A logger that fails is named in the log once, and gets no more: nothing about the
+    run is wrong then.
+
+    Args:
+      metrics: the file of the records.
+      loggers: by name.
+    """
+
+    def __init__(self, metrics: Path, loggers: Mapping[str, Logger]):
+        self._records, self._loggers = RecordReader(metrics), dict(loggers)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name="record forwarder", daemon=True
+        )
+
+    def __enter__(self) -> None:
+        if self._loggers:
+            self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        if self._loggers:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(PERIOD_SECONDS):
+            self._forward()
+        self._forward()
+        for name in list(self._loggers):
+            self._try(name, self._loggers[name].close)
+
+    def _forward(self) -> None:
+        for record in self._records.read():
+            for name in list(self._loggers):
+                self._try(name, self._loggers[name].write, record)
+
+    def _try(self, name: str, method: Any, *args: Any) -> None:
+        try:
+            method(*args)
+        except Exception as error:
+            del self._loggers[name]
+            logger.warning("%s is not written any more: %r", name, error)
