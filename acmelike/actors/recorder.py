@@ -38,13 +38,13 @@ class Recorder:
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
         self._writer = Writer(replay, num_ahead=num_ahead)
         # Of the present episodes: the rewards so far, and when they have begun.
-        self._rewards, self._begins = np.zeros(num_envs), [0] * num_envs
+        self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
         self._num_added = 0
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""
         self._adder.start(step)
-        self._rewards[:], self._begins = 0.0, [self._num_added] * len(self._begins)
+        self._rewards[:], self._begins[:] = 0.0, self._num_added
 
     def add(
         self,
@@ -73,16 +73,17 @@ class Recorder:
         """The episodes that have ended with this step."""
         self._num_added += 1
         self._rewards += step_t.reward
-        is_last = step_t.last()
+        is_first, is_last = step_t.first(), step_t.last()
+        if np.count_nonzero(is_first):
+            self._rewards[is_first] = 0.0
+            self._begins[is_first] = self._num_added
         if not np.count_nonzero(is_last):
             return ()
-        episodes = []
-        for k in is_last.nonzero()[0]:
-            num_steps = self._num_added - self._begins[k]
-            episodes.append(EpisodeEnd(float(self._rewards[k]), num_steps))
-            # The next episode begins with the next step, which takes none.
-            self._rewards[k], self._begins[k] = 0.0, self._num_added + 1
-        return episodes
+        lengths = self._num_added - self._begins
+        return [
+            EpisodeEnd(float(self._rewards[k]), int(lengths[k]))
+            for k in is_last.nonzero()[0]
+        ]
 
     def close(self) -> None:
         """Releases the steps in replay that only these environments refer to."""

@@ -28,6 +28,7 @@ from acmelike.environments.wrappers.masked import (
     MaskedObservation,
     MaskedObservationFactory,
 )
+from acmelike.environments.wrappers.restarting import RestartingFactory
 from acmelike.environments.wrappers.time_limit import TimeLimit, TimeLimitFactory
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "GymnasiumVectorFactory",
     "MaskedObservation",
     "MaskedObservationFactory",
+    "RestartingFactory",
     "TimeLimit",
     "TimeLimitFactory",
     "Vector",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from contextlib import suppress
 
 import dm_env
 import numpy as np
@@ -20,6 +22,8 @@ from acmelike.environments.nests import Leaves, WrongObservation, check_observat
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
+logger = logging.getLogger("acmelike")
+
 _FIRST = int(dm_env.StepType.FIRST)
 _MID = int(dm_env.StepType.MID)
 _LAST = int(dm_env.StepType.LAST)
@@ -34,6 +38,9 @@ class VectorEnvironment:
       factory: makes one environment from a seed.
       num_envs: K.
       seed: the seed of environment k is derived from it and k.
+      max_restarts: how often an environment that raised is made again, with another
+        seed; its unfinished episode is dropped, so a FIRST step follows that is not
+        after a LAST one.
 
     Attributes:
       num_envs: K.
@@ -46,11 +53,18 @@ class VectorEnvironment:
     """
 
     def __init__(
-        self, factory: EnvironmentFactory, *, num_envs: int, seed: int
+        self,
+        factory: EnvironmentFactory,
+        *,
+        num_envs: int,
+        seed: int,
+        max_restarts: int = 0,
     ) -> None:
         if num_envs < 1:
             raise ConfigError(f"num_envs must be at least 1, not {num_envs}")
         self.num_envs = num_envs
+        self._factory, self._given_seed = factory, seed
+        self._max_restarts, self._num_restarts = max_restarts, 0
         self._environments = [factory(_seed(seed, k)) for k in range(num_envs)]
         self.spec = _checked_spec(self._environments[0])
         self._leaves = Leaves(self.spec.observations)
@@ -78,8 +92,9 @@ class VectorEnvironment:
           actions: `[K, ...]`; ignored for environments that start an episode.
 
         Raises:
-          EnvironmentFault: an environment raised, or returned a time step that breaks
-            its specs or the order FIRST, MID, ..., LAST. The message has its index.
+          EnvironmentFault: an environment raised, and may not be made again; or it
+            returned a time step that breaks its specs or the order FIRST, MID, ...,
+            LAST. The message has its index.
           TypeError: the actions are not of the kind of the action spec's dtype.
           ValueError: the shape of the actions differs from the spec.
         """
@@ -118,7 +133,10 @@ class VectorEnvironment:
             except AcmelikeError:
                 raise  # Such as RpcClosed at the end of a run, not the environment's.
             except Exception as error:
-                raise _raised(k, "reset" if begins else "step", error) from error
+                fault = _raised(k, "reset" if begins else "step", error)
+                if self._num_restarts == self._max_restarts:
+                    raise fault from error
+                timestep, begins = self._restarted(k, fault), True
 
             kind, reward_k, discount_k, o = timestep
             if begins != (kind == _FIRST):
@@ -152,6 +170,22 @@ class VectorEnvironment:
         leaves.check_finite(observation, self._num_steps, self._begins)
         return VectorStep(step_type, reward, discount, leaves.joined(observation))
 
+    def _restarted(self, k: int, fault: EnvironmentFault) -> dm_env.TimeStep:
+        """Makes an environment again that has failed; returns its first step."""
+        self._num_restarts += 1
+        logger.warning(
+            "%s; it is made again (%s of %s), and its unfinished episode is dropped",
+            *(fault, self._num_restarts, self._max_restarts),
+        )
+        with suppress(Exception):  # It may not be able to do even that.
+            self._environments[k].close()
+        try:
+            environment = self._factory(_seed(self._given_seed, k, self._num_restarts))
+            self._environments[k] = environment
+            return environment.reset()
+        except Exception as error:
+            raise _raised(k, "restart", error) from error
+
 
 def make_vector_environment(
     factory: EnvironmentFactory, *, num_envs: int, seed: int
@@ -172,8 +206,8 @@ def make_vector_environment(
     return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
 
 
-def _seed(seed: int, k: int) -> int:
-    sequence = np.random.SeedSequence(seed, spawn_key=(k,))
+def _seed(seed: int, *place: int) -> int:
+    sequence = np.random.SeedSequence(seed, spawn_key=place)
     return int(sequence.generate_state(1)[0])
 
 

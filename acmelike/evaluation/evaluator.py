@@ -94,12 +94,12 @@ def play_episodes(
         action, _ = inference.act(step)
         step = environment.step(action)
         so_far += step.reward
+        so_far[step.first()] = 0.0  # Or an environment that failed was made again.
         for k in step.last().nonzero()[0]:
             # One that has played enough goes on, but is not counted.
             if len(returns[k]) < wanted[k]:
                 returns[k].append(so_far[k])
                 num_played += 1
-            so_far[k] = 0.0
         num_steps += 1
         set_status(f"has played {num_steps:,} steps")
     return np.concatenate(returns)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from acmelike.environments import (
     EnvironmentFactory,
     FrameStackFactory,
+    RestartingFactory,
     TimeLimitFactory,
     make_environment_factory,
 )
@@ -81,6 +82,10 @@ def _with_wrappers(
     num_frames = config.frame_stack or (atari.NUM_FRAMES if is_of_atari else 1)
     if num_frames > 1:
         factory = FrameStackFactory(inner=factory, num_frames=num_frames)
+    if config.restart_environments:
+        factory = RestartingFactory(
+            inner=factory, max_restarts=config.restart_environments
+        )
     return factory
 
 

@@ -38,12 +38,15 @@ class EnvironmentConfig:
         the environment's own.
       frame_stack: how many of its last observations the environment shows together;
         None for 4 of Atari, and else 1.
+      restart_environments: how often each actor, and the evaluator, makes an
+        environment again that has failed. Its unfinished episode is dropped.
     """
 
     environment: str = "CartPole-v1"
     environment_kwargs: tuple[str, ...] = ()
     max_episode_steps: Annotated[int, at_least(1)] | None = None
     frame_stack: Annotated[int, at_least(1)] | None = None
+    restart_environments: Annotated[int, at_least(0)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)

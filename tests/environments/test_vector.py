@@ -6,8 +6,10 @@ import pytest
 from dm_env import specs
 
 from acmelike.environments import (
+    RestartingFactory,
     VectorEnvironment,
     make_environment_factory,
+    make_vector_environment,
 )
 from acmelike.errors import ConfigError, EnvironmentFault, RpcClosed
 
@@ -309,3 +311,73 @@ def test_rewards_that_are_not_scalar_are_refused():
         ConfigError, match=r"rewards is not scalar but has shape \(2,\)"
     ):
         make_vector(environment)
+
+
+class Crashing(Counting):
+    """Raises in its step with this number, or in its reset if that is 0."""
+
+    def __init__(self, crashes_at=None):
+        super().__init__(length=4)
+        self.crashes_at, self.num_steps = crashes_at, 0
+
+    def reset(self):
+        if self.crashes_at == 0:
+            raise OSError("no simulator")
+        self.num_steps = 0
+        return super().reset()
+
+    def step(self, action):
+        self.num_steps += 1
+        if self.num_steps == self.crashes_at:
+            raise OSError("the simulator is gone")
+        return super().step(action)
+
+
+def crashing_vector(max_restarts, *environments):
+    seeds, waiting = [], list(environments)
+
+    def factory(seed):
+        seeds.append(seed)
+        return waiting.pop(0)
+
+    factory = RestartingFactory(inner=factory, max_restarts=max_restarts)
+    return make_vector_environment(factory, num_envs=2, seed=0), seeds
+
+
+def test_an_environment_that_fails_is_made_again_and_begins_an_episode(caplog):
+    crashing = Crashing(crashes_at=2)
+    vector, seeds = crashing_vector(1, Crashing(), crashing, Crashing())
+    steps = [vector.reset(), *(vector.step(actions_for(vector)) for _ in range(4))]
+    kinds = [step.step_type.tolist() for step in steps]
+    assert kinds == [[FIRST] * 2, [MID] * 2, [MID, FIRST], [MID] * 2, [LAST, MID]]
+    assert [step.observation[1, 0] for step in steps] == [0, 1, 0, 1, 2]
+    assert [step.reward[1] for step in steps] == [0, 1, 0, 1, 1]
+    assert crashing.is_closed and len(set(seeds)) == 3
+    (message,) = caplog.messages
+    assert message == (
+        "environment 1 raised OSError in step: the simulator is gone; it is made again "
+        "(1 of 1), and its unfinished episode is dropped"
+    )
+
+
+def test_the_next_failure_is_a_fault():
+    vector, _ = crashing_vector(1, Crashing(), Crashing(2), Crashing(2))
+    vector.reset()
+    for _ in range(3):
+        vector.step(actions_for(vector))
+    with pytest.raises(EnvironmentFault, match="1 raised OSError in step: the sim"):
+        vector.step(actions_for(vector))
+
+
+def test_one_that_cannot_be_made_again_is_a_fault():
+    vector, _ = crashing_vector(5, Crashing(), Crashing(1), Crashing(0))
+    vector.reset()
+    with pytest.raises(EnvironmentFault, match="1 raised OSError in restart: no sim"):
+        vector.step(actions_for(vector))
+
+
+def test_vectorised_environments_are_not_made_again():
+    with pytest.raises(ConfigError, match="leave out 'vec:'"):
+        RestartingFactory(
+            inner=make_environment_factory("vec:CartPole-v1"), max_restarts=1
+        )

@@ -1,0 +1,51 @@
+"""Makes an environment again that has failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import dm_env
+
+from acmelike.checks import at_least, check_fields
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
+from acmelike.environments.vector import VectorEnvironment
+from acmelike.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestartingFactory:
+    """A `VectorFactory` of environments that are made again when they fail.
+
+    Attributes:
+      inner: makes the environments.
+      max_restarts: how often in each vector; the next failure is an `EnvironmentFault`.
+    """
+
+    inner: EnvironmentFactory
+    max_restarts: Annotated[int, at_least(1)]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if isinstance(self.inner, VectorFactory):
+            raise ConfigError(
+                "a vectorised environment cannot be made again in part: leave out "
+                "'vec:' or 'envpool:', or restart_environments"
+            )
+
+    def __call__(self, seed: int) -> dm_env.Environment:
+        return self.inner(seed)
+
+    def make_vector(self, *, num_envs: int, seed: int) -> VectorEnvironment:
+        """Makes K environments."""
+        return VectorEnvironment(
+            self.inner, num_envs=num_envs, seed=seed, max_restarts=self.max_restarts
+        )
+
+    def make_rendering(self, seed: int) -> dm_env.Environment:
+        """Makes one environment that can draw itself, if the inner factory can."""
+        return make_rendering(self.inner, seed)
