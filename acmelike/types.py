@@ -37,6 +37,42 @@ class MultiDiscreteArray(specs.BoundedArray):  # type: ignore[misc]  # no types
     Other whole numbers between bounds are numbers.
     """
 
+    def __reduce__(self) -> Any:
+        bounds = self._minimum, self._maximum
+        return MultiDiscreteArray, (self._shape, self._dtype, *bounds, self._name)
+
+    def categories(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The lowest value of each element, and how many it has; in order."""
+        low = np.broadcast_to(self.minimum, self.shape).ravel()
+        high = np.broadcast_to(self.maximum, self.shape).ravel()
+        return tuple(low.tolist()), tuple((high - low + 1).tolist())
+
+
+class OffsetDiscreteArray(specs.DiscreteArray):  # type: ignore[misc]  # no types
+    """The spec of discrete actions that the environment counts from another number.
+
+    Agents count them from 0, as those of other environments: a `Vector` adds the
+    offset, and so does a saved policy.
+
+    Args:
+      start: what the environment calls action 0.
+      num_values: the number of actions.
+      dtype: of an action.
+      name: of the array.
+    """
+
+    def __init__(self, start: int, num_values: int, dtype: Any, name: Any) -> None:
+        super().__init__(num_values, dtype, name)
+        self.start = start
+
+    def __reduce__(self) -> Any:
+        own = self.start, self._num_values, self._dtype, self._name
+        return OffsetDiscreteArray, own
+
+    def __eq__(self, other: object) -> bool:
+        is_same = isinstance(other, OffsetDiscreteArray) and self.start == other.start
+        return is_same and bool(super().__eq__(other))
+
 
 class EnvironmentSpec(NamedTuple):
     """The specs of one environment's arrays, without a batch axis.
@@ -44,7 +80,7 @@ class EnvironmentSpec(NamedTuple):
     Attributes:
       observations: the spec of one observation: one array, or a dict or tuple of more,
         nested as the environment nests them.
-      actions: the spec of one action.
+      actions: the spec of one action; discrete ones are counted from 0.
       rewards: the spec of a reward.
       discounts: the spec of a discount.
       num_frames: F if an observation is a stack of the last F frames, `[F, ...]`, as

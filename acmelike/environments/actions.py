@@ -16,11 +16,11 @@ def num_discrete_actions(spec: EnvironmentSpec, *, agent: str) -> int:
       agent: the name of the agent, for the message.
 
     Raises:
-      ConfigError: the actions are continuous.
+      ConfigError: the actions are continuous, or several at a time.
     """
     if not isinstance(spec.actions, specs.DiscreteArray):
         raise ConfigError(
-            f"{agent} needs discrete actions; this environment's are continuous: "
-            f"shape {spec.actions.shape}, {spec.actions.dtype}"
+            f"{agent} needs discrete actions, one at a time; this environment's have "
+            f"the shape {spec.actions.shape} and are {spec.actions.dtype}"
         )
     return int(spec.actions.num_values)

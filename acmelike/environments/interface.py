@@ -10,7 +10,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.environments.nests import plain
-from acmelike.types import Array, EnvironmentSpec, VectorStep
+from acmelike.types import Array, EnvironmentSpec, OffsetDiscreteArray, VectorStep
 
 
 class EnvironmentFactory(Protocol):
@@ -42,7 +42,8 @@ class Vector(Protocol):
         """Steps every environment; one whose episode has ended starts the next one.
 
         Args:
-          actions: `[K, ...]`; ignored for environments that start an episode.
+          actions: `[K, ...]`, discrete ones from 0 on; ignored for environments that
+            start an episode.
         """
 
     def close(self) -> None:
@@ -97,15 +98,18 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
 
 
 def _discrete_if_counted(spec: specs.Array) -> specs.Array:
-    """One whole number from 0 on is a discrete action, whatever its spec is called."""
+    """A whole number between bounds is a discrete action, whatever its spec is."""
     is_plain = type(spec) is specs.BoundedArray and spec.shape == ()
-    if is_plain and spec.dtype.kind in "iu" and int(spec.minimum) == 0:
-        return specs.DiscreteArray(int(spec.maximum) + 1, spec.dtype, spec.name)
-    return spec
+    if not is_plain or spec.dtype.kind not in "iu":
+        return spec
+    first, num_values = int(spec.minimum), int(spec.maximum - spec.minimum) + 1
+    if first == 0:
+        return specs.DiscreteArray(num_values, spec.dtype, spec.name)
+    return OffsetDiscreteArray(first, num_values, spec.dtype, spec.name)
 
 
 def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:
-    """Copies actions `[K, ...]` to the dtype of the spec.
+    """Copies actions `[K, ...]` to the dtype of the spec, as the environment has them.
 
     Raises:
       TypeError: they cannot be cast to this dtype without changing their kind.
@@ -119,4 +123,6 @@ def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> A
             f"actions have the shape {owned.shape}, "
             f"{num_envs} environments need {shape}"
         )
+    if isinstance(spec.actions, OffsetDiscreteArray):
+        owned += spec.actions.start
     return owned

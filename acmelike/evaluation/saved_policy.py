@@ -19,7 +19,7 @@ from acmelike.evaluation.policy_file import (
     PolicyContents,
     read_policy,
 )
-from acmelike.types import Array, VectorStep
+from acmelike.types import Array, OffsetDiscreteArray, VectorStep
 
 
 class SavedPolicy:
@@ -64,8 +64,8 @@ class SavedPolicy:
           observation: `[...]`, the shape of the observation spec, and nested as it is.
 
         Returns:
-          `[...]` with shape and dtype of the action spec; a NumPy scalar if actions are
-          scalar.
+          `[...]` with shape and dtype of the action spec, as the environment takes it;
+          a NumPy scalar if actions are scalar.
 
         Raises:
           ValueError: as `act_batch`.
@@ -104,6 +104,8 @@ class SavedPolicy:
         )
         action, _ = inference.act(step)
         self._begins = False
+        if isinstance(self.spec.actions, OffsetDiscreteArray):
+            action = action + self.spec.actions.start
         return action
 
     def make_inference(self, num_envs: int) -> Inference:

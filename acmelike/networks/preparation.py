@@ -167,10 +167,8 @@ def _preparation_of(
     spec: specs.Array, num_frames: int, network: NetworkSource
 ) -> ArrayPreparation | MultiDiscretePreparation:
     if isinstance(spec, MultiDiscreteArray):
-        lows = np.broadcast_to(spec.minimum, spec.shape).ravel().tolist()
-        highs = np.broadcast_to(spec.maximum, spec.shape).ravel().tolist()
-        numbers = (high - low + 1 for low, high in zip(lows, highs, strict=True))
-        return MultiDiscretePreparation(lows=tuple(lows), numbers=tuple(numbers))
+        lows, numbers = spec.categories()
+        return MultiDiscretePreparation(lows=lows, numbers=numbers)
     shape: tuple[int, ...] = spec.shape
     categories = _categories(spec, num_frames)
     if categories is not None:

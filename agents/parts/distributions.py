@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from dm_env import specs
 
 from acmelike.adders import Unroll
 from acmelike.agents.parts.bounds import Bounds, bounds_of
 from acmelike.agents.parts.heads import SMALL, only_allowed
 from acmelike.networks import entropy_of, log_prob_of, log_softmax, take_action
-from acmelike.types import Nested
+from acmelike.types import MultiDiscreteArray, Nested
 
 INITIAL_LOG_STD = -0.5
 _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
@@ -76,6 +77,64 @@ class Categorical:
 
     def entropy(self, outputs: jax.Array) -> jax.Array:
         return entropy_of(log_softmax(outputs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultiCategorical:
+    """Several categories, each independent of the others, of environments' actions.
+
+    The outputs are the logits of all of them, one after the other.
+
+    Attributes:
+      shape: of an action.
+      lows: the lowest value of each category.
+      numbers: how many values each has.
+    """
+
+    shape: tuple[int, ...]
+    lows: tuple[int, ...]
+    numbers: tuple[int, ...]
+
+    def make_head(self, name: str | None = None) -> nn.Module:
+        return nn.Dense(sum(self.numbers), kernel_init=SMALL, name=name)
+
+    def allowed(self, outputs: Any, observation: Nested) -> Any:
+        return outputs
+
+    def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
+        """By Gumbel's noise `[K, O]`."""
+        parts = list(zip(self._split(outputs), self._split(noise), strict=True))
+        found = [(logits + of_it).argmax(axis=-1) for logits, of_it in parts]
+        log_probs = [
+            log_prob_of(logits, chosen.astype(jnp.int32))
+            for (logits, _), chosen in zip(parts, found, strict=True)
+        ]
+        action = jnp.concatenate([x[:, None] for x in found], axis=-1)
+        action = action.astype(jnp.int32) + np.asarray(self.lows, np.int32)
+        action = action.reshape(action.shape[0], *self.shape)
+        return action, {"log_prob": sum(log_probs[1:], log_probs[0])}
+
+    def chosen(self, data: Unroll) -> Any:
+        """The categories `[B, T, N]`, each from 0 on."""
+        flat = data.a_t.reshape(*data.r_t.shape, -1)
+        return flat.astype(jnp.int32) - np.asarray(self.lows, np.int32)
+
+    def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
+        parts = [
+            take_action(log_softmax(logits), chosen[..., place])
+            for place, logits in enumerate(self._split(outputs))
+        ]
+        return sum(parts[1:], parts[0])
+
+    def entropy(self, outputs: jax.Array) -> jax.Array:
+        parts = [entropy_of(log_softmax(logits)) for logits in self._split(outputs)]
+        return sum(parts[1:], parts[0])
+
+    def _split(self, outputs: Any) -> list[Any]:
+        """The part of each category, `[..., A]`."""
+        ends = np.cumsum(self.numbers).tolist()
+        begins = [0, *ends[:-1]]
+        return [outputs[..., i:j] for i, j in zip(begins, ends, strict=True)]
 
 
 class GaussianHead(nn.Module):
@@ -149,6 +208,9 @@ def distribution_of(spec: specs.Array, agent: str) -> Distribution:
     """
     if isinstance(spec, specs.DiscreteArray):
         return Categorical(num_actions=int(spec.num_values))
+    if isinstance(spec, MultiDiscreteArray):
+        lows, numbers = spec.categories()
+        return MultiCategorical(shape=spec.shape, lows=lows, numbers=numbers)
     return ClippedGaussian(bounds=bounds_of(spec, agent))
 
 

@@ -26,7 +26,7 @@ from acmelike.networks import (
 )
 from acmelike.policies import gumbel_noise, normal_noise, zero_noise
 from acmelike.replay import TableConfig
-from acmelike.types import EnvironmentSpec, Nested
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray, Nested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ class UnrollBuilder(LazyBuilder, ABC):
     ) -> PolicyInputs:
         size = self._noise_size(spec)
         noise = partial(normal_noise, size=size)
-        if _is_discrete(spec):
+        if _num_categories(spec.actions) is not None:
             noise = partial(gumbel_noise, num_actions=size)
         return PolicyInputs(init=self._initial_state(), noise=noise)
 
@@ -119,13 +119,12 @@ class UnrollBuilder(LazyBuilder, ABC):
 
     def _noise_size(self, spec: EnvironmentSpec) -> int:
         """Numbers that an action is drawn with: of actions, or of their dimensions."""
-        if _is_discrete(spec):
-            return int(spec.actions.num_values)
-        return bounds_of(spec.actions, self.name).size
+        number = _num_categories(spec.actions)
+        return bounds_of(spec.actions, self.name).size if number is None else number
 
     def _extras(self, spec: EnvironmentSpec) -> dict[str, specs.Array]:
         extras = {"log_prob": specs.Array((), np.float32)}
-        if not _is_discrete(spec):
+        if _num_categories(spec.actions) is None:
             extras["sample"] = specs.Array((self._noise_size(spec),), np.float32)
         return extras
 
@@ -138,5 +137,10 @@ class UnrollBuilder(LazyBuilder, ABC):
         return partial(lstm_state, num_units=self.lstm_size)
 
 
-def _is_discrete(spec: EnvironmentSpec) -> bool:
-    return isinstance(spec.actions, specs.DiscreteArray)
+def _num_categories(actions: specs.Array) -> int | None:
+    """How many categories there are, of all dimensions; None for continuous actions."""
+    if isinstance(actions, specs.DiscreteArray):
+        return int(actions.num_values)
+    if isinstance(actions, MultiDiscreteArray):
+        return sum(actions.categories()[1])
+    return None

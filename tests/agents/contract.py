@@ -22,6 +22,7 @@ from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
 from acmelike.topologies.central_inference import make_central_inference
 from acmelike.topologies.system import Topology
+from acmelike.types import MultiDiscreteArray
 from tests.agents.settings import configure
 from tests.reinforce.builder import ReinforceBuilder
 
@@ -91,6 +92,39 @@ class Cells(dm_env.Environment):
 
     def action_spec(self):
         return specs.DiscreteArray(3)
+
+
+class Levers(dm_env.Environment):
+    """Two levers, of which one has positions 0 to 2 and the other 5 and 6.
+
+    A number from 0 to 2 is shown. The first lever is to be there, and the second one
+    at 6 if it is 1; each that is right pays 1.
+    """
+
+    def __init__(self, seed):
+        self.random, self.number, self.num_steps = np.random.default_rng(seed), 0, 0
+
+    def reset(self):
+        self.num_steps = 0
+        return dm_env.restart(self._observe())
+
+    def step(self, action):
+        self.action_spec().validate(action)
+        reward = float(action[0] == self.number)
+        reward += float((action[1] == 6) == (self.number == 1))
+        self.num_steps += 1
+        make = dm_env.truncation if self.num_steps == 8 else dm_env.transition
+        return make(reward, self._observe())
+
+    def _observe(self):
+        self.number = int(self.random.integers(3))
+        return self.number
+
+    def observation_spec(self):
+        return specs.DiscreteArray(3)
+
+    def action_spec(self):
+        return MultiDiscreteArray((2,), np.int64, [0, 5], [2, 6])
 
 
 class ByteCatch(EnvironmentWrapper):
@@ -309,6 +343,10 @@ AGENTS = {
     "ppo with masks": Agent(
         make_ppo(normalize_observations=True), make_synchronous, Doors, UNBOUNDED
     ),
+    "impala with levers": Agent(make_impala(), factory=Levers, refused=UNBOUNDED),
+    "ppo with levers": Agent(
+        make_ppo(), make_synchronous, factory=Levers, refused=UNBOUNDED
+    ),
     "sac on parts": Agent(make_sac(), factory=PointOfParts, refused=DISCRETE),
     "td3 on parts": Agent(make_td3(), factory=PointOfParts, refused=DISCRETE),
 }
@@ -321,6 +359,6 @@ VARIANTS = {
     *("dqn on categories", "r2d2 on categories", "ppo on categories"),
     *("dqn on bytes", "impala on bytes", "ppo on bytes"),
     *("dqn on parts", "r2d2 on parts", "impala with an lstm on parts", "ppo on parts"),
-    *("sac on parts", "td3 on parts"),
+    *("sac on parts", "td3 on parts", "impala with levers", "ppo with levers"),
     *("dqn with masks", "r2d2 with masks", "impala with masks", "ppo with masks"),
 }

@@ -6,12 +6,16 @@ import pytest
 from dm_env import specs
 from scipy import stats
 
+from acmelike.adders import Unroll
 from acmelike.agents.parts.distributions import (
     Categorical,
     ClippedGaussian,
+    MultiCategorical,
     distribution_of,
 )
 from acmelike.errors import ConfigError
+from acmelike.policies import gumbel_noise
+from acmelike.types import MultiDiscreteArray
 
 ACTIONS = specs.BoundedArray((2,), np.float32, [-2.0, 0.0], [2.0, 1.0])
 GAUSSIAN = distribution_of(ACTIONS, "ppo")
@@ -62,3 +66,43 @@ def test_log_probabilities_and_entropy_of_a_few_actions():
     np.testing.assert_allclose(found, np.log([[0.25], [0.5]]), rtol=1e-6)
     entropy = Categorical(num_actions=2).entropy(logits)
     np.testing.assert_allclose(entropy[1], [np.log(2)], rtol=1e-6)
+
+
+LEVERS = distribution_of(MultiDiscreteArray((2,), np.int64, [0, 5], [2, 6]), "ppo")
+# Logits of three values of the first category, and of two of the second.
+LEVER_PROBABILITIES = np.array(
+    [[0.2, 0.5, 0.3, 0.9, 0.1], [0.6, 0.3, 0.1, 0.25, 0.75]], np.float32
+)
+LEVER_LOGITS = np.log(LEVER_PROBABILITIES)
+
+
+def test_several_categories_have_the_product_of_their_probabilities():
+    assert isinstance(LEVERS, MultiCategorical) and hash(LEVERS)
+    chosen = np.array([[1, 0], [2, 1]])
+    expected = np.log([0.5 * 0.9, 0.1 * 0.75])
+    found = LEVERS.log_prob(LEVER_LOGITS, chosen)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    entropy = [stats.entropy(p[:3]) + stats.entropy(p[3:]) for p in LEVER_PROBABILITIES]
+    np.testing.assert_allclose(LEVERS.entropy(LEVER_LOGITS), entropy, rtol=1e-5)
+
+
+def test_several_categories_are_sampled_each_by_itself():
+    action, extras = LEVERS.sample(LEVER_LOGITS, np.zeros((2, 5), np.float32))
+    assert np.asarray(action).tolist() == [[1, 5], [0, 6]]  # The likeliest of each.
+    np.testing.assert_allclose(
+        extras["log_prob"], np.log([0.5 * 0.9, 0.6 * 0.75]), rtol=1e-5
+    )
+    random, num = np.random.default_rng(0), 20_000
+    noise = gumbel_noise(random, num, num_actions=5)
+    outputs = np.broadcast_to(LEVER_LOGITS[0], (num, 5))
+    action, _ = jax.jit(LEVERS.sample)(outputs, noise)
+    counts = np.zeros((3, 2))
+    np.add.at(counts, (action[:, 0], action[:, 1] - 5), 1)
+    expected = np.outer([0.2, 0.5, 0.3], [0.9, 0.1])
+    np.testing.assert_allclose(counts / num, expected, atol=0.015)
+
+
+def test_what_was_sampled_is_read_back_from_actions():
+    a_t = np.array([[[1, 5], [2, 6]]])
+    data = Unroll(None, a_t, np.zeros((1, 2)), None, None, None, None, None)
+    assert np.asarray(LEVERS.chosen(data)).tolist() == [[[1, 0], [2, 1]]]

@@ -16,6 +16,7 @@ from acmelike.environments import (
 )
 from acmelike.environments.nests import Leaves, WrongObservation, plain
 from acmelike.errors import ConfigError, EnvironmentFault
+from acmelike.types import OffsetDiscreteArray
 
 SPEC = collections.OrderedDict(
     place=specs.Array((2,), np.float32),
@@ -175,11 +176,14 @@ def test_a_part_that_is_no_array_is_refused():
         vector_of(environment)
 
 
-def test_whole_numbers_from_zero_on_are_discrete_actions():
+def test_whole_numbers_between_bounds_are_discrete_actions():
     environment = Robot()
     environment.action_spec = lambda: specs.BoundedArray((), np.int32, 0, 3, "pedal")
     spec = make_environment_spec(environment)
     assert spec.actions == specs.DiscreteArray(4, np.int32, "pedal")
+    environment.action_spec = lambda: specs.BoundedArray((), np.int32, 2, 3, "pedal")
+    spec = make_environment_spec(environment)
+    assert spec.actions == OffsetDiscreteArray(2, 2, np.dtype(np.int32), "pedal")
 
 
 def test_an_agent_of_one_array_refuses_several():

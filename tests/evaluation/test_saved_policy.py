@@ -22,7 +22,7 @@ from acmelike.errors import ConfigError
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.networks import Moments
 from acmelike.policies import make_portable
-from acmelike.types import EnvironmentSpec
+from acmelike.types import EnvironmentSpec, OffsetDiscreteArray
 from tests.counting_agent import CountingBuilder
 
 ROOT = Path(__file__).parents[2]
@@ -309,3 +309,26 @@ def test_a_policy_of_code_that_is_not_here_is_refused(tmp_path, monkeypatch):
     assert "policy.zip needs code that is not here: AttributeError: " in refusal(
         tmp_path
     )
+
+
+def test_actions_are_those_of_the_environment(tmp_path):
+    """Agents count discrete actions from 0, and this environment from 5."""
+    builder, spec = BUILDERS["dqn"], make_spec(VECTOR)
+    kind = spec.actions.dtype
+    offset = spec._replace(
+        actions=OffsetDiscreteArray(5, spec.actions.num_values, kind, "action")
+    )
+    parameters = make_parameters(builder, spec)
+    observations = np.random.default_rng(0).normal(size=(20, *VECTOR))
+    found = []
+    for number, of_env in enumerate((spec, offset)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        PolicyFile(
+            path=f"{folder}/policy.zip",
+            builder=builder,
+            spec=of_env,
+            environment_factory=CatchFactory(),
+        ).write(make_policy(builder, parameters, of_env), parameters, RECORD)
+        found.append(load_policy(folder).act_batch(observations))
+    np.testing.assert_array_equal(found[1], found[0] + 5)

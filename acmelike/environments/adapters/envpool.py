@@ -13,7 +13,7 @@ from dm_env import specs
 
 from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
 from acmelike.errors import ConfigError
-from acmelike.types import NestedSpec, VectorStep
+from acmelike.types import NestedSpec, OffsetDiscreteArray, VectorStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,9 @@ class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes one step; after a LAST step, starts an episode instead."""
+        spec = self._vector.spec.actions
+        if isinstance(spec, OffsetDiscreteArray):  # A vector counts them from 0.
+            action = action - spec.start
         return _first_of(self._vector.step([action]))
 
     def observation_spec(self) -> NestedSpec:

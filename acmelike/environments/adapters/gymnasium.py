@@ -14,7 +14,7 @@ from dm_env import specs
 
 from acmelike.environments.adapters import atari
 from acmelike.errors import ConfigError, nearest
-from acmelike.types import MultiDiscreteArray, NestedSpec
+from acmelike.types import MultiDiscreteArray, NestedSpec, OffsetDiscreteArray
 
 
 class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
@@ -26,8 +26,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
 
     Args:
       env: has observations that are Discrete, MultiDiscrete, MultiBinary or Box, or a
-        Dict or Tuple of these, and actions that are Discrete from 0 or Box; `close`
-        closes it.
+        Dict or Tuple of these, and actions that are Discrete, MultiDiscrete or Box;
+        `close` closes it.
       seed: passed to the first `reset` only, so that episodes differ.
 
     Raises:
@@ -200,8 +200,7 @@ def make_observation_spec(space: gymnasium.Space[Any]) -> NestedSpec:
         last = int(space.start + space.n - 1)
         return specs.BoundedArray((), space.dtype, int(space.start), last, name)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        bounds = space.start, space.start + space.nvec - 1
-        return MultiDiscreteArray(space.shape, space.dtype, *bounds, name)
+        return _make_multi_discrete(space, name)
     if isinstance(space, gymnasium.spaces.MultiBinary):
         return specs.BoundedArray(space.shape, space.dtype, 0, 1, name)
     known = "Discrete, MultiDiscrete, MultiBinary, Box, Dict nor Tuple"
@@ -212,9 +211,22 @@ def make_action_spec(space: gymnasium.Space[Any]) -> specs.Array:
     """Converts a space of actions to a spec.
 
     Raises:
-      ConfigError: the space is neither Discrete from 0 nor Box.
+      ConfigError: the space is of a kind that is not supported.
     """
-    return _make_spec(space, "action", "Discrete from 0 nor Box")
+    name = "action"
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start != 0:
+        number = int(space.n)
+        return OffsetDiscreteArray(int(space.start), number, space.dtype, name)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return _make_multi_discrete(space, name)
+    return _make_spec(space, name, "Discrete, MultiDiscrete nor Box")
+
+
+def _make_multi_discrete(
+    space: gymnasium.spaces.MultiDiscrete, name: str
+) -> MultiDiscreteArray:
+    bounds = space.start, space.start + space.nvec - 1
+    return MultiDiscreteArray(space.shape, space.dtype, *bounds, name)
 
 
 def _make_spec(space: gymnasium.Space[Any], name: str, known: str) -> specs.Array:

@@ -1,5 +1,6 @@
 """What the adapter makes of gymnasium's way to say things."""
 
+import pickle
 import re
 
 import gymnasium
@@ -8,9 +9,9 @@ import pytest
 from dm_env import StepType, specs
 from gymnasium import spaces
 
-from acmelike.environments import GymnasiumEnvironment
+from acmelike.environments import GymnasiumEnvironment, VectorEnvironment
 from acmelike.errors import ConfigError
-from acmelike.types import MultiDiscreteArray
+from acmelike.types import MultiDiscreteArray, OffsetDiscreteArray
 
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 
@@ -159,15 +160,15 @@ def test_a_part_of_another_kind_is_refused():
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.Discrete(3, start=1),
         spaces.MultiBinary(4),
         spaces.Tuple([BOX, spaces.Discrete(2)]),
         spaces.Dict(a=BOX),
     ],
     ids=str,
 )
-def test_actions_are_counted_from_zero_or_boxes(space):
-    words = re.escape(f"action space {space} is neither Discrete from 0 nor Box")
+def test_other_actions_are_refused(space):
+    known = "Discrete, MultiDiscrete nor Box"
+    words = re.escape(f"action space {space} is neither {known}")
     with pytest.raises(ConfigError, match=words):
         GymnasiumEnvironment(Scripted(action_space=space), seed=0)
 
@@ -176,3 +177,43 @@ def test_close_closes_the_environment_inside():
     env = Scripted()
     GymnasiumEnvironment(env, seed=0).close()
     assert env.is_closed
+
+
+@pytest.mark.parametrize(
+    ("space", "spec"),
+    [
+        (
+            spaces.Discrete(3, start=5),
+            OffsetDiscreteArray(5, 3, np.dtype(np.int64), "action"),
+        ),
+        (
+            spaces.MultiDiscrete([3, 2], start=[0, 4]),
+            MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5], "action"),
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_discrete_actions_of_other_kinds(space, spec):
+    found = GymnasiumEnvironment(Scripted(action_space=space), seed=0).action_spec()
+    assert found == spec and type(found) is type(spec)
+    assert found != specs.DiscreteArray(3, np.int64, "action")
+    # Other processes get the same.
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found and type(again) is type(found)
+
+
+def test_actions_are_counted_from_zero_for_agents_and_not_for_environments():
+    class Kept(Scripted):
+        def step(self, action):
+            self.actions.append(int(action))
+            return super().step(action)
+
+    env = Kept([(False, False)] * 2, action_space=spaces.Discrete(3, start=5))
+    env.actions = []
+    vector = VectorEnvironment(
+        lambda seed: GymnasiumEnvironment(env, seed=seed), num_envs=1, seed=0
+    )
+    vector.reset()
+    for action in (0, 2):
+        vector.step([action])
+    assert env.actions == [5, 7]
