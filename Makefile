@@ -216,5 +216,5 @@ $(ENVPOOL_STAMP): constraints/envpool.txt
 	@$(PYTHON) -m venv --clear $(ENVPOOL_VENV)
 	@$(ENVPOOL_VENV)/bin/python -m pip install -q --disable-pip-version-check \
 	    -c constraints/envpool.txt envpool ale-py opencv-python-headless dm_control \
-	    imageio cloudpickle dm-env gymnasium optree pytest pytest-timeout
+	    'mujoco<4' imageio cloudpickle dm-env gymnasium optree pytest pytest-timeout
 	@touch $@

@@ -45,11 +45,12 @@ setup(
         # For edges between hosts: keys and certificates, and compression.
         "cluster": ["cryptography>=42", "zstandard>=0.22"],
         "atari": ["ale-py>=0.10", "opencv-python-headless>=4.8"],
-        "dm_control": ["dm_control>=1.0.20"],
+        # With MuJoCo 4 dm_control 1.0.50 fails; a later one may do.
+        "dm_control": ["dm_control>=1.0.20", "mujoco<4"],
         "envpool": ["envpool>=1.2"],
         # It draws with seaborn, and so brings pandas.
         "minatar": ["MinAtar>=1.0.15"],
-        "mujoco": ["mujoco>=3.1", "imageio>=2.14"],
+        "mujoco": ["mujoco>=3.1,<4", "imageio>=2.14"],
         "ray": ["ray>=2.50", "cryptography>=42", "zstandard>=0.22"],
         # Reverb finds no TensorFlow by itself, and works with the one of its time only.
         "reverb": [

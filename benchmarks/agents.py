@@ -242,7 +242,7 @@ def _pixels(report: Report, size: Size) -> Any:
 
 
 def _sac(report: Report, size: Size) -> Any:
-    throughput = interleave({**ours("sac", size), **sbx("sac", size)}, size.repeats)
+    throughput = interleave({**ours("sac", size), **sbx("sac", size)}, size.sac_repeats)
     _report_sac(report, throughput)
     return {"throughput": throughput}
 

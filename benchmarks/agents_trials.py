@@ -35,7 +35,9 @@ class Size(NamedTuple):
     """How much is measured.
 
     Attributes:
-      repeats: of every trial.
+      repeats: of every trial but SAC's.
+      sac_repeats: of SAC's, whose updates differ by a tenth from trial to trial, more
+        than the bars leave room for.
       window: environment steps at which one of throughput begins and ends.
       sac_window: the same, for SAC.
       pixels_window: the same, on pixels.
@@ -46,6 +48,7 @@ class Size(NamedTuple):
     """
 
     repeats: int
+    sac_repeats: int
     window: tuple[int, int]
     sac_window: tuple[int, int]
     pixels_window: tuple[int, int]
@@ -57,6 +60,7 @@ class Size(NamedTuple):
 
 FULL = Size(
     repeats=3,
+    sac_repeats=7,
     window=(20_000, 80_000),
     sac_window=(1_500, 3_000),
     pixels_window=(10_000, 40_000),
@@ -67,6 +71,7 @@ FULL = Size(
 )
 QUICK = Size(
     repeats=1,
+    sac_repeats=1,
     window=(2_000, 6_000),
     sac_window=(1_200, 1_600),
     pixels_window=(2_000, 6_000),
