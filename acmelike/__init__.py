@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from acmelike.topologies.actor_learner import make_actor_learner, make_synchronous
     from acmelike.topologies.central_inference import make_central_inference
     from acmelike.topologies.layout import Layout
+    from acmelike.topologies.rewards import RewardSettings
     from acmelike.topologies.system import Experiment, System, Topology
     from acmelike.types import EnvironmentSpec, VectorStep
     from acmelike.version import __version__
@@ -224,6 +225,7 @@ _NAMES = {
     ),
     "acmelike.topologies.central_inference": ("make_central_inference",),
     "acmelike.topologies.layout": ("Layout",),
+    "acmelike.topologies.rewards": ("RewardSettings",),
     "acmelike.topologies.system": (
         "Experiment",
         "System",
@@ -277,6 +279,7 @@ __all__ = [
     "Replay",
     "Resources",
     "RestartPolicy",
+    "RewardSettings",
     "Rows",
     "RpcClosed",
     "RpcError",

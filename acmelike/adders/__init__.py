@@ -8,7 +8,7 @@ from acmelike.adders.frames import (
     store_frames_once,
 )
 from acmelike.adders.n_step import InitialPriority, NStepAdder, transition_signature
-from acmelike.adders.rewards import RewardAdder, RewardSettings, with_rewards
+from acmelike.adders.rewards import RewardAdder
 from acmelike.adders.sequence import (
     Sequence,
     SequenceAdder,
@@ -25,7 +25,6 @@ __all__ = [
     "InitialPriority",
     "NStepAdder",
     "RewardAdder",
-    "RewardSettings",
     "Sequence",
     "SequenceAdder",
     "SequencePriority",
@@ -36,5 +35,4 @@ __all__ = [
     "store_frames_once",
     "transition_signature",
     "unroll_signature",
-    "with_rewards",
 ]

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from acmelike.adders.rewards import RewardSettings
 from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.evaluation.goal import Goal
 from acmelike.graph.resources import parse_place
 from acmelike.topologies.layout import Layout
+from acmelike.topologies.rewards import RewardSettings
 
 TopologyName: TypeAlias = Literal["actor_learner", "synchronous", "central_inference"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, NamedTuple, Protocol
 
-from acmelike.adders import Adder, RewardSettings, with_rewards
+from acmelike.adders import Adder, RewardAdder
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
@@ -25,6 +25,7 @@ from acmelike.graph import Node, Program, Resources, derive_seed, node_seed
 from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
 from acmelike.topologies.layout import Layout
+from acmelike.topologies.rewards import RewardSettings
 from acmelike.types import EnvironmentSpec
 
 _MIN_WRITERS = 1_000
@@ -63,7 +64,10 @@ class Experiment:
     def make_adder(self) -> Adder:
         """Makes what turns the time steps of one actor into items."""
         adder = self.builder.make_adder(self.layout.num_envs_per_actor)
-        return with_rewards(adder, self.rewards)
+        if self.rewards == RewardSettings():
+            return adder
+        scale, clip = self.rewards.scale, self.rewards.clip
+        return RewardAdder(adder, scale=scale, clip=clip)
 
 
 class System(NamedTuple):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from acmelike.adders import NStepAdder, RewardAdder, RewardSettings, with_rewards
-from acmelike.errors import ConfigError
+import acmelike as al
+from acmelike.adders import NStepAdder, RewardAdder
 from tests.adders.steps import FIRST, LAST, MID, first, vector_step
+from tests.agents.contract import CATCH, make_dqn
 
 STEPS = [
     vector_step([MID, MID], [10.0, -0.5], [1, 1], [2, 3]),
@@ -15,9 +16,8 @@ STEPS = [
 
 
 def rewards(**settings):
-    adder = with_rewards(
-        NStepAdder(num_envs=2, n=1, discount=1.0), RewardSettings(**settings)
-    )
+    inner = NStepAdder(num_envs=2, n=1, discount=1.0)
+    adder = RewardAdder(inner, **({"scale": 1.0, "clip": None} | settings))
     adder.start(first(0, 1))
     found = []
     for step in STEPS:
@@ -46,14 +46,18 @@ def test_the_steps_themselves_do_not_change():
 
 
 def test_without_a_change_there_is_no_other_adder():
-    adder = NStepAdder(num_envs=2, n=3, discount=1.0)
-    assert with_rewards(adder, RewardSettings()) is adder
-    changed = with_rewards(adder, RewardSettings(clip=1.0))
-    assert isinstance(changed, RewardAdder) and changed.span == 3
+    experiment = al.Experiment(builder=make_dqn(), environment_factory=CATCH)
+    assert isinstance(experiment.make_adder(), NStepAdder)
+    experiment = al.Experiment(
+        builder=make_dqn(),
+        environment_factory=CATCH,
+        rewards=al.RewardSettings(clip=1.0),
+    )
+    assert isinstance(experiment.make_adder(), RewardAdder)
 
 
 @pytest.mark.parametrize("settings", [{"scale": 0.0}, {"clip": -1.0}])
 def test_what_makes_no_sense_is_refused(settings):
     (name,) = settings
-    with pytest.raises(ConfigError, match=f"{name} must be .*above 0"):
-        RewardSettings(**settings)
+    with pytest.raises(al.ConfigError, match=f"{name} must be .*above 0"):
+        al.RewardSettings(**settings)

@@ -21,6 +21,7 @@ from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
 from acmelike.experiments.flags import flags_of
 from acmelike.programs.dqn import PROGRAM
 from acmelike.topologies.layout import Layout
+from acmelike.topologies.rewards import RewardSettings
 from tests.programs.said import OVERDUE, complaints
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ SMALL = [
 ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
 DOCUMENTED = (
     *(EnvironmentConfig, Layout, Goal, ExperimentConfig),
-    *(DQNConfig, QLearningConfig, OptimizerSettings, ReplaySettings),
+    *(DQNConfig, QLearningConfig, OptimizerSettings, ReplaySettings, RewardSettings),
 )
 DOCUMENTATION = "".join(config.__doc__ for config in DOCUMENTED)
 
