@@ -105,7 +105,12 @@ if TYPE_CHECKING:
     from acmelike.topologies.layout import Layout
     from acmelike.topologies.rewards import RewardSettings
     from acmelike.topologies.system import Experiment, System, Topology
-    from acmelike.types import EnvironmentSpec, VectorStep
+    from acmelike.types import (
+        EnvironmentSpec,
+        MultiDiscreteArray,
+        OffsetDiscreteArray,
+        VectorStep,
+    )
     from acmelike.version import __version__
 
 _NAMES = {
@@ -233,6 +238,8 @@ _NAMES = {
     ),
     "acmelike.types": (
         "EnvironmentSpec",
+        "MultiDiscreteArray",
+        "OffsetDiscreteArray",
         "VectorStep",
     ),
     "acmelike.version": ("__version__",),
@@ -263,10 +270,12 @@ __all__ = [
     "MaxHeap",
     "MinHeap",
     "MinSize",
+    "MultiDiscreteArray",
     "NStepAdder",
     "Node",
     "NodeFailed",
     "NotReady",
+    "OffsetDiscreteArray",
     "PolicyInputs",
     "PolicyOutput",
     "Prioritized",

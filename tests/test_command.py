@@ -220,7 +220,9 @@ def test_bash_completes_with_the_script(tmp_path):
         check=True,
     )
     *found, how = ended.stdout.splitlines()
-    assert found == ["--num-eval-episodes", "--num-envs-per-actor"] or (
-        sorted(found) == ["--num-envs-per-actor", "--num-eval-episodes"]
-    )
+    assert sorted(found) == [
+        "--num-envs-per-actor",
+        "--num-eval-envs",
+        "--num-eval-episodes",
+    ]
     assert how == "complete -o default -F _acmelike acmelike"

@@ -1,6 +1,7 @@
 """Environments: the dm_env interface, vectors of environments, wrappers, adapters."""
 
 from acmelike.environments.actions import num_discrete_actions
+from acmelike.environments.adapters.dm_control import ControlFactory
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumEnvironment,
     GymnasiumFactory,
@@ -35,6 +36,7 @@ __all__ = [
     "ActionMaskFromInfo",
     "Catch",
     "CatchFactory",
+    "ControlFactory",
     "EnvironmentFactory",
     "FrameStack",
     "FrameStackFactory",
