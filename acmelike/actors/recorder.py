@@ -58,25 +58,26 @@ class Recorder:
         The arguments are those of `Adder.add`.
         """
         added = self._adder.add(a_tm1, version_tm1, step_t, extras_tm1)
-        items = []
+        items, num_env_steps = [], step_t.num_env_steps()
         if added.items is not None:
             items.append(Items(self._table, added.items, added.priorities))
         self._writer.write(
             items,
             steps=added.steps,
             keep_from=added.keep_from,
-            num_env_steps=step_t.num_env_steps(),
-            episodes=self._ended(step_t),
+            num_env_steps=num_env_steps,
+            episodes=self._ended(step_t, num_env_steps),
         )
 
-    def _ended(self, step_t: VectorStep) -> Sequence[EpisodeEnd]:
+    def _ended(self, step_t: VectorStep, num_env_steps: int) -> Sequence[EpisodeEnd]:
         """The episodes that have ended with this step."""
         self._num_added += 1
         self._rewards += step_t.reward
-        is_first, is_last = step_t.first(), step_t.last()
-        if np.count_nonzero(is_first):
+        if num_env_steps < len(self._rewards):  # Some began an episode instead.
+            is_first = step_t.first()
             self._rewards[is_first] = 0.0
             self._begins[is_first] = self._num_added
+        is_last = step_t.last()
         if not np.count_nonzero(is_last):
             return ()
         lengths = self._num_added - self._begins

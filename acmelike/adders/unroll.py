@@ -184,10 +184,11 @@ class UnrollAdder:
             return np.ascontiguousarray(np.swapaxes(array, 0, 1))
 
         fields = steps._asdict()
-        extras = fields.pop("extras")
+        extras, o_t = fields.pop("extras"), fields.pop("o_t")
         extras = {
             name: x if name in self._first_extras else transpose(x)
             for name, x in extras.items()
         }
-        fields = {name: optree.tree_map(transpose, x) for name, x in fields.items()}
-        return Unroll(**fields, extras=extras)
+        fields = {name: transpose(x) for name, x in fields.items()}
+        o_t = optree.tree_map(transpose, o_t)
+        return Unroll(o_t=o_t, **fields, extras=extras)

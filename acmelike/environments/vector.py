@@ -121,7 +121,9 @@ class VectorEnvironment:
         num_envs, is_over, leaves = self.num_envs, self._is_over, self._leaves
         step_type, discount = self._step_type.copy(), self._discount.copy()
         reward = np.zeros(num_envs, np.float32)
-        observation, only = leaves.empty(num_envs), leaves.only
+        observation = leaves.empty(num_envs)
+        first_array = observation[0]
+        shape, dtype = leaves.only or (None, None)
         self._num_steps += 1
 
         for k, environment in enumerate(self._environments):
@@ -142,8 +144,8 @@ class VectorEnvironment:
             if begins != (kind == _FIRST):
                 raise _wrong_order(k, kind, begins)
             # NumPy would broadcast or cast a wrong observation without an error.
-            if type(o) is np.ndarray and (o.shape, o.dtype) == only:
-                observation[0][k] = o  # Most are one array that is right.
+            if type(o) is np.ndarray and o.shape == shape and o.dtype == dtype:
+                first_array[k] = o  # Most are one array that is right.
             else:
                 try:
                     arrays = leaves.of(o)
