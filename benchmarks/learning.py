@@ -72,7 +72,9 @@ BYTES_PPO = (
 PARTS = ("--environment", "benchmarks.worlds:CartPoleOfParts")
 TAXI = (
     *("--environment", "benchmarks.worlds:masked_taxi", "--evaluate-every", "10000"),
-    *("--num-eval-episodes", "100"),
+    *("--num-eval-episodes", "100", "--agent.n-step", "3", "--agent.discount", "0.97"),
+    # A passenger is rarely met by chance, so more environments explore more.
+    *("--agent.epsilon", "0.9", "--agent.epsilon-alpha", "2"),
 )
 # Actions that are continuous, for agents that are usually seen with discrete ones.
 PENDULUM_PPO = (
@@ -105,7 +107,7 @@ TASKS = (
     Task("ppo", 0.9, 40_000, BYTES_PPO),
     Task("dqn", 475, 100_000, PARTS),
     Task("ppo", 475, 100_000, PARTS),
-    Task("dqn", 7, 200_000, TAXI),
+    Task("dqn", 7, 120_000, TAXI),
     Task("ppo", -300, 200_000, PENDULUM_PPO),
     Task("impala", -300, 400_000, PENDULUM_IMPALA),
     # The DQN of Young and Tian 2019, arXiv 1903.03176, is at about 10 after 5 million
