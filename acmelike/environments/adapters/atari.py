@@ -24,7 +24,8 @@ _PREPROCESSING: dict[str, Any] = {
     # Mnih et al. 2015 end episodes with a life; Machado et al. 2018, "Revisiting the
     # Arcade Learning Environment", section 4.1, with the game.
     "terminal_on_life_loss": False,
-    # They begin episodes alike, and have the game repeat an action at times instead.
+    # Mnih et al. begin episodes with up to 30 actions that do nothing, so that they
+    # differ. Machado et al. have the game repeat an action at times instead.
     "noop_max": 0,
 }
 # Machado et al. 2018, section 5.3.
