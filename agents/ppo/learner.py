@@ -112,8 +112,8 @@ class PPO:
         # Only now, as the actions were chosen with the moments of before.
         pairs = zip(observations, jax.tree.leaves(data.o_t), strict=True)
         observations = tuple(
-            moments and update_moments(moments, _flat(o_t[:, :-1]), steps.mask)
-            for moments, o_t in pairs
+            None if x is None else update_moments(x, _flat(o_t[:, :-1]), steps.mask)
+            for x, o_t in pairs
         )
         outputs = UpdateOutputs(loss=jnp.mean(losses), metrics=mean_metrics(metrics))
         return PPOState(learned, observations, rewards), outputs
