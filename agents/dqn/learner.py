@@ -15,7 +15,7 @@ from acmelike.agents.dqn.losses import dqn_loss
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import QHead, only_allowed
-from acmelike.agents.parts.optimizer import decaying_adam
+from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.updates import (
     TargetState,
@@ -37,7 +37,7 @@ class DQN:
         torso = make_network(config.network, spec, config.hidden_sizes)
         self.network: Network = nn.Sequential([torso, head])
         self.observation = spec.zero_observations(1)
-        self.optimizer = decaying_adam(config.optimizer)
+        self.optimizer = make_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:
         parameters = self.network.init(key, self.observation)

@@ -14,7 +14,7 @@ from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.impala.agent import ImpalaConfig
 from acmelike.agents.impala.losses import unroll_loss
 from acmelike.agents.parts.distributions import Distribution, distribution_of
-from acmelike.agents.parts.optimizer import TrainingState, decaying_adam
+from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.networks import LSTMState, lstm_state, make_network
 from acmelike.types import EnvironmentSpec, Nested
@@ -62,7 +62,7 @@ class Impala:
             lstm_size=config.lstm_size,
         )
         self.observation = spec.zero_observations(1)
-        self.optimizer = decaying_adam(config.optimizer)
+        self.optimizer = make_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TrainingState:
         size = self.config.lstm_size

@@ -22,7 +22,7 @@ class LazyBuilder:
     """A builder that imports its agent, and JAX, only when the agent is made.
 
     Attributes:
-      config: the agent's settings.
+      config: the agent's settings, `network` and `normalize_observations` among them.
       name: of the agent.
       factory: "module:class" of the agent, which is made of config and spec.
     """
@@ -32,7 +32,12 @@ class LazyBuilder:
     factory: str
 
     def make_agent(self, spec: EnvironmentSpec) -> Agent:
-        return import_agent(self.factory, self.config, spec)
+        agent = import_agent(self.factory, self.config, spec)
+        if not self.config.normalize_observations:
+            return agent
+        from acmelike.agents.parts.normalized import Normalized
+
+        return Normalized(agent, spec, self.config.network)
 
 
 class OffPolicyBuilder(LazyBuilder):

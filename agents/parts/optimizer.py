@@ -40,21 +40,22 @@ class TrainingState(NamedTuple):
         return TrainingState(optax.apply_updates(self.parameters, changes), state)
 
 
-def decaying_adam(
+def make_adam(
     settings: OptimizerSettings, *, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """Adam of gradients of a limited norm, with a rate that decays linearly."""
-    learning_rate = optax.linear_schedule(
-        settings.learning_rate,
-        settings.learning_rate * settings.final_fraction,
-        settings.decay_updates,
-    )
-    return flat_if_small(
-        optax.chain(
-            optax.clip_by_global_norm(settings.max_gradient_norm),
-            optax.adam(learning_rate, eps=eps),
+    """Adam, with the decay and the limit of gradients that the settings ask for."""
+    learning_rate: Any = settings.learning_rate
+    if settings.final_fraction < 1:
+        learning_rate = optax.linear_schedule(
+            settings.learning_rate,
+            settings.learning_rate * settings.final_fraction,
+            settings.decay_updates,
         )
-    )
+    adam = optax.adam(learning_rate, eps=eps)
+    if settings.max_gradient_norm is not None:
+        limit = optax.clip_by_global_norm(settings.max_gradient_norm)
+        adam = optax.chain(limit, adam)
+    return flat_if_small(adam)
 
 
 def flat_if_small(

@@ -24,6 +24,8 @@ class QLearningConfig:
     Attributes:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
+      normalize_observations: mean zero and variance one over all that was seen;
+        categories and bytes stay as they are.
       dueling: a value and an advantage stream (Wang 2015).
       n_step: steps between an observation and the one it bootstraps from.
       discount: of the agent, for one step.
@@ -41,6 +43,7 @@ class QLearningConfig:
     """
 
     network: NetworkSource = "auto"
+    normalize_observations: bool = False
     dueling: bool = True
     n_step: Annotated[int, at_least(1)] = 1
     discount: Annotated[float, between(0, 1)] = 0.99

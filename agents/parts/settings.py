@@ -63,19 +63,21 @@ class ReplaySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """Adam with a learning rate that decays linearly.
+    """Adam with a learning rate that may decay linearly.
 
     Attributes:
       learning_rate: at the start.
-      final_fraction: the part of it that is left at the end of the decay.
+      final_fraction: the part of it that is left at the end of the decay; 1 for a rate
+        that stays as it is.
       decay_updates: updates over which it decays.
-      max_gradient_norm: gradients are scaled down to this global norm.
+      max_gradient_norm: gradients are scaled down to this global norm, those of each
+        network by themselves; None for no limit.
     """
 
     learning_rate: Annotated[float, above(0)] = 1e-3
     final_fraction: Annotated[float, between(0, 1)] = 0.1
     decay_updates: Annotated[int, at_least(1)] = 25_000
-    max_gradient_norm: Annotated[float, above(0)] = 10.0
+    max_gradient_norm: Annotated[float, above(0)] | None = 10.0
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -10,7 +10,7 @@ from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.builders import OffPolicyBuilder
-from acmelike.agents.parts.settings import ReplaySettings
+from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.checks import above, at_least, between, check_fields
 from acmelike.networks import NetworkSource, check_network, check_observations
 from acmelike.policies import normal_noise, zero_noise
@@ -27,21 +27,29 @@ class ContinuousConfig:
         critic: "auto", "mlp", "minatar", "nature", "impala_resnet", or a flax module of
         your own as "my_module:MyNetwork".
       hidden_sizes: units of each hidden layer, of the policy and of both critics.
+      normalize_observations: mean zero and variance one over all that was seen;
+        categories and bytes stay as they are.
       discount: of the agent, for one step.
-      learning_rate: of Adam, for all that is learned.
       target_rate: how far the target networks move in an update.
       batch_size: transitions of one update.
       num_updates_per_call: updates made in one compiled call.
+      optimizer: of each network, and of all else that is learned. The policy of TD3 has
+        fewer updates than the critics, so its rate decays later.
       replay: of transitions.
     """
 
     network: NetworkSource = "auto"
     hidden_sizes: Annotated[tuple[int, ...], above(0)] = (256, 256)
+    normalize_observations: bool = False
     discount: Annotated[float, between(0, 1)] = 0.99
-    learning_rate: Annotated[float, above(0)] = 1e-3
     target_rate: Annotated[float, between(0, 1)] = 0.005
     batch_size: Annotated[int, at_least(1)] = 256
     num_updates_per_call: Annotated[int, at_least(1)] = 8
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(
+            final_fraction=1.0, max_gradient_norm=None
+        )
+    )
     replay: ReplaySettings = field(
         default_factory=lambda: ReplaySettings(size=1_000_000, samples_per_insert=256.0)
     )

@@ -37,6 +37,8 @@ class UnrollConfig:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
+      normalize_observations: mean zero and variance one over all that was seen;
+        categories and bytes stay as they are.
       unroll_length: steps of an unroll.
       discount: of the agent, for one step.
       value_weight: of the value loss.
@@ -46,6 +48,7 @@ class UnrollConfig:
 
     network: NetworkSource = "auto"
     hidden_sizes: Annotated[tuple[int, ...], above(0)] = (64, 64)
+    normalize_observations: bool = False
     unroll_length: Annotated[int, at_least(1)] = 20
     discount: Annotated[float, between(0, 1)] = 0.99
     value_weight: Annotated[float, at_least(0)] = 0.5

@@ -26,7 +26,6 @@ class PPOConfig(UnrollConfig):
         before its gradient is zero.
       clip_values: how far values may leave the old ones likewise; None for no limit.
       normalize_advantages: mean zero and variance one in every minibatch.
-      normalize_observations: mean zero and variance one over all that was seen.
       normalize_rewards: divided by the root of their mean square so far.
     """
 
@@ -40,7 +39,6 @@ class PPOConfig(UnrollConfig):
     clip_values: Annotated[float, above(0)] | None = None
     entropy_weight: Annotated[float, at_least(0)] = 0.0
     normalize_advantages: bool = True
-    normalize_observations: bool = False
     normalize_rewards: bool = False
     optimizer: OptimizerSettings = field(
         default_factory=lambda: OptimizerSettings(

@@ -12,7 +12,7 @@ from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.builders import check_discrete
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import QHead, only_allowed
-from acmelike.agents.parts.optimizer import decaying_adam
+from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.recurrent import RecurrentNetwork
 from acmelike.agents.parts.updates import (
@@ -52,7 +52,7 @@ class R2D2:
             num_actions=num_actions,
         )
         self.observation = spec.zero_observations(1)
-        self.optimizer = decaying_adam(config.optimizer)
+        self.optimizer = make_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> TargetState:
         lstm_size = self.config.lstm_size

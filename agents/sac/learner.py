@@ -15,7 +15,7 @@ from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.critics import twin_critics
 from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
-from acmelike.agents.parts.optimizer import TrainingState
+from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.updates import mean_metrics, scan_minibatches
 from acmelike.agents.sac.agent import SACConfig
 from acmelike.agents.sac.losses import (
@@ -80,7 +80,7 @@ class SAC:
         self.policy: Network = GaussianPolicy(torso, self.bounds.size)
         self.critics: Network = twin_critics(config.network, spec, sizes)
         self.observation = spec.zero_observations(1)
-        self.adam = optax.adam(config.learning_rate)
+        self.adam = make_adam(config.optimizer)
         # As the settings say, or -A: appendix D of the paper.
         given = config.target_entropy
         self.target_entropy = -float(self.bounds.size) if given is None else given

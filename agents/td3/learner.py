@@ -14,7 +14,7 @@ from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.critics import twin_critics
 from acmelike.agents.parts.heads import SMALL
-from acmelike.agents.parts.optimizer import TrainingState
+from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.td3.agent import TD3Config
 from acmelike.agents.td3.losses import critic_loss, smoothed
@@ -34,7 +34,7 @@ class TD3:
         self.policy: Any = nn.Sequential([make_network(*network), head, jnp.tanh])
         self.critics = twin_critics(*network)
         self.observation = spec.zero_observations(1)
-        self.adam = optax.adam(config.learning_rate)
+        self.adam = make_adam(config.optimizer)
 
     def init(self, key: jax.Array) -> tuple[Any, ...]:
         """The states of policy and critics, their targets, and a count of updates."""

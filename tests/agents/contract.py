@@ -299,6 +299,16 @@ AGENTS = {
         make_synchronous,
         refused=UNBOUNDED,
     ),
+    "dqn that normalises": Agent(make_dqn(normalize_observations=True)),
+    "r2d2 that normalises": Agent(make_r2d2(normalize_observations=True)),
+    "impala that normalises": Agent(
+        make_impala(lstm_size=5, normalize_observations=True),
+        make_central_inference,
+        refused=UNBOUNDED,
+    ),
+    "sac that normalises": Agent(
+        make_sac(normalize_observations=True), factory=Point, refused=DISCRETE
+    ),
     "continuous impala": Agent(make_impala(), factory=Point, refused=UNBOUNDED),
     "continuous ppo": Agent(
         make_ppo(), make_synchronous, factory=Point, refused=UNBOUNDED
@@ -354,6 +364,8 @@ AGENTS = {
 # What differs from another one in settings only, or in what it sees.
 VARIANTS = {
     *("plain dqn", "plain r2d2", "ape-x dqn", "ppo that normalises"),
+    *("dqn that normalises", "r2d2 that normalises", "impala that normalises"),
+    "sac that normalises",
     *("continuous impala", "continuous ppo"),
     *("dqn on stacks", "impala on stacks", "ppo on stacks", "r2d2 on stacks"),
     *("dqn on categories", "r2d2 on categories", "ppo on categories"),

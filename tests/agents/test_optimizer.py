@@ -1,22 +1,17 @@
 """The optimizer: flat or not, it does the same."""
 
-from dataclasses import dataclass
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from acmelike.agents.parts.optimizer import MAX_FOR_FLAT, decaying_adam
+from acmelike.agents.parts.optimizer import MAX_FOR_FLAT, make_adam
+from acmelike.agents.parts.settings import OptimizerSettings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    learning_rate: float = 0.1
-    final_fraction: float = 0.5
-    decay_updates: int = 4
-    max_gradient_norm: float = 1.0
+SETTINGS = OptimizerSettings(
+    learning_rate=0.1, final_fraction=0.5, decay_updates=4, max_gradient_norm=1.0
+)
 
 
 @pytest.mark.parametrize("size", [3, MAX_FOR_FLAT])
@@ -28,7 +23,7 @@ def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
     norm = np.sqrt(size * 9 + 4 * 16)
     expected_optimizer = optax.adam(optax.linear_schedule(0.1, 0.05, 4))
     cut = jax.tree.map(lambda x: x / norm, gradients)
-    optimizer = decaying_adam(Settings())
+    optimizer = make_adam(SETTINGS)
     state, expected = optimizer.init(parameters), expected_optimizer.init(parameters)
     update, expected_update = map(
         jax.jit, (optimizer.update, expected_optimizer.update)
@@ -43,8 +38,25 @@ def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
 
 def test_few_parameters_are_one_array():
     def largest(size):
-        state = decaying_adam(Settings()).init({"a": jnp.ones(size), "b": jnp.ones(2)})
+        state = make_adam(SETTINGS).init({"a": jnp.ones(size), "b": jnp.ones(2)})
         return max(leaf.size for leaf in jax.tree.leaves(state))
 
     assert largest(3) == 5
     assert largest(MAX_FOR_FLAT) == MAX_FOR_FLAT
+
+
+def test_without_decay_and_limit_it_is_plain_adam():
+    settings = OptimizerSettings(
+        learning_rate=0.1, final_fraction=1.0, max_gradient_norm=None
+    )
+    parameters = {"a": jnp.ones(3), "b": jnp.float32(2.0)}
+    gradients = {"a": jnp.full(3, 100.0), "b": jnp.float32(-7.0)}
+    optimizer, plain = make_adam(settings), optax.adam(0.1)
+    state, expected = optimizer.init(parameters), plain.init(parameters)
+    for _ in range(3):
+        changes, state = optimizer.update(gradients, state, parameters)
+        wanted, expected = plain.update(gradients, expected, parameters)
+        # Two products of powers may be one bit apart.
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), changes, wanted
+        )

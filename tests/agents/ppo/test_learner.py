@@ -11,7 +11,7 @@ from acmelike.adders import Unroll
 from acmelike.agents.parts.updates import shuffled
 from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.errors import ConfigError
-from acmelike.networks import log_softmax, normalize, take_action
+from acmelike.networks import log_softmax, take_action
 from acmelike.types import EnvironmentSpec
 from tests.agents.compiled import compiled_update, first_state
 from tests.agents.settings import configure
@@ -45,19 +45,17 @@ def compiled_policy(core):
 
 
 def logits_of(core, state, observation):
-    (moments,), policy = state.observations, state.learned.parameters["policy"]
-    seen = observation if moments is None else normalize(moments, observation)
-    return compiled_policy(core)(policy, seen)
+    return compiled_policy(core)(state.learned.parameters["policy"], observation)
 
 
-def make_unrolls(core, state, seed=0, scale=1.0):
+def make_unrolls(core, state, seed=0):
     """Random unrolls, whose actions have the probabilities that the state gives them.
 
     In each, step 2 is the last observation of an episode.
     """
     random = np.random.default_rng(seed)
     shape = (NUM_UNROLLS, LENGTH)
-    o_t = random.normal(size=(NUM_UNROLLS, LENGTH + 1, 3)).astype(np.float32) * scale
+    o_t = random.normal(size=(NUM_UNROLLS, LENGTH + 1, 3)).astype(np.float32)
     a_t = random.integers(2, size=shape)
     mask = np.ones(shape, np.float32)
     mask[:, 2] = 0
@@ -112,19 +110,6 @@ def test_more_epochs_go_on_in_another_order():
     other, _ = update(state, data, None, jax.random.key(9))
     assert not same(leaves_of(after), leaves_of(other))
     assert after.learned.optimizer[1][0].count == 6
-
-
-def test_observations_are_normalised_by_what_came_before():
-    core, update, state = compiled(normalize_observations=True)
-    data = make_unrolls(core, state, scale=5.0)
-    after, _ = update(state, data, None)
-    (moments,) = after.observations
-    used = data.o_t[:, :-1][data.mask > 0]
-    np.testing.assert_allclose(moments.mean, used.mean(axis=0), rtol=1e-4)
-    np.testing.assert_allclose(moments.variance, used.var(axis=0), rtol=1e-4)
-    assert moments.count == len(used)
-    # The actor sees the same moments; and no gradient has moved them.
-    assert same(core.parameters(after)["moments"], (moments,))
 
 
 def test_rewards_that_are_normalised_have_no_scale():
