@@ -59,7 +59,9 @@ class Actor:
         self._inputs, self._spec, self._num_envs = inputs, spec, num_envs
         self._seed = seed
         self._inference: Inference | None = None
-        self._recorder = Recorder(adder, table, num_envs=num_envs, replay=replay)
+        self._recorder = Recorder(
+            adder, table, actions=spec.actions, num_envs=num_envs, replay=replay
+        )
         self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._newer: Future[Versioned] | None = None

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from dm_env import specs
 
 from acmelike.adders import Adder, store_frames_once
 from acmelike.replay import EpisodeEnd, Items, Replay, TableConfig, Writer
 from acmelike.types import Array, VectorStep
+
+logger = logging.getLogger("acmelike")
 
 # Calls that an actor may be ahead of replay with data that is used many times.
 _NUM_AHEAD = 8
@@ -21,12 +25,20 @@ class Recorder:
     Args:
       adder: makes the items.
       table: that they go to.
+      actions: the spec of an action. Continuous ones outside of its bounds, to which
+        environments clip them, are counted, and stored as the policy chose them.
       num_envs: K.
       replay: that has the table.
     """
 
     def __init__(
-        self, adder: Adder, table: TableConfig, *, num_envs: int, replay: Replay
+        self,
+        adder: Adder,
+        table: TableConfig,
+        *,
+        actions: specs.Array,
+        num_envs: int,
+        replay: Replay,
     ):
         # A copy, as an adder has a state and a program may be launched twice.
         self._adder = store_frames_once(
@@ -37,14 +49,17 @@ class Recorder:
         # calls old, and what is gathered meanwhile goes in one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
         self._writer = Writer(replay, num_ahead=num_ahead)
-        # Of the present episodes: the rewards so far, and when they have begun.
+        # Of the present episodes: the rewards so far, when they have begun, and how
+        # many actions were clipped.
         self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
-        self._num_added = 0
+        self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
+        self._bounds, self._has_warned = _bounds_of(actions), False
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""
         self._adder.start(step)
         self._rewards[:], self._begins[:] = 0.0, self._num_added
+        self._num_clipped[:] = 0
 
     def add(
         self,
@@ -58,6 +73,8 @@ class Recorder:
         The arguments are those of `Adder.add`.
         """
         added = self._adder.add(a_tm1, version_tm1, step_t, extras_tm1)
+        if self._bounds is not None:
+            self._count_clipped(a_tm1, *self._bounds)
         items, num_env_steps = [], step_t.num_env_steps()
         if added.items is not None:
             items.append(Items(self._table, added.items, added.priorities))
@@ -75,17 +92,42 @@ class Recorder:
         self._rewards += step_t.reward
         if num_env_steps < len(self._rewards):  # Some began an episode instead.
             is_first = step_t.first()
-            self._rewards[is_first] = 0.0
+            self._rewards[is_first], self._num_clipped[is_first] = 0.0, 0
             self._begins[is_first] = self._num_added
         is_last = step_t.last()
         if not np.count_nonzero(is_last):
             return ()
         lengths = self._num_added - self._begins
         return [
-            EpisodeEnd(float(self._rewards[k]), int(lengths[k]))
+            EpisodeEnd(
+                float(self._rewards[k]), int(lengths[k]), int(self._num_clipped[k])
+            )
             for k in is_last.nonzero()[0]
         ]
+
+    def _count_clipped(self, action: Array, low: Array, high: Array) -> None:
+        is_outside = (action < low) | (action > high)
+        if not np.count_nonzero(is_outside):
+            return
+        self._num_clipped += is_outside.reshape(len(action), -1).any(axis=1)
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "the policy chose actions outside of their bounds, %s to %s; the "
+                "environment gets them clipped",
+                *(low.tolist(), high.tolist()),
+            )
 
     def close(self) -> None:
         """Releases the steps in replay that only these environments refer to."""
         self._writer.close()
+
+
+def _bounds_of(actions: specs.Array) -> tuple[Array, Array] | None:
+    """The bounds of continuous actions, `[...]`; None if they have none.
+
+    In single precision, in which policies clip what they choose.
+    """
+    if not isinstance(actions, specs.BoundedArray) or actions.dtype.kind != "f":
+        return None
+    return actions.minimum.astype(np.float32), actions.maximum.astype(np.float32)

@@ -18,6 +18,7 @@ from acmelike.environments.interface import (
     make_environment_spec,
 )
 from acmelike.environments.nests import observation_shape
+from acmelike.environments.place import EnvironmentPlace
 from acmelike.environments.registry import make_environment_factory
 from acmelike.environments.vector import (
     VectorEnvironment,
@@ -30,6 +31,10 @@ from acmelike.environments.wrappers.masked import (
     MaskedObservationFactory,
 )
 from acmelike.environments.wrappers.restarting import RestartingFactory
+from acmelike.environments.wrappers.step_timeout import (
+    StepTimeout,
+    StepTimeoutFactory,
+)
 from acmelike.environments.wrappers.time_limit import TimeLimit, TimeLimitFactory
 
 __all__ = [
@@ -38,6 +43,7 @@ __all__ = [
     "CatchFactory",
     "ControlFactory",
     "EnvironmentFactory",
+    "EnvironmentPlace",
     "FrameStack",
     "FrameStackFactory",
     "GymnasiumEnvironment",
@@ -47,6 +53,8 @@ __all__ = [
     "MaskedObservation",
     "MaskedObservationFactory",
     "RestartingFactory",
+    "StepTimeout",
+    "StepTimeoutFactory",
     "TimeLimit",
     "TimeLimitFactory",
     "Vector",

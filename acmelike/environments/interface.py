@@ -111,9 +111,11 @@ def _discrete_if_counted(spec: specs.Array) -> specs.Array:
 def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:
     """Copies actions `[K, ...]` to the dtype of the spec, as the environment has them.
 
+    Continuous ones outside of their bounds are clipped to them.
+
     Raises:
       TypeError: they cannot be cast to this dtype without changing their kind.
-      ValueError: their shape differs from the spec.
+      ValueError: their shape differs from the spec, or a number in them is NaN.
     """
     shape = (num_envs, *spec.actions.shape)
     # They are copied because an environment may clip its action in place.
@@ -125,4 +127,9 @@ def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> A
         )
     if isinstance(spec.actions, OffsetDiscreteArray):
         owned += spec.actions.start
+    elif owned.dtype.kind == "f":
+        if np.isnan(owned).any():
+            raise ValueError("actions have nan: the policy returned it")
+        if isinstance(spec.actions, specs.BoundedArray):
+            owned.clip(spec.actions.minimum, spec.actions.maximum, out=owned)
     return owned

@@ -59,7 +59,8 @@ def make_environment_factory(
       environment: a name; or a class or function that makes environments of Gymnasium
         or dm_env. It is called with a seed if it has an argument `seed`, or if its
         first argument is the only one that it needs, as that of an
-        `EnvironmentFactory`.
+        `EnvironmentFactory`; and with an `EnvironmentPlace` if it has an argument
+        `environment_place`.
       arguments: of its constructor: of an id in Gymnasium's registry, or of the class
         or function.
 

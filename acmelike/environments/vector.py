@@ -19,6 +19,7 @@ from acmelike.environments.interface import (
     make_environment_spec,
 )
 from acmelike.environments.nests import Leaves, WrongObservation, check_observation_spec
+from acmelike.environments.place import making_environment
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
@@ -65,7 +66,7 @@ class VectorEnvironment:
         self.num_envs = num_envs
         self._factory, self._given_seed = factory, seed
         self._max_restarts, self._num_restarts = max_restarts, 0
-        self._environments = [factory(_seed(seed, k)) for k in range(num_envs)]
+        self._environments = [self._made(k) for k in range(num_envs)]
         self.spec = _checked_spec(self._environments[0])
         self._leaves = Leaves(self.spec.observations)
         self._is_over = [True] * num_envs
@@ -172,6 +173,10 @@ class VectorEnvironment:
         leaves.check_finite(observation, self._num_steps, self._begins)
         return VectorStep(step_type, reward, discount, leaves.joined(observation))
 
+    def _made(self, k: int, *restart: int) -> dm_env.Environment:
+        with making_environment(vector_index=k):
+            return self._factory(_seed(self._given_seed, k, *restart))
+
     def _restarted(self, k: int, fault: EnvironmentFault) -> dm_env.TimeStep:
         """Makes an environment again that has failed; returns its first step."""
         self._num_restarts += 1
@@ -182,7 +187,7 @@ class VectorEnvironment:
         with suppress(Exception):  # It may not be able to do even that.
             self._environments[k].close()
         try:
-            environment = self._factory(_seed(self._given_seed, k, self._num_restarts))
+            environment = self._made(k, self._num_restarts)
             self._environments[k] = environment
             return environment.reset()
         except Exception as error:

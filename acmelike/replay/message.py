@@ -66,10 +66,12 @@ class EpisodeEnd(NamedTuple):
     Attributes:
       total_reward: the undiscounted sum of its rewards.
       num_steps: environment steps of it.
+      num_clipped: those of them whose action was clipped to its bounds.
     """
 
     total_reward: float
     num_steps: int
+    num_clipped: int = 0
 
 
 class Message(NamedTuple):

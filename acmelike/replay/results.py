@@ -33,11 +33,14 @@ class EpisodeInfo(NamedTuple):
       num_episodes: all of them.
       mean_return: of the last 100, the mean undiscounted return; None before the first.
       mean_length: of these, the mean number of environment steps; likewise.
+      clipped_fraction: of the steps of these, the share whose action was outside of its
+        bounds and was clipped to them; likewise.
     """
 
     num_episodes: int
     mean_return: float | None
     mean_length: float | None
+    clipped_fraction: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

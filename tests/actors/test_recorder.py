@@ -1,6 +1,10 @@
 """What a recorder tells replay of the episodes of its actor."""
 
+import dataclasses
+
 import numpy as np
+import pytest
+from dm_env import specs
 
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import NStepAdder, transition_signature
@@ -21,7 +25,9 @@ def recorded(*steps):
     """What replay knows of the episodes of two environments after these steps."""
     replay = Replay([TABLE], seed=0)
     adder = NStepAdder(num_envs=2, n=1, discount=1.0)
-    recorder = Recorder(adder, TABLE, num_envs=2, replay=replay)
+    recorder = Recorder(
+        adder, TABLE, actions=specs.DiscreteArray(2), num_envs=2, replay=replay
+    )
     recorder.start(first(0, 0))
     for kinds, rewards in steps:
         step = vector_step(kinds, rewards, [1, 1], [0, 0])
@@ -50,3 +56,33 @@ def test_an_episode_that_was_dropped_counts_for_nothing():
     )
     assert episodes.num_episodes == 1
     assert (episodes.mean_return, episodes.mean_length) == (12, 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_actions_outside_of_their_bounds_are_counted_and_named_once(caplog, dtype):
+    actions = specs.BoundedArray((2,), dtype, -0.1, [0.1, 5.0])
+    table = dataclasses.replace(
+        TABLE, signature=transition_signature(make_spec((1,), actions))
+    )
+    replay = Replay([table], seed=0)
+    recorder = Recorder(
+        NStepAdder(num_envs=2, n=1, discount=1.0),
+        table,
+        actions=actions,
+        num_envs=2,
+        replay=replay,
+    )
+    recorder.start(first(0, 0))
+    # A policy computes in single precision, in which 0.1 is a little larger.
+    inside = np.float32([0.1, 5.0]).astype(dtype)
+    for kinds, action in [
+        ([MID, MID], [inside, inside]),
+        ([LAST, MID], [[0.2, 0.0], [0.0, 5.1]]),
+        ([FIRST, MID], [[9.0, 9.0], inside]),  # The first of them is ignored.
+        ([LAST, LAST], [inside, [-0.2, 9.0]]),
+    ]:
+        step = vector_step(kinds, [1, 1], [1, 1], [0, 0])
+        recorder.add(np.asarray(action, dtype), 0, step, {})
+    assert replay.episodes().clipped_fraction == 3 / 7
+    (message,) = caplog.messages
+    assert "actions outside of their bounds, -0.1" in message

@@ -121,9 +121,10 @@ def test_the_action_of_a_step_that_begins_an_episode_is_ignored():
     environment = Counting(length=1)
     vector = make_vector(environment)
     vector.reset()
-    for value in (1, 2, 3):
+    for value in (0.25, 0.5, 0.75):
         vector.step(np.full((1, 2), value))
-    assert [action.tolist() for action in environment.actions] == [[1, 1], [3, 3]]
+    actions = [action.tolist() for action in environment.actions]
+    assert actions == [[0.25, 0.25], [0.75, 0.75]]
 
 
 def test_a_step_before_reset_begins_the_episodes():
@@ -163,6 +164,23 @@ def test_actions_are_cast_within_their_kind():
     vector.step(np.zeros(2, np.int32))
     with pytest.raises(TypeError, match="same_kind"):
         vector.step(np.zeros(2, np.float32))
+
+
+def test_continuous_actions_are_clipped_to_their_bounds():
+    environment = Counting()
+    vector = make_vector(environment)
+    vector.reset()
+    given = np.float32([[-7.0, 0.5]])
+    vector.step(given)
+    assert environment.actions[0].tolist() == [-1.0, 0.5]
+    assert given.tolist() == [[-7.0, 0.5]]
+
+
+def test_an_action_that_is_nan_is_refused_as_the_policys():
+    vector = make_vector(Counting(), Counting())
+    vector.reset()
+    with pytest.raises(ValueError, match="actions have nan: the policy returned it"):
+        vector.step(np.float32([[0, 0], [0, np.nan]]))
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 3), ()])

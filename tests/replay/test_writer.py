@@ -481,11 +481,11 @@ def test_episodes_are_told_with_the_next_items_and_counted_once():
     replay = Replay([windows_config(max_size=200)], seed=0)
     writer = Writer(replay)
     writer.write(steps={"frame": frames(0, 1)}, episodes=[EpisodeEnd(3.0, 2)])
-    assert replay.episodes() == (0, None, None)
+    assert replay.episodes() == (0, None, None, None)
     writer.write([windows((0, 1))], episodes=[EpisodeEnd(5.0, 4)])
-    assert replay.episodes() == (2, 4.0, 3.0)
+    assert replay.episodes() == (2, 4.0, 3.0, 0.0)
     writer.write([windows((0, 1))])
     assert replay.episodes().num_episodes == 2
     # The means are those of the last hundred.
     writer.write([windows((0, 1))], episodes=[EpisodeEnd(1.0, 1)] * 100)
-    assert replay.episodes() == (102, 1.0, 1.0)
+    assert replay.episodes() == (102, 1.0, 1.0, 0.0)

@@ -126,6 +126,7 @@ class InferenceServer:
             recorder = Recorder(
                 self._adder,
                 self._table,
+                actions=self._spec.actions,
                 num_envs=self._num_envs,
                 replay=self._replay,
             )

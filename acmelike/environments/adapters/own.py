@@ -12,9 +12,11 @@ import gymnasium
 
 from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
 from acmelike.environments.interface import EnvironmentFactory, VectorFactory
+from acmelike.environments.place import current_place
 from acmelike.errors import ConfigError
 
 _BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_PLACE = "environment_place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,12 @@ class OwnFactory:
       make: returns a `dm_env.Environment` or a `gymnasium.Env`.
       seed_as: how it takes a seed: "first" as its first argument, "seed" as the one
         with this name, "none" not at all.
+      takes_place: whether it has an argument `environment_place`.
     """
 
     make: Callable[..., Any]
     seed_as: str
+    takes_place: bool = False
 
     def __call__(self, seed: int) -> dm_env.Environment:
         """Makes one environment.
@@ -36,10 +40,11 @@ class OwnFactory:
         Raises:
           ConfigError: it is of neither kind, or its spaces are not supported.
         """
-        if self.seed_as == "first":
-            made = self.make(seed)
-        else:
-            made = self.make(seed=seed) if self.seed_as == "seed" else self.make()
+        first = [seed] if self.seed_as == "first" else []
+        named: dict[str, Any] = {"seed": seed} if self.seed_as == "seed" else {}
+        if self.takes_place:
+            named[_PLACE] = current_place()
+        made = self.make(*first, **named)
         if isinstance(made, gymnasium.Env):
             return GymnasiumEnvironment(made, seed=seed)
         if isinstance(made, dm_env.Environment):
@@ -56,7 +61,8 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     Args:
       make: a class or a function that makes environments of Gymnasium or dm_env. It is
         called with a seed if it has an argument `seed`, or if its first argument is the
-        only one that it needs.
+        only one that it needs; and with an `EnvironmentPlace` if it has an argument
+        `environment_place`.
       name: of it, for messages.
 
     Raises:
@@ -72,7 +78,12 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
             f"environment must be a name, or a class or function that makes "
             f"environments: {make!r}"
         )
-    factory = OwnFactory(make=make, seed_as=_how_it_takes_a_seed(make))
+    parameters = _parameters(make)
+    factory = OwnFactory(
+        make=make,
+        seed_as=_how_it_takes_a_seed(parameters),
+        takes_place=_PLACE in [parameter.name for parameter in parameters],
+    )
     try:
         environment = factory(seed=0)
         environment.close()
@@ -82,23 +93,29 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     # One that is a factory already may do more than make one environment at a time.
-    is_factory = factory.seed_as == "first" and not isinstance(
-        environment, GymnasiumEnvironment
+    is_factory = (
+        factory.seed_as == "first"
+        and not factory.takes_place
+        and not isinstance(environment, GymnasiumEnvironment)
     )
     return make if is_factory or isinstance(make, VectorFactory) else factory
 
 
-def _how_it_takes_a_seed(make: Callable[..., Any]) -> str:
+def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
-        parameters = list(inspect.signature(make).parameters.values())
+        return list(inspect.signature(make).parameters.values())
     except (TypeError, ValueError):  # Such as of a class in C.
-        return "none"
+        return []
+
+
+def _how_it_takes_a_seed(parameters: list[inspect.Parameter]) -> str:
     by_position = (inspect.Parameter.POSITIONAL_ONLY, _BY_EITHER)
     needed = [
         parameter
         for parameter in parameters
         if parameter.default is parameter.empty
         and parameter.kind in (*by_position, inspect.Parameter.KEYWORD_ONLY)
+        and parameter.name != _PLACE
     ]
     first = parameters[0] if parameters else None
     if first is not None and first.kind in by_position:

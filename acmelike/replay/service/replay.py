@@ -332,11 +332,13 @@ class Replay:
         """The episodes that have ended, as writers told with their items."""
         last = self._last_episodes
         if not last:
-            return EpisodeInfo(self._num_episodes, None, None)
+            return EpisodeInfo(self._num_episodes, None, None, None)
+        num_steps = sum(episode.num_steps for episode in last)
         return EpisodeInfo(
             self._num_episodes,
             sum(episode.total_reward for episode in last) / len(last),
-            sum(episode.num_steps for episode in last) / len(last),
+            num_steps / len(last),
+            sum(episode.num_clipped for episode in last) / max(num_steps, 1),
         )
 
     @idempotent

@@ -1,0 +1,157 @@
+"""Notices an environment that does not return from a step or a reset."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
+from typing import Annotated, Any, TypeVar
+
+import dm_env
+
+from acmelike.checks import above, check_fields
+from acmelike.environments.interface import (
+    EnvironmentFactory,
+    VectorFactory,
+    make_rendering,
+)
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class StepTimeout(EnvironmentWrapper):
+    """An environment whose steps and resets fail when they take too long.
+
+    It is made, stepped and closed in a thread of its own. Nothing can end a thread that
+    hangs, so this one remains until the call returns or its process ends, and the
+    environment refuses every further call.
+
+    Args:
+      make: makes the inner environment; it may take as long as it likes.
+      seconds: for each step and reset.
+    """
+
+    def __init__(
+        self, make: Callable[[], dm_env.Environment], *, seconds: float
+    ) -> None:
+        self._seconds, self._thread = seconds, _EnvironmentThread()
+        try:
+            environment = self._thread.call(make)
+        except BaseException:
+            self._thread.end()
+            raise
+        super().__init__(environment, environment.observation_spec())
+
+    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
+        return step
+
+    def reset(self) -> dm_env.TimeStep:
+        """Starts an episode.
+
+        Raises:
+          TimeoutError: the environment has not returned in time, now or before.
+        """
+        return self._thread.call(self._environment.reset, self._seconds)
+
+    def step(self, action: Any) -> dm_env.TimeStep:
+        """Takes one step.
+
+        Raises:
+          TimeoutError: the environment has not returned in time, now or before.
+        """
+        step = partial(self._environment.step, action)
+        return self._thread.call(step, self._seconds)
+
+    def render(self) -> Any:
+        """Renders the inner environment; raises what `step` raises."""
+        return self._thread.call(self._environment.render, self._seconds)
+
+    def close(self) -> None:
+        """Closes the inner environment, unless it hangs."""
+        try:
+            if self._thread.is_free:
+                self._thread.call(self._environment.close, self._seconds)
+        finally:
+            self._thread.end()
+
+
+class _EnvironmentThread:
+    """A thread that runs one function after the other."""
+
+    def __init__(self) -> None:
+        self._calls = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
+        self._latest = Future[Any]()
+        self._latest.set_result(None)
+        # With what the caller's thread knows, such as the environment's place.
+        run = partial(contextvars.copy_context().run, self._run)
+        threading.Thread(target=run, name="environment", daemon=True).start()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the latest function has returned."""
+        return self._latest.done()
+
+    def call(self, function: Callable[[], T], seconds: float | None = None) -> T:
+        """Runs a function and returns what it returns, or raises what it raises.
+
+        Raises:
+          TimeoutError: it has not returned after so many seconds, or one before it has
+            not returned yet.
+        """
+        if not self.is_free:
+            raise TimeoutError("it has not returned from an earlier call")
+        self._latest = future = Future[T]()
+        self._calls.put((future, function))
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if future.done():
+                raise  # It is the environment's own.
+            raise TimeoutError(f"it has not returned for {seconds:g} s") from None
+
+    def end(self) -> None:
+        """Ends the thread once the latest function has returned."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function = call
+            try:
+                future.set_result(function())
+            except BaseException as error:  # It is raised where it was called.
+                future.set_exception(error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTimeoutFactory:
+    """An `EnvironmentFactory` of `StepTimeout`.
+
+    Attributes:
+      inner: makes the inner environments.
+      seconds: for each step and reset.
+    """
+
+    inner: EnvironmentFactory
+    seconds: Annotated[float, above(0)]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if isinstance(self.inner, VectorFactory):
+            raise ConfigError(
+                "a vectorised environment steps all at once, in its own way: leave out "
+                "'vec:' or 'envpool:', or step_timeout"
+            )
+
+    def __call__(self, seed: int) -> StepTimeout:
+        return StepTimeout(partial(self.inner, seed), seconds=self.seconds)
+
+    def make_rendering(self, seed: int) -> StepTimeout:
+        """Makes one environment that can draw itself, if the inner factory can."""
+        make = partial(make_rendering, self.inner, seed)
+        return StepTimeout(make, seconds=self.seconds)
