@@ -6,6 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing, nullcontext
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from acmelike.core.leaf import leaf, refuse_inside_leaf
@@ -31,6 +32,31 @@ class ProgramSupervisor(RunSupervisor, Protocol):
         """Ends the run for a reason that is no single node's fault."""
 
 
+class MainThread:
+    """Lets the main thread of a process do what another thread hands over to it.
+
+    Only a main thread may install handlers of signals, as some simulators do when they
+    are made.
+    """
+
+    def __init__(self) -> None:
+        self._given = SimpleQueue[tuple[Callable[[], None], threading.Event]]()
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Lets it run a function, and returns after that."""
+        done = threading.Event()
+        self._given.put((function, done))
+        done.wait()
+
+    def serve(self) -> None:
+        """Waits for a function and runs it; the main thread calls this."""
+        function, done = self._given.get()
+        try:
+            function()
+        finally:
+            done.set()
+
+
 class NodeThread(threading.Thread):
     """Runs one node; it is also what the node's code finds as its context.
 
@@ -44,6 +70,8 @@ class NodeThread(threading.Thread):
       supervisor: told how the node ended.
       ended: set when the run ends.
       check: finds a forgotten `updating`; None for no such check.
+      main: runs the node in the main thread, for which this one then waits; None to run
+        it here.
     """
 
     def __init__(
@@ -56,6 +84,7 @@ class NodeThread(threading.Thread):
         supervisor: RunSupervisor,
         ended: threading.Event,
         check: UpdateCheck | None = None,
+        main: MainThread | None = None,
     ):
         super().__init__(name=f"node {server.label}", daemon=True)
         self.label = server.label
@@ -64,7 +93,7 @@ class NodeThread(threading.Thread):
         self._construct, self._is_function = construct, is_function
         self._server = server
         self._scheduler, self._supervisor = scheduler, supervisor
-        self._ended, self._check = ended, check
+        self._ended, self._check, self._main = ended, check, main
         self._service: Any = None
         self._where = "constructor"
 
@@ -114,6 +143,12 @@ class NodeThread(threading.Thread):
     # --- Its life
 
     def run(self) -> None:
+        if self._main is None:
+            self._live()
+        else:
+            self._main.run(self._live)
+
+    def _live(self) -> None:
         set_context(self)
         self._scheduler.enter(self.label)
         try:

@@ -19,7 +19,7 @@ from acmelike.graph import (
     replace_each,
 )
 from acmelike.launchers.exposed import Endpoint, ExposedNode, ExposedServers
-from acmelike.launchers.node_thread import NodeThread, RunSupervisor
+from acmelike.launchers.node_thread import MainThread, NodeThread, RunSupervisor
 from acmelike.launchers.scheduler import Scheduler
 from acmelike.launchers.update_check import UpdateCheck
 from acmelike.rpc import (
@@ -82,6 +82,7 @@ class LocalNodes:
       peers: makes clients of nodes that live elsewhere.
       elsewhere: these nodes; those that live here may be among them.
       incarnation: how often they were started before.
+      main: runs the only node in the main thread; None for a thread for each.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class LocalNodes:
         peers: Peers | None = None,
         elsewhere: Mapping[Handle, Peer] | None = None,
         incarnation: int = 0,
+        main: MainThread | None = None,
     ):
         self._incarnation = incarnation
         self._peers, self._elsewhere = peers, elsewhere or {}
@@ -120,6 +122,7 @@ class LocalNodes:
                 supervisor,
                 ended,
                 UpdateCheck(entry.label) if check else None,
+                main,
             )
             for handle, entry in entries.items()
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from types import TracebackType
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -66,12 +67,27 @@ def from_wire(parts: Any) -> BaseException:
     return error
 
 
+# What calls the code of nodes; its frames say nothing to whoever wrote that code.
+_CALLERS = ("acmelike.launchers.", "acmelike.rpc.", "acmelike.core.")
+
+
 def _traceback_text(error: BaseException) -> str:
+    frames = _from_the_node(error.__traceback__)
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        return "".join(lines)
+        return "".join(traceback.format_exception(type(error), error, frames))
     except Exception:  # Of the exception's own methods.
-        return "".join(traceback.format_tb(error.__traceback__)) + describe(error)
+        return "".join(traceback.format_tb(frames)) + describe(error)
+
+
+def _from_the_node(frames: TracebackType | None) -> TracebackType | None:
+    """The frames from the first one of a node's code on; all, if there is none."""
+    inner = frames
+    while inner is not None:
+        module = str(inner.tb_frame.f_globals.get("__name__", ""))
+        if not module.startswith(_CALLERS):
+            return inner
+        inner = inner.tb_next
+    return frames
 
 
 def _pickled(error: BaseException) -> bytes | None:

@@ -55,6 +55,58 @@ class Sleeper:
         sleep(None, "the end of the run")
 
 
+class Broken:
+    """Fails in its step."""
+
+    def step(self):
+        self._ride()
+
+    def _ride(self):
+        raise ValueError("a flat tyre")
+
+
+def test_the_traceback_of_a_failure_begins_with_the_code_of_the_node():
+    program = Program("broken")
+    program.add_node(Node(Broken), label="broken")
+    with launch(program, "processes") as run:
+        with pytest.raises(NodeFailed) as caught:
+            run.wait(LIMIT)
+    text = str(caught.value.__cause__.__cause__)
+    frames = [line for line in text.splitlines() if line.strip().startswith("File ")]
+    assert [frame.split()[-1] for frame in frames] == ["step", "_ride"]
+    assert text.endswith("ValueError: a flat tyre")
+
+
+class Handling:
+    """Installs a handler of a signal when it is made, and gets it in a step."""
+
+    def __init__(self):
+        self.got = []
+        signal.signal(signal.SIGUSR1, lambda number, _: self.got.append(number))
+
+    def step(self):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        if self.got:
+            stop_run(f"signal {self.got[0]} in {threading.current_thread().name}")
+
+
+def test_a_node_that_has_its_process_for_itself_may_handle_signals():
+    program = Program("signals")
+    program.add_node(Node(Handling), label="handling")
+    with launch(program, "processes") as run:
+        assert run.wait(LIMIT) == f"signal {int(signal.SIGUSR1)} in MainThread"
+
+
+def test_nodes_that_share_a_process_may_not():
+    program = Program("signals")
+    with program.colocate("shared"):
+        program.add_node(Node(Handling), label="handling")
+        program.add_node(Node(Sleeper), label="sleeper")
+    with launch(program, "processes") as run:
+        with pytest.raises(NodeFailed, match="signal only works in main thread"):
+            run.wait(LIMIT)
+
+
 def test_every_node_has_its_process_and_colocated_ones_share():
     program = Program("places")
     with program.colocate("shared"):

@@ -8,11 +8,13 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from acmelike.errors import ConfigError, RpcClosed
+from acmelike.launchers.node_thread import MainThread
 from acmelike.launchers.nodes import LocalNodes
 from acmelike.launchers.processes.control import (
     Assignment,
@@ -69,6 +71,7 @@ class Child:
         credentials = self._credentials(assignment)
         self._peers = Peers(credentials, assignment.heartbeat)
         scheduler = FreeScheduler(self._ended)
+        self._main = MainThread() if len(assignment.entries) == 1 else None
         self._nodes = LocalNodes(
             assignment.entries,
             scheduler,
@@ -77,6 +80,7 @@ class Child:
             peers=self._peers,
             elsewhere=assignment.peers,
             incarnation=assignment.incarnation,
+            main=self._main,
         )
         servers = self._nodes.servers
         # What a node stores is compressed as what it answers; a process has one store.
@@ -105,7 +109,27 @@ class Child:
         connection.send(ListenReport(address, self._nodes.endpoints))
 
     def run(self) -> None:
-        """Runs the nodes until the launcher says that the run is over."""
+        """Runs the nodes until the launcher says that the run is over.
+
+        A node that has the process for itself has its main thread, too.
+        """
+        if self._main is None:
+            self._obey()
+            return
+        threading.Thread(target=self._obey_and_exit, name="control").start()
+        self._main.serve()
+        threading.Event().wait()  # The other thread ends the process.
+
+    def _obey_and_exit(self) -> None:
+        try:
+            self._obey()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        _exit()  # The node may still be in a long step.
+
+    def _obey(self) -> None:
+        """Starts the nodes, and does what the launcher says until the run is over."""
         self._nodes.start()
         while not isinstance(message := self._next_message(), EndOfRun):
             if message is None:
@@ -212,6 +236,10 @@ def main() -> None:
     assignment = connection.receive()
     if assignment is not None:
         Child(connection, assignment).run()
+    _exit()
+
+
+def _exit() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # A thread of some library must not keep the process alive.
