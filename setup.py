@@ -60,6 +60,7 @@ setup(
         ],
         # What writes the files, and what shows them.
         "tensorboard": ["tensorboardX>=2.6.2", "tensorboard>=2.18"],
+        "video": ["imageio-ffmpeg>=0.5"],
         "wandb": ["wandb>=0.17"],
         "dev": [
             "hypothesis>=6.100",

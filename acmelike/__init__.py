@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from acmelike.environments import (
         EnvironmentFactory,
+        EnvironmentPlace,
         FrameStackFactory,
         TimeLimitFactory,
         Vector,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     )
     from acmelike.evaluation.goal import Goal
     from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
+    from acmelike.evaluation.video import VideoSettings
     from acmelike.experiments import ExperimentConfig, TrainingProgram, run_program
     from acmelike.experiments.evaluate import evaluate
     from acmelike.experiments.train import TrainedRun, train
@@ -147,6 +149,7 @@ _NAMES = {
     ),
     "acmelike.environments": (
         "EnvironmentFactory",
+        "EnvironmentPlace",
         "FrameStackFactory",
         "TimeLimitFactory",
         "Vector",
@@ -174,6 +177,7 @@ _NAMES = {
         "SavedPolicy",
         "load_policy",
     ),
+    "acmelike.evaluation.video": ("VideoSettings",),
     "acmelike.experiments": (
         "ExperimentConfig",
         "TrainingProgram",
@@ -256,6 +260,7 @@ __all__ = [
     "Deadlock",
     "Endpoint",
     "EnvironmentFactory",
+    "EnvironmentPlace",
     "EnvironmentSpec",
     "EpisodeAdder",
     "Experiment",
@@ -312,6 +317,7 @@ __all__ = [
     "UpdateOutputs",
     "Vector",
     "VectorStep",
+    "VideoSettings",
     "Writer",
     "__version__",
     "batched",

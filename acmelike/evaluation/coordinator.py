@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +16,13 @@ from acmelike.evaluation.records import (
     make_progress_record,
 )
 from acmelike.evaluation.schedule import Schedule
+from acmelike.files import write_whole
 from acmelike.learners import Learner
 from acmelike.policies import PortablePolicy
 from acmelike.replay import Replay
 from acmelike.types import Array, Nested
+
+logger = logging.getLogger("acmelike")
 
 
 class EvaluationTask(NamedTuple):
@@ -79,6 +84,8 @@ class Coordinator:
         to save no policy.
       best_policy_file: overwritten with parameters that are better than all before, by
         a second evaluation, which is not recorded; None to save no best policy.
+      video_format: of the videos that evaluators send, which are written into the
+        folder `videos/` beside the records.
     """
 
     def __init__(
@@ -91,10 +98,13 @@ class Coordinator:
         metrics: str,
         policy_file: PolicyFile | None = None,
         best_policy_file: PolicyFile | None = None,
+        video_format: str = "gif",
     ):
         self._schedule, self._records = Schedule(goal), RecordWriter(Path(metrics))
         self._replay, self._table, self._learner = replay, table, learner
         self._policy_file, self._best_policy_file = policy_file, best_policy_file
+        # Beside the records.
+        self._videos, self._video_format = Path(metrics).parent / "videos", video_format
         self._started_at: float | None = None
         self._policy: PortablePolicy | None = None
         self._ordered: EvaluationTask | None = None
@@ -103,6 +113,7 @@ class Coordinator:
         self._again: EvaluationTask | None = None
         self._best_again: float | None = None
         self._progress = Progress(0, 0, None, None)
+        self._metrics: Mapping[str, float] = {}
 
     # --- Its service -----------------------------------------------------------------
 
@@ -128,12 +139,13 @@ class Coordinator:
         assert self._under_way is not None
         return self._under_way
 
-    def report(self, number: int, returns: Array) -> None:
+    def report(self, number: int, returns: Array, video: bytes = b"") -> None:
         """Records the result of a task; the last result of the final one ends the run.
 
         Args:
           number: of the task.
           returns: `[E]`, one of each episode.
+          video: of one more episode, the content of a file; empty for none.
 
         Raises:
           ValueError: this task is not the one that was returned last.
@@ -147,6 +159,8 @@ class Coordinator:
             self._judge_again(task, record)
         else:
             self._judge(task, record)
+        if video:
+            self._write_video(task, video)
         if task.end_reason is not None and self._again is None:
             stop_run(task.end_reason)
 
@@ -154,6 +168,23 @@ class Coordinator:
     def progress(self) -> Progress:
         """Returns how far the run is."""
         return self._progress
+
+    @idempotent
+    def record_metrics(self, node: str, metrics: Mapping[str, float]) -> None:
+        """Takes numbers of another node, for all records until it sends newer ones.
+
+        They are in `metrics.jsonl`, the live table and `metrics.png`, and where else
+        the records are written, by the name "node/name".
+
+        Args:
+          node: what the node is called there, such as its label.
+          metrics: the numbers, by name.
+
+        Raises:
+          TypeError, ValueError: a value is not a number.
+        """
+        numbers = {f"{node}/{name}": float(value) for name, value in metrics.items()}
+        self._metrics = {**self._metrics, **numbers}
 
     def _judge(self, task: EvaluationTask, record: dict[str, Any]) -> None:
         mean, best = record["mean_return"], self._progress.best_return
@@ -166,6 +197,14 @@ class Coordinator:
             self._reached_target = task
         if self._best_policy_file is not None and self._is_best(mean):
             self._again = task._replace(is_again=True)
+
+    def _write_video(self, task: EvaluationTask, video: bytes) -> None:
+        name = f"{task.env_steps:010}.{self._video_format}"
+        try:
+            self._videos.mkdir(exist_ok=True)
+            write_whole(self._videos / name, video)
+        except OSError as error:  # Such as a full disk; the run can do without.
+            logger.warning("cannot write the video %s: %s", name, error.strerror)
 
     def _judge_again(self, task: EvaluationTask, record: dict[str, Any]) -> None:
         if self._is_best(record["mean_return"]):
@@ -214,7 +253,9 @@ class Coordinator:
                 learner_steps=learner.num_updates,
                 training_return=episodes.mean_return,
             )
-        record = make_progress_record(env_steps, learner, table, episodes)
+        record = make_progress_record(
+            env_steps, learner, table, episodes, self._metrics
+        )
         self._records.write("progress", record)
 
     def _order(

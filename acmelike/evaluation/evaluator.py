@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+import logging
 
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyInputs
-from acmelike.core import set_status
-from acmelike.environments import EnvironmentFactory, Vector, make_vector_environment
-from acmelike.evaluation.coordinator import Coordinator
-from acmelike.types import Array, EnvironmentSpec
+from acmelike.environments import EnvironmentFactory, make_vector_environment
+from acmelike.errors import ConfigError, EnvironmentFault
+from acmelike.evaluation.coordinator import Coordinator, EvaluationTask
+from acmelike.evaluation.episodes import play_episodes, record_episode
+from acmelike.evaluation.video import VideoSettings
+from acmelike.types import EnvironmentSpec
+
+logger = logging.getLogger("acmelike")
 
 
 class Evaluator:
@@ -22,6 +26,7 @@ class Evaluator:
       coordinator: hands out the evaluations and takes the returns.
       num_envs: environments, which are stepped side by side.
       num_episodes: episodes of one evaluation, at least `num_envs`.
+      video: when one more episode is recorded.
       seed: of the environments and of the policy.
     """
 
@@ -34,72 +39,59 @@ class Evaluator:
         coordinator: Coordinator,
         num_envs: int,
         num_episodes: int,
+        video: VideoSettings,
         seed: int,
     ):
         self._coordinator = coordinator
+        self._environment_factory = environment_factory
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
         self._inputs, self._spec = inputs, spec
         self._num_episodes, self._seed = num_episodes, seed
         self._inference: Inference | None = None
+        self._video, self._num_judged = video, 0
+        self._filmed: Inference | None = None
 
     def step(self) -> None:
         """Waits for the next evaluation, makes it and reports the returns."""
         task = self._coordinator.next_evaluation()
         if self._inference is None:
-            self._inference = Inference(
-                task.policy,
-                self._inputs,
-                self._spec,
-                num_envs=self._environment.num_envs,
-                seed=self._seed,
-            )
+            self._inference = self._make_inference(task, self._environment.num_envs)
         self._inference.set_parameters(task.parameters)
         returns = play_episodes(self._environment, self._inference, self._num_episodes)
-        self._coordinator.report(task.number, returns)
+        video = self._record(task) if self._is_video_due(task) else b""
+        self._coordinator.report(task.number, returns, video)
 
     def close(self) -> None:
         """Closes the environments."""
         self._environment.close()
 
+    def _is_video_due(self, task: EvaluationTask) -> bool:
+        if not self._video.every or task.is_again:
+            return False
+        self._num_judged += 1
+        is_first = self._num_judged % self._video.every == 1 % self._video.every
+        return is_first or task.end_reason is not None
 
-def play_episodes(
-    environment: Vector, inference: Inference, num_episodes: int
-) -> Array:
-    """Plays whole episodes in N environments, in each as many as in the others, or one.
+    def _record(self, task: EvaluationTask) -> bytes:
+        """A video of one more episode; nothing if that fails, as the run goes on."""
+        if self._filmed is None:
+            self._filmed = self._make_inference(task, 1)
+        self._filmed.set_parameters(task.parameters)
+        try:
+            recorder = record_episode(
+                self._environment_factory,
+                self._filmed,
+                seed=self._seed + self._num_judged,
+                vector_index=self._environment.num_envs,
+            )
+            return recorder.encoded(self._video.format)
+        except (ConfigError, EnvironmentFault, OSError) as error:
+            logger.warning("no video at %s steps: %s", task.env_steps, error)
+            return b""
 
-    How many each plays is known before: if those that end first counted, short
-    episodes would count too often.
-
-    An episode may never end, so the status of the calling node tells the number of
-    steps played.
-
-    Args:
-      environment: with N environments.
-      inference: acts in them.
-      num_episodes: E, at least N.
-
-    Returns:
-      `[E]`, the undiscounted returns, ordered by environment.
-    """
-    num_envs = environment.num_envs
-    wanted = [num_episodes // num_envs] * num_envs
-    for more in range(num_episodes % num_envs):
-        wanted[more] += 1
-    returns: list[list[float]] = [[] for _ in range(num_envs)]
-    step, so_far = environment.reset(), np.zeros(num_envs)
-    num_steps = num_played = 0
-    while num_played < num_episodes:
-        action, _ = inference.act(step)
-        step = environment.step(action)
-        so_far += step.reward
-        so_far[step.first()] = 0.0  # Or an environment that failed was made again.
-        for k in step.last().nonzero()[0]:
-            # One that has played enough goes on, but is not counted.
-            if len(returns[k]) < wanted[k]:
-                returns[k].append(so_far[k])
-                num_played += 1
-        num_steps += 1
-        set_status(f"has played {num_steps:,} steps")
-    return np.concatenate(returns)
+    def _make_inference(self, task: EvaluationTask, num_envs: int) -> Inference:
+        return Inference(
+            task.policy, self._inputs, self._spec, num_envs=num_envs, seed=self._seed
+        )

@@ -2,15 +2,21 @@
 
     {"event": "progress", "env_steps": 500, "learner_steps": 120, "loss": 0.41,
      "metrics": {"loss": 0.41, "entropy": 1.3}, "staleness_mean": 2.1,
+     "staleness_p50": 1.5, "staleness_p90": 4.5, "staleness_max": 9.5,
+     "times_sampled_p50": 4, "times_sampled_p90": 9, "times_sampled_max": 15,
      "samples_per_insert": 7.9, "replay_size": 500, "num_episodes": 21,
      "training_return": 22.4, "training_length": 22.4, "time": {"seconds": 1.25}}
     {"event": "evaluation", "env_steps": 1000, "learner_steps": 245,
      "mean_return": 31.2, "std_return": 8.4, "num_episodes": 20, "time": {...}}
 
 The last record of a complete run has the event "end" and the fields of an evaluation.
+Staleness is in updates; its mean is of all items so far, the rest of the latest batch.
 The training return and length are means of the last 100 episodes of the actors, which
-explore; they stand in no record before the first episode has ended.
-An agent's metrics have a mapping of their own, because an agent may choose any name.
+explore; they stand in no record before the first episode has ended. Of the same
+episodes, "clipped_fraction" is the share of steps whose action was outside of its
+bounds and was clipped; it stands only in records where there were some.
+Metrics have a mapping of their own, because an agent may choose any name. Those that
+other nodes recorded stand there too, as "node/name".
 What a clock says stands under "time" alone, so the records of two runs with one seed
 can be compared without it.
 """
@@ -58,23 +64,42 @@ class RecordWriter:
 
 
 def make_progress_record(
-    env_steps: int, learner: LearnerProgress, table: TableInfo, episodes: EpisodeInfo
+    env_steps: int,
+    learner: LearnerProgress,
+    table: TableInfo,
+    episodes: EpisodeInfo,
+    metrics: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The counters of replay and the learner at one moment."""
+    """The counters of replay and the learner at one moment.
+
+    Args:
+      env_steps: environment steps so far.
+      learner: how far it is.
+      table: statistics of the table.
+      episodes: of the actors.
+      metrics: of other nodes.
+    """
     record: dict[str, Any] = {
         "env_steps": env_steps,
         "learner_steps": learner.num_updates,
         # Every agent has a loss, so it also stands where scripts find it at once.
         "loss": learner.loss,
-        "metrics": dict(learner.metrics),
+        "metrics": {**learner.metrics, **metrics},
         "staleness_mean": learner.staleness_mean,
         "samples_per_insert": table.samples_per_insert,
         "replay_size": table.size,
         "num_episodes": episodes.num_episodes,
     }
+    for name in ("staleness", "times_sampled"):
+        spread = getattr(learner, name)
+        if spread is not None:
+            numbers = spread._asdict().items()
+            record |= {f"{name}_{key}": value for key, value in numbers}
     if episodes.mean_return is not None:
         record["training_return"] = episodes.mean_return
         record["training_length"] = episodes.mean_length
+    if episodes.clipped_fraction:
+        record["clipped_fraction"] = episodes.clipped_fraction
     return record
 
 

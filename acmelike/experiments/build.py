@@ -10,6 +10,7 @@ from acmelike.environments import (
     EnvironmentFactory,
     FrameStackFactory,
     RestartingFactory,
+    StepTimeoutFactory,
     TimeLimitFactory,
     make_environment_factory,
 )
@@ -61,6 +62,7 @@ def make_system(
         layout=_part(config, Layout),
         goal=_part(config, Goal),
         rewards=config.rewards,
+        video=config.video,
         seed=config.seed,
         metrics=str(folder.metrics),
         policy=str(folder.policy),
@@ -76,6 +78,8 @@ def make_system(
 def _with_wrappers(
     factory: EnvironmentFactory, config: EnvironmentConfig
 ) -> EnvironmentFactory:
+    if config.step_timeout is not None:
+        factory = StepTimeoutFactory(inner=factory, seconds=config.step_timeout)
     if config.max_episode_steps is not None:
         factory = TimeLimitFactory(inner=factory, num_steps=config.max_episode_steps)
     is_of_atari = config.environment.startswith(atari.PREFIX)

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from acmelike.checks import at_least, check_fields
+from acmelike.checks import above, at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.evaluation.goal import Goal
+from acmelike.evaluation.video import VideoSettings
 from acmelike.graph.resources import parse_place
 from acmelike.topologies.layout import Layout
 from acmelike.topologies.rewards import RewardSettings
@@ -38,6 +39,8 @@ class EnvironmentConfig:
         the environment's own.
       frame_stack: how many of its last observations the environment shows together;
         None for 4 of Atari, and else 1.
+      step_timeout: seconds after which an environment that has not returned from a step
+        or a reset has failed; each then has a thread of its own. None for no limit.
       restart_environments: how often each actor, and the evaluator, makes an
         environment again that has failed. Its unfinished episode is dropped.
     """
@@ -46,6 +49,7 @@ class EnvironmentConfig:
     environment_kwargs: tuple[str, ...] = ()
     max_episode_steps: Annotated[int, at_least(1)] | None = None
     frame_stack: Annotated[int, at_least(1)] | None = None
+    step_timeout: Annotated[float, above(0)] | None = None
     restart_environments: Annotated[int, at_least(0)] = 0
 
 
@@ -89,6 +93,7 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
       draw: draw the program into this file and start nothing: a picture (.svg), or
         Mermaid text (.mmd, .md).
       rewards: what is done to rewards before the agent learns from them.
+      video: which evaluations have a video.
       agent: settings of the agent.
     """
 
@@ -109,6 +114,7 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
     live: bool = True
     draw: str | None = None
     rewards: RewardSettings = field(default_factory=RewardSettings)
+    video: VideoSettings = field(default_factory=VideoSettings)
     agent: A
 
     def __post_init__(self) -> None:

@@ -12,14 +12,10 @@ from typing import Annotated, Any
 import tyro
 
 from acmelike.checks import at_least, check_fields
-from acmelike.environments import (
-    VectorEnvironment,
-    make_environment_factory,
-    make_vector_environment,
-)
-from acmelike.environments.wrappers.video import VideoRecorder
+from acmelike.environments import make_environment_factory, make_vector_environment
+from acmelike.environments.wrappers.video import check_format
 from acmelike.errors import ConfigError
-from acmelike.evaluation.evaluator import play_episodes
+from acmelike.evaluation.episodes import play_episodes, record_episode
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
 from acmelike.experiments.flags import parse
 from acmelike.experiments.process import INTERRUPTED, complain, one_line
@@ -37,7 +33,8 @@ class EvaluateConfig:
       episodes: how many whole episodes.
       num_envs: environments that they are played in, side by side.
       seed: of the environments; at least 0.
-      video: record one more episode into this file (.gif), if the environment renders.
+      video: record one more episode into this file (.gif, or .mp4 with the extra
+        `video`), if the environment renders.
     """
 
     run_folder: Annotated[
@@ -51,8 +48,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.video is not None and not self.video.endswith(".gif"):
-            raise ConfigError(f"video must end in .gif: {self.video}")
+        if self.video is not None and not self.video.endswith((".gif", ".mp4")):
+            raise ConfigError(f"video must end in .gif or .mp4: {self.video}")
 
 
 def evaluate(
@@ -138,10 +135,6 @@ def evaluate_command(args: Sequence[str]) -> int:
 
 
 def _record(policy: SavedPolicy, path: Path, seed: int) -> None:
-    recorded = VideoRecorder(policy.environment_factory, seed=seed)
-    environment = VectorEnvironment(lambda seed: recorded, num_envs=1, seed=seed)
-    try:
-        play_episodes(environment, policy.make_inference(1), 1)
-        recorded.save(path)
-    finally:
-        environment.close()
+    check_format(path.suffix.removeprefix("."))
+    inference = policy.make_inference(1)
+    record_episode(policy.environment_factory, inference, seed=seed).save(path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError
+from acmelike.experiments.global_generators import seeded_global_generators
 from acmelike.experiments.process import one_line
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
@@ -73,7 +74,7 @@ class RecordedRun:
         try:
             try:
                 self._write_first_summary()
-                with logging_to(self.folder.log):
+                with logging_to(self.folder.log), self._generators():
                     self._train()
             except ConfigError:
                 self.folder.discard()
@@ -100,6 +101,12 @@ class RecordedRun:
             self._summarize("interrupted")
         except OSError as error:
             raise self.folder.refusal(error) from None
+
+    def _generators(self) -> AbstractContextManager[None]:
+        """Seeds the global generators, if nodes are going to be in this process."""
+        if self._config.launch in ("serial", "threads"):
+            return seeded_global_generators(self._config.seed)
+        return nullcontext()
 
     def _train(self) -> None:
         config, folder = self._config, self.folder
@@ -144,13 +151,20 @@ class RecordedRun:
         self._summarize("interrupted")  # It is, if the plot is.
         self._plot()
         summary = self._summarize("completed")
-        found = "no final evaluation"  # Another node than the coordinator stopped it.
-        if summary["final_return"] is not None:
-            found = (
-                f"return {return_text(summary['final_return'])} over "
-                f"{config.num_eval_episodes} episodes"
-            )
-        say(f"{reason}: {found} after {self.extent()}; see {folder.path}")
+        say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
+
+    def _result(self, summary: Mapping[str, Any]) -> str:
+        """The final return, and which policy had it; the extent of the run follows."""
+        if summary["final_return"] is None:
+            return "no final evaluation after"  # Another node stopped the run.
+        found = (
+            f"return {return_text(summary['final_return'])} over "
+            f"{self._config.num_eval_episodes} episodes"
+        )
+        num_updates = summary["final_learner_steps"]
+        if num_updates == summary["learner_steps"]:
+            return f"{found} after"
+        return f"{found} with the policy of {num_updates:,} updates; in all"
 
     def _sum_up_failure(self, error: Exception) -> None:
         try:

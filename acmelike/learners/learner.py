@@ -19,6 +19,25 @@ from acmelike.replay import Batches, Replay, Sample
 from acmelike.types import Array, EnvironmentSpec, Nested, Versioned
 
 
+class Spread(NamedTuple):
+    """How numbers are distributed.
+
+    Attributes:
+      p50: the median.
+      p90: which 90 of 100 of them do not exceed.
+      max: the largest.
+    """
+
+    p50: float
+    p90: float
+    max: float
+
+    @classmethod
+    def of(cls, numbers: Array) -> Spread:
+        """That of some numbers, at least one."""
+        return cls(*np.quantile(numbers, [0.5, 0.9, 1.0]).tolist())
+
+
 @dataclass(frozen=True, kw_only=True)
 class LearnerProgress:
     """How far the learner is.
@@ -27,12 +46,16 @@ class LearnerProgress:
       num_updates: updates published so far; the version of the parameters.
       staleness_mean: the mean age of the items used so far, in updates: from the
         version that an item was collected with to the update that used it.
+      staleness: how these ages are distributed in the latest batch; None before it.
+      times_sampled: how often each item of that batch was sampled, this time included.
       metrics: of the latest batch, by name: "loss", and what else the agent reports.
         Empty before the first batch.
     """
 
     num_updates: int
     staleness_mean: float
+    staleness: Spread | None = None
+    times_sampled: Spread | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -72,6 +95,8 @@ class Learner:
         self._num_updates = self._num_started = 0
         self._num_items, self._staleness_sum = 0, 0.0
         self._metrics: Mapping[str, float] = {}
+        # Of the latest batch: ages, and how often each item was sampled.
+        self._latest: tuple[Array, Array] | None = None
         self._told: Future[int] | None = None
         self._under_way: _Update | None = None
         self._published = self._versioned(0, self._agent.parameters(self._state))
@@ -106,9 +131,15 @@ class Learner:
     @idempotent
     def progress(self) -> LearnerProgress:
         """Returns how far the learner is."""
+        # Only here, as it is asked seldom, and a learner may make many updates.
+        staleness = times_sampled = None
+        if self._latest is not None:
+            staleness, times_sampled = map(Spread.of, self._latest)
         return LearnerProgress(
             num_updates=self._num_updates,
             staleness_mean=self._staleness_sum / max(self._num_items, 1),
+            staleness=staleness,
+            times_sampled=times_sampled,
             metrics=self._metrics,
         )
 
@@ -136,7 +167,9 @@ class Learner:
         parameters = self._agent.parameters(self._state)
         self._batches.prefetch()
         # Read after the next call, so that the device computes meanwhile.
-        self._under_way = _Update(sample.keys, _versions(sample), outputs, parameters)
+        self._under_way = _Update(
+            sample.keys, _versions(sample), sample.times_sampled, outputs, parameters
+        )
         if before is not None:
             self._publish(before)
         if not self._batches.is_ahead():
@@ -158,7 +191,7 @@ class Learner:
             self._publish(update)
 
     def _publish(self, update: _Update) -> None:
-        keys, versions, outputs, parameters = update
+        keys, versions, times_sampled, outputs, parameters = update
         loss = float(outputs.loss)
         metrics = {name: float(value) for name, value in outputs.metrics.items()}
         if not np.isfinite(loss):
@@ -175,13 +208,15 @@ class Learner:
             )
         # Update i of the batch starts from version num_updates + i.
         used = self._num_updates + (self._updates_per_batch - 1) / 2
-        staleness = (used - versions).sum()
+        ages = used - versions
         version = self._num_updates + self._updates_per_batch
         published = self._versioned(version, parameters)
         with updating(self):
             self._num_updates, self._published = published.version, published
             self._num_items += len(keys)
-            self._staleness_sum += float(staleness)
+            self._staleness_sum += float(ages.sum())
+            # A copy, as a view would hold the memory of the whole batch.
+            self._latest = ages, np.array(times_sampled)
             self._metrics = {"loss": loss, **metrics}
 
     def _versioned(self, version: int, parameters: Nested) -> Versioned:
@@ -194,12 +229,14 @@ class _Update(NamedTuple):
     Attributes:
       keys: of the items of its batch.
       versions: the versions that these were collected with.
+      times_sampled: how often these were sampled so far.
       outputs: loss, priorities and metrics.
       parameters: the new ones.
     """
 
     keys: Array
     versions: Array
+    times_sampled: Array
     outputs: UpdateOutputs
     parameters: Nested
 

@@ -50,15 +50,19 @@ def numbers_of(record: Record) -> dict[str, float]:
 def scalars_of(record: Record) -> dict[str, float]:
     """The numbers of a record but its environment steps, each with a group.
 
-    What the learner reports is in "learner/", all else of the record in "training/" or
-    "evaluation/".
+    What the learner reports is in "learner/", what another node recorded in the group
+    of its name, and all else of the record in "training/" or "evaluation/".
     """
-    numbers, learner = numbers_of(record), record.get("metrics", {})
+    numbers, reported = numbers_of(record), record.get("metrics", {})
     group = "training" if record["event"] == "progress" else "evaluation"
+
+    def in_group(name: str) -> str:
+        if name in reported:
+            return name if "/" in name else f"learner/{name}"
+        return f"{group}/{name}"
+
     return {
-        f"{'learner' if name in learner else group}/{name}": value
-        for name, value in numbers.items()
-        if name != "env_steps"
+        in_group(name): value for name, value in numbers.items() if name != "env_steps"
     }
 
 

@@ -21,20 +21,22 @@ def summarize(
       status: the last status of each node, by label.
     """
     progress: dict[str, Any] = {}
-    seconds, final_return, returns = 0.0, None, []
+    seconds, end, returns = 0.0, dict[str, Any](), []
     for line in lines:
         if line["event"] == "progress":
             progress, seconds = line, line["time"]["seconds"]
         else:
             returns.append(line["mean_return"])
-            final_return = line["mean_return"] if line["event"] == "end" else None
+            end = line if line["event"] == "end" else {}
     env_steps = progress.get("env_steps", 0)
     learner_steps = progress.get("learner_steps", 0)
     roles = group_by_role(status.values())
     return {
         "env_steps": env_steps,
         "learner_steps": learner_steps,
-        "final_return": final_return,
+        "final_return": end.get("mean_return"),
+        # Of the policy that had this return. The run may have gone on meanwhile.
+        "final_learner_steps": end.get("learner_steps"),
         "best_return": max(returns, default=None),
         "env_steps_per_second": env_steps / seconds if seconds else 0.0,
         "learner_steps_per_second": learner_steps / seconds if seconds else 0.0,

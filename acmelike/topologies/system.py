@@ -18,9 +18,11 @@ from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Coordinator
+from acmelike.evaluation.episodes import check_video
 from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
+from acmelike.evaluation.video import VideoSettings
 from acmelike.graph import Node, Program, Resources, derive_seed, node_seed
 from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
@@ -41,6 +43,7 @@ class Experiment:
       layout: how many nodes there are.
       goal: when the run ends.
       rewards: what is done to rewards before the agent learns from them.
+      video: which evaluations have a video, in `videos/` beside the records.
       seed: of the program. Each node has its own seed, derived from this one and the
         node's label.
       metrics: the path of the file to which records are appended.
@@ -53,6 +56,7 @@ class Experiment:
     layout: Layout = field(default_factory=Layout)
     goal: Goal = field(default_factory=Goal)
     rewards: RewardSettings = field(default_factory=RewardSettings)
+    video: VideoSettings = field(default_factory=VideoSettings)
     seed: Annotated[int, at_least(0)] = 0
     metrics: str = "metrics.jsonl"
     policy: str | None = None
@@ -177,8 +181,13 @@ def add_cachers(backbone: Backbone, layout: Layout) -> Sequence[ParameterSource]
 
 
 def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
-    """Adds a coordinator, and an evaluator that gets its work from it."""
+    """Adds a coordinator, and an evaluator that gets its work from it.
+
+    Raises:
+      ConfigError: a video is wanted, and the environment does not render here.
+    """
     program, spec, table, replay, learner = backbone
+    check_video(experiment.video, experiment.environment_factory)
     inputs = experiment.builder.make_greedy_inputs(spec)
     make_file = partial(
         PolicyFile,
@@ -200,6 +209,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             metrics=experiment.metrics,
             policy_file=policy_file,
             best_policy_file=best_policy_file,
+            video_format=experiment.video.format,
         ),
         label="coordinator",
         # It writes the files of the run.
@@ -214,6 +224,7 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
             coordinator=coordinator,
             num_envs=experiment.layout.num_envs_of_evaluator,
             num_episodes=experiment.layout.num_eval_episodes,
+            video=experiment.video,
             seed=node_seed(experiment.seed),
         ),
         label="evaluator",

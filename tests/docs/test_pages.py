@@ -43,10 +43,11 @@ def trains(page, least):
         ("docs/guide/testing.md", 2),
         trains("docs/guide/training.md", 1),
         ("docs/guide/trained_policy.md", 2),
-        trains("docs/guide/my_environment.md", 4),
+        ("docs/guide/gpu.md", 1),
+        trains("docs/guide/my_environment.md", 5),
         trains("docs/guide/my_network.md", 3),
         trains("docs/guide/my_agent.md", 3),
-        ("docs/guide/my_program.md", 5),
+        trains("docs/guide/my_program.md", 6),
     ],
 )
 def test_the_code_of_a_page_runs(page, least):

@@ -271,6 +271,11 @@ def test_records(tmp_path):
     # What the clock says is in one place, so that two runs can be compared.
     seconds = [record.pop("time")["seconds"] for record in records]
     assert seconds == sorted(seconds) and seconds[0] >= 0
+    spread = {
+        f"{name}_{key}": value
+        for name, value in (("staleness", 0.5), ("times_sampled", 4))
+        for key in ("p50", "p90", "max")
+    }
     assert records == [
         {
             "event": "progress",
@@ -290,6 +295,7 @@ def test_records(tmp_path):
             "loss": 1.0,
             "metrics": {"loss": 1.0, "max_reward": 1.0},
             "staleness_mean": 0.5,
+            **spread,
             "samples_per_insert": 2.0,
             "replay_size": 2,
             "num_episodes": 0,
@@ -309,6 +315,7 @@ def test_records(tmp_path):
             "loss": 1.0,
             "metrics": {"loss": 1.0, "max_reward": 1.0},
             "staleness_mean": 0.5,
+            **spread,
             "samples_per_insert": 4 / 3,
             "replay_size": 3,
             "num_episodes": 0,
@@ -322,6 +329,39 @@ def test_records(tmp_path):
             "num_episodes": 1,
         },
     ]
+
+
+def test_other_nodes_record_numbers_beside_those_of_the_learner(tmp_path):
+    world = World(tmp_path)
+    world.coordinator.record_metrics("probe", {"height": 3, "width": np.float32(0.5)})
+    world.act(5)
+    world.coordinator.record_metrics("probe", {"height": 4})
+    world.act(5)
+    assert [record["metrics"] for record in world.records()] == [
+        {"probe/height": 3.0, "probe/width": 0.5},
+        {"probe/height": 4.0, "probe/width": 0.5},
+    ]
+    with pytest.raises((TypeError, ValueError)):
+        world.coordinator.record_metrics("probe", {"height": "high"})
+
+
+def test_videos_are_files_named_after_the_environment_steps(tmp_path, caplog):
+    world = World(tmp_path)
+    for content in (b"one", b"two"):
+        world.act(10)
+        task = world.coordinator.next_evaluation()
+        world.coordinator.report(task.number, np.array([1.0]), content)
+    folder = tmp_path / "videos"
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert found == {"0000000010.gif": b"one", "0000000020.gif": b"two"}
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    folder.touch()  # Nothing can be written there now, and the run goes on.
+    world.act(10)
+    task = world.coordinator.next_evaluation()
+    world.coordinator.report(task.number, np.array([1.0]), b"three")
+    assert "cannot write the video 0000000030.gif" in caplog.text
 
 
 # --- The best policy ----------------------------------------------------------------

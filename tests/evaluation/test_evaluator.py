@@ -1,14 +1,18 @@
 """The evaluator as a plain object: exactly one whole episode in every environment."""
 
+import io
 import itertools
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from acmelike.environments import CatchFactory, make_environment_spec
-from acmelike.errors import NotReady
+from acmelike.errors import ConfigError, NotReady
 from acmelike.evaluation.coordinator import EvaluationTask
+from acmelike.evaluation.episodes import check_video
 from acmelike.evaluation.evaluator import Evaluator
+from acmelike.evaluation.video import VideoSettings
 from tests.counting_agent import Clock, CountingBuilder, counting_policy
 
 
@@ -16,7 +20,7 @@ class Orders:
     """Hands out evaluations, as a coordinator does, and keeps what is reported."""
 
     def __init__(self, *counts):
-        self.counts, self.reports = list(counts), []
+        self.counts, self.reports, self.videos = list(counts), [], []
 
     def next_evaluation(self):
         if not self.counts:
@@ -25,11 +29,12 @@ class Orders:
         parameters = {"count": np.int32(count)}
         return EvaluationTask(count, None, 100, count, self._policy, parameters)
 
-    def report(self, number, returns):
+    def report(self, number, returns, video):
         self.reports.append((number, list(returns)))
+        self.videos.append(video)
 
 
-def make_evaluator(orders, factory, num_episodes, num_envs=None):
+def make_evaluator(orders, factory, num_episodes, num_envs=None, **video):
     spec = make_environment_spec(factory(0))
     orders._policy = counting_policy(spec)
     return Evaluator(
@@ -39,6 +44,7 @@ def make_evaluator(orders, factory, num_episodes, num_envs=None):
         coordinator=orders,
         num_envs=num_envs or num_episodes,
         num_episodes=num_episodes,
+        video=VideoSettings(**video),
         seed=0,
     )
 
@@ -101,3 +107,66 @@ def test_each_environment_plays_as_many_episodes_as_the_others(num_envs, lengths
         evaluator.step()
     first, second = [returns for _, returns in orders.reports]
     assert first == second == [length * 1.0 for length in lengths]
+
+
+# --- Videos -----------------------------------------------------------------------
+
+
+class EndingOrders(Orders):
+    """The last evaluation is the final one; the one before is a second one."""
+
+    def next_evaluation(self):
+        task = super().next_evaluation()
+        left = len(self.counts)
+        reason = None if left else "the end"
+        return task._replace(end_reason=reason, is_again=left == 1)
+
+
+def test_the_first_of_so_many_evaluations_has_a_video_and_the_final_one():
+    orders = EndingOrders(*[1] * 7)
+    evaluator = make_evaluator(orders, CatchFactory(rows=4), 2, every=3)
+    for _ in range(7):
+        evaluator.step()
+    evaluator.close()
+    has_video = [bool(video) for video in orders.videos]
+    # The sixth is a second one of the same parameters, the seventh the final one.
+    assert has_video == [True, False, False, True, False, False, True]
+    with Image.open(io.BytesIO(orders.videos[0])) as image:
+        assert (
+            image.format == "GIF" and image.n_frames == 4
+        )  # Of an episode of 3 steps.
+
+
+def test_every_evaluation_may_have_one_and_mp4_is_another_format():
+    orders = Orders(1, 1)
+    evaluator = make_evaluator(orders, CatchFactory(rows=4), 2, every=1, format="mp4")
+    for _ in range(2):
+        evaluator.step()
+    evaluator.close()
+    for video in orders.videos:
+        assert video[4:8] == b"ftyp"  # What files of this format begin with.
+
+
+def test_without_the_setting_there_is_none():
+    orders = Orders(1)
+    make_evaluator(orders, CatchFactory(rows=4), 2).step()
+    assert orders.videos == [b""]
+
+
+def test_a_video_that_fails_is_a_warning(caplog):
+    orders = Orders(1)
+    evaluator = make_evaluator(orders, ClockFactory(), 2, every=1)
+    evaluator.step()
+    assert orders.videos == [b""] and len(orders.reports) == 1
+    (message,) = caplog.messages
+    assert message == "no video at 100 steps: this environment does not render"
+
+
+def test_what_cannot_be_recorded_is_refused_before_the_run(monkeypatch):
+    check_video(VideoSettings(), ClockFactory())
+    check_video(VideoSettings(every=2), CatchFactory())
+    with pytest.raises(ConfigError, match="this environment does not render"):
+        check_video(VideoSettings(every=2), ClockFactory())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'acmelike\[video\]'"):
+        check_video(VideoSettings(every=2, format="mp4"), CatchFactory())

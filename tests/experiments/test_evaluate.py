@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import gymnasium
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -162,7 +163,7 @@ def test_as_a_process(tmp_path):
     [
         (["--episodes", "0"], "--episodes must be at least 1: 0"),
         (["--seed", "-1"], "--seed must be at least 0: -1"),
-        (["--video", "film.mp4"], "--video must end in .gif: film.mp4"),
+        (["--video", "film.avi"], "--video must end in .gif or .mp4: film.avi"),
         (["--episode", "3"], "did you mean '--episodes'?"),
         (["--episodes", "few"], "--episodes"),
         (["another"], "another"),
@@ -208,6 +209,17 @@ def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
     status, out, err = evaluate(capsys, tmp_path, "--episodes", 2, "--video", path)
     assert (status, len(out), err) == (0, 1, [])
     assert film(path) == [(50, light) for light in LAMP]
+
+
+def test_a_film_may_be_an_mp4(tmp_path, capsys):
+    save(tmp_path, LAMP_FACTORY)
+    path = tmp_path / "film.mp4"
+    assert evaluate(capsys, tmp_path, "--episodes", 1, "--video", path)[0] == 0
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    frames = [np.frombuffer(frame, np.uint8).max() for frame in reader]
+    assert about["fps"] == 20 and about["size"] == (96, 96)
+    np.testing.assert_allclose(frames, LAMP, atol=8)  # It is compressed.
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ SMALL = [
 ]
 KEYS = set(
     "status agent environment launcher seed env_steps learner_steps wall_seconds "
-    "final_return best_return env_steps_per_second learner_steps_per_second "
+    "final_return final_learner_steps best_return env_steps_per_second "
+    "learner_steps_per_second "
     "learner_idle_fraction actor_blocked_fraction samples_per_insert "
     "staleness_mean num_restarts hosts".split()
 )
@@ -89,6 +90,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     returns = [line["mean_return"] for line in lines if "mean_return" in line]
     assert lines[-1]["event"] == "end"
     assert told["final_return"] == returns[-1]
+    assert told["final_learner_steps"] == lines[-1]["learner_steps"]
     assert told["best_return"] == max(returns)
     # Actors wait for their first parameters at least. In threads the learner may find
     # the table filled when it has compiled, and never wait.
@@ -397,3 +399,28 @@ def test_a_program_that_cannot_be_made_is_not_drawn(tmp_path, capsys):
         "error: division by zero",
     ]
     assert not path.exists()
+
+
+# --- Videos -----------------------------------------------------------------------
+
+
+def test_a_run_records_videos_of_its_evaluations(tmp_path):
+    assert dqn(tmp_path, "--launch", "serial", "--video.every", 2) == 0
+    judged = [
+        line
+        for line in read_json_lines(tmp_path / "metrics.jsonl")
+        if line["event"] != "progress"
+    ]
+    names = sorted(path.name for path in (tmp_path / "videos").iterdir())
+    steps = {judged[0]["env_steps"], judged[-1]["env_steps"]}
+    assert names == sorted(
+        f"{number:010}.gif"
+        for number in steps | {line["env_steps"] for line in judged[::2]}
+    )
+
+
+def test_an_environment_that_draws_nothing_is_refused_before_the_run(tmp_path, capsys):
+    args = ["--environment", f"{BROKEN}:Walk-v0", "--video.every", 2]
+    assert dqn(tmp_path / "x", *args) == 2
+    assert "cannot render" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

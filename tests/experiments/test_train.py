@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -311,3 +312,34 @@ def test_observations_of_several_arrays_are_learned_from(tmp_path):
     with pytest.raises(ValueError, match="without '2'"):
         run.policy.act((14, 10))
     assert al.evaluate(run.policy, num_episodes=5, num_envs=2).shape == (5,)
+
+
+class Global(Catch):
+    """Catch whose ball begins where the global generators say."""
+
+    def reset(self):
+        first = super().reset()
+        self._ball_column = int(random.random() * 3 + np.random.randint(3))
+        return first._replace(observation=self._board())
+
+
+def test_a_serial_run_repeats_where_environments_share_global_generators(tmp_path):
+    random.seed(5)
+    np.random.seed(6)
+    expected = random.Random(5).random(), np.random.RandomState(6).random()
+    told = []
+    for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run = train(tmp_path / folder, Global, seed=seed)
+        told.append([run.metrics["training_return"], run.metrics["loss"]])
+    np.testing.assert_array_equal(told[0], told[1])
+    assert not np.array_equal(told[0], told[2])
+    # Whoever called still has the generators as they were.
+    assert (random.random(), np.random.random()) == expected
+
+
+def test_the_last_line_says_which_policy_had_the_return(tmp_path, capsys):
+    settings = {"stop_at_return": -1.0, "max_env_steps": 1_000, "evaluate_every": 100}
+    run = train(tmp_path, "Catch", **settings)
+    told, last = run.summary, capsys.readouterr().out.splitlines()[-1]
+    assert told["final_learner_steps"] < told["learner_steps"]
+    assert f"with the policy of {told['final_learner_steps']} updates; in all" in last

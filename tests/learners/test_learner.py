@@ -48,12 +48,23 @@ def test_staleness_is_the_mean_lag_of_the_items_used():
     # The table holds one batch, so every item is used once.
     replay, learner = make_learner(max_size=4)
     assert learner.progress().staleness_mean == 0
+    assert learner.progress().staleness is None
     replay.insert("items", make_items(rewards=[0] * 4, versions=[0, 0, 0, 0]))
     learner.step()  # half of the items at version 0, half at version 1
     assert learner.progress().staleness_mean == 0.5
     replay.insert("items", make_items(rewards=[0] * 4, versions=[0, 1, 2, 2]))
     learner.step()  # at versions 2 and 3, so at 2.5 on average: 2.5, 1.5, 0.5, 0.5
     assert learner.progress().staleness_mean == (4 * 0.5 + 5.0) / 8
+    # Of the latest batch alone.
+    assert learner.progress().staleness == (1.0, pytest.approx(2.2), 2.5)
+
+
+def test_how_often_items_were_sampled_is_told_of_the_latest_batch():
+    replay, learner = make_learner(max_size=4)
+    replay.insert("items", make_items(rewards=[0] * 4))
+    for number in (1, 2, 3):
+        learner.step()
+        assert learner.progress().times_sampled == (number, number, number)
 
 
 def test_priorities_go_back_to_the_items_they_are_of():

@@ -66,6 +66,13 @@ def test_names_say_whose_they_are():
     }
 
 
+def test_what_another_node_recorded_is_in_its_group():
+    record = progress(100, 0.5)
+    record["metrics"]["probe/height"] = 3.0
+    told = scalars_of(record)
+    assert (told["probe/height"], told["learner/loss"]) == (3.0, 0.5)
+
+
 def rows_of(path):
     with path.open(newline="") as file:
         return list(csv.DictReader(file))

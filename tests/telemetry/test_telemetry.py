@@ -138,7 +138,7 @@ def test_a_summary_of_records():
             "staleness_mean": 7.25,
             "time": {"seconds": 2.0},
         },
-        {"event": "end", "mean_return": 8.0},
+        {"event": "end", "learner_steps": 40, "mean_return": 8.0},
     ]
     nodes = by_label(
         status(
@@ -159,6 +159,7 @@ def test_a_summary_of_records():
         "env_steps": 100,
         "learner_steps": 50,
         "final_return": 8.0,
+        "final_learner_steps": 40,
         "best_return": 9.0,
         "env_steps_per_second": 50.0,
         "learner_steps_per_second": 25.0,

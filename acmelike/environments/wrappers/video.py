@@ -1,9 +1,13 @@
-"""Records a video of an episode as a GIF."""
+"""Records a video of an episode, as GIF or MP4."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import os
+import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from acmelike.errors import ConfigError
 from acmelike.files import write_whole
 from acmelike.types import Array, NestedSpec
 
+VIDEO_FORMATS = ("gif", "mp4")
 _FRAMES_PER_SECOND = 30
 _MIN_SIDE = 100  # Smaller pictures are enlarged to about this many pixels.
 _MIN_MILLISECONDS = 20  # Browsers show frames with a shorter duration for 100 ms.
@@ -72,25 +77,28 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
         """Closes the inner environment."""
         self._environment.close()
 
-    def save(self, path: Path) -> None:
-        """Writes the pictures of the episode as a GIF.
+    def encoded(self, format: str) -> bytes:
+        """The pictures of the episode as the content of a file.
+
+        Args:
+          format: "gif" or "mp4".
 
         Raises:
-          ConfigError: the file cannot be written.
+          ConfigError: a package is missing.
+          OSError: there is no room for a temporary file.
         """
+        check_format(format)
         rate = getattr(self._environment, "frames_per_second", _FRAMES_PER_SECOND)
-        content = io.BytesIO()
-        first, *others = self._pictures
-        first.save(
-            content,
-            "GIF",
-            save_all=True,
-            append_images=others,
-            duration=max(_MIN_MILLISECONDS, round(1000 / rate)),
-            loop=0,
-        )
+        return (_as_mp4 if format == "mp4" else _as_gif)(self._pictures, rate)
+
+    def save(self, path: Path) -> None:
+        """Writes the pictures of the episode, as the end of the file's name says.
+
+        Raises:
+          ConfigError: a package is missing, or the file cannot be written.
+        """
         try:
-            write_whole(path, content.getvalue())
+            write_whole(path, self.encoded(path.suffix.removeprefix(".")))
         except OSError as error:
             raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
 
@@ -111,6 +119,56 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
         image = image.resize((image.width * factor, image.height * factor), 0)
         # With a palette, as in a GIF, a picture takes a third of the memory.
         self._pictures.append(image.quantize())
+
+
+def check_format(format: str) -> None:
+    """Checks that videos of this format can be made.
+
+    Raises:
+      ConfigError: it is none of `VIDEO_FORMATS`, or a package is missing.
+    """
+    if format not in VIDEO_FORMATS:
+        raise ConfigError(f"a video is .gif or .mp4, not .{format}")
+    if format == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise ConfigError(
+            "a video in .mp4 needs imageio-ffmpeg: pip install 'acmelike[video]'"
+        )
+
+
+def _as_gif(pictures: Sequence[Any], rate: float) -> bytes:
+    content = io.BytesIO()
+    first, *others = pictures
+    first.save(
+        content,
+        "GIF",
+        save_all=True,
+        append_images=others,
+        duration=max(_MIN_MILLISECONDS, round(1000 / rate)),
+        loop=0,
+    )
+    return content.getvalue()
+
+
+def _as_mp4(pictures: Sequence[Any], rate: float) -> bytes:
+    import imageio_ffmpeg
+    from PIL import Image
+
+    # Else it forks, and JAX has threads, with which that may hang.
+    os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
+    # H.264 wants even sides.
+    width, height = (side + side % 2 for side in pictures[0].size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.mp4"
+        writer = imageio_ffmpeg.write_frames(
+            str(path), (width, height), fps=rate, macro_block_size=2
+        )
+        writer.send(None)
+        for picture in pictures:
+            frame = Image.new("RGB", (width, height))
+            frame.paste(picture.convert("RGB"))
+            writer.send(frame.tobytes())
+        writer.close()
+        return path.read_bytes()
 
 
 def _as_bytes(picture: Array) -> Array:

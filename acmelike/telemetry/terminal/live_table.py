@@ -51,20 +51,21 @@ def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) 
     """
     history = deque[RunSnapshot](maxlen=PACE_SNAPSHOTS)
 
-    def show(live: _Table) -> None:
+    def show(live: _Table, *, is_over: bool) -> None:
         history.append(probe.take())
         # The last line stays free: the terminal or a signal handler may write there.
-        lines = live_view(facts, list(history), console.width, console.height - 1)
+        width, height = console.width, console.height - 1
+        lines = live_view(facts, list(history), width, height, is_over=is_over)
         with _signals_held():
             live.update(Group(*lines, ""), refresh=True)
 
     with _Table(console) as live:
         while not run.is_over(within=REFRESH_SECONDS):
-            show(live)
+            show(live, is_over=False)
         try:
             return run.wait()
         finally:
-            show(live)
+            show(live, is_over=True)
 
 
 class _Table(Live):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
@@ -18,12 +18,14 @@ from acmelike.telemetry.terminal.cells import (
     clock,
     ends,
     fit,
+    size,
 )
 from acmelike.telemetry.terminal.rows import (
     edge_rows,
     method_rows,
     node_rows,
     parked_calls,
+    shared_memory_bytes,
 )
 from acmelike.telemetry.terminal.sections import (
     WIDE,
@@ -62,7 +64,12 @@ class Facts:
 
 
 def live_view(
-    facts: Facts, history: Sequence[RunSnapshot], width: int, height: int
+    facts: Facts,
+    history: Sequence[RunSnapshot],
+    width: int,
+    height: int,
+    *,
+    is_over: bool = False,
 ) -> list[Text]:
     """Draws the live table.
 
@@ -72,6 +79,8 @@ def live_view(
         last two; the remaining time is estimated from all of them.
       width: of the terminal, in characters.
       height: of the terminal, in lines.
+      is_over: whether the run has ended: nothing is left of it, and its pace is that of
+        the whole run.
 
     Returns:
       At most `height` lines of at most `width` characters.
@@ -82,12 +91,14 @@ def live_view(
     seconds = now.seconds - before.seconds
     max_rows = MAX_ROWS_TALL if height >= TALL else MAX_ROWS
     nodes = node_rows(before.nodes, now.nodes, seconds, max_per_role=max_rows)
+    if shared_memory_bytes(now.nodes) is not None:  # It stands in the title then.
+        nodes = [replace(row, memory_bytes=None) for row in nodes]
     edges = edge_rows(before.nodes, now.nodes, seconds)
     methods = method_rows(before.nodes, now.nodes, seconds)
     waits = [] if facts.replay is None else parked_calls(now.nodes, facts.replay)
     head = [_title(facts, now, width)]
     if facts.max_env_steps is not None:
-        head.append(_progress(history, facts.max_env_steps, width))
+        head.append(_progress(facts, history, facts.max_env_steps, width, is_over))
     if slow := slow_steps(now.nodes):
         head.append(fit(Text("; ".join(slow), WAITING), width))
     given = allot(
@@ -128,18 +139,31 @@ def allot(sections: dict[str, Section], height: int) -> dict[str, list[Text]]:
 
 def _title(facts: Facts, now: RunSnapshot, width: int) -> Text:
     left = Text.assemble((facts.title, TITLE), (f"  {facts.details}", QUIET))
-    return ends(left, Text(clock(now.seconds - facts.started)), width)
+    right = Text(clock(now.seconds - facts.started))
+    if memory := shared_memory_bytes(now.nodes):
+        right = Text(f"{size(memory)}  ", QUIET).append_text(right)
+    return ends(left, right, width)
 
 
-def _progress(history: Sequence[RunSnapshot], max_env_steps: int, width: int) -> Text:
+def _progress(
+    facts: Facts,
+    history: Sequence[RunSnapshot],
+    max_env_steps: int,
+    width: int,
+    is_over: bool,
+) -> Text:
     """The used budget as a bar, and the remaining time at the present pace."""
     now = history[-1]
     right = Text(f"{now.env_steps:,} of {max_env_steps:,} steps")
-    right.append(f"  {_pace(history[-2:]):,.0f}/s")
+    if is_over:
+        mean = now.env_steps / max(now.seconds - facts.started, 1e-9)
+        right.append(f"  {mean:,.0f}/s on average")
+    else:
+        right.append(f"  {_pace(history[-2:]):,.0f}/s")
     if width >= WIDE:
         right.append(f"  {now.learner_steps:,} updates")
     pace, left = _pace(history), max_env_steps - now.env_steps
-    if pace > 0 and left > 0:
+    if pace > 0 and left > 0 and not is_over:
         right.append(f"  {clock(left / pace)} left", QUIET)
     share = min(1.0, now.env_steps / max_env_steps)
     length = max(0, width - right.cell_len - 2)

@@ -122,7 +122,7 @@ def node_rows(
       seconds: between the two.
       max_per_role: nodes of one role that still get a row each.
     """
-    rows, seen = list[NodeRow](), set[int]()
+    rows, seen = list[NodeRow](), set[tuple[str, int]]()
     for role, nodes in group_by_role(now.values()).items():
         if len(nodes) > max_per_role:
             rows.append(_node_row(role, nodes, before, seconds, seen))
@@ -210,9 +210,10 @@ def method_rows(before: Nodes, now: Nodes, seconds: float) -> list[MethodRow]:
 
 
 def parked_calls(nodes: Nodes, label: str) -> list[tuple[int, ParkedCall]]:
-    """(number of calls, one of them) for each role and method parked at a node.
+    """(number of callers, one call) for each role and method parked at a node.
 
-    Where several nodes of a role wait, the caller is the role.
+    Where several nodes of a role wait, the caller is the role. A node may have several
+    calls under way.
     """
     if label not in nodes:
         return []
@@ -222,10 +223,20 @@ def parked_calls(nodes: Nodes, label: str) -> list[tuple[int, ParkedCall]]:
         caller = nodes.get(call.caller)
         role = call.caller if caller is None else caller.role
         alike[role, call.method].append(call)
-    return [
-        (len(calls), calls[0] if len(calls) == 1 else calls[0]._replace(caller=role))
-        for (role, _), calls in alike.items()
-    ]
+    found = []
+    for (role, _), calls in alike.items():
+        num_callers = len({call.caller for call in calls})
+        first = calls[0] if num_callers == 1 else calls[0]._replace(caller=role)
+        found.append((num_callers, first))
+    return found
+
+
+def shared_memory_bytes(nodes: Nodes) -> int | None:
+    """The memory of the one process that all nodes share; None if they have several."""
+    processes = {(node.host, node.process) for node in nodes.values()}
+    if len(nodes) < 2 or len(processes) > 1:
+        return None
+    return next(iter(nodes.values())).memory_bytes
 
 
 def _node_row(
@@ -233,7 +244,7 @@ def _node_row(
     nodes: Sequence[NodeStatus],
     before: Nodes,
     seconds: float,
-    seen: set[int],
+    seen: set[tuple[str, int]],
 ) -> NodeRow:
     """The row of these nodes; adds their processes to `seen`."""
     num_steps, num_calls, busy = 0, 0, 0.0
@@ -252,7 +263,8 @@ def _node_row(
     slow = [node for node in nodes if node.slow_step]
     phases = Counter(node.phase for node in nodes)
     unusual = [phase for phase in ("failed", "restarting") if phases[phase]]
-    memory = {n.process: n.memory_bytes for n in nodes if n.process not in seen}
+    processes = {(node.host, node.process): node.memory_bytes for node in nodes}
+    memory = {one: size for one, size in processes.items() if one not in seen}
     seen.update(memory)
     return NodeRow(
         label=label,

@@ -129,6 +129,7 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     lines = Screen(screen.getvalue()).lines
     assert lines[0].startswith("dqn on Catch  launched by threads, seed 0")
     assert f"  {told['env_steps']:,} of 120 steps" in lines[1]
+    assert lines[1].endswith("/s on average")
     (returns,) = [line for line in lines if line.startswith("returns")]
     latest, best = map(return_text, (told["final_return"], told["best_return"]))
     assert f"latest {latest}  best {best}" in returns

@@ -146,6 +146,24 @@ def test_the_whole_of_it():
     assert "\n".join(lines) + "\n" == WHOLE
 
 
+def test_at_the_end_nothing_is_left_and_the_pace_is_of_the_whole_run():
+    history = [snapshot(60), snapshot(62)]
+    lines = plain(live_view(FACTS, history, 80, 23, is_over=True))
+    assert lines[1].endswith("  62,000 of 100,000 steps  1,000/s on average")
+
+
+def test_the_memory_of_one_process_for_all_stands_in_the_title():
+    now = snapshot(62)
+    shared = {
+        label: replace(node, process=1, memory_bytes=812_000_000)
+        for label, node in now.nodes.items()
+    }
+    lines = plain(live_view(FACTS, [snapshot(60), replace(now, nodes=shared)], 80, 23))
+    assert lines[0].endswith("  812 MB  1:02")
+    rows = [line for line in lines if line.startswith("●")]
+    assert len(rows) == 4 and not any("MB" in row for row in rows)
+
+
 METHODS = """\
 methods        calls/s  busy   queued      p99     runs      p99
   replay           200    0%   4.1 ms    60 ms    19 µs    88 µs  insert

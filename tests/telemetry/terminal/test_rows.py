@@ -8,6 +8,7 @@ from acmelike.telemetry.terminal.rows import (
     method_rows,
     node_rows,
     parked_calls,
+    shared_memory_bytes,
 )
 from tests.telemetry.statuses import by_label, edge, method, status
 
@@ -131,6 +132,23 @@ def test_few_of_a_kind_are_a_row_each_and_processes_are_told_once():
     assert [r.memory_bytes for r in rows] == [90, 100, None, 101, None]
 
 
+def test_processes_of_two_hosts_may_have_one_number():
+    nodes = by_label(
+        status("actor/0", host="host 0", process=7, memory_bytes=10),
+        status("actor/1", host="host 1", process=7, memory_bytes=20),
+    )
+    rows = node_rows(nodes, nodes, 2.0, max_per_role=6)
+    assert [row.memory_bytes for row in rows] == [10, 20]
+    assert shared_memory_bytes(nodes) is None
+
+
+def test_the_memory_of_a_process_that_all_share_is_known():
+    nodes = by_label(status("a", memory_bytes=10), status("b", memory_bytes=10))
+    assert shared_memory_bytes(nodes) == 10
+    assert shared_memory_bytes(by_label(status("a", memory_bytes=10))) is None
+    assert shared_memory_bytes({}) is None
+
+
 def test_edges_are_added_up_over_actors():
     before = by_label(
         status("learner", edges={"replay.sample": edge(10, 0, 0.5)}),
@@ -212,6 +230,10 @@ def test_parked_calls_of_a_role_are_one():
     assert parked_calls(by_label(replay, *others), "replay") == [
         (2, ParkedCall("actor", "insert", "full")),
         (1, ParkedCall("learner", "sample", "empty")),
+    ]
+    two = (parked[1], parked[1]._replace(reason="late"))  # Of one learner.
+    assert parked_calls(by_label(status("replay", parked=two), *others), "replay") == [
+        (1, parked[1])
     ]
     outside = ParkedCall("outside", "insert", "full")
     replay = status("replay", parked=(parked[0], outside))

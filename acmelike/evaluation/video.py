@@ -1,0 +1,25 @@
+"""When the episodes of a run are recorded, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from acmelike.checks import at_least, check_fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSettings:
+    """Videos of evaluations, in the folder `videos/` of the run.
+
+    Attributes:
+      every: the first of so many evaluations has one more episode, which is recorded,
+        and so has the final one; 0 for no videos.
+      format: "gif", or "mp4", which needs the extra `video`.
+    """
+
+    every: Annotated[int, at_least(0)] = 0
+    format: Literal["gif", "mp4"] = "gif"
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,0 +1,34 @@
+"""The global generators of Python and NumPy, for environments that draw from them."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_MAX_SEED = 2**32  # NumPy's takes smaller ones only.
+
+
+@contextmanager
+def seeded_global_generators(seed: int) -> Iterator[None]:
+    """Seeds both, and gives them back the state that they had.
+
+    It is for nodes in this process. Under `serial` they take turns, so a run repeats
+    exactly even where its environments draw from a generator that they share. Under
+    `threads` the order of the draws varies.
+    """
+    import numpy as np
+
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    # They draw when they are imported, which only the first run of a process does.
+    for name in ("jax", "flax"):
+        with suppress(ImportError):
+            importlib.import_module(name)
+    random.seed(seed)
+    np.random.seed(seed % _MAX_SEED)
+    try:
+        yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
