@@ -17,6 +17,7 @@ from acmelike.agents.dqn import DQNConfig
 from acmelike.agents.parts.q_learning import QLearningConfig
 from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.evaluation.goal import Goal
+from acmelike.evaluation.video import VideoSettings
 from acmelike.experiments.config import EnvironmentConfig, ExperimentConfig
 from acmelike.experiments.flags import flags_of
 from acmelike.programs.dqn import PROGRAM
@@ -35,6 +36,7 @@ ENDLESS = ["--environment", "tests.programs.broken_envs:Endless-v0"]
 DOCUMENTED = (
     *(EnvironmentConfig, Layout, Goal, ExperimentConfig),
     *(DQNConfig, QLearningConfig, OptimizerSettings, ReplaySettings, RewardSettings),
+    VideoSettings,
 )
 DOCUMENTATION = "".join(config.__doc__ for config in DOCUMENTED)
 
