@@ -41,6 +41,7 @@ class MainThread:
 
     def __init__(self) -> None:
         self._given = SimpleQueue[tuple[Callable[[], None], threading.Event]]()
+        self._has_begun = threading.Event()
 
     def run(self, function: Callable[[], None]) -> None:
         """Lets it run a function, and returns after that."""
@@ -48,9 +49,14 @@ class MainThread:
         self._given.put((function, done))
         done.wait()
 
+    def wait_until_begun(self) -> None:
+        """Waits until it runs the function, which another thread is handing over."""
+        self._has_begun.wait()
+
     def serve(self) -> None:
         """Waits for a function and runs it; the main thread calls this."""
         function, done = self._given.get()
+        self._has_begun.set()
         try:
             function()
         finally:

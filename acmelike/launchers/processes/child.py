@@ -131,6 +131,8 @@ class Child:
     def _obey(self) -> None:
         """Starts the nodes, and does what the launcher says until the run is over."""
         self._nodes.start()
+        if self._main is not None:
+            self._main.wait_until_begun()  # As a thread has when it is started.
         while not isinstance(message := self._next_message(), EndOfRun):
             if message is None:
                 os._exit(1)  # The launcher is gone, and with it the run.
