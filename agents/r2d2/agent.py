@@ -136,9 +136,8 @@ class R2D2Builder(QLearningBuilder):
         )
 
     def _inputs(self, epsilons: tuple[float, ...]) -> PolicyInputs:
-        init = partial(
-            initial_state, lstm_size=self.config.lstm_size, epsilons=epsilons
-        )
+        size = self.config.lstm_size
+        init = partial(initial_state, lstm_size=size, epsilons=epsilons)
         return PolicyInputs(init=init, noise=EPSILON_NOISE)
 
 
