@@ -150,7 +150,7 @@ $(STAMP): setup.py $(wildcard constraints/py*.txt)
 	else \
 	    echo "Installing acmelike with the latest packages: there is no $$pins"; pins=; \
 	fi; \
-	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar,tensorboard,wandb]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$pins -e '.[cluster,dev,minatar,tensorboard,video,wandb]'
 	@touch $@
 
 # An environment .venv-NAME for peers. Torch first and by itself: what needs it would else
