@@ -14,9 +14,8 @@ _MAX_SEED = 2**32  # NumPy's takes smaller ones only.
 def seeded_global_generators(seed: int) -> Iterator[None]:
     """Seeds both, and gives them back the state that they had.
 
-    It is for nodes in this process. Under `serial` they take turns, so a run repeats
-    exactly even where its environments draw from a generator that they share. Under
-    `threads` the order of the draws varies.
+    It is for `serial`, where nodes are in this process and take turns: a run repeats
+    exactly even where its environments draw from a generator that they share.
     """
     import numpy as np
 

@@ -103,8 +103,8 @@ class RecordedRun:
             raise self.folder.refusal(error) from None
 
     def _generators(self) -> AbstractContextManager[None]:
-        """Seeds the global generators, if nodes are going to be in this process."""
-        if self._config.launch in ("serial", "threads"):
+        """Seeds the global generators under `serial`, where runs are to repeat."""
+        if self._config.launch == "serial":
             return seeded_global_generators(self._config.seed)
         return nullcontext()
 
