@@ -53,7 +53,7 @@ class Writer:
         self._pending: deque[_Pending] = deque()
         # What is gathered for the next one.
         self._items: list[Items] = []
-        self._num_calls = 0
+        self._num_items = self._num_calls = 0
         self._keep_from: dict[str, int] = {}
         self._num_env_steps = 0
         self._episodes: list[EpisodeEnd] = []
@@ -88,8 +88,7 @@ class Writer:
           RpcTimeout: not everything was admitted before the deadline.
           ValueError: an argument is wrong, and no item was written.
         """
-        for part in items:
-            part.num_items  # noqa: B018, as it raises what is wrong with the part.
+        num_items = sum(part.num_items for part in items)  # Raises what is wrong.
         for name, rows in (steps or {}).items():
             self._check(name, rows)
         self._num_env_steps += num_env_steps
@@ -98,6 +97,7 @@ class Writer:
             self._steps[name].append(rows)
         if items:
             self._items.extend(items)
+            self._num_items += num_items
             self._num_calls += 1
             self._keep_from.update(keep_from or {})
         num_ahead = prefetch_depth(self._num_ahead)
@@ -180,9 +180,9 @@ class Writer:
             num_env_steps=self._num_env_steps,
             episodes=self._episodes,
         )
-        num_items = sum(part.num_items for part in items)
-        self._pending.append(_Pending(message, num_items, self._num_calls))
-        self._items, self._num_calls, self._keep_from = [], 0, {}
+        self._pending.append(_Pending(message, self._num_items, self._num_calls))
+        self._items, self._num_items = [], 0
+        self._num_calls, self._keep_from = 0, {}
         self._num_env_steps, self._episodes = 0, []
 
     def _first(self) -> Message:
