@@ -51,7 +51,7 @@ class Evaluator:
         self._num_episodes, self._seed = num_episodes, seed
         self._inference: Inference | None = None
         self._video, self._num_judged = video, 0
-        self._filmed: Inference | None = None
+        self._video_inference: Inference | None = None
 
     def step(self) -> None:
         """Waits for the next evaluation, makes it and reports the returns."""
@@ -76,13 +76,13 @@ class Evaluator:
 
     def _record(self, task: EvaluationTask) -> bytes:
         """A video of one more episode; nothing if that fails, as the run goes on."""
-        if self._filmed is None:
-            self._filmed = self._make_inference(task, 1)
-        self._filmed.set_parameters(task.parameters)
+        if self._video_inference is None:
+            self._video_inference = self._make_inference(task, 1)
+        self._video_inference.set_parameters(task.parameters)
         try:
             recorder = record_episode(
                 self._environment_factory,
-                self._filmed,
+                self._video_inference,
                 seed=self._seed + self._num_judged,
                 vector_index=self._environment.num_envs,
             )

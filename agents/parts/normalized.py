@@ -32,7 +32,7 @@ class NormalizedState(NamedTuple):
 
 
 class Normalized:
-    """An agent to which another one shows normalised observations; implements `Agent`.
+    """An agent that shows another one normalised observations; implements `Agent`.
 
     The moments are a part of the parameters, so whoever acts normalises as the learner
     does. Categories and bytes are left as they are, because networks get them in one
