@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import DOT, GREY
+from benchmarks.plot import DOT, GREY, save
 
 NUM_COLUMNS = 3
 
@@ -31,8 +31,7 @@ def plot_curves(report: dict[str, Any], path: Path) -> None:
         panel.set_axis_off()
     figure.supxlabel("environment steps", fontsize=8, color=GREY)
     figure.supylabel("mean return of an evaluation", fontsize=8, color=GREY)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _draw(panel: Any, title: str, curves: list[dict[str, Any]]) -> None:

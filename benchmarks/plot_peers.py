@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import DOT, GREY
+from benchmarks.plot import DOT, GREY, save
 from benchmarks.report import Report, number, read_report
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -51,8 +51,7 @@ def plot_peers(reports: Sequence[Report], path: Path) -> None:
     )
     for panel, (title, rates) in zip(panels[:, 0], found.items(), strict=True):
         _draw(panel, title, rates)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    save(figure, path)
 
 
 def _draw(panel: Any, title: str, rates: dict[str, float]) -> None:
