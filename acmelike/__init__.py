@@ -353,6 +353,4 @@ __all__ = [
     "when",
 ]
 
-__getattr__, __dir__ = lazy_names(
-    __name__, {name: module for module, names in _NAMES.items() for name in names}
-)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

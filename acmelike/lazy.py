@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, str]
+    package: str, names: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Makes the `__getattr__` and `__dir__` of a package that imports names lazily.
 
     Importing the package then stays cheap:
 
-        __getattr__, __dir__ = lazy_names(__name__, {"launch": "acmelike.launchers"})
+        __getattr__, __dir__ = lazy_names(__name__, {"acmelike.graph": ("Node",)})
 
     Args:
       package: the package's `__name__`.
-      homes: for each name, the module that defines it.
+      names: for each module, the names that are imported from it.
     """
+    homes = {name: module for module, of_it in names.items() for name in of_it}
 
     def __getattr__(name: str) -> Any:
         if name not in homes:

@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 AGENTS = sorted(path.parent.name for path in (ROOT / "agents").glob("*/__init__.py"))
-PACKAGES = ["acmelike", *(f"acmelike.agents.{name}" for name in AGENTS)]
+ROOMS = ["adders", "environments", "launchers", "networks"]
+PACKAGES = [
+    "acmelike",
+    *(f"acmelike.agents.{name}" for name in AGENTS),
+    *(f"acmelike.{name}" for name in ROOMS),
+]
 
 
 def typed_names(package):

@@ -5,26 +5,9 @@ Modules of flax are imported when they are first used: actors need none of them.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from acmelike.networks.choice import (
-    Network,
-    NetworkSource,
-    check_network,
-)
-from acmelike.networks.lstm_state import LSTMState, lstm_state
-from acmelike.networks.normalizer import (
-    Moments,
-    init_moments,
-    normalize,
-    update_moments,
-)
-from acmelike.networks.preparation import (
-    Preparation,
-    check_observations,
-    preparation_of,
-)
+from acmelike.lazy import lazy_names
 
 if TYPE_CHECKING:
     from acmelike.networks.categorical import (
@@ -33,7 +16,20 @@ if TYPE_CHECKING:
         log_softmax,
         take_action,
     )
+    from acmelike.networks.choice import Network, NetworkSource, check_network
+    from acmelike.networks.normalizer import (
+        Moments,
+        init_moments,
+        normalize,
+        update_moments,
+    )
+    from acmelike.networks.preparation import (
+        Preparation,
+        check_observations,
+        preparation_of,
+    )
     from acmelike.networks.recurrent import LSTM, reset_where
+    from acmelike.networks.recurrent_state import LSTMState, lstm_state
     from acmelike.networks.torso import (
         MLP,
         ImpalaResNet,
@@ -43,19 +39,35 @@ if TYPE_CHECKING:
         make_network,
     )
 
-_HOMES = {
-    "LSTM": "recurrent",
-    "MLP": "torso",
-    "ImpalaResNet": "torso",
-    "Joined": "torso",
-    "MinAtarConv": "torso",
-    "NatureConv": "torso",
-    "entropy_of": "categorical",
-    "log_prob_of": "categorical",
-    "log_softmax": "categorical",
-    "make_network": "torso",
-    "reset_where": "recurrent",
-    "take_action": "categorical",
+_NAMES = {
+    "acmelike.networks.categorical": (
+        "entropy_of",
+        "log_prob_of",
+        "log_softmax",
+        "take_action",
+    ),
+    "acmelike.networks.choice": ("Network", "NetworkSource", "check_network"),
+    "acmelike.networks.normalizer": (
+        "Moments",
+        "init_moments",
+        "normalize",
+        "update_moments",
+    ),
+    "acmelike.networks.preparation": (
+        "Preparation",
+        "check_observations",
+        "preparation_of",
+    ),
+    "acmelike.networks.recurrent": ("LSTM", "reset_where"),
+    "acmelike.networks.recurrent_state": ("LSTMState", "lstm_state"),
+    "acmelike.networks.torso": (
+        "MLP",
+        "ImpalaResNet",
+        "Joined",
+        "MinAtarConv",
+        "NatureConv",
+        "make_network",
+    ),
 }
 
 __all__ = [
@@ -85,8 +97,4 @@ __all__ = [
     "update_moments",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

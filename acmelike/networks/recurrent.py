@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from acmelike.networks.lstm_state import LSTMState
+from acmelike.networks.recurrent_state import LSTMState
 from acmelike.types import Nested
 
 

@@ -8,12 +8,9 @@ if TYPE_CHECKING:
     from acmelike.agents.dqn.agent import DQNBuilder, DQNConfig
     from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 
-_AGENT, _SETTINGS = "acmelike.agents.dqn.agent", "acmelike.agents.parts.settings"
-_HOMES = {
-    "DQNBuilder": _AGENT,
-    "DQNConfig": _AGENT,
-    "OptimizerSettings": _SETTINGS,
-    "ReplaySettings": _SETTINGS,
+_NAMES = {
+    "acmelike.agents.dqn.agent": ("DQNBuilder", "DQNConfig"),
+    "acmelike.agents.parts.settings": ("OptimizerSettings", "ReplaySettings"),
 }
 __all__ = ["DQNBuilder", "DQNConfig", "OptimizerSettings", "ReplaySettings"]
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -8,11 +8,9 @@ if TYPE_CHECKING:
     from acmelike.agents.impala.agent import ImpalaBuilder, ImpalaConfig
     from acmelike.agents.parts.settings import OptimizerSettings
 
-_AGENT, _SETTINGS = "acmelike.agents.impala.agent", "acmelike.agents.parts.settings"
-_HOMES = {
-    "ImpalaBuilder": _AGENT,
-    "ImpalaConfig": _AGENT,
-    "OptimizerSettings": _SETTINGS,
+_NAMES = {
+    "acmelike.agents.impala.agent": ("ImpalaBuilder", "ImpalaConfig"),
+    "acmelike.agents.parts.settings": ("OptimizerSettings",),
 }
 __all__ = ["ImpalaBuilder", "ImpalaConfig", "OptimizerSettings"]
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -1,7 +1,5 @@
 """What several agents share: settings, exploration, heads, minibatches."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from acmelike.lazy import lazy_names
@@ -9,11 +7,10 @@ from acmelike.lazy import lazy_names
 if TYPE_CHECKING:
     from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 
-_HOMES = {
-    "OptimizerSettings": "acmelike.agents.parts.settings",
-    "ReplaySettings": "acmelike.agents.parts.settings",
+_NAMES = {
+    "acmelike.agents.parts.settings": ("OptimizerSettings", "ReplaySettings"),
 }
 
 __all__ = ["OptimizerSettings", "ReplaySettings"]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

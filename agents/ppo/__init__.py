@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from acmelike.agents.parts.settings import OptimizerSettings
     from acmelike.agents.ppo.agent import PPOBuilder, PPOConfig
 
-_AGENT, _SETTINGS = "acmelike.agents.ppo.agent", "acmelike.agents.parts.settings"
-_HOMES = {"OptimizerSettings": _SETTINGS, "PPOBuilder": _AGENT, "PPOConfig": _AGENT}
+_NAMES = {
+    "acmelike.agents.parts.settings": ("OptimizerSettings",),
+    "acmelike.agents.ppo.agent": ("PPOBuilder", "PPOConfig"),
+}
 __all__ = ["OptimizerSettings", "PPOBuilder", "PPOConfig"]
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -8,12 +8,9 @@ if TYPE_CHECKING:
     from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
     from acmelike.agents.r2d2.agent import R2D2Builder, R2D2Config
 
-_AGENT, _SETTINGS = "acmelike.agents.r2d2.agent", "acmelike.agents.parts.settings"
-_HOMES = {
-    "OptimizerSettings": _SETTINGS,
-    "R2D2Builder": _AGENT,
-    "R2D2Config": _AGENT,
-    "ReplaySettings": _SETTINGS,
+_NAMES = {
+    "acmelike.agents.parts.settings": ("OptimizerSettings", "ReplaySettings"),
+    "acmelike.agents.r2d2.agent": ("R2D2Builder", "R2D2Config"),
 }
 __all__ = ["OptimizerSettings", "R2D2Builder", "R2D2Config", "ReplaySettings"]
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
     from acmelike.agents.td3.agent import TD3Builder, TD3Config
 
-_AGENT, _SETTINGS = "acmelike.agents.td3.agent", "acmelike.agents.parts.settings"
-_HOMES = dict.fromkeys(("OptimizerSettings", "ReplaySettings"), _SETTINGS)
-_HOMES |= dict.fromkeys(("TD3Builder", "TD3Config"), _AGENT)
+_NAMES = {
+    "acmelike.agents.parts.settings": ("OptimizerSettings", "ReplaySettings"),
+    "acmelike.agents.td3.agent": ("TD3Builder", "TD3Config"),
+}
 __all__ = ["OptimizerSettings", "ReplaySettings", "TD3Builder", "TD3Config"]
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -245,6 +245,8 @@ class Writer:
 
 def joined(items: Sequence[Items]) -> list[Items]:
     """Items in the same order, in fewer parts: those of one table, where they fit."""
+    if len(items) == 1:
+        return list(items)
     found: list[list[Items]] = []
     for part in items:
         if found and _fit(found[-1][0], part):

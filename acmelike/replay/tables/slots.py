@@ -43,12 +43,15 @@ class Slots:
     def allocate(self, num_items: int) -> Array:
         """Slots `[n]` int64 that hold an item from now on."""
         num_reused = min(num_items, self._num_free)
+        first, stop = self._num_used, self._num_used + num_items - num_reused
+        fresh = np.arange(first, stop)
+        self._keys[first:stop] = self._first_key + fresh
+        self._num_used = stop
+        if not num_reused:
+            return fresh
         self._num_free -= num_reused
         reused = self._free[self._num_free : self._num_free + num_reused]
-        fresh = np.arange(self._num_used, self._num_used + num_items - num_reused)
-        self._num_used += len(fresh)
         self._keys[reused] = ~self._keys[reused]
-        self._keys[fresh] = self._first_key + fresh
         return np.concatenate([reused.astype(np.int64), fresh])
 
     def free(self, slots: Array) -> None:

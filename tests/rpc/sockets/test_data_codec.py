@@ -287,7 +287,9 @@ def test_of_an_error_its_type_and_message_are_sent_and_no_more():
 
 def test_without_edges_to_other_programs_messagepack_is_not_imported():
     """Nodes in environments with few packages need it only then."""
-    words = "import sys, acmelike.launchers; assert 'msgpack' not in sys.modules"
+    words = (
+        "import sys, acmelike.launchers.launching; assert 'msgpack' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", words], check=True)
 
 
