@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         take_action,
     )
     from acmelike.networks.choice import Network, NetworkSource, check_network
+    from acmelike.networks.convolution import Conv
     from acmelike.networks.normalizer import (
         Moments,
         init_moments,
@@ -47,6 +48,7 @@ _NAMES = {
         "take_action",
     ),
     "acmelike.networks.choice": ("Network", "NetworkSource", "check_network"),
+    "acmelike.networks.convolution": ("Conv",),
     "acmelike.networks.normalizer": (
         "Moments",
         "init_moments",
@@ -73,6 +75,7 @@ _NAMES = {
 __all__ = [
     "LSTM",
     "MLP",
+    "Conv",
     "ImpalaResNet",
     "Joined",
     "LSTMState",

@@ -19,6 +19,7 @@ from acmelike.networks.choice import (
     NetworkSource,
     are_images,
 )
+from acmelike.networks.convolution import Conv
 from acmelike.networks.preparation import LEAST, Preparation, preparation_of
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -106,7 +107,7 @@ class NatureConv(nn.Module):
         x = _merge_stack(x)
         for channels, side, step in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             window, strides = (side, side), (step, step)
-            x = nn.relu(nn.Conv(channels, window, strides, padding="VALID")(x))
+            x = nn.relu(Conv(channels, window, strides, padding="VALID")(x))
         return MLP(self.hidden_sizes, self.activation)(x)
 
 
@@ -128,12 +129,12 @@ class ImpalaResNet(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = _merge_stack(x)
         for channels in self.num_channels:
-            x = nn.Conv(channels, (3, 3))(x)
+            x = Conv(channels, (3, 3))(x)
             pool: Any = nn.max_pool
             x = pool(x, (3, 3), strides=(2, 2), padding="SAME")
             for _ in range(2):
-                y = nn.Conv(channels, (3, 3))(nn.relu(x))
-                x = x + nn.Conv(channels, (3, 3))(nn.relu(y))
+                y = Conv(channels, (3, 3))(nn.relu(x))
+                x = x + Conv(channels, (3, 3))(nn.relu(y))
         x = nn.relu(x)
         return nn.relu(nn.Dense(self.num_features)(x.reshape(x.shape[0], -1)))
 

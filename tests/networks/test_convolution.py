@@ -1,0 +1,65 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from acmelike.networks import Conv
+
+CASES = [
+    # Height, width, window, strides, padding.
+    (10, 12, (3, 3), (1, 1), "SAME"),
+    (10, 12, (3, 4), (2, 3), "VALID"),
+    (11, 13, (8, 8), (4, 4), "VALID"),
+    (11, 13, (3, 5), (2, 2), "SAME"),
+    (7, 9, (1, 1), (1, 1), "VALID"),
+    (9, 10, (2, 2), (3, 3), "SAME"),
+]
+
+
+def layers(window, strides, padding):
+    """Ours, and flax's own."""
+    return Conv(4, window, strides, padding), nn.Conv(
+        4, window, strides, padding=padding
+    )
+
+
+@pytest.mark.parametrize(("height", "width", "window", "strides", "padding"), CASES)
+def test_it_is_the_layer_of_flax(height, width, window, strides, padding):
+    ours, theirs = layers(window, strides, padding)
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (2, height, width, 3))
+    parameters = ours.init(keys[1], x)
+    jax.tree.map(np.testing.assert_array_equal, parameters, theirs.init(keys[1], x))
+    of_ours, of_theirs = (
+        jax.vjp(layer.apply, parameters, x) for layer in (ours, theirs)
+    )
+    np.testing.assert_allclose(of_ours[0], of_theirs[0], rtol=1e-5, atol=1e-5)
+    above = jax.random.normal(keys[2], of_ours[0].shape)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        of_ours[1](above),
+        of_theirs[1](above),
+    )
+
+
+@pytest.mark.parametrize(("index", "is_fast"), [(0, True), (1, False)])
+def test_in_a_loop_a_cpu_gets_convolutions_that_it_has_kernels_for(index, is_fast):
+    """Those of the layer of flax stay as they are, which is why ours exists."""
+    layer = layers((3, 3), (2, 2), "VALID")[index]
+    x = jnp.ones((5, 2, 9, 9, 3))
+    parameters = layer.init(jax.random.key(0), x[0])
+
+    def loss(parameters, x):
+        return jnp.sum(layer.apply(parameters, x) ** 2)
+
+    def descend(parameters, x):
+        gradients = jax.grad(loss)(parameters, x)
+        return jax.tree.map(lambda p, g: p - 0.01 * g, parameters, gradients), None
+
+    loop = jax.jit(lambda parameters, x: jax.lax.scan(descend, parameters, x)[0])
+    text = loop.lower(parameters, x).compile().as_text()
+    lines = [line for line in text.splitlines() if " convolution(" in line]
+    assert len(lines) == 2
+    rewritten = ["dim_labels=b01f_01io->b01f" in line for line in lines]
+    assert all(rewritten) is is_fast
