@@ -87,30 +87,81 @@ def _backward(
         )
         of_x, of_kernel = jax.vjp(plain, x, kernel)[1](gradient)
         return of_x, of_kernel
-    # Both are convolutions; here they have the one layout that needs no rewriting.
-    axes = range(2)
-    window = kernel.shape[:2]
-    # How far the windows reach, from the first row of the first to the last's first.
-    reach = [strides[i] * (gradient.shape[1 + i] - 1) for i in axes]
-    before = [padding[i][0] for i in axes]
-    after = [window[i] + reach[i] - x.shape[1 + i] - before[i] for i in axes]
+    return (
+        _gradient_of_images(kernel, strides, padding, x.shape, gradient),
+        _gradient_of_kernel(x, strides, padding, kernel.shape, gradient),
+    )
+
+
+# Both gradients are convolutions. Here they have the one layout that XLA's compiler for
+# CPUs need not rewrite.
+
+
+def _gradient_of_kernel(
+    x: jax.Array,
+    strides: tuple[int, int],
+    padding: _Padding,
+    shape: tuple[int, ...],
+    gradient: jax.Array,
+) -> jax.Array:
+    """Of the kernel, of this shape: the images convolved with the gradient."""
+    pads = []
+    for axis in (0, 1):
+        last = strides[axis] * (gradient.shape[1 + axis] - 1)
+        before = padding[axis][0]
+        pads.append((before, shape[axis] + last - x.shape[1 + axis] - before))
     of_kernel = lax.conv_general_dilated(
         jnp.transpose(x, (3, 1, 2, 0)),
         jnp.transpose(gradient, (1, 2, 0, 3)),
         (1, 1),
-        [(before[i], after[i]) for i in axes],
+        pads,
         rhs_dilation=strides,
         dimension_numbers=_LAYOUT,
     )
-    of_x = lax.conv_general_dilated(
+    return jnp.transpose(of_kernel, (1, 2, 0, 3))
+
+
+def _gradient_of_images(
+    kernel: jax.Array,
+    strides: tuple[int, int],
+    padding: _Padding,
+    shape: tuple[int, ...],
+    gradient: jax.Array,
+) -> jax.Array:
+    """Of the images, of this shape: the gradient convolved with the kernel.
+
+    With a stride, images are cut into blocks of the strides' size. Then the window goes
+    from block to block, and its kernel has the pixels of a block as channels. So no
+    product is made with the zeros that would else stand between the strides.
+    """
+    (height, width, channels, features), (down, across) = kernel.shape, strides
+    rows, columns = -(-height // down), -(-width // across)
+    filled = jnp.pad(
+        kernel,
+        [(0, rows * down - height), (0, columns * across - width), (0, 0), (0, 0)],
+    )
+    filled = filled.reshape(rows, down, columns, across, channels, features)
+    by_block = jnp.transpose(filled[::-1, :, ::-1], (0, 2, 5, 1, 3, 4))
+    blocks = lax.conv_general_dilated(
         gradient,
-        jnp.transpose(kernel[::-1, ::-1], (0, 1, 3, 2)),
+        by_block.reshape(rows, columns, features, -1),
         (1, 1),
-        [(window[i] - 1 - before[i], window[i] - 1 - after[i]) for i in axes],
-        lhs_dilation=strides,
+        [(rows - 1, rows - 1), (columns - 1, columns - 1)],
         dimension_numbers=_LAYOUT,
     )
-    return of_x, jnp.transpose(of_kernel, (1, 2, 0, 3))
+    size, up, left = blocks.shape[:3], padding[0][0], padding[1][0]
+    apart = jnp.transpose(
+        blocks.reshape(*size, down, across, channels), (0, 1, 3, 2, 4, 5)
+    )
+    whole = apart.reshape(size[0], size[1] * down, size[2] * across, channels)
+    # Without the padding, and with zeros where no window comes.
+    cut = [
+        (0, 0, 0),
+        (-up, shape[1] + up - whole.shape[1], 0),
+        (-left, shape[2] + left - whole.shape[2], 0),
+        (0, 0, 0),
+    ]
+    return lax.pad(whole, jnp.zeros((), whole.dtype), cut)
 
 
 convolve.defvjp(_forward, _backward)
