@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+_CHUNK = 16  # Images.
 # Of the height and the width: rows before and after.
 _Padding: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
@@ -104,7 +105,36 @@ def _gradient_of_kernel(
     shape: tuple[int, ...],
     gradient: jax.Array,
 ) -> jax.Array:
-    """Of the kernel, of this shape: the images convolved with the gradient."""
+    """Of the kernel, of this shape: the sum of those of a few images at a time.
+
+    What few images need stays in a core's caches: for 160 frames of Atari the first
+    layer of "nature" takes a third of the time that it takes at once.
+    """
+    num_chunks = len(x) // _CHUNK
+    first = num_chunks * _CHUNK
+    of_chunk = partial(
+        _gradient_of_kernel_at_once, strides=strides, padding=padding, shape=shape
+    )
+    chunks = jax.tree.map(
+        lambda a: a[:first].reshape(num_chunks, _CHUNK, *a.shape[1:]), (x, gradient)
+    )
+    total, _ = lax.scan(
+        lambda total, chunk: (total + of_chunk(*chunk), None),
+        jnp.zeros(shape, gradient.dtype),
+        chunks,
+    )
+    return total if first == len(x) else total + of_chunk(x[first:], gradient[first:])
+
+
+def _gradient_of_kernel_at_once(
+    x: jax.Array,
+    gradient: jax.Array,
+    *,
+    strides: tuple[int, int],
+    padding: _Padding,
+    shape: tuple[int, ...],
+) -> jax.Array:
+    """The images convolved with the gradient."""
     pads = []
     for axis in (0, 1):
         last = strides[axis] * (gradient.shape[1 + axis] - 1)

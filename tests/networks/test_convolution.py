@@ -24,11 +24,12 @@ def layers(window, strides, padding):
     )
 
 
+@pytest.mark.parametrize("num_images", [1, 19])
 @pytest.mark.parametrize(("height", "width", "window", "strides", "padding"), CASES)
-def test_it_is_the_layer_of_flax(height, width, window, strides, padding):
+def test_it_is_the_layer_of_flax(num_images, height, width, window, strides, padding):
     ours, theirs = layers(window, strides, padding)
     keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (2, height, width, 3))
+    x = jax.random.normal(keys[0], (num_images, height, width, 3))
     parameters = ours.init(keys[1], x)
     jax.tree.map(np.testing.assert_array_equal, parameters, theirs.init(keys[1], x))
     of_ours, of_theirs = (
