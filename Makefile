@@ -29,6 +29,7 @@ RAY_VENV ?= .venv-ray
 RAY_STAMP := $(RAY_VENV)/.installed
 TORCH_VENV ?= .venv-torch
 TORCH_STAMP := $(TORCH_VENV)/.installed
+SB3_STAMP := .venv-sb3/.installed
 ENVPOOL_VENV ?= .venv-envpool
 ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 
@@ -36,6 +37,7 @@ ENVPOOL_STAMP := $(ENVPOOL_VENV)/.installed
 .PHONY: help setup run test test-fast test-runs test-slow test-learning test-wheel
 .PHONY: test-reverb test-torch test-envpool test-hosts test-ray
 .PHONY: check bench bench-env reverb-env rllib-env rpc-env torch-env envpool-env ray-env
+.PHONY: sb3-env
 .PHONY: docs clean
 
 help: ## List the targets
@@ -97,7 +99,7 @@ check: $(STAMP) ## Check format, lint and types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) $(RPC_STAMP) $(RAY_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
+bench: $(STAMP) $(BENCH_STAMP) $(REVERB_STAMP) $(RLLIB_STAMP) $(RPC_STAMP) $(RAY_STAMP) $(SB3_STAMP) ## Make all benchmarks into runs/bench; keep the machine quiet
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-env: $(BENCH_STAMP) ## Install the peers that benchmarks compare with into .venv-bench
@@ -118,6 +120,9 @@ torch-env: $(TORCH_STAMP) ## Install PyTorch, and what acmelike needs but JAX, i
 envpool-env: $(ENVPOOL_STAMP) ## Install EnvPool, Atari, dm_control, ..., into .venv-envpool
 	@echo "$(ENVPOOL_VENV) is ready"
 
+sb3-env: $(SB3_STAMP) ## Install acmelike beside Stable-Baselines3, Atari and MuJoCo into .venv-sb3
+	@echo ".venv-sb3 is ready"
+
 ray-env: $(RAY_STAMP) ## Install acmelike with Ray into .venv-ray
 	@echo "$(RAY_VENV) is ready"
 
@@ -125,7 +130,7 @@ docs: $(STAMP) ## Check that the links of the docs resolve and their code runs
 	@$(BIN)/python -m pytest -q tests/docs $(ARGS)
 
 clean: ## Remove the environment, caches and builds; keep runs/
-	@rm -rf $(VENV) .venv-bench .venv-rllib .venv-rpc $(REVERB_VENV) $(RAY_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-bench .venv-sb3 .venv-rllib .venv-rpc $(REVERB_VENV) $(RAY_VENV) $(TORCH_VENV) $(ENVPOOL_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # Prints the interpreter's version as 311, or one line of error and stops.
@@ -168,6 +173,10 @@ endef
 
 $(BENCH_STAMP): constraints/bench.txt
 	$(call make_peers,bench,sbx-rl==0.28.0)
+	@touch $@
+
+$(SB3_STAMP): setup.py constraints/sb3.txt
+	$(call make_peers,sb3,-e '.[atari]' -e '.[mujoco]' stable-baselines3==2.9.2)
 	@touch $@
 
 $(RLLIB_STAMP): constraints/rllib.txt

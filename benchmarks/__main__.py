@@ -17,6 +17,7 @@ BENCHMARKS = (
         "replay",
         "dqn",
         "agents",
+        "standard",
         "topologies",
         "learning",
         "restarts",

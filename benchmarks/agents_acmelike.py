@@ -62,11 +62,14 @@ def learning(
     return ours.learning(setup, env_steps=env_steps, every=every)
 
 
-def _setup(program: str, *, launcher: str, seed: int, **flags: Any) -> ours.Setup:
+def _setup(
+    program: str, *, launcher: str, seed: int, num_frames: int = 1, **flags: Any
+) -> ours.Setup:
     config = make_config(program, **flags)
     return ours.Setup(
         builder=find_program(program).make_builder(config),
         environment=config.environment,
+        num_frames=num_frames,
         topology=config.topology,
         layout=Layout(
             num_actors=config.num_actors,

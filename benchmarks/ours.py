@@ -19,7 +19,11 @@ import numpy as np
 from acmelike import Experiment, Goal, Layout, Run, launch
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import Builder
-from acmelike.environments import make_environment_factory
+from acmelike.environments import (
+    EnvironmentFactory,
+    FrameStackFactory,
+    make_environment_factory,
+)
 from acmelike.policies import make_portable
 from acmelike.topologies.names import TOPOLOGIES
 from acmelike.topologies.system import System
@@ -41,6 +45,7 @@ class Setup:
       layout: how many actors and environments.
       launcher: by name.
       seed: of the run.
+      num_frames: observations that are shown together.
       evaluate_every: environment steps between evaluations.
       settings: more arguments of `launch`.
     """
@@ -51,8 +56,16 @@ class Setup:
     layout: Layout
     launcher: str
     seed: int
+    num_frames: int = 1
     evaluate_every: int = NEVER
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def make_factory(self) -> EnvironmentFactory:
+        """Makes the factory of its environments."""
+        factory = make_environment_factory(self.environment)
+        if self.num_frames == 1:
+            return factory
+        return FrameStackFactory(inner=factory, num_frames=self.num_frames)
 
     @contextmanager
     def launched(self) -> Any:
@@ -60,7 +73,7 @@ class Setup:
         with tempfile.TemporaryDirectory() as scratch:
             experiment = Experiment(
                 builder=self.builder,
-                environment_factory=make_environment_factory(self.environment),
+                environment_factory=self.make_factory(),
                 layout=self.layout,
                 goal=Goal(max_env_steps=NEVER, evaluate_every=self.evaluate_every),
                 seed=self.seed,
@@ -86,7 +99,7 @@ def throughput(
         start = _read(run, system, first_step)
         end = _read(run, system, last_step)
         parameters = run.client(system.learner).parameters().parameters
-    environment_factory = make_environment_factory(setup.environment)
+    environment_factory = setup.make_factory()
     seconds = end["seconds"] - start["seconds"]
     return {
         "env_steps_per_second": (end["env_steps"] - start["env_steps"]) / seconds,
@@ -119,7 +132,7 @@ def learning(setup: Setup, *, env_steps: int, every: int) -> dict[str, Any]:
         for steps in range(every, env_steps + 1, every):
             steps = replay.past_env_steps(steps)
             snapshots.append((steps, time.perf_counter(), learner.parameters()))
-    spec = spec_of(make_environment_factory(setup.environment))
+    spec = spec_of(setup.make_factory())
     policies = [
         acting_with(setup.builder, spec, versioned.parameters)
         for _, _, versioned in snapshots

@@ -21,13 +21,14 @@ ROOT = Path(__file__).parents[1]
 # The interpreters that have the peers; the targets of Makefile that make them.
 PEERS, REVERB = ".venv-bench/bin/python", ".venv-reverb/bin/python"
 RLLIB, RPC = ".venv-rllib/bin/python", ".venv-rpc/bin/python"
-RAY = ".venv-ray/bin/python"
+RAY, SB3 = ".venv-ray/bin/python", ".venv-sb3/bin/python"
 TARGETS = {
     PEERS: "bench-env",
     REVERB: "reverb-env",
     RLLIB: "rllib-env",
     RPC: "rpc-env",
     RAY: "ray-env",
+    SB3: "sb3-env",
 }
 # Long enough for any trial; a longer one hangs.
 TIMEOUT_SECONDS = 1200.0
