@@ -25,25 +25,24 @@ class Conv(nn.Module):
     ten times as long.
 
     Attributes:
-      num_features: F.
-      window: height and width of the window.
+      features: F.
+      kernel_size: height and width of the kernel's window.
       strides: of the window, down and across.
       padding: "VALID" for none; "SAME" for an output of H / stride by W / stride.
     """
 
-    num_features: int
-    window: tuple[int, int]
+    features: int
+    kernel_size: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     padding: Literal["SAME", "VALID"] = "SAME"
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = *self.window, x.shape[-1], self.num_features
+        shape = *self.kernel_size, x.shape[-1], self.features
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.num_features,))
-        sides = x.shape[1:3]
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
         down, across = lax.padtype_to_pads(
-            sides, self.window, self.strides, self.padding
+            x.shape[1:3], self.kernel_size, self.strides, self.padding
         )
         return convolve(x, kernel, self.strides, (down, across)) + bias
 
