@@ -6,11 +6,8 @@ launchers; a topology turns a builder into a program.
 
 from __future__ import annotations
 
-import gc
 import importlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -19,15 +16,13 @@ import numpy as np
 
 from acmelike.adders import Adder
 from acmelike.errors import ConfigError, ContractError
+from acmelike.lazy import importing_much
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, Nested
 
 # jax.Array, without importing JAX: actors, replay and the graph start without it.
 JaxArray: TypeAlias = Any
 PRNGKey: TypeAlias = Any
-
-# Two threads at once could each take the other's threshold for the one before.
-_COLLECTING = threading.RLock()
 
 
 class PolicyOutput(NamedTuple):
@@ -250,26 +245,10 @@ def import_agent(factory: str, config: Any, spec: EnvironmentSpec) -> Agent:
       spec: of the environments.
     """
     module, _, name = factory.partition(":")
-    with _collecting_rarely():
+    with importing_much():
         make = getattr(importlib.import_module(module), name)
     agent: Agent = make(config, spec)
     return agent
-
-
-@contextmanager
-def _collecting_rarely() -> Iterator[None]:
-    """Lets Python look for cyclic garbage less often.
-
-    Importing JAX makes very many objects, and hardly one is garbage. Looking for it
-    takes an eighth of the time.
-    """
-    with _COLLECTING:
-        before = gc.get_threshold()
-        gc.set_threshold(50_000, *before[1:])
-        try:
-            yield
-        finally:
-            gc.set_threshold(*before)
 
 
 def check_builder(builder: Any) -> None:

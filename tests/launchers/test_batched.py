@@ -15,6 +15,7 @@ from acmelike import (
     Program,
     RpcTimeout,
     batched,
+    concurrent,
     deadline,
     launch,
     sleep,
@@ -139,6 +140,10 @@ def test_without_a_timeout_it_takes_what_came_while_the_service_was_busy(
                 threading.Event().wait(0.005)
             return 2 * x
 
+        @concurrent
+        def has_heard(self):
+            return True
+
         def seen(self):
             return self.batches
 
@@ -148,6 +153,8 @@ def test_without_a_timeout_it_takes_what_came_while_the_service_was_busy(
         while launcher != "serial" and not (tmp_path / "begun").exists():
             sleep(0.005, "the first batch")
         calls += [start(net.double, x) for x in range(1, 6)]
+        if launcher != "serial":
+            assert net.has_heard()  # It is answered after the calls have come.
         (tmp_path / "sent").touch()
         assert results(calls) == [0, 2, 4, 6, 8, 10]
         stop_run(str(net.seen()))

@@ -74,7 +74,7 @@ def children_of(pid):
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
             words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            if b"acmelike.launchers.processes.child" in words:
+            if b"acmelike.launchers.processes" in words:
                 found[words[-2].decode()] = int(child)
     return found
 

@@ -29,6 +29,7 @@ from acmelike.launchers.processes.control import (
     WorkReport,
 )
 from acmelike.launchers.scheduler import FreeScheduler
+from acmelike.lazy import importing_much
 from acmelike.rpc import (
     VALUES,
     Address,
@@ -222,8 +223,8 @@ def _joined(addresses: Sequence[Address]) -> Address:
     return near._replace(ip=far.ip, port=far.port, name=far.name)
 
 
-def main() -> None:
-    """Runs what the launcher sends."""
+def run_assignment() -> None:
+    """Runs what the launcher sends, and ends the process."""
     if sys.platform == "linux":
         # Even if this process is too busy to notice that the launcher is gone.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -235,7 +236,8 @@ def main() -> None:
         return
     sys.path[:] = path
     # Only now can the classes of the nodes be imported.
-    assignment = connection.receive()
+    with importing_much():
+        assignment = connection.receive()
     if assignment is not None:
         Child(connection, assignment).run()
     _exit()
@@ -245,7 +247,3 @@ def _exit() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # A thread of some library must not keep the process alive.
-
-
-if __name__ == "__main__":
-    main()

@@ -126,7 +126,7 @@ class LocalChild:
         self,
         name: str,
         variables: Mapping[str, str],
-        module: str = "acmelike.launchers.processes.child",
+        module: str = "acmelike.launchers.processes",
     ):
         self.control, theirs = socket.socketpair()
         command = [sys.executable, "-m", module]
