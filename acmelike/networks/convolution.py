@@ -47,7 +47,6 @@ class Conv(nn.Module):
         return convolve(x, kernel, self.strides, (down, across)) + bias
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: _Padding
 ) -> jax.Array:
@@ -59,15 +58,25 @@ def convolve(
       strides: of the window, down and across.
       padding: rows of zeros above and below, columns left and right.
     """
+    is_cpu = jax.default_backend() == "cpu"
+    return (_convolve_on_cpu if is_cpu else _convolve)(x, kernel, strides, padding)
+
+
+def _convolve(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: _Padding
+) -> jax.Array:
     return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=_LAYOUT
     )
 
 
+_convolve_on_cpu = jax.custom_vjp(_convolve, nondiff_argnums=(2, 3))
+
+
 def _forward(
     x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: _Padding
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return convolve(x, kernel, strides, padding), (x, kernel)
+    return _convolve(x, kernel, strides, padding), (x, kernel)
 
 
 def _backward(
@@ -78,15 +87,6 @@ def _backward(
 ) -> tuple[jax.Array, jax.Array]:
     """The gradients of images and kernel, from that of the output `[B, H', W', F]`."""
     x, kernel = inputs
-    if jax.default_backend() != "cpu":
-        plain = partial(
-            lax.conv_general_dilated,
-            window_strides=strides,
-            padding=padding,
-            dimension_numbers=_LAYOUT,
-        )
-        of_x, of_kernel = jax.vjp(plain, x, kernel)[1](gradient)
-        return of_x, of_kernel
     return (
         _gradient_of_images(kernel, strides, padding, x.shape, gradient),
         _gradient_of_kernel(x, strides, padding, kernel.shape, gradient),
@@ -193,4 +193,4 @@ def _gradient_of_images(
     return lax.pad(whole, jnp.zeros((), whole.dtype), cut)
 
 
-convolve.defvjp(_forward, _backward)
+_convolve_on_cpu.defvjp(_forward, _backward)

@@ -64,3 +64,23 @@ def test_in_a_loop_a_cpu_gets_convolutions_that_it_has_kernels_for(index, is_fas
     assert len(lines) == 2
     rewritten = ["dim_labels=b01f_01io->b01f" in line for line in lines]
     assert all(rewritten) is is_fast
+
+
+@pytest.mark.parametrize(("backend", "is_plain"), [("gpu", True), ("cpu", False)])
+def test_only_on_a_cpu_the_gradient_is_its_own(backend, is_plain, monkeypatch):
+    """Compilers for GPUs find their own kernels for that of JAX."""
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    x = jnp.ones((2, 9, 9, 3))
+    parameters = layers((3, 3), (2, 2), "SAME")[1].init(jax.random.key(0), x)
+
+    def gradient(layer):
+        def loss(parameters):
+            return jnp.sum(layer.apply(parameters, x))
+
+        return jax.make_jaxpr(jax.grad(loss))(parameters)
+
+    ours, theirs = (
+        str(gradient(layer)).count("conv_general_dilated[")
+        for layer in layers((3, 3), (2, 2), "SAME")
+    )
+    assert (ours == theirs) is is_plain
