@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from acmelike.replay.message import Message
@@ -95,20 +94,23 @@ class WriterSessions:
             )
         if message.number <= session.number:
             return False
-        with ExitStack() as undo:
+        appended, remaining = [], []
+        try:
             for name, steps in message.steps.items():
                 history = self._history(session, name)
                 history.check(*steps)
                 history.append(*steps)
-                undo.callback(history.undo, len(steps.rows))
-            remaining = []
+                appended.append((history, len(steps.rows)))
             for items in message.items:
                 table = self._table(items.table)
                 batch = table.make_batch(
                     items.data, items.priorities, session.histories
                 )
                 remaining.append((table, batch))
-            undo.pop_all()
+        except BaseException:
+            for history, num_rows in appended:
+                history.undo(num_rows)
+            raise
         session.number, session.num_inserted = message.number, 0
         session.remaining = remaining
         if message.writer not in self._sessions:
