@@ -19,9 +19,8 @@ class Handle:
     To the type checker it is the node's class. When the node that holds it starts, it
     is replaced by a client with the same methods. It cannot be called itself.
 
-    Attributes:
-      program_name: the name of the program it belongs to.
-      key: its number in that program.
+    It has no public attributes, so that none hides a method of the service; `identity`
+    tells two nodes apart.
     """
 
     def __init__(self, program_name: str, program_id: int, key: int):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import cloudpickle
 
-from acmelike.errors import RpcError, RpcFailed, describe
+from acmelike.errors import AcmelikeError, RpcError, RpcFailed, describe
 
 
 class RemoteTraceback(Exception):
@@ -62,32 +64,57 @@ def from_wire(parts: Any) -> BaseException:
             error = _unpickled(pickled)
         except BaseException:
             pass  # Its class does not exist here, or its code fails; its words remain.
-    error.__notes__ = list(notes)
-    error.__cause__ = RemoteTraceback(text)
+    with suppress(Exception):  # A frozen dataclass takes neither.
+        error.__notes__ = list(notes)
+        error.__cause__ = RemoteTraceback(text)
     return error
 
 
-# What calls the code of nodes; its frames say nothing to whoever wrote that code.
+# Frames of these say nothing to whoever wrote what they call.
 _CALLERS = ("acmelike.launchers.", "acmelike.rpc.", "acmelike.core.")
+_OURS, _BUT = "acmelike.", ("acmelike.agents.", "acmelike.programs.")
 
 
 def _traceback_text(error: BaseException) -> str:
-    frames = _from_the_node(error.__traceback__)
     try:
-        return "".join(traceback.format_exception(type(error), error, frames))
+        return "".join(_shown(error).format())
     except Exception:  # Of the exception's own methods.
+        frames = _without_callers(error.__traceback__)
         return "".join(traceback.format_tb(frames)) + describe(error)
 
 
-def _from_the_node(frames: TracebackType | None) -> TracebackType | None:
-    """The frames from the first one of a node's code on; all, if there is none."""
-    inner = frames
-    while inner is not None:
-        module = str(inner.tb_frame.f_globals.get("__name__", ""))
-        if not module.startswith(_CALLERS):
-            return inner
-        inner = inner.tb_next
-    return frames
+def _shown(error: BaseException) -> traceback.TracebackException:
+    """An error and its causes, each with the frames that say where it comes from."""
+    cause = error.__cause__
+    frames = _without_callers(error.__traceback__)
+    if cause is not None and isinstance(error, AcmelikeError):
+        frames = None  # Such as of an environment's fault, whose cause has them.
+    shown = traceback.TracebackException(type(error), error, frames)
+    if cause is not None:
+        shown.__cause__ = _shown(cause)
+    return shown
+
+
+def _without_callers(frames: TracebackType | None) -> TracebackType | None:
+    """The frames from the first one on that is not of this package.
+
+    If there is none, from the first of a node's code on, or all.
+    """
+    return (
+        _from(frames, lambda name: not name.startswith(_OURS) or name.startswith(_BUT))
+        or _from(frames, lambda name: not name.startswith(_CALLERS))
+        or frames
+    )
+
+
+def _from(
+    frames: TracebackType | None, is_wanted: Callable[[str], bool]
+) -> TracebackType | None:
+    while frames is not None:
+        if is_wanted(str(frames.tb_frame.f_globals.get("__name__", ""))):
+            return frames
+        frames = frames.tb_next
+    return None
 
 
 def _pickled(error: BaseException) -> bytes | None:

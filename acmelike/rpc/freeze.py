@@ -38,7 +38,9 @@ def freeze(value: Any) -> Any:
         parts = [freeze(part) for part in value.values()]
         if not any(map(is_not, parts, value.values())):
             return value
-        return dict(zip(value, parts, strict=True))
+        frozen = {} if kind is dict else copy.copy(value)  # Such as a defaultdict.
+        frozen.update(zip(value, parts, strict=True))
+        return frozen
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         old = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         changed = {

@@ -242,9 +242,9 @@ class Server:
 
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants; see `expire`."""
-        if not self._change_if_free(partial(self._withdraw, call)):
-            # So it can no longer run.
-            call.is_withdrawn, call.deadline = True, self.scheduler.now()
+        # First of all, as whoever runs a method now tests the parked calls after it.
+        call.is_withdrawn, call.deadline = True, self.scheduler.now()
+        self._change_if_free(partial(self._withdraw, call))
 
     def parked(self) -> tuple[ParkedCall, ...]:
         """The calls that wait here, in order of arrival.
@@ -332,6 +332,8 @@ class Server:
             for call in self._parked:
                 if call.deadline is not None and self._expired(call):
                     self._expire(call, after)
+                elif self._runs_apart(call):
+                    self._parked.remove(call)
                 elif done := self._try(call, after):
                     for each in done:
                         self._unpark(each, after)
@@ -339,6 +341,28 @@ class Server:
                     continue
                 progress = True
                 break
+
+    def _runs_apart(self, call: Call) -> bool:
+        """Starts a thread for a call of a concurrent method; False if it is none.
+
+        It came while the node was starting. In this thread, which has the lock, it
+        would stop the node for as long as it runs.
+        """
+        method = (self._methods or {}).get(call.request.method)
+        if method is None or not method.is_concurrent or self._closed is not None:
+            return False
+        if self.scheduler.is_serial:
+            return False  # Nothing runs at the same time there.
+        threading.Thread(
+            target=self._run_apart, args=(call, method), name=call.target, daemon=True
+        ).start()
+        return True
+
+    def _run_apart(self, call: Call, method: _Served) -> None:
+        self._run(call, method)
+        after: Reports = []
+        self._wake(call, after)
+        _report(after)
 
     def _try(self, call: Call, after: Reports) -> list[Call]:
         """Runs the call if it can proceed; otherwise notes why it cannot.
@@ -469,6 +493,10 @@ class Server:
     def _unpark(self, call: Call, after: Reports) -> None:
         self._parked.remove(call)
         call.request.release_arguments()
+        self._wake(call, after)
+
+    def _wake(self, call: Call, after: Reports) -> None:
+        """Has the caller of a call that was parked woken."""
         assert call.wakeup is not None
         if call.follow_up is not None:  # First, as in `SocketServer`.
             after.append(call.follow_up)
@@ -539,4 +567,5 @@ def _fits(body: Callable[..., Any], request: Request) -> bool:
 
 def _note(error: BaseException, note: str) -> None:
     """`add_note`, which Python 3.10 does not have."""
-    error.__notes__ = [*getattr(error, "__notes__", []), note]
+    with suppress(Exception):  # A frozen dataclass takes none.
+        error.__notes__ = [*getattr(error, "__notes__", []), note]

@@ -234,6 +234,15 @@ def test_an_endless_line_is_passed_on_in_pieces(tmp_path, capfd):
     assert max(map(len, lines)) <= 2 * 2**16 + len("[long] ")
 
 
+def assert_ends(watched):
+    """Waits until the process of a descriptor has ended, and closes it."""
+    poll = select.poll()
+    poll.register(watched, select.POLLIN)  # Readable when the process has ended.
+    has_ended = poll.poll(5000)
+    os.close(watched)
+    assert has_ended, "it outlived what had started it by five seconds"
+
+
 def test_what_a_node_left_running_ends_with_its_process(tmp_path):
     """It holds the node's output, so the launcher would wait for it."""
 
@@ -248,12 +257,7 @@ def test_what_a_node_left_running_ends_with_its_process(tmp_path):
     with launch(program, "processes") as run:
         assert run.wait(LIMIT) == "started"
     with suppress(ProcessLookupError):  # It is gone, and collected, already.
-        watched = os.pidfd_open(int((tmp_path / "pid").read_text()))
-        poll = select.poll()
-        poll.register(watched, select.POLLIN)  # readable when the process has ended
-        has_ended = poll.poll(5000)
-        os.close(watched)
-        assert has_ended, "it outlived the node that started it"
+        assert_ends(os.pidfd_open(int((tmp_path / "pid").read_text())))
 
 
 def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):
@@ -386,36 +390,37 @@ def test_a_node_that_does_not_end_is_killed():
 
 
 LAUNCHER = """
-import sys
+import subprocess
 from acmelike import Node, Program, launch, sleep
 
 class Sleeper:
+    def __init__(self):
+        self.started = subprocess.Popen(["sleep", "1000"])
+
+    def pid(self):
+        return self.started.pid
+
     def step(self):
         sleep(None, "the end")
 
 program = Program("orphans")
-for label in "abc":
-    program.add_node(Node(Sleeper), label=label)
+nodes = [program.add_node(Node(Sleeper), label=label) for label in "abc"]
 with launch(program, "processes") as run:
-    while len(run.status()) < 3:
-        pass
-    print(*[status.process for status in run.status().values()], flush=True)
+    pids = [run.client(node).pid() for node in nodes]
+    print(*pids, *[status.process for status in run.status().values()], flush=True)
     run.wait()
 """
 
 
-def test_children_die_with_a_killed_launcher():
+def test_children_die_with_a_killed_launcher_and_so_does_what_they_have_started():
     command = [sys.executable, "-c", LAUNCHER]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launcher:
         pids = [int(pid) for pid in launcher.stdout.readline().split()]
-        assert len(pids) == 3
+        assert len(pids) == 6
         watched = [os.pidfd_open(pid) for pid in pids]
         launcher.kill()
     for fd in watched:
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)  # readable when the process has ended
-        assert poll.poll(5000), "a child outlived its launcher by five seconds"
-        os.close(fd)
+        assert_ends(fd)
 
 
 def test_large_arrays_and_futures_cross():

@@ -112,7 +112,6 @@ class HostAgent:
 
     def _wait(self, number: int, child: LocalChild) -> None:
         how = child.wait()
-        child.kill_left()
         self._children.pop(number, None)
         self._multiplexer.send(Exit(number, how))
 

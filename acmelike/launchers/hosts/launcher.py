@@ -170,13 +170,18 @@ class Hosts:
             return ""
 
     def _joined(self, join: Join, line: ControlConnection) -> None:
-        name = self._names[join.rank]
+        name = self._names.get(join.rank, f"host {join.rank}")
         machine = RemoteMachine(
             name, join.ip, join.capacity, line, self.heartbeat, self._lost
         )
         with self._changed:
-            self._by_rank[join.rank] = machine
+            is_late = self._is_closed or join.rank not in self._names
+            if not is_late and not machine.is_lost:
+                self._by_rank[join.rank] = machine
             self._changed.notify_all()
+        if is_late:
+            machine.leave("the run is over")
+            return
         again = "is back" if join.is_again else "has joined"
         logger.info("%s (%s, %s) %s", name, join.name, join.ip, again)
 

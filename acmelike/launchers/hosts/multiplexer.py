@@ -22,6 +22,7 @@ _CHUNK_BYTES = 2**18
 # While so much waits to be sent, nothing more is read that would have to be sent too.
 _MAX_UNSENT_BYTES = 2**22
 _BEAT_SECONDS = 1.0
+_MAX_FRAMES = 64  # Of the line, before the ends and the beats have their turn.
 
 
 class Chunk(NamedTuple):
@@ -62,7 +63,7 @@ class Multiplexer:
         self._wake_out.setblocking(False)
         self._ends: dict[int, _LocalEnd] = {}
         self._later: deque[Callable[[], None]] = deque()
-        self._heard_at = time.monotonic()
+        self._heard_at, self._has_more = time.monotonic(), False
         self._is_ended = self._is_aborted = False
         self._closing = threading.Lock()
         self._is_closed = False
@@ -115,8 +116,10 @@ class Multiplexer:
                 while self._later:
                     self._later.popleft()()
                 self._watch()
-                timeout = max(0.0, next_beat - time.monotonic())
-                for key, events in self._selector.select(timeout):
+                if self._has_more:
+                    self._on_line(0)
+                left = 0.0 if self._has_more else next_beat - time.monotonic()
+                for key, events in self._selector.select(max(0.0, left)):
                     key.data(events)
         except EOFError:
             why = "it has closed the connection"
@@ -158,7 +161,10 @@ class Multiplexer:
     def _on_line(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._line.flush()
-        while True:
+        # So many at most, or there would be no time for beats. What has been received
+        # by then and is not handled yet, no selector sees.
+        self._has_more = False
+        for _ in range(_MAX_FRAMES):
             try:
                 frame = self._reader.read()
             except BlockingIOError:
@@ -170,6 +176,7 @@ class Multiplexer:
                 self._take(frame.value)
             elif not isinstance(frame.value, Beat):
                 self._on_message(frame.value)
+        self._has_more = True
 
     def _take(self, chunk: Chunk) -> None:
         while self._later:  # Its end may be about to be added.
@@ -180,6 +187,8 @@ class Multiplexer:
             self._remove_if_over(end)
 
     def _on_end(self, end: _LocalEnd, events: int) -> None:
+        if self._ends.get(end.number) is not end:
+            return  # It was closed since the selector found something.
         if events & selectors.EVENT_WRITE:
             end.flush()
         if events & selectors.EVENT_READ:

@@ -145,9 +145,6 @@ class RemoteChild:
         self._ended.wait()
         return self._how
 
-    def kill_left(self) -> None:
-        """The agent has done so."""
-
     def processor_seconds(self) -> float:
         return self.seconds
 

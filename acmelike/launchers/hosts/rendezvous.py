@@ -36,6 +36,8 @@ _NAME = "rendezvous"
 # How long one may take to show who it is, and how many may be about to.
 _STRANGER_SECONDS = 10.0
 _MAX_STRANGERS = 64
+# After a host could not be accepted, such as for want of open files.
+_REFUSED_SECONDS = 0.5
 # How long a port of the other host may take to answer.
 _REACH_SECONDS = 5.0
 
@@ -80,6 +82,7 @@ class Rendezvous:
             ) from None
         self.place: tuple[str, int] = (host, self._sock.getsockname()[1])
         self._strangers = threading.Semaphore(_MAX_STRANGERS)
+        self._closing = threading.Event()
         self._thread = threading.Thread(
             target=self._accept, name="rendezvous", daemon=True
         )
@@ -87,23 +90,33 @@ class Rendezvous:
 
     def close(self) -> None:
         """Lets nobody join any more."""
+        self._closing.set()
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._sock.close()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 sock, _ = self._sock.accept()
-            except OSError:
-                return  # It is closed.
+            except OSError as error:
+                if not self._closing.is_set():  # Such as of too many open files.
+                    logger.warning("refused a host: %s", error.strerror)
+                    self._closing.wait(_REFUSED_SECONDS)
+                continue
             if not self._strangers.acquire(blocking=False):
+                logger.warning("refused a host: too many are about to join")
                 sock.close()
                 continue
-            threading.Thread(
-                target=self._greet, args=(sock,), name="guest", daemon=True
-            ).start()
+            try:
+                threading.Thread(
+                    target=self._greet, args=(sock,), name="guest", daemon=True
+                ).start()
+            except RuntimeError as error:
+                logger.warning("refused a host: %s", error)
+                self._strangers.release()
+                sock.close()
 
     def _greet(self, sock: socket.socket) -> None:
         where = "an address that is gone"

@@ -148,8 +148,6 @@ class ControlConnection:
                 frame = self.reader.read()
             except BlockingIOError:
                 self._wait(select.POLLIN, limit)
-            except TimeoutError:
-                return None  # Of the connection: the other host is gone.
             except (EOFError, OSError):
                 return None
             else:

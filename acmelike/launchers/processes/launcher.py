@@ -12,7 +12,7 @@ from typing import Any
 
 from acmelike.core.runtime import seconds_left
 from acmelike.core.status import NodeStatus
-from acmelike.errors import ConfigError, ProcessDied, RpcClosed, RpcTimeout
+from acmelike.errors import ProcessDied, RpcClosed, RpcTimeout
 from acmelike.graph import Entry, Handle, Program
 from acmelike.graph.resources import count
 from acmelike.launchers.exposed import Endpoint, exposed_nodes
@@ -24,7 +24,6 @@ from acmelike.launchers.processes.control import (
     ListenReport,
     SigningRequest,
     StatusReply,
-    StatusRequest,
     StopReport,
     WorkReport,
 )
@@ -168,9 +167,8 @@ class ProcessNodes:
     def status(self) -> dict[str, NodeStatus]:
         with self._lock:
             self._number = number = self._number + 1
-        asked = [p for p in self._processes() if not p.is_over.is_set()]
-        for process in asked:
-            process.send(StatusRequest(number))
+        running = [p for p in self._processes() if not p.is_over.is_set()]
+        asked = [process for process in running if process.ask(number)]
         with self._answered:
             self._answered.wait_for(
                 lambda: all(
@@ -179,7 +177,7 @@ class ProcessNodes:
                 ),
                 _STATUS_SECONDS,
             )
-        for process in asked:
+        for process in running:
             self._end_if_silent(process)
         with self._lock:
             nodes: dict[str, NodeStatus] = {}
@@ -226,7 +224,7 @@ class ProcessNodes:
     def _add(self, label: str) -> None:
         """Starts a node that was absent, or retired."""
         if label in self._supervised:
-            self._start_again(self._supervised[label])
+            self._start_again(self._supervised[label], was_retired=True)
             return
         entries = self._absent[label]
         seat = self._machines.choose(label, entries)
@@ -309,18 +307,19 @@ class ProcessNodes:
     def _start_due(self) -> None:
         """Starts the processes again whose time has come; in the alarm's thread."""
         for supervised in list(self._supervised.values()):
-            at = supervised.starts_at
+            with self._lock:
+                at, was_retired = supervised.starts_at, supervised.is_retired
             if at is not None and at > time.monotonic():
                 self._alarm.set(at)
             elif at is not None:
                 try:
-                    self._start_again(supervised)
-                except (OSError, ConfigError) as error:
+                    self._start_again(supervised, was_retired)
+                except Exception as error:  # Such as of no memory, or no thread.
                     label = supervised.labels[0]
                     self._supervisor.fail(label, "process", error)
 
-    def _start_again(self, supervised: Supervised) -> None:
-        last, was_retired = supervised.process, supervised.is_retired
+    def _start_again(self, supervised: Supervised, was_retired: bool) -> None:
+        last = supervised.process
         last.dispose()
         seat = self._machines.choose(last.name, last.entries)  # It may take a while.
         with self._lock:

@@ -8,13 +8,17 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from io import BufferedReader
+from queue import SimpleQueue
 from typing import NamedTuple, Protocol, cast
 
 from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
+from acmelike.launchers.processes.groups import ProcessGroups
 from acmelike.rpc.sockets.frames import CONTROL, encode
 
 
@@ -51,10 +55,10 @@ class ChildProcess(Protocol):
         """Ends it at once."""
 
     def wait(self) -> str:
-        """Waits for its end; returns how it ended, as "it was killed by SIGKILL"."""
+        """Waits for its end; returns how it ended, as "it was killed by SIGKILL".
 
-    def kill_left(self) -> None:
-        """After its end: kills what it has started and left behind."""
+        What it has started and left behind is killed then.
+        """
 
     def processor_seconds(self) -> float:
         """The processor time that it has used, as far as that is known."""
@@ -100,17 +104,57 @@ class LocalMachine:
     ):
         self.name, self.ip = name, ip
         self.capacity = capacity_of_this_host(labels)
-        # Linux kills a process with the thread that made it, and this one lives as long
-        # as the processes should.
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
+        self._starter, self._groups = _Starter(), ProcessGroups()
 
     def start(self, order: Order) -> LocalChild:
         variables = _environment(order, has_gpus=bool(self.capacity.gpus))
-        return self._starter.submit(LocalChild, order.name, variables).result()
+        start = partial(LocalChild, order.name, variables, groups=self._groups)
+        return self._starter.run(start)
 
     def close(self) -> None:
         """All processes have ended."""
-        self._starter.shutdown()
+        self._starter.close()
+        self._groups.close()
+
+
+class _Starter:
+    """A thread that starts processes.
+
+    Linux kills a process with the thread that made it, so this one lives as long as the
+    processes should. It is no thread of a pool: Python ends those before what is
+    registered with `atexit`, which ends a run in order.
+    """
+
+    def __init__(self) -> None:
+        self._orders = SimpleQueue[
+            tuple[Future[LocalChild], Callable[[], LocalChild]] | None
+        ]()
+        self._thread = threading.Thread(target=self._run, name="starter", daemon=True)
+        self._lock = threading.Lock()
+        self._has_begun = False
+
+    def run(self, start: Callable[[], LocalChild]) -> LocalChild:
+        with self._lock:
+            if not self._has_begun:
+                self._has_begun = True
+                self._thread.start()
+        child = Future[LocalChild]()
+        self._orders.put((child, start))
+        return child.result()
+
+    def close(self) -> None:
+        with self._lock:
+            self._orders.put(None)
+            if self._has_begun:
+                self._thread.join()
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            child, start = order
+            try:
+                child.set_result(start())
+            except BaseException as error:  # It is raised where it was asked for.
+                child.set_exception(error)
 
 
 class LocalChild:
@@ -120,6 +164,8 @@ class LocalChild:
       name: of the process.
       variables: its whole environment.
       module: what it runs.
+      groups: where its group is kept for as long as the process lives; None if it
+        ends by itself when this process is gone.
     """
 
     def __init__(
@@ -127,7 +173,9 @@ class LocalChild:
         name: str,
         variables: Mapping[str, str],
         module: str = "acmelike.launchers.processes",
+        groups: ProcessGroups | None = None,
     ):
+        self._groups, self._reaping = groups, threading.Lock()
         self.control, theirs = socket.socketpair()
         command = [sys.executable, "-m", module]
         with theirs:
@@ -145,6 +193,8 @@ class LocalChild:
             except BaseException:
                 self.control.close()
                 raise
+        if groups is not None:  # It leads a session and a group of its number.
+            groups.add(self._popen.pid)
         self.output = cast(BufferedReader, self._popen.stdout)
         # First of all, where it finds the classes of its nodes.
         path = encode(CONTROL, 0, list(sys.path)).pieces
@@ -152,20 +202,27 @@ class LocalChild:
             self.control.sendall(b"".join(path))
 
     def kill(self) -> None:
-        self._popen.kill()
+        with self._reaping, suppress(ProcessLookupError):
+            if self._popen.returncode is None:  # Else its number may be another's.
+                os.kill(self._popen.pid, signal.SIGKILL)
 
     def wait(self) -> str:
-        status = self._popen.wait()
+        # While nobody has asked how it ended, no other process gets its number.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        with self._reaping:
+            if self._popen.returncode is None:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._popen.pid, signal.SIGKILL)
+                if self._groups is not None:
+                    self._groups.discard(self._popen.pid)
+            status = self._popen.wait()
         if status >= 0:
             return f"it exited with status {status}"
         try:
             return f"it was killed by {signal.Signals(-status).name}"
         except ValueError:
             return f"it was killed by signal {-status}"
-
-    def kill_left(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
 
     def processor_seconds(self) -> float:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,13 +12,22 @@ from typing import Any
 
 from acmelike.core.status import NodeStatus
 from acmelike.graph import Entry, Handle
-from acmelike.launchers.processes.control import Assignment, ControlConnection, EndOfRun
+from acmelike.launchers.processes.control import (
+    Assignment,
+    ControlConnection,
+    EndOfRun,
+    StatusRequest,
+)
 from acmelike.launchers.processes.machine import Order
 from acmelike.launchers.processes.output import pass_on_output
 from acmelike.launchers.processes.placement import Seat
 
 # How long what is left of a process's output may take to be read, after its end.
 _END_SECONDS = 3.0
+# How long a process is asked for its status again that has not answered.
+_OWING_SECONDS = 10.0
+
+logger = logging.getLogger("acmelike")
 
 
 class Process:
@@ -61,6 +71,8 @@ class Process:
         self.has_work, self.has_worker = True, False
         self.status: dict[str, NodeStatus] = {}
         self.answered = 0
+        # The number of the last question, and when the first without an answer was put.
+        self._asked, self._asked_at = 0, 0.0
         # When it was last seen to do anything, and the processor time it had had then.
         self._active_at, self._done = time.monotonic(), (0, 0.0)
         self.how_it_ended = ""
@@ -89,6 +101,21 @@ class Process:
             self._is_started = True
             if self._end is not None:
                 self._connection.send(self._end)
+
+    def ask(self, number: int) -> bool:
+        """Asks for the status; False if it has owed an answer for a while.
+
+        A process that is stopped reads nothing, and would be sent one question after
+        the other, until no more fit.
+        """
+        if self._asked > self.answered:
+            if time.monotonic() - self._asked_at > _OWING_SECONDS:
+                return False
+        else:
+            self._asked_at = time.monotonic()
+        self._asked = number
+        self.send(StatusRequest(number))
+        return True
 
     def send(self, message: Any) -> None:
         """Sends a message; one that has no nodes yet does not get it."""
@@ -121,16 +148,11 @@ class Process:
         self._child.kill()
 
     def dispose(self) -> None:
-        """After its end: waits for the threads, and releases everything.
-
-        What its nodes have started and left behind is killed, as it would keep the
-        output open.
-        """
+        """After its end: waits for the threads, and releases everything."""
         if self._is_disposed:
-            return  # Its number may be another process's by now.
+            return
         self._is_disposed = True
         self._child.wait()
-        self._child.kill_left()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(_END_SECONDS)
@@ -139,8 +161,12 @@ class Process:
         self._connection.close()
 
     def _listen(self) -> None:
-        while (message := self._connection.receive()) is not None:
-            self._on_message(self, message)
+        try:
+            while (message := self._connection.receive()) is not None:
+                self._on_message(self, message)
+        except Exception:  # Or its end would not be noticed.
+            logger.exception("%s sent what cannot be handled, and is ended", self.name)
+            self._child.kill()
         self.how_it_ended = self._child.wait()
         self.is_over.set()
         self._on_end(self)

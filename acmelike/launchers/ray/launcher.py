@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -72,7 +73,8 @@ class RayConnection:
         self._child = LocalChild("ray", variables, "acmelike.launchers.ray.broker")
         self._connection = ControlConnection(self._child.control)
         self._answers: queue.Queue[Any] = queue.Queue()
-        self._asking = threading.Lock()
+        # The answers that have not come yet, under the lock.
+        self._asking, self._num_owed = threading.Lock(), 0
         self._rendezvous: tuple[tuple[str, int], float] = ("", 0), 0.0
         self._is_closed = False
         output = partial(pass_on_output, self._child.output, "ray", logs)
@@ -89,18 +91,25 @@ class RayConnection:
         Raises:
           ConfigError: Ray refuses, does not answer in time, or has ended.
         """
+        limit = time.monotonic() + seconds
         with self._asking:
             self._connection.send(message)
-            try:
-                found = self._answers.get(timeout=seconds)
-            except queue.Empty:
-                words = f"Ray did not answer within {seconds:.0f} s"
-                raise ConfigError(words) from None
-        if isinstance(found, answer):
-            return found
+            self._num_owed += 1
+            while self._num_owed:  # It answers in order, and may owe earlier answers.
+                try:
+                    found = self._answers.get(timeout=max(0, limit - time.monotonic()))
+                except queue.Empty:
+                    words = f"Ray did not answer within {seconds:.0f} s"
+                    raise ConfigError(words) from None
+                if found is None:
+                    self._answers.put(None)  # For whoever asks next.
+                    how = self._child.wait()
+                    raise ConfigError(f"the process that speaks to Ray: {how}")
+                self._num_owed -= 1
         if isinstance(found, Refused):
             raise ConfigError(found.words)
-        raise ConfigError(f"the process that speaks to Ray: {self._child.wait()}")
+        assert isinstance(found, answer)
+        return found
 
     def let_in(
         self, rank: int, public_key: bytes, place: tuple[str, int], heartbeat: float
@@ -125,7 +134,6 @@ class RayConnection:
             logger.warning("Ray has not released everything: %s", error)
             self._child.kill()
         self._child.wait()
-        self._child.kill_left()
         for thread in self._threads:
             thread.join(_RELEASE_SECONDS)
         self._connection.close()

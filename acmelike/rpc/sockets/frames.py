@@ -241,7 +241,11 @@ def _offers(lender: Lender, value: Payload | None) -> list[bytes | memoryview]:
     """Takes back slots that are needed no longer, and offers the memory of a value."""
     pieces: list[bytes | memoryview] = []
     while lender.withdrawn:
-        pieces += encode(OFFER, lender.withdrawn.popleft(), TAKEN_BACK).pieces
+        try:
+            slot = lender.withdrawn.popleft()
+        except IndexError:
+            break  # Another thread has taken the last one.
+        pieces += encode(OFFER, slot, TAKEN_BACK).pieces
     if value is not None and value.block and (offer := lender.offer(value)):
         pieces += encode(OFFER, *offer).pieces
     return pieces

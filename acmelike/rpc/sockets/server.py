@@ -182,9 +182,11 @@ class SocketServer:
         listening = self._listener.sock
         self._selector.register(listening, selectors.EVENT_READ, self._accept)
         self._selector.register(self._wake_out, selectors.EVENT_READ, self._wake_up)
-        while not self._is_closed:
-            self._serve_once()
-        self._release()
+        try:
+            while not self._is_closed:
+                self._serve_once()
+        finally:
+            self._release()
 
     def _serve_once(self) -> None:
         # In a function, or its variables would keep a connection until the next event.
@@ -214,9 +216,9 @@ class SocketServer:
             self._close(connection)
         for sock in (self._listener.sock, self._wake_out, self._wake_in):
             sock.close()
-        with suppress(OSError):
-            os.close(self._spare_fd)
-        self._spare_fd = -1  # Its number may be another file's from now on.
+        spare, self._spare_fd = self._spare_fd, -1
+        if spare >= 0:
+            os.close(spare)
         self._selector.close()
 
     # --- What happens on the sockets
@@ -262,8 +264,10 @@ class SocketServer:
 
         It would otherwise be found again at once, and for as long as none is free.
         """
+        spare, self._spare_fd = self._spare_fd, -1
+        if spare >= 0:  # Else another thread took the number the last time.
+            os.close(spare)
         with suppress(OSError):
-            os.close(self._spare_fd)
             self._listener.sock.accept()[0].close()
         with suppress(OSError):
             self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

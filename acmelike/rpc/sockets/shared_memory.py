@@ -374,8 +374,10 @@ class Lender:
             if not has_block:
                 self._pool.use_for(message, block)
         if not has_block:
-            write(message.views, block.memory)
-            message.note_written()
+            try:
+                write(message.views, block.memory)
+            finally:
+                message.note_written()  # Whoever sends it too waits for that.
         elif message.is_written is not None:
             message.is_written.wait()  # Another thread copies.
         return slot

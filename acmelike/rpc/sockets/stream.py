@@ -122,7 +122,10 @@ class Stream:
 
     def has_ended(self) -> bool:
         """Whether the other end has closed it; what it sent before may be unread."""
-        return bool(_happened(_poll(self._sock, _ENDED), 0.0))
+        try:
+            return bool(_happened(_poll(self._sock, _ENDED), 0.0))
+        except ValueError:  # It was lost and closed meanwhile.
+            return True
 
     def end(self) -> None:
         """Ends the stream for both sides; who waits for it is woken."""

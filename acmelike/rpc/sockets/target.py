@@ -77,8 +77,6 @@ class RemoteTarget:
                 return channel.submit(self.label, request, edge, self._pack)
             except NotSent as failure:
                 error, tried = failure, channel
-                if until is None and (left := seconds_left()) is not None:
-                    until = time.monotonic() + left
             except (RpcTimeout, RpcClosed) as failure:
                 error = failure
                 break
