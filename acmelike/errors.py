@@ -60,7 +60,7 @@ class RpcError(AcmelikeError):
 
 
 class RpcTimeout(RpcError, TimeoutError):
-    """A call whose deadline passed while it was parked; carries the guard's reason."""
+    """The deadline of a call or a wait passed; says what was waited for, and why."""
 
 
 class RpcClosed(RpcError):
@@ -107,7 +107,10 @@ class NodeFailed(RunError):
 
     def __str__(self) -> str:
         cause = self.__cause__
-        notes = "".join(f" ({note})" for note in getattr(cause, "__notes__", ()))
+        # Not notes of several lines, which are for the traceback, as JAX's about it.
+        notes = "".join(
+            f" ({note})" for note in getattr(cause, "__notes__", ()) if "\n" not in note
+        )
         text = "" if cause is None else describe(cause)
         return f"node '{self.label}' failed in its {self.where}: {text}{notes}"
 
@@ -134,6 +137,12 @@ class EnvironmentFault(AcmelikeError):
 
 class NonFinite(AcmelikeError):
     """A loss or a parameter that became infinite or NaN."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class's name if there is none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__
 
 
 def describe(error: BaseException) -> str:

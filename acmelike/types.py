@@ -43,8 +43,10 @@ class MultiDiscreteArray(specs.BoundedArray):  # type: ignore[misc]  # no types
 
     def categories(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The lowest value of each element, and how many it has; in order."""
-        low = np.broadcast_to(self.minimum, self.shape).ravel()
-        high = np.broadcast_to(self.maximum, self.shape).ravel()
+        low, high = (  # As int64, as the number of bytes is no byte.
+            np.broadcast_to(bound, self.shape).ravel().astype(np.int64)
+            for bound in (self.minimum, self.maximum)
+        )
         return tuple(low.tolist()), tuple((high - low + 1).tolist())
 
 

@@ -16,14 +16,13 @@ from acmelike.types import EnvironmentSpec, VectorStep, Versioned
 class Actor:
     """A worker; each step is one step of its K environments.
 
-    It gets the policy and the first parameters from the learner, and waits for them.
-    Later it takes new parameters as soon as the learner has them, or has made so many
-    updates more as it is told, without waiting. Or in lock-step: it takes a number of
-    steps with each version and then waits for the next. It also waits while replay does
-    not admit what it wrote.
+    It waits for the learner's policy and first parameters. After that it looks for
+    newer ones before each step, and never waits for them. In lock-step it takes a
+    number of steps with each version instead, and waits for the next one. It also waits
+    while replay does not admit its items.
 
     Args:
-      inputs: its exploration.
+      inputs: initial states and random numbers, by which actors explore differently.
       adder: makes the items that it writes.
       spec: of the environments.
       environment_factory: makes the environments.

@@ -141,9 +141,26 @@ class Inference:
             self._state, self._initial, step.first(), step.observation, noise
         )
         return (
-            np.asarray(action).astype(self._dtype, copy=False),
+            as_actions(action, self._dtype),
             {name: np.asarray(values) for name, values in extras.items()},
         )
+
+
+def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
+    """What a policy returned as the actions of an environment.
+
+    Raises:
+      TypeError: they would lose what is behind their point.
+    """
+    actions: Array = np.asarray(action)
+    if actions.dtype == dtype:
+        return actions
+    if actions.dtype.kind == "f" and dtype.kind != "f":
+        raise TypeError(
+            f"the policy returned actions of {actions.dtype}, and the environment's are"
+            f" {dtype}: an `act` returns whole numbers, such as of jnp.argmax"
+        )
+    return actions.astype(dtype)
 
 
 def _with_resets(act: Callable[..., Any]) -> Evaluate:

@@ -10,6 +10,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.environments.nests import plain
+from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, OffsetDiscreteArray, VectorStep
 
 
@@ -63,6 +64,20 @@ class VectorFactory(Protocol):
         """
 
 
+def refuse_vectors(factory: EnvironmentFactory, why: str) -> None:
+    """Refuses a factory that makes K environments as one vector.
+
+    Args:
+      factory: of environments.
+      why: they do not fit, and what to do.
+
+    Raises:
+      ConfigError: it is one.
+    """
+    if isinstance(factory, VectorFactory):
+        raise ConfigError(why)
+
+
 @runtime_checkable
 class Renderable(Protocol):
     """An environment that can draw itself."""
@@ -102,10 +117,13 @@ def _discrete_if_counted(spec: specs.Array) -> specs.Array:
     is_plain = type(spec) is specs.BoundedArray and spec.shape == ()
     if not is_plain or spec.dtype.kind not in "iu":
         return spec
-    first, num_values = int(spec.minimum), int(spec.maximum - spec.minimum) + 1
+    first = int(spec.minimum)
+    num_values = int(spec.maximum) - first + 1
+    # Counted from 0, the 256 numbers of an int8 need more bits.
+    dtype = spec.dtype if num_values - 1 <= np.iinfo(spec.dtype).max else np.int64
     if first == 0:
-        return specs.DiscreteArray(num_values, spec.dtype, spec.name)
-    return OffsetDiscreteArray(first, num_values, spec.dtype, spec.name)
+        return specs.DiscreteArray(num_values, dtype, spec.name)
+    return OffsetDiscreteArray(first, num_values, dtype, spec.name)
 
 
 def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:

@@ -20,7 +20,7 @@ from acmelike.environments.adapters.own import make_own_factory
 from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 
 _VECTORISED, _ENVPOOL = "vec:", "envpool:"
 
@@ -57,8 +57,8 @@ def make_environment_factory(
 
     Args:
       environment: a name; or a class or function that makes environments of Gymnasium
-        or dm_env. It is called with a seed if it has an argument `seed`, or if its
-        first argument is the only one that it needs, as that of an
+        or dm_env. It is called with a seed if it has an argument `seed`, or if it is a
+        function whose first argument is the only one that it needs, as that of an
         `EnvironmentFactory`; and with an `EnvironmentPlace` if it has an argument
         `environment_place`.
       arguments: of its constructor: of an id in Gymnasium's registry, or of the class
@@ -113,7 +113,7 @@ def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory
     try:
         make: Any = getattr(importlib.import_module(module), attribute, None)
     except Exception as error:  # It is the user's code.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     if make is None:
         return None

@@ -135,6 +135,8 @@ class VectorEnvironment:
                 )
             except AcmelikeError:
                 raise  # Such as RpcClosed at the end of a run, not the environment's.
+            except WrongObservation as wrong:  # Of an environment in a wrapper.
+                raise _wrong_observation(k, wrong) from None
             except Exception as error:
                 fault = _raised(k, "reset" if begins else "step", error)
                 if self._num_restarts == self._max_restarts:
@@ -151,8 +153,7 @@ class VectorEnvironment:
                 try:
                     arrays = leaves.of(o)
                 except WrongObservation as wrong:
-                    message = f"environment {k} returned {wrong}"
-                    raise EnvironmentFault(message) from None
+                    raise _wrong_observation(k, wrong) from None
                 for of_all, array in zip(observation, arrays, strict=True):
                     of_all[k] = array
             if begins:
@@ -190,6 +191,8 @@ class VectorEnvironment:
             environment = self._made(k, self._num_restarts)
             self._environments[k] = environment
             return environment.reset()
+        except AcmelikeError:
+            raise
         except Exception as error:
             raise _raised(k, "restart", error) from error
 
@@ -235,6 +238,10 @@ def _checked_spec(environment: dm_env.Environment) -> EnvironmentSpec:
 def _raised(k: int, method: str, error: Exception) -> EnvironmentFault:
     text = f"{type(error).__name__} in {method}: {error}".rstrip(": ")
     return EnvironmentFault(f"environment {k} raised {text}")
+
+
+def _wrong_observation(k: int, wrong: WrongObservation) -> EnvironmentFault:
+    return EnvironmentFault(f"environment {k} returned {wrong}")
 
 
 def _wrong_order(k: int, kind: int, begins: bool) -> EnvironmentFault:

@@ -29,7 +29,7 @@ class EvaluationTask(NamedTuple):
     """An evaluation to be made.
 
     Attributes:
-      number: the number of evaluations due so far; it identifies the task.
+      number: of the task, which no other one has.
       end_reason: why the run ends after this evaluation; None if it continues.
       env_steps: environment steps made when the task was ordered.
       version: of the parameters.
@@ -112,6 +112,7 @@ class Coordinator:
         self._reached_target: EvaluationTask | None = None
         self._again: EvaluationTask | None = None
         self._best_again: float | None = None
+        self._num_tasks = 0
         self._progress = Progress(0, 0, None, None)
         self._metrics: Mapping[str, float] = {}
 
@@ -196,7 +197,8 @@ class Coordinator:
         if task.end_reason is None and self._schedule.reaches_target(mean):
             self._reached_target = task
         if self._best_policy_file is not None and self._is_best(mean):
-            self._again = task._replace(is_again=True)
+            self._num_tasks += 1
+            self._again = task._replace(number=self._num_tasks, is_again=True)
 
     def _write_video(self, task: EvaluationTask, video: bytes) -> None:
         name = f"{task.env_steps:010}.{self._video_format}"
@@ -271,9 +273,11 @@ class Coordinator:
         if self._policy is None:
             self._policy = self._learner.policy()
         judged = self._learner.parameters() if reached is None else reached
+        self._schedule.mark_evaluated(env_steps)
         with updating(self):
+            self._num_tasks += 1
             self._ordered = EvaluationTask(
-                self._schedule.mark_evaluated(env_steps),
+                self._num_tasks,
                 end_reason,
                 env_steps,
                 judged.version,

@@ -16,10 +16,10 @@ from acmelike.types import Array
 def play_episodes(
     environment: Vector, inference: Inference, num_episodes: int
 ) -> Array:
-    """Plays whole episodes in N environments, in each as many as in the others, or one.
+    """Plays E whole episodes in N environments: E // N in each, one more in the first.
 
     How many each plays is known before: if those that end first counted, short
-    episodes would count too often.
+    episodes would count too often. The first E % N environments play the rest.
 
     An episode may never end, so the status of the calling node tells the number of
     steps played.

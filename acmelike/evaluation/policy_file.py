@@ -26,7 +26,7 @@ import optree
 
 from acmelike.agent import Builder, PolicyInputs
 from acmelike.environments import EnvironmentFactory
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation import public_pickle
 from acmelike.files import write_whole
 from acmelike.policies import PortablePolicy, pickled_act
@@ -157,13 +157,13 @@ def read_policy(path: Path) -> PolicyContents:
         *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
         *(ValueError, KeyError, TypeError),
     ) as error:
-        raise ConfigError(f"{path} is damaged: {_first_line(error)}") from None
+        raise ConfigError(f"{path} is damaged: {first_line(error)}") from None
     try:
         builder, spec, environment_factory, numbered = public_pickle.loads(pickled)
         inputs = builder.make_greedy_inputs(spec)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Missing or changed code may raise anything.
-        reason = f"{type(error).__name__}: {_first_line(error)}"
+        reason = f"{type(error).__name__}: {first_line(error)}"
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
     policy = PortablePolicy(
         text=text, pickled=pickled_act(builder, spec), needs_jax=needs_jax
@@ -173,7 +173,3 @@ def read_policy(path: Path) -> PolicyContents:
 
 def _array(number: int) -> str:
     return f"parameters/{number}.npy"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,6 +11,7 @@ import numpy as np
 from dm_env import StepType
 
 from acmelike.actors.policy_runner import Inference
+from acmelike.environments.interface import check_actions
 from acmelike.environments.nests import Leaves
 from acmelike.errors import ConfigError
 from acmelike.evaluation.policy_file import (
@@ -19,7 +20,7 @@ from acmelike.evaluation.policy_file import (
     PolicyContents,
     read_policy,
 )
-from acmelike.types import Array, OffsetDiscreteArray, VectorStep
+from acmelike.types import Array, VectorStep
 
 
 class SavedPolicy:
@@ -104,9 +105,7 @@ class SavedPolicy:
         )
         action, _ = inference.act(step)
         self._begins = False
-        if isinstance(self.spec.actions, OffsetDiscreteArray):
-            action = action + self.spec.actions.start
-        return action
+        return check_actions(action, self.spec, num_envs)
 
     def make_inference(self, num_envs: int) -> Inference:
         """Makes the same policy for `num_envs` environments stepped as one vector."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import cloudpickle
 
-from acmelike.errors import ConfigError, GraphError
+from acmelike.errors import ConfigError, GraphError, first_line
 from acmelike.graph.handle import Handle, find_each, find_handles, walk
 from acmelike.graph.node import Entry
 from acmelike.graph.resources import Resources, joined
@@ -113,7 +113,7 @@ def _pickle_fault(value: Any) -> str | None:
             f"starts: pass it in arguments, containers, dataclasses or partials"
         )
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         return f"cannot be pickled: {reason}"
     return None
 

@@ -32,7 +32,7 @@ from acmelike.networks.choice import (
 )
 from acmelike.types import ACTION_MASK, EnvironmentSpec, MultiDiscreteArray, Nested
 
-# More categories than that are taken as a number.
+# More categories than that, of one number or of several together, are taken as numbers.
 MAX_CATEGORIES = 2**14
 # Pixels of a side that networks for images need.
 LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
@@ -168,7 +168,8 @@ def _preparation_of(
 ) -> ArrayPreparation | MultiDiscretePreparation:
     if isinstance(spec, MultiDiscreteArray):
         lows, numbers = spec.categories()
-        return MultiDiscretePreparation(lows=lows, numbers=numbers)
+        if sum(numbers) <= MAX_CATEGORIES:
+            return MultiDiscretePreparation(lows=lows, numbers=numbers)
     shape: tuple[int, ...] = spec.shape
     categories = _categories(spec, num_frames)
     if categories is not None:

@@ -85,6 +85,7 @@ def _add_actors(
                         backbone.spec,
                         ActorPlace(
                             index=index,
+                            # Those that run are spread over all of them.
                             num_actors=layout.num_places,
                             num_envs=layout.num_envs_per_actor,
                         ),

@@ -8,6 +8,7 @@ one begins with `add_replay_and_learner`, adds its actors, and ends with
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, NamedTuple, Protocol
@@ -16,6 +17,7 @@ from acmelike.adders import Adder, RewardAdder
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory, make_environment_spec
+from acmelike.environments.nests import check_observation_spec
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.episodes import check_video
@@ -90,7 +92,8 @@ class Topology(Protocol):
     def __call__(self, experiment: Experiment) -> System:
         """Makes the program and starts nothing.
 
-        The environment factory is called once, to read the specs.
+        The environment factory is called once, to read the specs, and once more if
+        videos are wanted.
 
         Raises:
           ConfigError: the agent cannot act in the environment or does not fit the
@@ -121,9 +124,10 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
     """Makes a program with replay and a learner; raises what `Topology` says."""
     builder, layout = experiment.builder, experiment.layout
     environment = experiment.environment_factory(derive_seed(experiment.seed, "spec"))
-    spec = make_environment_spec(environment)
-    environment.close()
+    with closing(environment):
+        spec = make_environment_spec(environment)
     check_builder(builder)
+    check_observation_spec(spec.observations)
     builder.check(spec)
     table = builder.make_table(spec)
     check_items(table, builder.name)

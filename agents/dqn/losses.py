@@ -18,11 +18,18 @@ ApplyFn = Callable[[Any, Nested], jax.Array]
 def td_errors(
     apply: ApplyFn, parameters: Any, target: Any, batch: Transition, *, double: bool
 ) -> jax.Array:
-    """TD errors `[B]` of transitions `[B, ...]`.
+    """TD errors `[B]` of transitions `[B, ...]`: estimates minus `q(o_tm1, a_tm1)`.
 
-    The target is `r_t + discount_t * q_target(o_t, a)`, where `a` is the best action
+    An estimate is `r_t + discount_t * q_target(o_t, a)`, where `a` is the best action
     by the target network, or with `double` by the online one: equation 4 of "Deep
     Reinforcement Learning with Double Q-learning", arXiv 1509.06461.
+
+    Args:
+      apply: the network.
+      parameters: of the online network.
+      target: parameters of the target network.
+      batch: of transitions.
+      double: see above.
     """
     q_tm1 = apply(parameters, batch.o_tm1)
     q_t_target = apply(target, batch.o_t)
@@ -43,7 +50,11 @@ def dqn_loss(
     double: bool,
     huber_delta: float,
 ) -> tuple[jax.Array, jax.Array]:
-    """The weighted Huber loss `[]`, a mean, and TD errors `[B]` of transitions."""
+    """The loss `[]`, `mean_i weights_i huber(error_i)`, and the TD errors `[B]`.
+
+    Huber's loss has the clipped gradient of Mnih et al. 2015 (Methods). The weights
+    `[B]` are those of prioritized replay: Schaul et al., arXiv 1511.05952, section 3.4.
+    """
     errors = td_errors(apply, parameters, target, batch, double=double)
     losses = rlax.huber_loss(errors, delta=huber_delta)
     return jnp.mean(weights * losses), errors

@@ -1,4 +1,7 @@
-"""What several agents share: settings, exploration, heads, minibatches."""
+"""What several agents share: settings, exploration, heads, minibatches.
+
+Saved policies name the settings as names of this package.
+"""
 
 from typing import TYPE_CHECKING
 

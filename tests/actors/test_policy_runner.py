@@ -12,7 +12,7 @@ from dm_env import specs
 
 from acmelike.actors import policy_runner
 from acmelike.actors.compiled import compile_policy
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.policy_runner import Inference, as_actions
 from acmelike.agent import PolicyOutput
 from acmelike.errors import ContractError
 from acmelike.types import VectorStep
@@ -132,6 +132,14 @@ from acmelike.agents.dqn import DQNBuilder, DQNConfig
 sys.exit("jax" in sys.modules or "flax" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_actions_keep_what_is_behind_their_point():
+    actions = np.array([1, 2], np.int32)
+    assert as_actions(actions, np.dtype(np.int32)) is actions
+    assert as_actions(actions, np.dtype(np.uint8)).dtype == np.uint8
+    with pytest.raises(TypeError, match="actions of float32, and the env"):
+        as_actions(np.array([0.9], np.float32), np.dtype(np.int64))
 
 
 class Bare(Countdown):

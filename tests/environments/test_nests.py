@@ -120,20 +120,22 @@ def test_types_are_cast_as_the_spec_says():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_named_with_environment_array_and_step(bad):
+@pytest.mark.parametrize("step", [2, 3])  # In an episode, and its last one.
+def test_what_is_not_finite_is_named_with_environment_array_and_step(bad, step):
     def change(observation):
-        if observation["arm"][0] == 2:
+        if observation["arm"][0] == step:
             observation["arm"] = [bad, 0]
         return observation
 
     vector = vector_of(Robot(), Robot(change))
     vector.reset()
-    vector.step([0, 0])
+    for _ in range(step - 1):
+        vector.step([0, 0])
     with pytest.raises(EnvironmentFault) as caught:
         vector.step([0, 0])
     assert str(caught.value) == (
-        f"environment 1 returned an observation with {bad} in 'arm/0' in step 2 of an "
-        "episode; its numbers must be finite"
+        f"environment 1 returned an observation with {bad} in 'arm/0' in step {step} "
+        "of an episode; its numbers must be finite"
     )
 
 
@@ -184,6 +186,8 @@ def test_whole_numbers_between_bounds_are_discrete_actions():
     environment.action_spec = lambda: specs.BoundedArray((), np.int32, 2, 3, "pedal")
     spec = make_environment_spec(environment)
     assert spec.actions == OffsetDiscreteArray(2, 2, np.dtype(np.int32), "pedal")
+    environment.action_spec = lambda: specs.BoundedArray((), np.int8, -128, 127)
+    assert make_environment_spec(environment).actions.num_values == 256
 
 
 def test_an_agent_of_one_array_refuses_several():

@@ -197,6 +197,11 @@ class Corridor(gymnasium.Env):
         return np.zeros(2, np.float32), 1.0, True, False, {}
 
 
+class Maze(Corridor):
+    def __init__(self, size, color="blue"):
+        raise AssertionError("it would be of the size of the seed")
+
+
 def make_corridor(seed, length=5):
     assert length == 5
     return Corridor(seed)
@@ -292,6 +297,11 @@ def test_a_factory_stays_what_it_is():
         (lambda: 1 / 0, "environment 'a lambda' cannot be made: division by zero"),
         (lambda: "x", "environment 'a lambda': it made a str, which is neither"),
         (lambda a, b: Corridor(), "cannot be made: .*missing 2 required"),
+        (Maze, "environment Maze needs 'size', .*, such as lambda seed: Maze"),
+        (
+            functools.partial(Maze, color="red"),
+            "needs 'size', which is not called s",
+        ),
     ],
 )
 def test_what_makes_no_environments_is_refused_in_one_line(make, words):

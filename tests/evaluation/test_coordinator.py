@@ -404,6 +404,14 @@ def test_luck_does_not_make_a_policy_the_best(tmp_path):
     assert load_policy(tmp_path, best=True).record["learner_steps"] == 2
 
 
+def test_every_evaluation_has_a_number_of_its_own(tmp_path):
+    world = World(tmp_path, keeps_best=True)
+    world.act(10)
+    numbers = [world.evaluate(1.0).number, world.evaluate(1.0).number]
+    world.act(10)
+    assert len({*numbers, world.evaluate(0.5).number}) == 3
+
+
 def test_a_run_ends_when_its_last_policy_was_evaluated_again(tmp_path):
     world = World(tmp_path, keeps_best=True, max_env_steps=10)
     world.end(10)

@@ -56,6 +56,10 @@ def test_several_categories_are_one_hot_each():
     spec = spec_of(MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5]))
     found = prepared(spec, [[2, 4], [0, 5]])
     assert found.tolist() == [[0, 0, 1, 1, 0], [1, 0, 0, 0, 1]]
+    bytes_ = spec_of(MultiDiscreteArray((2,), np.uint8, 0, 255))
+    assert prepared(bytes_, [[0, 255]]).shape == (1, 512)
+    many = spec_of(MultiDiscreteArray((2,), np.int64, 0, [1, 2**14]))
+    assert prepared(many, [[1, 9]]).tolist() == [[1, 9]]
     # Of any shape: gymnasium's may be a grid.
     grid = spec_of(MultiDiscreteArray((2, 1), np.int64, 0, 1))
     assert prepared(grid, [[[0], [1]]]).tolist() == [[1, 0, 0, 1]]

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import subprocess
 import threading
 
 import gymnasium
@@ -67,6 +68,50 @@ class Endless(Walk):
         return super().step(action)
 
 
+class Hangs(Walk):
+    """Has a process of its own, says its number, and never returns from a step."""
+
+    def __init__(self):
+        self._started = subprocess.Popen(["sleep", "1000"])
+
+    def step(self, action):
+        print(f"hangs beside {self._started.pid}", flush=True)
+        threading.Event().wait()
+
+    def close(self):
+        self._started.kill()
+        self._started.wait()
+
+
+class Stumbles(Walk):
+    """Fails once in each process, and goes on for as many steps as it is told."""
+
+    has_stumbled = False
+
+    def __init__(self, length=10):
+        self._length = length
+
+    def step(self, action):
+        if self._num_steps == 2 and not Stumbles.has_stumbled:
+            Stumbles.has_stumbled = True
+            raise ValueError("stumbled")
+        observation, reward, _, is_cut, info = super().step(action)
+        return observation, reward, self._num_steps == self._length, is_cut, info
+
+
+class Wanders(Walk):
+    """Leaves the working directory."""
+
+    def __init__(self):
+        os.chdir("/")
+
+
+class Empty(Walk):
+    """Shows nothing."""
+
+    observation_space = gymnasium.spaces.Box(-1, 1, (0,), np.float32)
+
+
 class Reads(Walk):
     """Shows a text, which no agent reads."""
 
@@ -87,6 +132,10 @@ for kind in (
     WrongShape,
     Overflows,
     Endless,
+    Hangs,
+    Stumbles,
+    Wanders,
+    Empty,
     Reads,
     CountsThreads,
 ):

@@ -308,6 +308,12 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
         }
 
 
+def test_observations_without_numbers_are_refused_before_the_start(tmp_path):
+    environment = "tests.programs.broken_envs:Empty-v0"
+    with pytest.raises(ConfigError, match="observations have no numbers"):
+        make_system(tmp_path, environment=environment)
+
+
 def test_a_program_is_made_without_jax():
     code = """
 import sys

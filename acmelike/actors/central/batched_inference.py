@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
-from acmelike.actors.policy_runner import PolicyRunner
+from acmelike.actors.policy_runner import PolicyRunner, as_actions
 from acmelike.agent import PolicyInputs
 from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -103,7 +103,7 @@ class BatchedInference:
             self._noise(self._random, size),
         )
         _put(self._state, rows, state)
-        actions = np.asarray(action).astype(self._spec.actions.dtype, copy=False)
+        actions = as_actions(action, self._spec.actions.dtype)
         extras = {name: np.asarray(values) for name, values in extras.items()}
         starts = range(0, rows.size, self._num_envs)
         parts = [slice(start, start + self._num_envs) for start in starts]

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import dm_env
-
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
-from acmelike.errors import ConfigError, nearest
+from acmelike.errors import ConfigError, first_line, nearest
 
 PREFIX = "dm_control:"
 
@@ -23,10 +21,6 @@ class ControlEnvironment(EnvironmentWrapper):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment, environment.observation_spec())
-
-    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """Leaves the step as it is."""
-        return step
 
     def render(self) -> Any:
         """A picture of the first camera, `[240, 320, 3]` uint8."""
@@ -86,7 +80,7 @@ def make_control_factory(
     try:
         factory(seed=0).close()
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(
             f"environment '{PREFIX}{name}' cannot be made: {reason}"
         ) from error

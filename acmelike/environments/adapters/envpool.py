@@ -12,7 +12,7 @@ import optree
 from dm_env import specs
 
 from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.types import NestedSpec, OffsetDiscreteArray, VectorStep
 
 
@@ -104,7 +104,7 @@ def make_envpool_factory(name: str) -> EnvpoolFactory:
     except ConfigError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(
             f"EnvPool's environment '{name}' cannot be made: {reason}"
         ) from error

@@ -13,7 +13,7 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.environments.adapters import atari
-from acmelike.errors import ConfigError, nearest
+from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.types import MultiDiscreteArray, NestedSpec, OffsetDiscreteArray
 
 
@@ -26,8 +26,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
 
     Args:
       env: has observations that are Discrete, MultiDiscrete, MultiBinary or Box, or a
-        Dict or Tuple of these, and actions that are Discrete, MultiDiscrete or Box;
-        `close` closes it.
+        Dict or Tuple of these, and actions that are Discrete, MultiDiscrete,
+        MultiBinary or Box; `close` closes it.
       seed: passed to the first `reset` only, so that episodes differ.
 
     Raises:
@@ -152,7 +152,7 @@ def make_gymnasium_factory(
         raise ConfigError(f"there is no environment '{name}'{known}") from error
     except Exception as error:
         # An environment's constructor may raise anything.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     return factory
 
@@ -219,7 +219,9 @@ def make_action_spec(space: gymnasium.Space[Any]) -> specs.Array:
         return OffsetDiscreteArray(int(space.start), number, space.dtype, name)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return _make_multi_discrete(space, name)
-    return _make_spec(space, name, "Discrete, MultiDiscrete nor Box")
+    if isinstance(space, gymnasium.spaces.MultiBinary):  # Two categories each.
+        return MultiDiscreteArray(space.shape, space.dtype, 0, 1, name)
+    return _make_spec(space, name, "Discrete, MultiDiscrete, MultiBinary nor Box")
 
 
 def _make_multi_discrete(

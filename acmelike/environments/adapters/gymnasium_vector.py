@@ -22,7 +22,7 @@ from acmelike.environments.adapters.gymnasium import (
 )
 from acmelike.environments.interface import check_actions
 from acmelike.environments.nests import Leaves, WrongObservation
-from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
+from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault, first_line
 from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
 
@@ -197,7 +197,7 @@ def make_gymnasium_vector_factory(
     except ConfigError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(
             f"the vectorised version of '{name}' cannot be made: {reason}"
         ) from error

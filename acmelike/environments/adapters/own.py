@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dm_env
@@ -13,7 +14,7 @@ import gymnasium
 from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
 from acmelike.environments.interface import EnvironmentFactory, VectorFactory
 from acmelike.environments.place import current_place
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 
 _BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PLACE = "environment_place"
@@ -60,9 +61,9 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
 
     Args:
       make: a class or a function that makes environments of Gymnasium or dm_env. It is
-        called with a seed if it has an argument `seed`, or if its first argument is the
-        only one that it needs; and with an `EnvironmentPlace` if it has an argument
-        `environment_place`.
+        called with a seed if it has an argument `seed`, or if it is a function whose
+        first argument is the only one that it needs; and with an `EnvironmentPlace` if
+        it has an argument `environment_place`.
       name: of it, for messages.
 
     Raises:
@@ -81,7 +82,7 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     parameters = _parameters(make)
     factory = OwnFactory(
         make=make,
-        seed_as=_how_it_takes_a_seed(parameters),
+        seed_as=_how_it_takes_a_seed(make, name, parameters),
         takes_place=_PLACE in [parameter.name for parameter in parameters],
     )
     try:
@@ -90,7 +91,7 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     except ConfigError as error:
         raise ConfigError(f"environment '{name}': {error}") from None
     except Exception as error:  # It is the user's code.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     # One that is a factory already may do more than make one environment at a time.
     is_factory = (
@@ -101,6 +102,10 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     return make if is_factory or isinstance(make, VectorFactory) else factory
 
 
+def _is_class(make: Callable[..., Any]) -> bool:
+    return inspect.isclass(make.func if isinstance(make, partial) else make)
+
+
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(make).parameters.values())
@@ -108,7 +113,9 @@ def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-def _how_it_takes_a_seed(parameters: list[inspect.Parameter]) -> str:
+def _how_it_takes_a_seed(
+    make: Callable[..., Any], name: str, parameters: list[inspect.Parameter]
+) -> str:
     by_position = (inspect.Parameter.POSITIONAL_ONLY, _BY_EITHER)
     needed = [
         parameter
@@ -119,6 +126,12 @@ def _how_it_takes_a_seed(parameters: list[inspect.Parameter]) -> str:
     ]
     first = parameters[0] if parameters else None
     if first is not None and first.kind in by_position:
+        if first.name != "seed" and needed == [first] and _is_class(make):
+            raise ConfigError(
+                f"environment {name} needs '{first.name}', which is not called seed: "
+                f"pass a function that gives it, such as "
+                f"lambda seed: {name}({first.name}=...)"
+            )
         if first.name == "seed" or needed == [first]:
             return "first"
     return "seed" if "seed" in [parameter.name for parameter in parameters] else "none"

@@ -13,11 +13,11 @@ from dm_env import specs
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    VectorFactory,
     make_rendering,
+    refuse_vectors,
 )
 from acmelike.environments.nests import Leaves
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, reshaped_spec
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
@@ -43,7 +43,6 @@ class FrameStack(EnvironmentWrapper):
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
-        self.num_stacked_frames = num_frames
         spec = environment.observation_spec()
         if not isinstance(spec, specs.Array):
             raise ConfigError(
@@ -52,7 +51,8 @@ class FrameStack(EnvironmentWrapper):
             )
         self._frames: deque[Array] = deque(maxlen=num_frames)
         self._inner = Leaves(spec)
-        super().__init__(environment, self._stacked_spec(spec, num_frames))
+        super().__init__(environment, _stacked_spec(spec, num_frames))
+        self.num_stacked_frames = num_frames
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """Stacks the observation on those before it.
@@ -67,20 +67,13 @@ class FrameStack(EnvironmentWrapper):
             frames.extend([frame] * (self._spec.shape[0] - 1))
         return step._replace(observation=np.stack(frames).reshape(self._spec.shape))
 
-    @staticmethod
-    def _stacked_spec(spec: specs.Array, num_frames: int) -> specs.Array:
-        colours = (1,) if len(spec.shape) == 2 else ()
-        shape = (num_frames, *spec.shape, *colours)
-        if not isinstance(spec, specs.BoundedArray):
-            return specs.Array(shape, spec.dtype, spec.name)
 
-        def stacked(bound: Array) -> Array:
-            whole = np.broadcast_to(bound, spec.shape).reshape(shape[1:])
-            return np.stack([whole] * num_frames)
-
-        return specs.BoundedArray(
-            shape, spec.dtype, stacked(spec.minimum), stacked(spec.maximum), spec.name
-        )
+def _stacked_spec(spec: specs.Array, num_frames: int) -> specs.Array:
+    colours = (1,) if len(spec.shape) == 2 else ()
+    shape = (num_frames, *spec.shape, *colours)
+    return reshaped_spec(
+        spec, shape, lambda frame: np.stack([frame.reshape(shape[1:])] * num_frames)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +90,11 @@ class FrameStackFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if isinstance(self.inner, VectorFactory):
-            raise ConfigError(
-                "frames of a vectorised environment cannot be stacked: "
-                "leave out 'vec:' or 'envpool:'"
-            )
+        refuse_vectors(
+            self.inner,
+            "frames of a vectorised environment cannot be stacked: leave out 'vec:' or "
+            "'envpool:'",
+        )
 
     def __call__(self, seed: int) -> FrameStack:
         return FrameStack(self.inner(seed), num_frames=self.num_frames)

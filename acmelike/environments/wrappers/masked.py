@@ -12,9 +12,8 @@ from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import EnvironmentFactory, make_rendering
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, reshaped_spec
 from acmelike.errors import ConfigError
-from acmelike.types import Array
 
 
 class MaskedObservation(EnvironmentWrapper):
@@ -45,24 +44,13 @@ class MaskedObservation(EnvironmentWrapper):
                 f"not {tuple(indices)}"
             )
         self._indices = np.array(indices)
-        super().__init__(environment, self._part_of(spec))
+        shown = reshaped_spec(spec, (len(indices),), lambda whole: whole[self._indices])
+        super().__init__(environment, shown)
+        self.num_stacked_frames = 1  # The elements of a stack are no stack.
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """Keeps only the shown elements of the observation."""
         return step._replace(observation=np.asarray(step.observation)[self._indices])
-
-    def _part_of(self, spec: specs.Array) -> specs.Array:
-        shape = (len(self._indices),)
-        if not isinstance(spec, specs.BoundedArray):
-            return specs.Array(shape, spec.dtype, spec.name)
-
-        def part(bound: Array) -> Array:
-            left: Array = np.broadcast_to(bound, spec.shape)[self._indices]
-            return left
-
-        return specs.BoundedArray(
-            shape, spec.dtype, part(spec.minimum), part(spec.maximum), spec.name
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,10 @@ import dm_env
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    VectorFactory,
     make_rendering,
+    refuse_vectors,
 )
 from acmelike.environments.vector import VectorEnvironment
-from acmelike.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +30,11 @@ class RestartingFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if isinstance(self.inner, VectorFactory):
-            raise ConfigError(
-                "a vectorised environment cannot be made again in part: leave out "
-                "'vec:' or 'envpool:', or restart_environments"
-            )
+        refuse_vectors(
+            self.inner,
+            "a vectorised environment cannot be made again in part: leave out 'vec:' "
+            "or 'envpool:', or restart_environments",
+        )
 
     def __call__(self, seed: int) -> dm_env.Environment:
         return self.inner(seed)

@@ -6,6 +6,7 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime  # The same from 3.11 on.
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
@@ -16,11 +17,10 @@ import dm_env
 from acmelike.checks import above, check_fields
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    VectorFactory,
     make_rendering,
+    refuse_vectors,
 )
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
-from acmelike.errors import ConfigError
 
 T = TypeVar("T")
 
@@ -47,9 +47,6 @@ class StepTimeout(EnvironmentWrapper):
             self._thread.end()
             raise
         super().__init__(environment, environment.observation_spec())
-
-    def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        return step
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode.
@@ -110,9 +107,9 @@ class _EnvironmentThread:
         self._calls.put((future, function))
         try:
             return future.result(seconds)
-        except TimeoutError:
+        except NotInTime:
             if future.done():
-                raise  # It is the environment's own.
+                return future.result()  # Just now; or the error is its own.
             raise TimeoutError(f"it has not returned for {seconds:g} s") from None
 
     def end(self) -> None:
@@ -142,11 +139,11 @@ class StepTimeoutFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if isinstance(self.inner, VectorFactory):
-            raise ConfigError(
-                "a vectorised environment steps all at once, in its own way: leave out "
-                "'vec:' or 'envpool:', or step_timeout"
-            )
+        refuse_vectors(
+            self.inner,
+            "a vectorised environment steps all at once, in its own way: leave out "
+            "'vec:' or 'envpool:', or step_timeout",
+        )
 
     def __call__(self, seed: int) -> StepTimeout:
         return StepTimeout(partial(self.inner, seed), seconds=self.seconds)

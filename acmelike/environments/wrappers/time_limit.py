@@ -10,8 +10,8 @@ import dm_env
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import (
     EnvironmentFactory,
-    VectorFactory,
     make_rendering,
+    refuse_vectors,
 )
 from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.errors import ConfigError
@@ -67,11 +67,11 @@ class TimeLimitFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if isinstance(self.inner, VectorFactory):
-            raise ConfigError(
-                "a vectorised environment limits its episodes itself: "
-                "leave out 'vec:' or 'envpool:'"
-            )
+        refuse_vectors(
+            self.inner,
+            "a vectorised environment limits its episodes itself: leave out 'vec:' or "
+            "'envpool:'",
+        )
 
     def __call__(self, seed: int) -> TimeLimit:
         return TimeLimit(self.inner(seed), num_steps=self.num_steps)

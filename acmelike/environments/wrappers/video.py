@@ -20,7 +20,7 @@ from acmelike.environments.interface import (
     Renderable,
     make_rendering,
 )
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.files import write_whole
 from acmelike.types import Array, NestedSpec
 
@@ -181,5 +181,5 @@ def _as_bytes(picture: Array) -> Array:
 
 
 def _refusal(error: Exception) -> ConfigError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     return ConfigError(f"this environment cannot render: {reason}")

@@ -1,30 +1,36 @@
-"""The base of wrappers that change the observations of an environment."""
+"""The base of wrappers of environments."""
 
 from __future__ import annotations
 
-import abc
+from collections.abc import Callable
 from typing import Any
 
 import dm_env
+import numpy as np
 from dm_env import specs
 
-from acmelike.types import NestedSpec
+from acmelike.types import Array, MultiDiscreteArray, NestedSpec
 
 
 class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
-    """Passes everything through to an inner environment but its time steps.
+    """Passes everything through to an inner environment; `observe` may change steps.
 
     Args:
       environment: the inner environment; `close` closes it.
       spec: of the observations that `observe` returns.
+
+    Attributes:
+      num_stacked_frames: how many observations an observation has, if the inner
+        environment stacks them; else 1.
     """
 
     def __init__(self, environment: dm_env.Environment, spec: NestedSpec) -> None:
         self._environment, self._spec = environment, spec
+        self.num_stacked_frames: int = getattr(environment, "num_stacked_frames", 1)
 
-    @abc.abstractmethod
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """Changes a time step of the inner environment."""
+        """What becomes of a time step of the inner environment."""
+        return step
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode."""
@@ -62,3 +68,25 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
     def close(self) -> None:
         """Closes the inner environment."""
         self._environment.close()
+
+
+def reshaped_spec(
+    spec: specs.Array, shape: tuple[int, ...], change: Callable[[Array], Array]
+) -> specs.Array:
+    """The spec of arrays that are made from arrays of another spec.
+
+    Args:
+      spec: of the arrays that they are made from.
+      shape: of the new ones.
+      change: makes an array of this shape from one of the old shape; it is used for the
+        bounds.
+    """
+    if not isinstance(spec, specs.BoundedArray):
+        return specs.Array(shape, spec.dtype, spec.name)
+    low, high = (
+        change(np.broadcast_to(bound, spec.shape))
+        for bound in (spec.minimum, spec.maximum)
+    )
+    is_multi = isinstance(spec, MultiDiscreteArray)
+    kind = MultiDiscreteArray if is_multi else specs.BoundedArray
+    return kind(shape, spec.dtype, low, high, spec.name)

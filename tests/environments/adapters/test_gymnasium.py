@@ -160,17 +160,24 @@ def test_a_part_of_another_kind_is_refused():
 @pytest.mark.parametrize(
     "space",
     [
-        spaces.MultiBinary(4),
         spaces.Tuple([BOX, spaces.Discrete(2)]),
         spaces.Dict(a=BOX),
     ],
     ids=str,
 )
 def test_other_actions_are_refused(space):
-    known = "Discrete, MultiDiscrete nor Box"
+    known = "Discrete, MultiDiscrete, MultiBinary nor Box"
     words = re.escape(f"action space {space} is neither {known}")
     with pytest.raises(ConfigError, match=words):
         GymnasiumEnvironment(Scripted(action_space=space), seed=0)
+
+
+def test_several_switches_are_several_categories():
+    env = Scripted(action_space=spaces.MultiBinary(3))
+    spec = GymnasiumEnvironment(env, seed=0).action_spec()
+    assert isinstance(spec, MultiDiscreteArray)
+    assert (spec.shape, spec.dtype) == ((3,), np.int8)
+    assert spec.categories() == ((0, 0, 0), (2, 2, 2))
 
 
 def test_close_closes_the_environment_inside():

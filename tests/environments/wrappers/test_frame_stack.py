@@ -11,9 +11,11 @@ from acmelike.environments import (
     CatchFactory,
     FrameStack,
     FrameStackFactory,
+    RestartingFactory,
     make_environment_factory,
 )
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, EnvironmentFault
+from acmelike.types import MultiDiscreteArray
 
 
 class Counting(dm_env.Environment):
@@ -57,6 +59,14 @@ def test_its_spec_is_that_of_a_frame_so_many_times():
     assert spec.minimum.shape == spec.shape and (spec.maximum == 9).all()
 
 
+def test_a_stack_of_several_categories_is_still_one_of_categories():
+    environment = Counting((2,))
+    environment.observation_spec = lambda: MultiDiscreteArray((2,), np.uint8, 0, [3, 9])
+    spec = FrameStack(environment, num_frames=2).observation_spec()
+    assert isinstance(spec, MultiDiscreteArray)
+    assert spec.categories() == ((0, 0, 0, 0), (4, 10, 4, 10))
+
+
 def test_frames_without_colours_get_an_axis_for_them():
     environment = FrameStack(Counting((2, 3)), num_frames=4)
     spec = environment.observation_spec()
@@ -71,6 +81,21 @@ def test_a_frame_that_is_not_as_said_is_a_fault():
     inside.buffer = np.zeros((3, 2), np.uint8)
     with pytest.raises(ValueError, match=r"shape \(3, 2\), its spec.* says \(2, 3\)"):
         environment.step(0)
+
+
+def test_a_wrong_frame_does_not_count_as_a_crash(caplog):
+    inside = [Counting((2, 3)), Counting((2, 3))]
+    factory = RestartingFactory(
+        inner=FrameStackFactory(inner=lambda seed: inside.pop(), num_frames=4),
+        max_restarts=1,
+    )
+    environment = inside[-1]
+    vector = factory.make_vector(num_envs=1, seed=0)
+    vector.reset()
+    environment.buffer = np.zeros((3, 2), np.uint8)
+    with pytest.raises(EnvironmentFault, match="0 returned an observation of shape"):
+        vector.step([0])
+    assert not caplog.records
 
 
 def test_a_factory_is_a_value_that_can_be_pickled():

@@ -12,6 +12,7 @@ from acmelike.environments import (
     make_environment_factory,
 )
 from acmelike.errors import ConfigError
+from acmelike.types import MultiDiscreteArray
 
 
 def test_cartpole_without_velocities_shows_cart_and_angle_of_the_same_episode():
@@ -49,6 +50,16 @@ def test_a_spec_without_bounds_stays_without():
 
     part = MaskedObservation(Unbounded(), indices=[1])
     assert part.observation_spec() == specs.Array((1,), np.float64, "all")
+
+
+def test_some_of_several_categories_are_still_categories():
+    class Categories(Catch):
+        def observation_spec(self):
+            return MultiDiscreteArray((3,), np.int64, [0, 1, 2], [4, 5, 6])
+
+    spec = MaskedObservation(Categories(), indices=[2, 0]).observation_spec()
+    assert isinstance(spec, MultiDiscreteArray)
+    assert spec.categories() == ((2, 0), (5, 5))
 
 
 @pytest.mark.parametrize("shown", [(), (4,), (-1,)])

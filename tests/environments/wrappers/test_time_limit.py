@@ -62,6 +62,13 @@ def test_a_factory_is_a_value_and_its_environments_can_be_stacked():
     assert spec.num_frames == 2 and spec.observations.shape == (2, 10, 5, 1)
 
 
+def test_stacks_inside_are_known_to_be_stacks():
+    stacked = FrameStackFactory(inner=CATCH, num_frames=2)
+    limited = TimeLimitFactory(inner=stacked, num_steps=4)
+    spec = VectorEnvironment(limited, num_envs=1, seed=0).spec
+    assert spec.num_frames == 2 and spec.observations.shape == (2, 10, 5, 1)
+
+
 def test_what_cannot_be_limited_is_refused():
     with pytest.raises(ConfigError, match="num_steps must be at least 1, not 0"):
         TimeLimit(CATCH(0), num_steps=0)

@@ -1,0 +1,16 @@
+"""The words of errors."""
+
+from acmelike.errors import NodeFailed, first_line
+
+
+def test_the_first_line_of_an_error():
+    assert first_line(ValueError("first \nsecond")) == "first"
+    assert first_line(ValueError("\n")) == "ValueError"
+
+
+def test_a_failure_has_the_short_notes_of_its_cause():
+    cause = ValueError("no wheel")
+    # The second one is as JAX's about its traceback.
+    cause.__notes__ = ["in call 3", "--------------------\nFor simplicity, ..."]
+    words = "node 'car' failed in its step: ValueError: no wheel (in call 3)"
+    assert str(NodeFailed("car", "step", cause)) == words
