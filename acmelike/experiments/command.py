@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.experiments.flags import parse
 from acmelike.experiments.hosts import (
     make_hosts_config,
@@ -17,7 +17,6 @@ from acmelike.experiments.hosts import (
 from acmelike.experiments.process import (
     INTERRUPTED,
     complain,
-    one_line,
     or_status,
     run_process,
     tell,
@@ -60,7 +59,7 @@ def train_command(
         tell(f"interrupted after {run.extent()}; see {run.folder.path}")
         return INTERRUPTED
     except Exception as error:
-        tell(f"error: {one_line(error)}; {run.see}", sys.stderr)
+        tell(f"error: {first_line(error)}; {run.see}", sys.stderr)
         return 1
     return 0
 

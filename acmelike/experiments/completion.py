@@ -59,7 +59,7 @@ def _candidates(words: list[str]) -> Iterator[str]:
     elif words[0] == "programs":
         yield from ("--pictures", "--help")
     elif words[0] == "evaluate":
-        yield from ("--episodes", "--seed", "--video", "--help")
+        yield from ("--best", "--episodes", "--num-envs", "--seed", "--video", "--help")
     elif words[0] in ("train", "draw") and len(words) == 2:
         yield from program_names()
     elif words[0] in ("train", "draw"):

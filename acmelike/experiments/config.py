@@ -28,7 +28,8 @@ class EnvironmentConfig:
 
     Attributes:
       environment: "Catch", "CartPole-v1-positions" (CartPole without velocities), the
-        id of a gymnasium environment, or "module:id" for one that the module registers;
+        id of a gymnasium environment, as "ALE/Pong-v5", "dm_control:cheetah-run" and
+        other tasks of dm_control, or "module:id" for one that the module registers;
         "vec:" before either of the latter takes its vectorised version, which is faster
         from about eight environments per actor on; "envpool:" before one of EnvPool's;
         or "module:name" for your own, a class or a function that makes environments of

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.experiments.config import ExperimentConfig
-from acmelike.experiments.process import one_line
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
 from acmelike.files import write_whole
@@ -32,22 +31,22 @@ def draw(program: TrainingProgram[C], config: C, file: str) -> int:
     """
     from acmelike.experiments.build import make_system
 
+    path = Path(file).absolute()  # An environment may change the folder.
     try:
         graph = make_system(program, config, RunFolder(".")).program
     except ConfigError:
         raise
     except Exception as error:  # For example from the environment's constructor.
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {first_line(error)}", file=sys.stderr)
         return 1
     text = graph.draw("svg" if file.endswith(".svg") else "mermaid")
     if file.endswith(".md"):
         text = f"```mermaid\n{text}```\n"
-    path = Path(file)
     try:
         if path.exists() and not path.is_file():
-            raise ConfigError(f"cannot write to {path}: it is not a file")
+            raise ConfigError(f"cannot write to {file}: it is not a file")
         write_whole(path, text)
     except OSError as error:
-        raise ConfigError(f"cannot write to {path}: {error.strerror}") from None
-    print(f"drew {len(graph.entries)} nodes into {path}")
+        raise ConfigError(f"cannot write to {file}: {error.strerror}") from None
+    print(f"drew {len(graph.entries)} nodes into {file}")
     return 0

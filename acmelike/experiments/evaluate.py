@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import optree
 import tyro
+from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import make_environment_factory, make_vector_environment
 from acmelike.environments.wrappers.video import check_format
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation.episodes import play_episodes, record_episode
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
 from acmelike.experiments.flags import parse
-from acmelike.experiments.process import INTERRUPTED, complain, one_line
+from acmelike.experiments.process import INTERRUPTED, complain
 from acmelike.topologies.layout import MAX_EVAL_ENVS
-from acmelike.types import Array
+from acmelike.types import Array, EnvironmentSpec, NestedSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +77,8 @@ def evaluate(
       The returns, `[num_episodes]`, ordered by environment.
 
     Raises:
-      ConfigError: there is no such policy, or no such environment.
+      ConfigError: there is no such policy, or no such environment, or the policy was
+        trained for other observations or actions.
       EnvironmentFault: an environment failed.
     """
     if not isinstance(policy, SavedPolicy):
@@ -86,9 +89,30 @@ def evaluate(
     num_envs = min(num_envs, num_episodes)
     vector = make_vector_environment(factory, num_envs=num_envs, seed=seed)
     try:
+        _check_spec(vector.spec, policy.spec)
         return play_episodes(vector, policy.make_inference(num_envs), num_episodes)
     finally:
         vector.close()
+
+
+def _check_spec(spec: EnvironmentSpec, trained: EnvironmentSpec) -> None:
+    for name in ("observations", "actions"):
+        has, wants = (_in_words(getattr(each, name)) for each in (spec, trained))
+        if has != wants:
+            raise ConfigError(
+                f"the policy was trained for {name} {wants}; this environment's are "
+                f"{has}"
+            )
+
+
+def _in_words(nest: NestedSpec) -> str:
+    def of_one(spec: specs.Array) -> str:
+        is_discrete = isinstance(spec, specs.DiscreteArray)
+        number = f" below {spec.num_values}" if is_discrete else ""
+        return f"{spec.dtype} {list(spec.shape)}{number}"
+
+    words = optree.tree_map(of_one, nest)
+    return words if isinstance(words, str) else str(words)
 
 
 def evaluate_command(args: Sequence[str]) -> int:
@@ -110,10 +134,11 @@ def evaluate_command(args: Sequence[str]) -> int:
     except SystemExit:  # After `--help`.
         return 0
     try:
+        video = config.video and Path(config.video).absolute()
         policy = load_policy(config.run_folder, best=config.best)
-        if config.video is not None:
+        if video:
             # Before the evaluation, because this is where mistakes show.
-            _record(policy, Path(config.video), config.seed)
+            _record(policy, video, config.seed)
         returns = evaluate(
             policy,
             num_episodes=config.episodes,
@@ -125,7 +150,7 @@ def evaluate_command(args: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (Exception, SystemExit) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {first_line(error)}", file=sys.stderr)
         return 1
     print(
         f"return: mean {returns.mean():.2f}, std {returns.std():.2f}, "

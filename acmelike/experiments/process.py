@@ -13,7 +13,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
 
-from acmelike.errors import AcmelikeError, ConfigError
+from acmelike.errors import AcmelikeError, ConfigError, first_line
 
 T = TypeVar("T")
 
@@ -46,8 +46,7 @@ def run_process(main: Callable[[], int]) -> NoReturn:
         with contextlib.suppress(OSError):  # It may be closed, or None.
             if file is not None:
                 file.flush()
-    # Not sys.exit, which would wait for a node that is still in a long step.
-    os._exit(status)
+    _exit(status)
 
 
 def prepare_process() -> None:
@@ -86,7 +85,7 @@ def interrupts_kept() -> Iterator[None]:
 
 def complain(error: AcmelikeError) -> int:
     """Prints a mistake of the user's in one line; returns the exit status for it."""
-    tell(f"error: {one_line(error)}", sys.stderr)
+    tell(f"error: {first_line(error)}", sys.stderr)
     return 2
 
 
@@ -116,10 +115,32 @@ def tell(line: str, file: TextIO | None = None) -> None:
         print(line, file=file, flush=True)
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class's name if there is none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip() if lines else type(error).__name__
+def _exit(status: int) -> NoReturn:
+    """Exits at once; sys.exit would wait for a node that is still in a long step.
+
+    Such a node closes nothing any more. So what it has started, as the subprocesses of
+    an environment, is ended here.
+    """
+    if status != 0:
+        for pid in _started_here():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+    os._exit(status)
+
+
+def _started_here() -> list[int]:
+    """All descendants of this process, but those in a session of their own."""
+    parents, sessions = dict[int, int](), dict[int, str]()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdecimal():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+                parents[int(name)], sessions[int(name)] = int(fields[1]), fields[3]
+    found = [os.getpid()]
+    for pid in found:  # It grows meanwhile.
+        found += [child for child, parent in parents.items() if parent == pid]
+    own = sessions.get(found[0])
+    return [pid for pid in found[1:] if sessions[pid] == own]
 
 
 class _Interrupts:
@@ -131,7 +152,7 @@ class _Interrupts:
     def start(self, number: int, frame: FrameType | None) -> None:
         """Handles SIGINT, SIGTERM and SIGHUP."""
         if self._deadline is not None:
-            os._exit(INTERRUPTED)
+            _exit(INTERRUPTED)
         self._deadline = time.monotonic() + SECONDS_TO_END
         with contextlib.suppress(OSError):  # The terminal may be closed.
             os.write(2, b"ending the run; once more ends it at once\n")
@@ -142,7 +163,7 @@ class _Interrupts:
         left = (self._deadline or 0.0) - time.monotonic()
         # An exception in the middle of an import makes some C extensions crash.
         if left < 0.01 or _is_importing(frame):
-            os._exit(INTERRUPTED)
+            _exit(INTERRUPTED)
         signal.setitimer(signal.ITIMER_REAL, left)
         raise KeyboardInterrupt
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, RpcError, first_line
 from acmelike.experiments.global_generators import seeded_global_generators
-from acmelike.experiments.process import one_line
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
 from acmelike.files import overwrite_json, read_json_lines, write_json
@@ -23,8 +23,11 @@ from acmelike.telemetry.summary import summarize
 # NumPy starts as few threads as `prepare_process` says.
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig, Run
+    from acmelike.topologies.system import System
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
+_COUNT_SECONDS = 0.5  # How long an interrupted run may take to say how far it was.
+_SLOW_SECONDS = 5.0  # What takes longer before the first line has a line of its own.
 
 
 class RecordedRun:
@@ -62,6 +65,8 @@ class RecordedRun:
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
+        # How far an interrupted run was.
+        self._counts: dict[str, int] = {}
 
     def run(self) -> None:
         """Makes the run, until its end.
@@ -122,7 +127,9 @@ class RecordedRun:
 
         check_launcher(config.launch)
         check_loggers(config.log)
-        system = make_system(self._program, config, folder, self._environment)
+        slow = f"making {config.environment} once, to read its specs"
+        with _said_if_slow(slow):
+            system = make_system(self._program, config, folder, self._environment)
         self._agent = system.program.name
         write_json(folder.config, asdict(config))
         say(
@@ -141,17 +148,30 @@ class RecordedRun:
         with RecordForwarder(folder.metrics, loggers), self._run:
             if config.num_places > config.num_actors:
                 ActorFollower(self._run, config).start()
-            reason = watch_training(
-                self._run,
-                system,
-                config=config,
-                metrics=folder.metrics,
-                started=self._started,
-            )
+            try:
+                reason = watch_training(
+                    self._run,
+                    system,
+                    config=config,
+                    metrics=folder.metrics,
+                    started=self._started,
+                )
+            except KeyboardInterrupt:
+                self._count(self._run, system)
+                raise
         self._summarize("interrupted")  # It is, if the plot is.
         self._plot()
         summary = self._summarize("completed")
         say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
+
+    def _count(self, run: Run, system: System) -> None:
+        """Asks how far a run is that is interrupted; its last record is older."""
+        from acmelike.core import deadline
+
+        with suppress(RpcError), deadline(_COUNT_SECONDS):
+            env_steps = run.client(system.replay).num_env_steps()
+            learner_steps = run.client(system.learner).progress().num_updates
+            self._counts = {"env_steps": env_steps, "learner_steps": learner_steps}
 
     def _result(self, summary: Mapping[str, Any]) -> str:
         """The final return, and which policy had it; the extent of the run follows."""
@@ -168,7 +188,7 @@ class RecordedRun:
 
     def _sum_up_failure(self, error: Exception) -> None:
         try:
-            self._summarize("failed", error=one_line(error))
+            self._summarize("failed", error=first_line(error))
         except OSError as unwritten:
             self.see += f"; its summary could not be written: {unwritten.strerror}"
 
@@ -185,6 +205,7 @@ class RecordedRun:
             "seed": config.seed,
             "wall_seconds": time.perf_counter() - self._started,
             **summarize(lines, nodes),
+            **self._counts,
             **more,
         }
         self.summary = summary
@@ -216,3 +237,17 @@ class RecordedRun:
             )
         metrics = self.folder.curve.with_name("metrics.png")
         plot_metrics(records, metrics, title=title, subtitle=subtitle)
+
+
+@contextmanager
+def _said_if_slow(line: str) -> Iterator[None]:
+    """Says a line if the block takes long."""
+    from acmelike.experiments.watch import say
+
+    timer = threading.Timer(_SLOW_SECONDS, say, [line])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

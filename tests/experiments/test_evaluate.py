@@ -1,5 +1,6 @@
 """`acmelike evaluate`: what it plays, prints, films and refuses."""
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import acmelike as al
 from acmelike.__main__ import main
 from acmelike.environments import (
     CatchFactory,
@@ -20,6 +22,7 @@ from acmelike.environments import (
     TimeLimitFactory,
     make_environment_spec,
 )
+from acmelike.errors import ConfigError
 from acmelike.evaluation.policy_file import PolicyFile
 from tests.counting_agent import Clock, CountingBuilder, counting_policy
 
@@ -68,7 +71,14 @@ class Glow(Lamp):
         return np.float64(super().render()) / 240
 
 
+class Wandering(Lamp):
+    def __init__(self, **settings):
+        os.chdir("/")
+        super().__init__(**settings)
+
+
 gymnasium.register("Lamp-v0", Lamp)
+gymnasium.register("Wandering-v0", Wandering)
 gymnasium.register("Glow-v0", Glow)
 LAMP_FACTORY = GymnasiumFactory(name="Lamp-v0")
 LAMP = [0, 60, 120, 180]  # Its brightness, step by step.
@@ -101,6 +111,13 @@ def test_it_plays_whole_episodes_with_the_policy(tmp_path, capsys):
         ["return: mean 12.00, std 0.00, min 12.00, max 12.00, 6 episodes"],
         [],
     )
+
+
+def test_a_policy_of_another_environment_is_refused(tmp_path):
+    save(tmp_path, clock)
+    words = "was trained for observations .*; this environment's are float32"
+    with pytest.raises(ConfigError, match=words):
+        al.evaluate(tmp_path, num_episodes=1, environment="CartPole-v1")
 
 
 class Leaves(Clock):
@@ -209,6 +226,15 @@ def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
     status, out, err = evaluate(capsys, tmp_path, "--episodes", 2, "--video", path)
     assert (status, len(out), err) == (0, 1, [])
     assert film(path) == [(50, light) for light in LAMP]
+
+
+def test_a_film_is_where_the_command_was_given(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, GymnasiumFactory(name="Wandering-v0"))
+    os.chdir(tmp_path)
+    video = ["--video", "film.gif"]
+    assert evaluate(capsys, tmp_path, "--episodes", 1, *video)[0] == 0
+    assert len(film(tmp_path / "film.gif")) == len(LAMP)
 
 
 def test_a_film_may_be_an_mp4(tmp_path, capsys):

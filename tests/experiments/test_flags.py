@@ -6,7 +6,6 @@ import pytest
 
 from acmelike.errors import ConfigError
 from acmelike.experiments.flags import flags_of, parse, restore
-from acmelike.experiments.process import one_line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +129,3 @@ def test_a_configuration_is_restored_from_what_json_keeps():
     values = asdict(config)
     values["agent"]["sizes"] = list(values["agent"]["sizes"])
     assert restore(Program(), values) == config
-
-
-def test_an_error_in_one_line():
-    assert one_line(ValueError("first\nsecond")) == "first"
-    assert one_line(ValueError()) == "ValueError"

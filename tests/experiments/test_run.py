@@ -337,6 +337,20 @@ def test_an_interrupt_in_the_run(tmp_path, monkeypatch, launcher):
     assert (told["status"], told.keys()) == ("interrupted", KEYS)
 
 
+def test_an_interrupted_run_says_how_far_it_was(tmp_path, monkeypatch, capsys):
+    def interrupt_later(run, system, **others):
+        run.client(system.replay).past_env_steps(100)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "watch_training", interrupt_later)
+    rare = ["--record-every", 10_000, "--evaluate-every", 10_000]
+    assert dqn(tmp_path, "--launch", "threads", "--max-env-steps", 10_000, *rare) == 130
+    *_, last = read_json_lines(tmp_path / "metrics.jsonl")
+    env_steps = summary(tmp_path)["env_steps"]
+    assert last["env_steps"] < 100 <= env_steps
+    assert f"interrupted after {env_steps:,} environment" in capsys.readouterr().out
+
+
 def test_an_interrupt_after_the_run_is_still_one(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "plot_curve", interrupt)
     assert dqn(tmp_path) == 130
@@ -386,6 +400,13 @@ def test_a_picture_that_cannot_be_written(tmp_path, capsys, monkeypatch, path, w
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", f"error: {why}\n")
     assert {entry.name for entry in tmp_path.iterdir()} == {"file", "folder.svg"}
+
+
+def test_a_picture_is_drawn_where_the_command_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    environment = f"{BROKEN}:Wanders-v0"
+    assert dqn("run", "--draw", "graph.svg", "--environment", environment) == 0
+    assert (tmp_path / "graph.svg").read_text().startswith("<svg ")
 
 
 def test_a_program_that_cannot_be_made_is_not_drawn(tmp_path, capsys):

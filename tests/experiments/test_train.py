@@ -17,10 +17,11 @@ import acmelike as al
 from acmelike.agents import dqn
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.environments import Catch
-from acmelike.experiments import recorded_run
+from acmelike.experiments import recorded_run, watch
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.process import interrupts_kept
-from tests.programs.broken_envs import Raises
+from acmelike.files import read_json_lines
+from tests.programs.broken_envs import Raises, Stumbles
 
 SMALL = {
     "max_env_steps": 120,
@@ -188,6 +189,46 @@ def test_an_environment_may_change_the_working_directory(tmp_path, monkeypatch):
     assert run.folder == tmp_path / "run"
     assert json.loads((tmp_path / "run/summary.json").read_text())["env_steps"] >= 120
     assert (tmp_path / "run/curve.png").exists() and run.policy.record
+
+
+HAS_SAID = threading.Event()
+
+
+class Slow(Catch):
+    """Is not made before somebody has said so."""
+
+    def __init__(self, seed):
+        assert HAS_SAID.wait(30.0)
+        super().__init__(rows=10, columns=5, seed=seed)
+
+
+def test_an_environment_that_takes_long_to_make_is_told_of(tmp_path, monkeypatch):
+    lines = []
+
+    def say(line):
+        lines.append(line)
+        HAS_SAID.set()
+
+    monkeypatch.setattr(recorded_run, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "say", say)
+    train(tmp_path, Slow)
+    assert lines[0] == "making Slow once, to read its specs"
+
+
+def test_a_run_may_outlive_its_environments(tmp_path, monkeypatch):
+    monkeypatch.setattr(Stumbles, "has_stumbled", False)
+    train(
+        tmp_path,
+        "tests.programs.broken_envs:Stumbles-v0",
+        environment_kwargs={"length": 7},
+        restart_environments=3,
+        step_timeout=60.0,
+        num_eval_envs=1,
+    )
+    log = (tmp_path / "logs" / "run.log").read_text()
+    assert "it is made again (1 of 3)" in log
+    *_, last = read_json_lines(tmp_path / "metrics.jsonl")
+    assert last["mean_return"] == 7
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -123,9 +124,12 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, args):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_node_that_fails_is_one_line_and_status_1(tmp_path):
-    environment = "tests.programs.broken_envs:Raises-v0"
-    ended = run(*SMALL, "--environment", environment, "--out", tmp_path)
+@pytest.mark.parametrize(
+    "launcher", ["threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
+def test_a_node_that_fails_is_one_line_and_status_1(tmp_path, launcher):
+    args = ["--environment", "tests.programs.broken_envs:Raises-v0"]
+    ended = run(*SMALL, *args, "--launch", launcher, "--out", tmp_path)
     assert ended.returncode == 1
     assert re.fullmatch(
         r"error: node 'actor/\d' failed in its step: EnvironmentFault: "
@@ -133,6 +137,11 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path):
         rf"see {tmp_path}/logs/run.log\n",
         complaints(ended),
     )
+    if launcher == "processes":  # The log begins where the code is not acmelike's.
+        log = (tmp_path / "logs" / "run.log").read_text()
+        frames = [line for line in log.splitlines() if line.startswith('  File "')]
+        assert not any(str(ROOT / "acmelike") in frame for frame in frames)
+        assert "tests/programs/broken_envs.py" in frames[-1]
 
 
 @pytest.mark.parametrize("stdout", ["| head -n 1", "> /dev/full", ">&-"])
@@ -216,6 +225,38 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
     program = Started(tmp_path, *args, until="node evaluator steps it")
     program.send(signal.SIGINT)
     assert OVERDUE in program.check_interrupted(within=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["serial", "threads", "processes"])
+def test_what_an_environment_has_started_ends_with_a_run_that_hangs(tmp_path, launcher):
+    args = ["--environment", "tests.programs.broken_envs:Hangs-v0"]
+    args += ["--launch", launcher, "--num-actors", "1", "--num-envs-per-actor", "1"]
+    program = Started(tmp_path, *args, until="hangs beside ")
+    started = os.pidfd_open(int(program.line.split()[-1]))
+    program.send(signal.SIGINT)
+    program.check_interrupted(within=6)
+    poll = select.poll()
+    poll.register(started, select.POLLIN)  # Readable when the process has ended.
+    has_ended = poll.poll(5000)
+    os.close(started)
+    assert has_ended
+
+
+@pytest.mark.slow
+def test_a_terminal_that_goes_away_ends_no_run(tmp_path):
+    ours, theirs = os.openpty()
+    with open(theirs, "w") as terminal:
+        args = [*SMALL, "--environment", "Catch", "--out", tmp_path / "x"]
+        process = subprocess.Popen(
+            command(*args), cwd=ROOT, stdin=terminal, stdout=terminal, stderr=terminal
+        )
+    said = b""
+    while b"is recorded in" not in said:
+        said += os.read(ours, 1_000)
+    os.close(ours)
+    assert process.wait(LIMIT) == 0
+    assert summary(tmp_path / "x")["status"] == "completed"
 
 
 @pytest.mark.slow

@@ -6,12 +6,14 @@ import threading
 import time
 from pathlib import Path
 
-from acmelike import Node, Program, launch, when
+from acmelike import Node, Program, launch, stop_run, when
 from acmelike.experiments.process import run_process
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.snapshot import RunSnapshot
 from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
 from acmelike.telemetry.terminal.live_view import Facts
+
+logger = logging.getLogger("acmelike")
 
 
 class Tickets:
@@ -62,19 +64,33 @@ class Endless:
         time.sleep(0.01)
 
 
+class Asks:
+    """Asks when it has a ticket."""
+
+    def __init__(self, tickets):
+        self._tickets = tickets
+
+    def step(self):
+        self._tickets.take(0)
+        print("the answer is", input("go on? "))
+        stop_run("answered")
+
+
 class Probe:
     """Looks at nothing but the nodes; the second time, another thread has a warning."""
 
-    def __init__(self, run):
-        self._run, self._looks = run, 0
+    def __init__(self, run, tickets):
+        self._run, self._looks, self._tickets = run, 0, run.client(tickets)
 
     def take(self):
         self._looks += 1
+        logger.info("look %s", self._looks)
         if self._looks == 2:
-            warn = logging.getLogger("acmelike").warning
-            thread = threading.Thread(target=warn, args=["of concern"])
+            thread = threading.Thread(target=logger.warning, args=["of concern"])
             thread.start()
             thread.join()
+        if self._looks == 3:  # The table is there.
+            self._tickets.allow(1)
         return RunSnapshot(seconds=time.perf_counter(), nodes=self._run.status())
 
 
@@ -96,13 +112,15 @@ def make_counting():
 
 
 def main():
-    """Watches an endless program; as a command, for a terminal."""
+    """Watches an endless program, or one that asks; as a command, for a terminal."""
     program = Program("endless")
-    program.add_node(Node(Endless), label="worker")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    node = Node(Asks, tickets) if "asks" in sys.argv else Node(Endless)
+    program.add_node(node, label="worker")
     try:
         with logging_to(Path(sys.argv[1])), launch(program, "threads") as run:
             print("first", flush=True)
-            watch_live(run, Probe(run), FACTS, find_terminal())
+            watch_live(run, Probe(run, tickets), FACTS, find_terminal())
     except KeyboardInterrupt:
         print("last", flush=True)
         return 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 import sys
 import threading
@@ -57,9 +58,12 @@ def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) 
         width, height = console.width, console.height - 1
         lines = live_view(facts, list(history), width, height, is_over=is_over)
         with _signals_held():
-            live.update(Group(*lines, ""), refresh=True)
+            if live.is_started:
+                live.update(Group(*lines, ""), refresh=True)
+            elif is_over:
+                console.print(*lines, sep="\n")
 
-    with _Table(console) as live:
+    with _Table(console) as live, _giving_way(live):
         while not run.is_over(within=REFRESH_SECONDS):
             show(live, is_over=False)
         try:
@@ -78,7 +82,10 @@ class _Table(Live):
     def __init__(self, console: Console):
         # A stderr that is redirected to a file must not be drawn above the table.
         super().__init__(
-            console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()
+            console=console,
+            auto_refresh=False,
+            # It is None where it is closed.
+            redirect_stderr=sys.stderr is not None and sys.stderr.isatty(),
         )
         self._is_interrupted = False
 
@@ -96,6 +103,25 @@ class _Table(Live):
         self._is_interrupted = isinstance(error, KeyboardInterrupt)
         with suppress(OSError):
             super().__exit__(kind, error, traceback)
+
+
+@contextmanager
+def _giving_way(table: _Table) -> Iterator[None]:
+    """Stops the table for good when this process first asks for a line of input.
+
+    So does a debugger in a node. Its prompts and answers would be drawn over.
+    """
+    ask = builtins.input
+
+    def stop_and_ask(*args: object) -> str:
+        table.stop()
+        return ask(*args)
+
+    builtins.input = stop_and_ask
+    try:
+        yield
+    finally:
+        builtins.input = ask
 
 
 @contextmanager

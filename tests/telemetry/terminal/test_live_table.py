@@ -135,6 +135,12 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     assert f"latest {latest}  best {best}" in returns
 
 
+def test_a_closed_stderr_is_no_hindrance(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "find_terminal", lambda: terminal(io.StringIO()))
+    monkeypatch.setattr(sys, "stderr", None)
+    assert dqn(tmp_path) == 0
+
+
 def test_without_a_live_table_there_are_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(watch, "find_terminal", lambda: pytest.fail("looked"))
     assert dqn(tmp_path, "--no-live") == 0
@@ -195,6 +201,9 @@ class Terminal:
             stderr=self.theirs,
         )
 
+    def type(self, words):
+        os.write(self._ours, words.encode())
+
     def read_until(self, words):
         while words not in self.text:
             self._read()
@@ -236,6 +245,23 @@ def test_an_interrupt_leaves_the_terminal_as_it_was(number, tmp_path):
     assert asked == "ending the run; once more ends it at once"
     assert sum("● worker" in line for line in screen.lines) == 1
     assert sum("counting on nothing" in line for line in screen.lines) == 1
+
+
+def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
+    terminal, log = Terminal(), tmp_path / "log"
+    command = ("-m", "tests.telemetry.counting_program", log, "asks")
+    process = terminal.start(*command)
+    terminal.read_until("go on? ")
+    num_looks = log.read_text().count("look")
+    while log.read_text().count("look") < num_looks + 2:
+        pass  # It would have drawn again.
+    terminal.type("yes\n")
+    assert process.wait() == 0
+    lines = terminal.read_all().lines
+    asked = lines.index("go on? yes")
+    tables = [i for i, line in enumerate(lines) if line.startswith("counting on")]
+    assert len(tables) == 2 and tables[0] < asked < tables[1]
+    assert "the answer is yes" in lines
 
 
 @pytest.mark.parametrize(
