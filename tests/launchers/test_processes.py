@@ -27,6 +27,8 @@ from acmelike import (
     stop_run,
 )
 from acmelike.errors import ConfigError, NodeFailed, RpcFailed
+from acmelike.launchers.processes import launcher as launcher_module
+from acmelike.launchers.processes import process as process_module
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.output import pass_on_output
@@ -421,6 +423,54 @@ def test_children_die_with_a_killed_launcher_and_so_does_what_they_have_started(
         launcher.kill()
     for fd in watched:
         assert_ends(fd)
+
+
+FORGETFUL = """
+import sys
+from pathlib import Path
+from acmelike import Node, Program, launch, sleep
+
+class Closing:
+    def __init__(self, path):
+        self.path = path
+
+    def is_here(self):
+        return True
+
+    def step(self):
+        sleep(None, "the end")
+
+    def close(self):
+        self.path.write_text("closed")
+
+program = Program("forgotten")
+node = program.add_node(Node(Closing, Path(sys.argv[1])), label="closing")
+run = launch(program, "processes")
+assert run.client(node).is_here()
+"""
+
+
+def test_a_run_that_nobody_waits_for_ends_in_order_with_the_interpreter(tmp_path):
+    command = [sys.executable, "-c", FORGETFUL, tmp_path / "closed"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "closed").read_text() == "closed"
+
+
+def test_a_process_that_is_stopped_holds_nobody_who_asks_for_the_status(monkeypatch):
+    monkeypatch.setattr(process_module, "_OWING_SECONDS", 0.0)
+    monkeypatch.setattr(launcher_module, "_STATUS_SECONDS", 0.01)
+    program = Program("stopped")
+    program.add_node(Node(Sleeper), label="sleeper")
+    with launch(program, "processes") as run:
+        while (node := run.status().get("sleeper")) is None:
+            pass
+        os.kill(node.process, signal.SIGSTOP)
+        try:
+            for _ in range(3_000):  # More than its socket has room for.
+                run.status()
+        finally:
+            os.kill(node.process, signal.SIGCONT)
 
 
 def test_large_arrays_and_futures_cross():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acmelike import Node, Program, deadline, launch, start, stop_run, when
+from acmelike.core import concurrent
 from acmelike.errors import (
     RpcClosed,
     RpcTimeout,
@@ -55,6 +56,35 @@ class Slow(Buffer):
         while file is not None and not file.exists():
             threading.Event().wait(0.005)
         super().__init__(1)
+
+
+class SlowWithAside(Slow):
+    """Has a method that returns when another one was called."""
+
+    def __init__(self, file):
+        super().__init__(file)
+        self.was_called = threading.Event()
+
+    @concurrent
+    def wait_aside(self):
+        return self.was_called.wait(30.0)
+
+    def call(self):
+        self.was_called.set()
+
+
+def test_a_concurrent_call_that_came_too_early_holds_up_no_other(tmp_path):
+    program, file = Program("early"), tmp_path / "go"
+    slow = program.add_node(Node(SlowWithAside, file), label="slow")
+
+    def ask(slow):
+        aside = start(slow.wait_aside)
+        file.touch()
+        slow.call()
+        stop_run(f"it returned {aside.result()}")
+
+    program.add_node(Node(Step, ask, slow), label="asker")
+    assert run_to_end(program, "threads") == "it returned True"
 
 
 def test_a_call_waits_for_a_node_that_is_still_starting(launcher, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import re
@@ -450,6 +451,13 @@ class Holds(Exception):
         self.lock = threading.Lock()
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Takes no notes, and no cause."""
+
+    code: int
+
+
 class Thrower:
     def throw(self, name):
         raise {
@@ -459,6 +467,7 @@ class Thrower:
             "holds": lambda: Holds(),
             "os": lambda: FileNotFoundError(2, "No such file", "x.txt"),
             "leaves": lambda: SystemExit("no more"),
+            "frozen": lambda: Frozen(3),
         }[name]()
 
 
@@ -471,6 +480,7 @@ class Thrower:
         ("unprintable", Unprintable, None),
         ("exits", (Exits, RpcFailed), "bye"),
         ("holds", (Holds, RpcFailed), "it holds a lock"),
+        ("frozen", (Frozen, RpcFailed), "3"),
     ],
 )
 def test_an_error_is_an_error_of_the_call_however_odd_it_is(
@@ -481,7 +491,8 @@ def test_an_error_is_an_error_of_the_call_however_odd_it_is(
             thrower.throw(name)
         if words is not None:
             assert re.search(words, str(caught.value))
-        assert "raised by thrower.throw" in caught.value.__notes__
+        if name != "frozen":
+            assert "raised by thrower.throw" in caught.value.__notes__
         if isinstance(caught.value, Strange):
             assert caught.value.two == 2
         stop_run("caught")
