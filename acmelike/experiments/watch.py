@@ -10,14 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acmelike.errors import RpcClosed
+from acmelike.core import deadline
+from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.process import tell
 from acmelike.launchers import Run
 from acmelike.telemetry.notebook import NotebookView, is_notebook
 from acmelike.telemetry.progress_line import ProgressLine
 from acmelike.telemetry.slow_steps import slow_steps
-from acmelike.telemetry.snapshot import Probe, has_started
+from acmelike.telemetry.snapshot import LOOK_SECONDS, Probe, has_started
 from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
 from acmelike.telemetry.terminal.live_view import Facts
 from acmelike.topologies.system import System
@@ -81,10 +82,11 @@ def _watch_in_lines(
     before, said_at = None, -math.inf
     while not run.is_over(within=PROGRESS_SECONDS):
         with suppress(RpcClosed):  # The run ended meanwhile, and `wait` returns why.
-            status = run.status()
-            progress = None
-            if has_started(status, "coordinator"):
-                progress = coordinator.progress()
+            status, progress = run.status(), None
+            # If the coordinator hangs, the line says so by its status.
+            with suppress(RpcTimeout), deadline(LOOK_SECONDS):
+                if has_started(status, "coordinator"):
+                    progress = coordinator.progress()
             news = progress, bool(slow_steps(status))
             # Without news, somebody may be at a breakpoint and reading its output.
             if news != before or time.monotonic() - said_at >= QUIET_SECONDS:

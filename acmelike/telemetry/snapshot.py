@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from acmelike.core import deadline
 from acmelike.core.status import NodeStatus
-from acmelike.errors import RpcClosed
+from acmelike.errors import RpcClosed, RpcTimeout
 from acmelike.launchers import Run
 from acmelike.replay import Replay, TableInfo
+
+# How long who looks at a run waits for the answer of a node.
+LOOK_SECONDS = 2.0
 
 
 class EvaluationResult(NamedTuple):
@@ -73,7 +77,8 @@ class Probe:
         """Returns the run as it is now; nodes that have ended keep their last state."""
         nodes = self._run.status()
         self._read_records()
-        with suppress(RpcClosed):  # The run has ended in the meantime.
+        # The run has ended in the meantime; or replay hangs, and keeps its last state.
+        with suppress(RpcClosed, RpcTimeout), deadline(LOOK_SECONDS):
             if has_started(nodes, self._label):
                 self._env_steps = self._replay.num_env_steps()
                 self._tables = self._replay.infos()
