@@ -32,8 +32,9 @@ class Layout:
         share of the actors; 0 for actors that take it from the learner.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
-      learner_gpus: GPUs that the learner has where nodes have processes; None for one
-        if its host has one. The other nodes see no GPU.
+      learner_gpus: GPUs that the learner has where nodes have processes; None for one,
+        on the first host that has a free one, if there is any. Other nodes see no GPU,
+        but for the one that acts with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
