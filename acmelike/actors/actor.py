@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from acmelike.actors.parameter_follower import ParameterFollower
 from acmelike.actors.policy_runner import Inference
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
-from acmelike.core import Future, start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
-from acmelike.types import EnvironmentSpec, VectorStep, Versioned
+from acmelike.types import EnvironmentSpec, VectorStep
 
 
 class Actor:
@@ -51,7 +51,8 @@ class Actor:
         steps_per_version: int | None = None,
         seed: int,
     ):
-        self._learner, self._parameter_interval = learner, parameter_interval
+        self._learner = learner
+        self._parameters = ParameterFollower(learner, parameter_interval)
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
@@ -61,9 +62,7 @@ class Actor:
         self._recorder = Recorder(
             adder, table, actions=spec.actions, num_envs=num_envs, replay=replay
         )
-        self._version = -1
         self._steps_per_version, self._num_steps = steps_per_version, 0
-        self._newer: Future[Versioned] | None = None
         self._now: VectorStep | None = None
 
     def step(self) -> None:
@@ -75,7 +74,7 @@ class Actor:
         action, extras = inference.act(self._now)
         self._now = self._environment.step(action)
         self._num_steps += 1
-        self._recorder.add(action, self._version, self._now, extras)
+        self._recorder.add(action, self._parameters.version, self._now, extras)
 
     def close(self) -> None:
         """Closes the environments."""
@@ -93,12 +92,7 @@ class Actor:
             )
         if self._steps_per_version and self._num_steps % self._steps_per_version:
             return self._inference
-        if self._newer is None:
-            self._newer = start(
-                self._learner.next_parameters, self._version, self._parameter_interval
-            )
-        if self._version < 0 or self._steps_per_version or self._newer.done():
-            self._version, parameters = self._newer.result()
-            self._inference.set_parameters(parameters)
-            self._newer = None
+        newer = self._parameters.take(waits=bool(self._steps_per_version))
+        if newer is not None:
+            self._inference.set_parameters(newer)
         return self._inference

@@ -18,9 +18,6 @@ class ParameterSource(Protocol):
     def next_parameters(self, newer_than: int, min_interval: int = 1) -> Versioned:
         """Waits for parameters later than version `newer_than`; returns the newest."""
 
-    def parameters(self) -> Versioned:
-        """Returns the newest parameters."""
-
 
 class Cacher:
     """A worker that has the newest parameters of a learner; a `ParameterSource`.
@@ -62,16 +59,6 @@ class Cacher:
 
         See `Learner.next_parameters`.
         """
-        assert self._newest is not None
-        return self._newest
-
-    def _has_none(self) -> str | None:
-        return "it has no parameters yet" if self._newest is None else None
-
-    @idempotent
-    @when(_has_none)
-    def parameters(self) -> Versioned:
-        """Waits for the first parameters; returns the newest."""
         assert self._newest is not None
         return self._newest
 

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from acmelike.actors.central.batched_inference import ActorOutput, BatchedInference
 from acmelike.actors.central.inference_queue import InferenceQueue, InferenceRequest
+from acmelike.actors.parameter_follower import ParameterFollower
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
-from acmelike.core import Future, deadline, start
+from acmelike.core import deadline
 from acmelike.errors import RpcTimeout
 from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
-from acmelike.types import EnvironmentSpec, VectorStep, Versioned
+from acmelike.types import EnvironmentSpec, VectorStep
 
 
 class InferenceServer:
@@ -55,9 +56,8 @@ class InferenceServer:
         seed: int,
     ):
         self._requests, self._wait_seconds = requests, wait_seconds
-        self._learner, self._parameter_interval = learner, parameter_interval
-        self._version = -1
-        self._newer: Future[Versioned] | None = None
+        self._learner = learner
+        self._parameters = ParameterFollower(learner, parameter_interval)
         self._inputs, self._spec, self._seed = inputs, spec, seed
         self._inference: BatchedInference | None = None
         self._adder, self._num_envs = adder, num_envs
@@ -78,7 +78,7 @@ class InferenceServer:
         )
         # Meanwhile the actors step their environments.
         for track, request, one in zip(tracks, batch, acted, strict=True):
-            track.add(request.step, one, self._version)
+            track.add(request.step, one, self._parameters.version)
 
     def _next_batch(self) -> Sequence[InferenceRequest]:
         batch = self._due_batch()  # Where actors are quick, the only wait.
@@ -105,14 +105,9 @@ class InferenceServer:
                 num_envs=self._num_envs,
                 seed=self._seed,
             )
-        if self._newer is None:
-            self._newer = start(
-                self._learner.next_parameters, self._version, self._parameter_interval
-            )
-        if self._version < 0 or self._newer.done():
-            self._version, parameters = self._newer.result()
-            self._inference.set_parameters(parameters)
-            self._newer = None
+        newer = self._parameters.take()
+        if newer is not None:
+            self._inference.set_parameters(newer)
         return self._inference
 
     def _track(self, request: InferenceRequest) -> _Track:
