@@ -348,6 +348,7 @@ class Channel:
         Raises:
           OSError: it cannot be opened, or was lost.
           RpcClosed: the run has ended.
+          RpcTimeout: another thread has not opened it in time.
         """
         if self._stream is not None and not self.is_over:
             # A call that is sent after the other end has closed the connection would be
@@ -355,39 +356,45 @@ class Channel:
             if self._is_near or not self._stream.has_ended():
                 return self._stream
             raise ConnectionError(_ENDED)
-        with self._connecting:
-            if self._closed is not None:
-                raise RpcClosed(self._closed)
-            if self.is_over:
-                raise ConnectionError(_ENDED)
-            if self._stream is not None:
-                return self._stream
-            if self._is_near:
-                stream = Stream(connect_near(self.address))
-                key, path = self._credentials.key, self.address.path
-                hello, self._expected = greeting(key, path)
-                try:
-                    stream.send([hello])
-                except OSError:  # It has ended since.
-                    stream.close()
-                    raise
-            else:
-                identity = self._credentials.identity
-                if identity is None:
-                    raise RpcClosed("this run has no edges to other hosts")
-                patience = self._heartbeat
-                if seconds is not None:
-                    patience = min(max(seconds, _MIN_CONNECT_SECONDS), patience)
-                stream = Stream(
-                    connect_far(self.address, identity, patience, self._heartbeat)
-                )
-            self._reader = FrameReader(stream, self._shared, ledger=self._ledger)
-            self._stream = stream
-            if self.is_over:  # Since it began.
-                stream.end()
-                self.poll()
-                raise ConnectionError(_ENDED)
-            return stream
+        if not self._connecting.acquire(timeout=-1 if seconds is None else seconds):
+            raise RpcTimeout("another call has not connected to its process yet")
+        try:
+            return self._connected(seconds)
+        finally:
+            self._connecting.release()
+
+    def _connected(self, seconds: float | None) -> Stream:
+        if self._closed is not None:
+            raise RpcClosed(self._closed)
+        if self.is_over:
+            raise ConnectionError(_ENDED)
+        if self._stream is not None:
+            return self._stream
+        patience = self._heartbeat
+        if seconds is not None:
+            patience = min(max(seconds, _MIN_CONNECT_SECONDS), patience)
+        if self._is_near:
+            stream = Stream(connect_near(self.address, patience))
+            key, path = self._credentials.key, self.address.path
+            hello, self._expected = greeting(key, path)
+            try:
+                stream.send([hello])
+            except OSError:  # It has ended since.
+                stream.close()
+                raise
+        else:
+            identity = self._credentials.identity
+            if identity is None:
+                raise RpcClosed("this run has no edges to other hosts")
+            far = connect_far(self.address, identity, patience, self._heartbeat)
+            stream = Stream(far)
+        self._reader = FrameReader(stream, self._shared, ledger=self._ledger)
+        self._stream = stream
+        if self.is_over:  # Since it began.
+            stream.end()
+            self.poll()
+            raise ConnectionError(_ENDED)
+        return stream
 
     def _send(self, kind: int, number: int, value: object) -> None:
         """Sends what has no answer."""

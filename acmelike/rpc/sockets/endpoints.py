@@ -174,15 +174,24 @@ def listen_outside(
     )
 
 
-def connect_near(address: Address) -> socket.socket:
+def connect_near(address: Address, seconds: float) -> socket.socket:
     """A connection to a process of this host.
 
     Raises:
+      TimeoutError: it accepts nobody for so long, as it is stopped, say.
       OSError: it has ended.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        # For `connect`, which waits where many others wait; Python's own timeout has
+        # no effect on that.
+        whole, part = divmod(max(seconds, 1e-3), 1.0)
+        limit = struct.pack("@ll", int(whole), int(1e6 * part))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         sock.connect(address.path)
+    except BlockingIOError:
+        sock.close()
+        raise TimeoutError(f"it has accepted nobody for {seconds:.3g} s") from None
     except OSError:
         sock.close()
         raise

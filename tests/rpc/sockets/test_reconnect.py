@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -49,6 +49,7 @@ from acmelike.rpc.refs import Store, Values
 from acmelike.rpc.sockets import peers as peers_module
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets import shared_memory
+from acmelike.rpc.sockets.endpoints import Address, connect_near, this_host
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, MAX_BYTES, MAX_FILES
 from tests.rpc.sockets.serving import (
     AUTHORITY,
@@ -642,3 +643,15 @@ def test_a_heartbeat_is_some_seconds(seconds):
     assert checked_heartbeat(2.0) == 2.0
     with pytest.raises(ConfigError, match=r"heartbeat: expected 2 to 3,600 seconds"):
         checked_heartbeat(seconds)
+
+
+def test_a_process_that_accepts_nobody_is_waited_for_no_longer_than_asked(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listener, ExitStack() as callers:
+        listener.bind(path)
+        listener.listen(0)
+        address = Address(this_host(), path)
+        callers.enter_context(connect_near(address, 5.0))  # It is full now.
+        with pytest.raises(TimeoutError, match=r"accepted nobody for 0\.05 s"):
+            for _ in range(100):
+                callers.enter_context(connect_near(address, 0.05))
