@@ -13,7 +13,12 @@ from acmelike.errors import ContractError
 
 LeafKind: TypeAlias = Literal["constructor", "method", "guard", "updating"]
 
-_thread = threading.local()
+
+class _Thread(threading.local):
+    leaf: leaf | None = None
+
+
+_thread = _Thread()
 
 
 class leaf:
@@ -34,7 +39,7 @@ class leaf:
         return f"the guard of {self.what}" if self.kind == "guard" else str(self.what)
 
     def __enter__(self) -> None:
-        self._outer = getattr(_thread, "leaf", None)
+        self._outer = _thread.leaf
         _thread.leaf = self
 
     def __exit__(self, *error: object) -> None:
@@ -43,7 +48,7 @@ class leaf:
 
 def current_leaf() -> leaf | None:
     """The innermost leaf that the calling thread is in."""
-    return getattr(_thread, "leaf", None)
+    return _thread.leaf
 
 
 def refuse_inside_leaf(what: str) -> None:
@@ -52,6 +57,6 @@ def refuse_inside_leaf(what: str) -> None:
     Raises:
       ContractError: it is.
     """
-    inside = getattr(_thread, "leaf", None)
+    inside = _thread.leaf
     if inside is not None:
         raise ContractError(f"{inside} may not use an edge or wait: it used {what}")

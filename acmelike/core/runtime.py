@@ -10,7 +10,14 @@ from typing import Protocol
 from acmelike.core.status import NodeMetrics
 from acmelike.errors import ContractError
 
-_thread = threading.local()
+
+class _Thread(threading.local):
+    context: Context | None = None
+    # On the thread's clock.
+    deadline: float | None = None
+
+
+_thread = _Thread()
 # The labels of the nodes whose services are served in this process, by the id of the
 # service.
 _served: dict[int, str] = {}
@@ -43,7 +50,7 @@ class Context(Protocol):
 
 def current_context() -> Context | None:
     """The context of the calling thread; None outside a run."""
-    return getattr(_thread, "context", None)
+    return _thread.context
 
 
 def set_context(context: Context | None) -> None:
@@ -62,7 +69,7 @@ def now() -> float:
 
 def current_deadline() -> float | None:
     """When the calling thread's deadline passes, on its clock; None if it has none."""
-    return getattr(_thread, "deadline", None)
+    return _thread.deadline
 
 
 def set_deadline(at: float | None) -> None:
@@ -72,7 +79,7 @@ def set_deadline(at: float | None) -> None:
 
 def seconds_left() -> float | None:
     """Seconds until the calling thread's deadline, at least 0; None without one."""
-    at = getattr(_thread, "deadline", None)
+    at = _thread.deadline
     return None if at is None else max(0.0, at - now())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from acmelike.core.future import Future
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import seconds_left
+from acmelike.core.status import MethodMetrics
 from acmelike.errors import RpcTimeout
 
 if TYPE_CHECKING:
@@ -91,9 +92,6 @@ class CallOwner(Protocol):
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants."""
 
-    def count_bytes(self, method: str, num_in: int, num_out: int) -> None:
-        """Counts the bytes of a call of another process, and of its answer."""
-
 
 class Wakeup(Protocol):
     """What is told that a parked call has an outcome; a `threading.Event`, say."""
@@ -108,6 +106,7 @@ class Call(Future[Any]):
     Attributes:
       server: the one that serves it.
       request: what was asked.
+      metrics: of the method; None if there is no such method, or not yet.
       arrived: when it was made, as `time.perf_counter` tells it.
       deadline: on the scheduler's clock, or None.
       reason: why it is parked: the words of its guard when it was last tested, or its
@@ -129,6 +128,7 @@ class Call(Future[Any]):
         "follow_up",
         "is_trusted",
         "is_withdrawn",
+        "metrics",
         "reason",
         "request",
         "server",
@@ -137,6 +137,7 @@ class Call(Future[Any]):
 
     def __init__(self, server: CallOwner, request: Request):
         self.server, self.request = server, request
+        self.metrics: MethodMetrics | None = None
         self.arrived = perf_counter()
         self.deadline: float | None = None
         self.reason: object = ""
@@ -197,7 +198,8 @@ class Call(Future[Any]):
 
     def count_bytes(self, num_in: int, num_out: int) -> None:
         """Counts its bytes and those of its answer, if it came from another process."""
-        self.server.count_bytes(self.request.method, num_in, num_out)
+        if self.metrics is not None:
+            self.metrics.count_bytes(num_in, num_out)
 
     def succeed(self, value: Any) -> None:
         """Records the outcome; only the server calls this."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter
 from typing import Any, NamedTuple, Protocol
 
 from acmelike.core.contract import Guarded
@@ -131,6 +131,11 @@ class Method(RemoteMethod[Any, Any]):
         self._full_name = f"{target.label}.{name}"
 
     def submit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        return self._submit(args, kwargs)[0]
+
+    def _submit(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Future[Any], EdgeMetrics | None]:
         refuse_inside_leaf(self._full_name)
         context = current_context()
         caller, edge = "outside", None
@@ -142,18 +147,17 @@ class Method(RemoteMethod[Any, Any]):
                 f"{self._full_name} was called by a thread that is not the thread of "
                 f"node '{self._owner}': only a node's step or run may use its edges"
             )
-        request = Request(
-            self._name, freeze(args), freeze(kwargs), seconds_left(), caller
-        )
-        return self._target.submit(request, edge)
+        if kwargs:
+            kwargs = freeze(kwargs)
+        request = Request(self._name, freeze(args), kwargs, seconds_left(), caller)
+        return self._target.submit(request, edge), edge
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        started = time.perf_counter()
-        value = self.submit(args, kwargs).result()
-        context = current_context()
-        if context is not None:
-            edge = context.metrics.edges[self._full_name]
-            edge.seconds.append(time.perf_counter() - started)
+        started = perf_counter()
+        call, edge = self._submit(args, kwargs)
+        value = call.result()
+        if edge is not None:
+            edge.seconds.append(perf_counter() - started)
         return value
 
     def __repr__(self) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-_ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
+# Of these types there is nothing to freeze.
+ATOMS = frozenset({int, float, str, bool, bytes, type(None)})
 
 
 def freeze(value: Any) -> Any:
@@ -23,10 +24,10 @@ def freeze(value: Any) -> Any:
     kind = type(value)
     if kind is np.ndarray:
         return _frozen(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return value
     if isinstance(value, (tuple, list)):
-        if all([type(part) in _ATOMS for part in value]):
+        if all([type(part) in ATOMS for part in value]):
             return value
         parts = [freeze(part) for part in value]
         if not any(map(is_not, parts, value)):

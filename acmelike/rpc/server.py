@@ -54,6 +54,10 @@ class Server:
       scheduler: how callers wait, and by which clock.
       supervisor: told of failing guards and of methods that end the run.
       is_packed: whether answers to processes of other hosts are compressed.
+
+    Attributes:
+      label, scheduler, is_packed: the same.
+      concurrent_methods: those that run without the lock, and as long as they like.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Server:
         self._service: Any = None
         self._interface: Interface | None = None
         self._methods: dict[str, _Served] | None = None
+        self.concurrent_methods = frozenset[str]()
         self._parked: list[Call] = []
         self._batches: list[Batch] = []
         # Rings when parked calls have to be tested again though nothing has changed.
@@ -96,6 +101,9 @@ class Server:
         with self._changing():
             self._service, self._interface = service, interface
             self._methods = methods
+            self.concurrent_methods = frozenset(
+                name for name, method in methods.items() if method.is_concurrent
+            )
         if self._closed is not None:  # Before the service was known here.
             register_service(service, None)
             self._close_alarm()
@@ -144,6 +152,7 @@ class Server:
             call.deadline = self.scheduler.now() + request.timeout
         method = (self._methods or {}).get(request.method)
         if method is not None and self._closed is None:
+            call.metrics = method.metrics
             if method.is_concurrent:
                 self._run(call, method)
                 self._follow_up(call, wakeup)
@@ -158,7 +167,11 @@ class Server:
                 return call
         # As `_changing`, but a call that only parks has changed nothing.
         try:
-            if self._try(call, after):
+            if method is not None and method.guarded is None and self._closed is None:
+                self._run(call, method)  # As `_try` does in the end.
+                if self._parked:
+                    self._settle(after)
+            elif self._try(call, after):
                 if self._parked:
                     self._settle(after)
             else:
@@ -224,11 +237,6 @@ class Server:
             return _LOOK_SECONDS
         return min(_LOOK_SECONDS, max(0.0, call.deadline - self.scheduler.now()))
 
-    def is_concurrent(self, method: str) -> bool:
-        """Whether calls of a method run without the lock, and as long as they like."""
-        served = (self._methods or {}).get(method)
-        return served is not None and served.is_concurrent
-
     def expire(self, call: Call) -> bool:
         """Ends a parked call whose deadline has passed, unless a method is running.
 
@@ -264,12 +272,6 @@ class Server:
             for name, method in methods
             if method.metrics.num_calls
         }
-
-    def count_bytes(self, method: str, num_in: int, num_out: int) -> None:
-        """Counts the bytes of a call of another process, and of its answer."""
-        served = (self._methods or {}).get(method)
-        if served is not None:
-            served.metrics.count_bytes(num_in, num_out)
 
     # --- Under the lock ------------------------------------------------------------
 
@@ -351,6 +353,7 @@ class Server:
         method = (self._methods or {}).get(call.request.method)
         if method is None or not method.is_concurrent or self._closed is not None:
             return False
+        call.metrics = method.metrics
         if self.scheduler.is_serial:
             return False  # Nothing runs at the same time there.
         threading.Thread(
@@ -382,6 +385,7 @@ class Server:
             assert self._interface is not None
             call.fail(no_such_method(self.label, self._interface, name))
             return [call]
+        call.metrics = method.metrics
         if method.batch is not None:
             return self._try_batch(call, method, method.batch)
         if method.guarded is not None:
@@ -455,7 +459,7 @@ class Server:
         return taken
 
     def _run(self, call: Call, method: _Served) -> None:
-        request, metrics = call.request, method.metrics
+        request = call.request
         started = perf_counter()
         with leaf("method", call):
             try:
@@ -468,8 +472,7 @@ class Server:
                 _note(error, f"raised by {call.target}")
                 call.fail(error)
         request.release_arguments()
-        metrics.count_call(started - call.arrived)
-        metrics.count_run(perf_counter() - started)
+        method.metrics.count_one(started - call.arrived, perf_counter() - started)
 
     def _expired(self, call: Call) -> bool:
         return call.deadline is not None and self.scheduler.now() >= call.deadline

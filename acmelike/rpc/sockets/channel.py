@@ -23,7 +23,7 @@ from acmelike.errors import (
 )
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
-from acmelike.rpc.freeze import freeze
+from acmelike.rpc.freeze import ATOMS, freeze
 from acmelike.rpc.sockets.endpoints import (
     HEARTBEAT_SECONDS,
     Address,
@@ -67,11 +67,12 @@ class RemoteCall(Future[Any]):
       target: the method that is called, such as "replay.insert".
       reason: "", as only the callee knows it; `Run.status` adds it.
       deadline: on the monotonic clock, or None.
+      is_known: whether the outcome has been read.
       is_lost: whether it ended with its connection, so that it may have run or not.
     """
 
     reason = ""
-    is_lost = False
+    is_known = is_lost = False
 
     def __init__(
         self,
@@ -84,7 +85,6 @@ class RemoteCall(Future[Any]):
         self.number, self.target, self.deadline = number, target, deadline
         self._edge = edge
         self._channel = channel
-        self._done = False
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -94,18 +94,14 @@ class RemoteCall(Future[Any]):
         return self.deadline is not None
 
     def done(self) -> bool:
-        if not self._done:
+        if not self.is_known:
             self._channel.poll()
-        return self._done
-
-    def is_known(self) -> bool:
-        """Whether the outcome has been read; does not look at the socket."""
-        return self._done
+        return self.is_known
 
     def result(self) -> Any:
         if current_leaf() is not None:
             refuse_inside_leaf(f"the result of {self.target}")
-        if not self._done:
+        if not self.is_known:
             self.wait()
         if self._error is not None:
             if self.is_lost and (reason := self._channel.why_run_ended()):
@@ -129,11 +125,11 @@ class RemoteCall(Future[Any]):
         else:
             with context.metrics.waiting(self):
                 self._channel.wait(self, until)
-        if not self._done:
+        if not self.is_known:
             raise RpcTimeout(f"{self.target}: its outcome did not come in time")
 
     def cancel(self) -> None:
-        if not self._done:
+        if not self.is_known:
             self._channel.cancel(self)
 
     def count(self, num_bytes: int) -> None:
@@ -143,7 +139,7 @@ class RemoteCall(Future[Any]):
 
     def settle(self, value: Any, error: BaseException | None) -> None:
         """Records the outcome; only the channel calls this."""
-        self._value, self._error, self._done = value, error, True
+        self._value, self._error, self.is_known = value, error, True
 
     def lose(self, error: BaseException) -> None:
         """Records that the connection was lost; only the channel calls this."""
@@ -235,7 +231,9 @@ class Channel:
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         is_ready = True
         try:
-            stream = self.connect(timeout)
+            stream = self._stream
+            if stream is None or self.is_over or not self._is_near:
+                stream = self.connect(timeout)
             if stream.num_unsent:
                 # What is kept of earlier calls must not become more with every call.
                 is_ready = self._send_rest(deadline)
@@ -252,7 +250,8 @@ class Channel:
         if payload.refs:
             self._ledger.lend(payload.refs)
         frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)
-        call.count(frame.num_bytes)
+        if edge is not None:
+            edge.num_bytes += frame.num_bytes
         self._calls[call.number] = call
         try:
             if not stream.send(frame.pieces) and not self._send_rest(deadline):
@@ -268,7 +267,7 @@ class Channel:
         limit = until
         if until is None and call.deadline is not None:
             limit = call.deadline + GRACE_SECONDS
-        while not call.is_known():
+        while not call.is_known:
             if self._reading.acquire(blocking=False):
                 try:
                     if not self._is_lost:
@@ -277,9 +276,9 @@ class Channel:
                     self._end_reading()
             else:
                 self._wait_for_reader(call, limit)
-            if _is_over(limit):
+            if limit is not None and _is_over(limit):
                 break
-        if not call.is_known() and until is None:
+        if not call.is_known and until is None:
             self._give_up(call, "its process does not answer")
 
     def _wait_for_reader(self, call: RemoteCall, limit: float | None) -> None:
@@ -287,7 +286,7 @@ class Channel:
         with self._changed:
             # Before the look at both: who changes them looks at this afterwards.
             self._num_waiting += 1
-            while self._reading.locked() and not call.is_known():
+            while self._reading.locked() and not call.is_known:
                 self._changed.wait(_left(limit))
                 if _is_over(limit):
                     break
@@ -443,8 +442,8 @@ class Channel:
     def _read(self, call: RemoteCall, limit: float | None) -> None:
         """Reads for all callers until this call's outcome is known or time is up."""
         assert self._stream is not None
-        while not call.is_known():
-            if self._stream.wait(_left(limit)):
+        while not call.is_known:
+            if self._stream.wait(None if limit is None else _left(limit)):
                 self._read_available()
             elif _is_over(limit):
                 return
@@ -497,22 +496,24 @@ class Channel:
             failed.__cause__ = frame.error.__cause__
             call.settle(None, failed)
         elif frame.kind == RESULT:
-            call.settle(freeze(frame.value), None)
+            value = frame.value
+            call.settle(value if type(value) in ATOMS else freeze(value), None)
         else:
             call.settle(None, from_wire(frame.value))
-        self._wake_waiting()
+        if self._num_waiting:
+            self._wake_waiting()
 
     def _end_reading(self) -> None:
         self._reading.release()
         if self._is_lost:
             with self._changed:
                 self._close_if_lost()
-        self._wake_waiting()
+        if self._num_waiting:
+            self._wake_waiting()
 
     def _wake_waiting(self) -> None:
-        if self._num_waiting:
-            with self._changed:
-                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def _close_if_lost(self) -> None:
         """Closes the socket of a lost connection as soon as no thread uses it."""

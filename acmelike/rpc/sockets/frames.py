@@ -172,9 +172,12 @@ def make_frame(
     if pack and shared is None and (frame := _packed_frame(kind, request, value)):
         return frame
     if not views:
-        released = 0 if shared is None else shared.borrower.take_released()
-        pieces.append(_first_piece(magic, kind, request, body, released))
-        return Encoded(pieces, len(body))
+        released, length = 0, len(body)
+        if shared is not None and shared.borrower.released:
+            released = shared.borrower.take_released()
+        fields = magic, _VERSION, kind, 0, _NO_SLOT, request, length, released
+        pieces.append(_with_checksum(_FIELDS.pack(*fields) + body, length))
+        return Encoded(pieces, length)
     num_bytes = value.num_bytes
     if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
         raise RpcError(
@@ -267,9 +270,12 @@ def _first_piece(
     )
     if lengths:
         checked += struct.pack(f"<{num_buffers}q", *lengths)
-    checked += body
-    padding = _PADDINGS[len(body) % ALIGNMENT]
-    return _CHECKSUM.pack(zlib.crc32(checked)) + checked + padding
+    return _with_checksum(checked + body, len(body))
+
+
+def _with_checksum(checked: bytes, length: int) -> bytes:
+    """The beginning of a frame, which ends with a body of this length."""
+    return _CHECKSUM.pack(zlib.crc32(checked)) + checked + _PADDINGS[length % ALIGNMENT]
 
 
 class FrameReader:
@@ -339,7 +345,11 @@ class FrameReader:
           RpcError: what arrives is no frame, or one of another version or codec.
         """
         while True:
-            frame = self._parse()
+            frame: Frame | None = None
+            if self._header is not None:
+                frame = self._parse()
+            elif self._start != self._end:  # Mostly the one before was all there was.
+                frame = self._parse_small() or self._parse()
             if frame is None:
                 self._receive()
             elif frame.kind != OFFER:
@@ -350,8 +360,6 @@ class FrameReader:
     def _parse(self) -> Frame | None:
         """The next frame of what has arrived; None if its end has not."""
         if self._header is None:
-            if (frame := self._parse_small()) is not None:
-                return frame
             if (view := self._take(_HEADER_BYTES)) is None:
                 return None
             (self._checksum,) = _CHECKSUM.unpack_from(view)
@@ -489,9 +497,12 @@ class FrameReader:
     def _receive(self) -> None:
         if self._block is not None:
             self._filled += self._stream.receive_into(self._block[self._filled :])
+        elif self._start == self._end:
+            num_received = self._stream.receive_into(self._buffer)
+            self._start, self._end = 0, num_received
         else:
-            left = self._end - self._start
             if self._start:
+                left = self._end - self._start
                 self._buffer[:left] = self._buffer[self._start : self._end]
                 self._start, self._end = 0, left
             self._end += self._stream.receive_into(self._buffer[self._end :])

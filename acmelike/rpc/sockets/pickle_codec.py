@@ -22,31 +22,6 @@ _MAX_SMALL_BYTES = 2**12
 _dtype_names: dict[np.dtype[Any], str] = {}
 
 
-class PickleCodec:
-    """Any value, as a pickle of protocol 5 with the arrays out of band."""
-
-    magic = _MAGIC
-    kinds = frozenset(range(7))
-    max_body_bytes = 2**36
-    is_trusted = True
-
-    def make_payload(self, value: Any) -> Payload:
-        return make_payload(value)
-
-    def read(self, body: memoryview, buffers: list[memoryview]) -> Any:
-        return pickle.loads(body, buffers=buffers)
-
-    def read_call(self, value: Any) -> CallParts:
-        parts: CallParts = value  # Every process of a run sends it so.
-        return parts
-
-    def error_value(self, error: BaseException) -> Any:
-        return to_wire(error)
-
-
-PICKLE = PickleCodec()
-
-
 def make_payload(value: Any) -> Payload:
     """Pickles a value, with cloudpickle if that is needed."""
     buffers: list[pickle.PickleBuffer] = []
@@ -57,6 +32,8 @@ def make_payload(value: Any) -> Payload:
         pickler.dump(value)
         body = file.getvalue()
         if b"__main__" not in body:
+            if current.refs is None and not buffers:
+                return Payload(body, [], _MAGIC)
             return _payload(body, buffers)
     except Exception:
         pass  # Such as a local function, which cloudpickle can send.
@@ -117,3 +94,27 @@ class _CloudPickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table: ClassVar[Any] = ChainMap(
         _cloud_reductions, cloudpickle.Pickler.dispatch_table
     )
+
+
+class PickleCodec:
+    """Any value, as a pickle of protocol 5 with the arrays out of band."""
+
+    magic = _MAGIC
+    kinds = frozenset(range(7))
+    max_body_bytes = 2**36
+    is_trusted = True
+
+    make_payload = staticmethod(make_payload)
+
+    def read(self, body: memoryview, buffers: list[memoryview]) -> Any:
+        return pickle.loads(body, buffers=buffers)
+
+    def read_call(self, value: Any) -> CallParts:
+        parts: CallParts = value  # Every process of a run sends it so.
+        return parts
+
+    def error_value(self, error: BaseException) -> Any:
+        return to_wire(error)
+
+
+PICKLE = PickleCodec()

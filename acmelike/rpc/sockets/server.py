@@ -200,8 +200,10 @@ class SocketServer:
                 key.data()
             elif key.data not in ready:
                 self._serve(key.data, events)
-        self._expire()
-        self._look_for_stuck(time.monotonic() - began)
+        if self._deadlines:
+            self._expire()
+        if self._stuck:
+            self._look_for_stuck(time.monotonic() - began)
 
     def _release(self) -> None:
         """Sends what can be sent at once, and closes everything."""
@@ -322,13 +324,17 @@ class SocketServer:
 
     def _watch(self, connection: _Connection) -> None:
         """Waits for what a connection needs: to be read, to be written, or both."""
+        num_unsent = connection.stream.num_unsent
+        is_stuck = connection.is_stuck
+        is_reading = connection.events == selectors.EVENT_READ
+        if is_reading and not (num_unsent or is_stuck or self._stuck):
+            return  # As nearly always.
         if connection not in self._connections:
             return
-        if connection.is_stuck:
+        if is_stuck:
             self._stuck[connection] = None
         else:
             self._stuck.pop(connection, None)
-        num_unsent = connection.stream.num_unsent
         events = selectors.EVENT_WRITE if num_unsent else 0
         if num_unsent < _MAX_UNSENT_BYTES:
             events |= selectors.EVENT_READ
@@ -403,7 +409,7 @@ class SocketServer:
             reply = _Reply(connection, number, num_bytes)
             if request.timeout is not None and request.timeout < -GRACE_SECONDS:
                 return  # Its caller has given up.
-            if self._servers[label].is_concurrent(request.method):
+            if request.method in self._servers[label].concurrent_methods:
                 # It runs without the lock and may take long, so it gets a thread.
                 thread = threading.Thread(
                     target=self._run_call,
@@ -449,7 +455,7 @@ class SocketServer:
                 f"{label}.{method}: {_MAX_PARKED:,} calls of this connection wait "
                 f"already; cancel some, or give them deadlines"
             )
-        if self._servers[label].is_concurrent(method):
+        if method in self._servers[label].concurrent_methods:
             num_threads = sum(thread.is_alive() for thread in self._concurrent)
             if num_threads >= _MAX_THREADS:
                 raise RpcError(
@@ -521,10 +527,12 @@ class SocketServer:
 
     def _until_next(self) -> float | None:
         """Seconds until the next deadline, or the next look for who is stuck."""
+        if not self._stuck and not self._deadlines:
+            return None
         left = [_LOOK_SECONDS] if self._stuck else []
         if self._deadlines:
             left.append(max(0.0, self._deadlines[0][0] - self._scheduler.now()))
-        return min([*left, _MAX_SELECT_SECONDS]) if left else None
+        return min(*left, _MAX_SELECT_SECONDS)
 
     def _expire(self) -> None:
         now = self._scheduler.now()
@@ -580,7 +588,7 @@ class _Connection:
     @property
     def is_stuck(self) -> bool:
         """Whether it now depends on the caller that something can go on."""
-        return bool(
+        return (
             not self.is_known
             or self.stream.num_unsent >= _MAX_UNSENT_BYTES
             or not self.reader.is_between_frames

@@ -507,7 +507,7 @@ class Borrower:
         self._leases: dict[int, weakref.ref[Bytes]] = {}
         # Filled by the thread that drops the last view, perhaps during a garbage
         # collection; so it takes no lock and sends nothing.
-        self._released: deque[int] = deque()
+        self.released: deque[int] = deque()
 
     def accept(self, slot: int, offer: Offer) -> None:
         """Maps a slot's memory and releases the slot, unless it cannot be mapped.
@@ -517,7 +517,7 @@ class Borrower:
         if not offer.num_bytes:
             if self._maps.pop(slot, None) is not None:
                 self._budget.take(0, -1)
-            self._released.append(slot)
+            self.released.append(slot)
             return
         is_new = slot not in self._maps
         if is_new and not self._budget.take(0, 1):
@@ -529,7 +529,7 @@ class Borrower:
                 self._budget.take(0, -1)
             return
         (self._stored.add if offer.is_stored else self._stored.discard)(slot)
-        self._released.append(slot)
+        self.released.append(slot)
 
     def num_bytes(self, slot: int) -> int:
         """The size of a slot; 0 if there is none that may be read now."""
@@ -541,7 +541,7 @@ class Borrower:
     def borrow(self, slot: int) -> memoryview:
         """The memory of a slot, read-only; it is released when no array views it."""
         whole = np.frombuffer(self._maps[slot], np.uint8)
-        released = self._released
+        released = self.released
         on_released = self.on_released if slot in self._stored else None
 
         def release(_: object) -> None:
@@ -555,9 +555,9 @@ class Borrower:
     def take_released(self) -> int:
         """The slots that were released since the last call, as bits."""
         released = 0
-        while self._released:
+        while self.released:
             try:
-                released |= 1 << self._released.popleft()
+                released |= 1 << self.released.popleft()
             except IndexError:
                 break  # Another thread has taken it.
         return released
