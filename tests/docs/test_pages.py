@@ -44,6 +44,7 @@ def trains(page, least):
         trains("docs/guide/training.md", 1),
         ("docs/guide/trained_policy.md", 2),
         ("docs/guide/gpu.md", 1),
+        ("docs/guide/machines.md", 3),
         trains("docs/guide/my_environment.md", 5),
         trains("docs/guide/my_network.md", 3),
         trains("docs/guide/my_agent.md", 3),
