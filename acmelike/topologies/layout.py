@@ -37,6 +37,8 @@ class Layout:
         but for the one that acts with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
+      replay_may_exceed_memory: start also if its machine has less memory than full
+        tables take, as for a run that ends before they are full.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
         restarted after a failure, where nodes have processes; 0 for never, so that
         the first failure ends the run.
@@ -57,6 +59,7 @@ class Layout:
     learner_cpus: Annotated[int, at_least(1)] = 1
     learner_gpus: Annotated[float, at_least(0)] | None = None
     replay_engine: Literal["own", "reverb"] = "own"
+    replay_may_exceed_memory: bool = False
     max_restarts: Annotated[int, at_least(0)] = 5
     inference_batch_size: Annotated[int, at_least(0)] = 0
     inference_wait_seconds: Annotated[float, at_least(0)] = 0.002

@@ -141,6 +141,7 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             [table],
             seed=node_seed(experiment.seed),
             engine=layout.replay_engine,
+            may_exceed_memory=layout.replay_may_exceed_memory,
             # An actor that is restarted is another writer, until the last is forgotten.
             max_writers=max(_MIN_WRITERS, 4 * layout.num_places),
         ),

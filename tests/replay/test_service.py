@@ -41,6 +41,14 @@ def test_tables_that_this_machine_has_too_little_memory_for_are_warned_of(
     assert "full (vast: 1,000 items), and this machine has" in record.getMessage()
 
 
+def test_tables_that_this_machine_can_never_fill_are_refused_unless_told(make_config):
+    vast = make_config(name="vast", max_size=10**12)
+    words = r"GB when its tables are full \(vast: 1,000,000,000,000 items\), and this"
+    with pytest.raises(ConfigError, match=words) as caught:
+        Replay([vast], seed=0)
+    assert "--replay-may-exceed-memory starts all the same" in str(caught.value)
+
+
 def test_inserts_are_admitted_in_part_then_wait(replay, make_items):
     assert replay.insert("narrow", make_items(0, 9)) == 5
     reason = (

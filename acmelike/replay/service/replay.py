@@ -59,10 +59,12 @@ class Replay:
         drawn and not used yet.
       part_bytes: how much of a checkpoint one call copies. The default of 4 MB takes
         some ten milliseconds, in which all other calls wait.
+      may_exceed_memory: whether full tables may take more than all memory here.
 
     Raises:
       ConfigError: there is no table, or two have the same name; or a number is out of
-        its range; or the checkpoint has other tables or other signatures.
+        its range; or the tables are too large for this machine; or the checkpoint has
+        other tables or other signatures.
       CheckpointDamaged: there are checkpoints, but none is complete.
     """
 
@@ -77,6 +79,7 @@ class Replay:
         max_writers: int = 1000,
         max_cursors: int = 100,
         part_bytes: int = 1 << 22,
+        may_exceed_memory: bool = False,
     ):
         names = [table.name for table in tables]
         if not names or len(set(names)) < len(names):
@@ -92,7 +95,7 @@ class Replay:
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
             tables = saved.with_limits(tables)
-        _warn_of_memory(tables)
+        _check_memory(tables, may_exceed_memory)
         self._configs = {table.name: table for table in tables}
         self._columns = make_shared_columns(tables)
         self._tables = make_tables(engine, tables, self._columns, seed)
@@ -462,15 +465,25 @@ def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
     return replay.finish_checkpoint(number, num_keep)
 
 
-def _warn_of_memory(tables: Sequence[TableConfig]) -> None:
-    """Warns of tables that this machine may have too little memory for."""
+def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> None:
+    """Warns of tables that this machine may have too little memory for.
+
+    Raises:
+      ConfigError: they can never be full, as all of its memory is too little.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     full_bytes = sum(table.full_bytes for table in tables)
-    if full_bytes > _MEMORY_SHARE * memory:
-        logger.warning(
-            "replay takes about %.3g GB when its tables are full (%s), and this "
-            "machine has %.3g GB: a smaller size (--agent.replay.size) takes less",
-            full_bytes / 1e9,
-            ", ".join(f"{table.name}: {table.max_size:,} items" for table in tables),
-            memory / 1e9,
+    if full_bytes <= _MEMORY_SHARE * memory:
+        return
+    names = ", ".join(f"{table.name}: {table.max_size:,} items" for table in tables)
+    words = (
+        f"replay takes about {full_bytes / 1e9:.3g} GB when its tables are full "
+        f"({names}), and this machine has {memory / 1e9:.3g} GB: a smaller size "
+        f"(--agent.replay.size) takes less"
+    )
+    if full_bytes > memory and not may_exceed_memory:
+        raise ConfigError(
+            f"{words}, and --replay-may-exceed-memory starts all the same, for a run "
+            f"that ends before"
         )
+    logger.warning("%s", words)
