@@ -229,7 +229,7 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("launcher", ["serial", "threads"])
 def test_what_an_environment_has_started_ends_with_a_run_that_hangs(tmp_path, launcher):
     args = ["--environment", "tests.programs.broken_envs:Hangs-v0"]
     args += ["--launch", launcher, "--num-actors", "1", "--num-envs-per-actor", "1"]
