@@ -103,11 +103,13 @@ class Process:
                 self._connection.send(self._end)
 
     def ask(self, number: int) -> bool:
-        """Asks for the status; False if it has owed an answer for a while.
+        """Asks for the status; False if it has no nodes yet, or has owed one for long.
 
         A process that is stopped reads nothing, and would be sent one question after
         the other, until no more fit.
         """
+        if not self._is_started:
+            return False
         if self._asked > self.answered:
             if time.monotonic() - self._asked_at > _OWING_SECONDS:
                 return False
