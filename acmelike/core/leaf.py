@@ -14,11 +14,11 @@ from acmelike.errors import ContractError
 LeafKind: TypeAlias = Literal["constructor", "method", "guard", "updating"]
 
 
-class _Thread(threading.local):
+class _LeafOfThread(threading.local):
     leaf: leaf | None = None
 
 
-_thread = _Thread()
+_thread = _LeafOfThread()
 
 
 class leaf:

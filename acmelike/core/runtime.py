@@ -11,13 +11,13 @@ from acmelike.core.status import NodeMetrics
 from acmelike.errors import ContractError
 
 
-class _Thread(threading.local):
+class _ContextOfThread(threading.local):
     context: Context | None = None
     # On the thread's clock.
     deadline: float | None = None
 
 
-_thread = _Thread()
+_thread = _ContextOfThread()
 # The labels of the nodes whose services are served in this process, by the id of the
 # service.
 _served: dict[int, str] = {}
