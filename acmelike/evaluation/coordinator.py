@@ -273,8 +273,8 @@ class Coordinator:
         if self._policy is None:
             self._policy = self._learner.policy()
         judged = self._learner.parameters() if reached is None else reached
-        self._schedule.mark_evaluated(env_steps)
         with updating(self):
+            self._schedule.mark_evaluated(env_steps)
             self._num_tasks += 1
             self._ordered = EvaluationTask(
                 self._num_tasks,

@@ -16,10 +16,11 @@ from acmelike.types import Array
 def play_episodes(
     environment: Vector, inference: Inference, num_episodes: int
 ) -> Array:
-    """Plays E whole episodes in N environments: E // N in each, one more in the first.
+    """Plays E whole episodes in N environments.
 
-    How many each plays is known before: if those that end first counted, short
-    episodes would count too often. The first E % N environments play the rest.
+    Each environment plays E // N of them, and the first E % N play one more. This is
+    fixed before: if the episodes that end first counted, short ones would count too
+    often.
 
     An episode may never end, so the status of the calling node tells the number of
     steps played.

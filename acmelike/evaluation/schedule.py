@@ -46,10 +46,9 @@ class Schedule:
             steps = max(steps, int(env_steps / seconds / MAX_LOOKS_PER_SECOND))
         return min(env_steps + steps, self.next_evaluation, self._goal.max_env_steps)
 
-    def mark_evaluated(self, env_steps: int) -> int:
-        """Marks all evaluations due by now as ordered; returns how many these are."""
+    def mark_evaluated(self, env_steps: int) -> None:
+        """Marks all evaluations due by now as ordered."""
         self._num_due = env_steps // self._goal.evaluate_every
-        return self._num_due
 
     def reaches_target(self, mean_return: float) -> bool:
         """Counts one evaluation; returns whether enough in a row reach the target."""

@@ -111,8 +111,7 @@ def _in_words(nest: NestedSpec) -> str:
         number = f" below {spec.num_values}" if is_discrete else ""
         return f"{spec.dtype} {list(spec.shape)}{number}"
 
-    words = optree.tree_map(of_one, nest)
-    return words if isinstance(words, str) else str(words)
+    return str(optree.tree_map(of_one, nest))
 
 
 def evaluate_command(args: Sequence[str]) -> int:
