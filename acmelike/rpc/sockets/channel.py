@@ -231,7 +231,7 @@ class Channel:
         call = RemoteCall(self, next(self._numbers), target, deadline, edge)
         is_ready = True
         try:
-            stream = self._stream
+            stream = self._stream  # Mostly it is open; `connect` would say the same.
             if stream is None or self.is_over or not self._is_near:
                 stream = self.connect(timeout)
             if stream.num_unsent:
