@@ -21,7 +21,7 @@ import typing
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, cast
 
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, nearest
 
 
 class Range(NamedTuple):
@@ -56,18 +56,26 @@ FINITE = Range("finite", math.isfinite)
 
 
 def check_fields(config: Any, owner: str = "") -> None:
-    """Checks every field that has a range; None passes, a tuple element by element.
+    """Checks every field that has a range or choices; None passes where it may.
 
-    A field whose type is `int` takes whole numbers only.
+    A tuple is checked element by element. A field whose type is `int` takes whole
+    numbers only, and one whose type is a `Literal` its values. Numbers of NumPy become
+    Python's.
 
     Args:
       config: an instance of a dataclass.
       owner: what the message begins with, such as "table 'x'"; "" for nothing.
 
     Raises:
-      ConfigError: for the first field that is out of its range.
+      ConfigError: for the first field that is out of its range, or none of its choices.
     """
     config_class: Any = type(config)
+    for name, choices in _choices_of(config_class):
+        value = getattr(config, name)
+        if value not in choices:
+            words = f"one of {', '.join(map(str, choices))}"
+            known = nearest(value, choices) if isinstance(value, str) else ""
+            raise ConfigError(_message(owner, name, words, value) + known)
     for name, check, is_whole in _ranges_of(config_class):
         value = getattr(config, name)
         values = value if isinstance(value, tuple) else (value,)
@@ -81,11 +89,27 @@ def check_fields(config: Any, owner: str = "") -> None:
             contains: Any = check.contains
             if not contains(number):
                 raise ConfigError(_message(owner, name, check.words, value))
+        if any(type(number).__module__ == "numpy" for number in values):
+            plain = tuple(number.item() for number in values)
+            plain_value = plain if isinstance(value, tuple) else plain[0]
+            object.__setattr__(config, name, plain_value)
 
 
 def _message(owner: str, name: str, words: str, value: object) -> str:
     prefix = f"{owner}: " if owner else ""
     return f"{prefix}{name} must be {words}: {value}"
+
+
+@functools.cache
+def _choices_of(kind: Hashable) -> list[tuple[str, tuple[Any, ...]]]:
+    """(name, values) of each field that takes some values only."""
+    hints = typing.get_type_hints(cast(type, kind))
+    literals = (
+        (name, hint)
+        for name, hint in hints.items()
+        if typing.get_origin(hint) is typing.Literal
+    )
+    return [(name, typing.get_args(hint)) for name, hint in literals]
 
 
 @functools.cache

@@ -140,9 +140,10 @@ class NonFinite(AcmelikeError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its class's name if there is none."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip() if lines else type(error).__name__
+    """An error in one line: its message, and its type unless it is acmelike's own."""
+    is_own = isinstance(error, AcmelikeError)
+    lines = (str(error) if is_own else describe(error)).strip().splitlines()
+    return lines[0].rstrip(": ") if lines else type(error).__name__
 
 
 def describe(error: BaseException) -> str:

@@ -10,9 +10,22 @@ from pathlib import Path
 from typing import Any
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON, in which numbers of NumPy and paths may stand too."""
+    return json.dumps(value, indent=indent, default=_as_plain)
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r} cannot be written as JSON")
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Replaces a JSON file as a whole; see `write_whole`."""
-    write_whole(path, json.dumps(value, indent=2) + "\n")
+    """Replaces a JSON file as a whole; see `write_whole` and `to_json`."""
+    write_whole(path, to_json(value, indent=2) + "\n")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -36,7 +49,7 @@ def overwrite_json(path: Path, value: Any) -> None:
     """Writes a JSON file over the old one, for a disk that has no room for both."""
     with path.open("r+b", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
-        data = (json.dumps(value, indent=2) + "\n").encode().ljust(size)
+        data = (to_json(value, indent=2) + "\n").encode().ljust(size)
         if len(data) > size and hasattr(os, "posix_fallocate"):
             # Takes the room first, so that nothing is half written.
             os.posix_fallocate(file.fileno(), 0, len(data))
@@ -45,7 +58,7 @@ def overwrite_json(path: Path, value: Any) -> None:
 
 def append_json_line(path: Path, value: dict[str, Any]) -> None:
     """Appends one line to a JSON-lines file; if that fails, appends nothing."""
-    line = (json.dumps(value) + "\n").encode()
+    line = (to_json(value) + "\n").encode()
     with path.open("ab", buffering=0) as file:
         before = file.tell()
         if file.write(line) != len(line):  # The disk has just become full.

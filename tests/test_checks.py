@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
@@ -22,13 +22,22 @@ class Settings:
     sizes: tuple[Annotated[int, at_least(1)], ...] = (1,)
     target: Annotated[float | None, FINITE] = None
     free: int = -1
+    format: Literal["gif", "mp4"] = "gif"
 
     def __post_init__(self) -> None:
         check_fields(self, "settings")
 
 
 def test_what_is_in_range_passes():
-    Settings(size=np.int64(3), limit=0, rate=2, fraction=1, sizes=(), target=-1e300)
+    Settings(limit=0, rate=2, fraction=1, sizes=(), target=-1e300)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    sizes = (np.int32(2), np.int32(3))
+    made = Settings(size=np.int64(3), rate=np.float32(0.5), sizes=sizes)
+    assert made == Settings(size=3, rate=0.5, sizes=(2, 3))
+    numbers = (made.size, made.rate, *made.sizes)
+    assert [type(x) for x in numbers] == [int, float, int, int]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +54,11 @@ def test_what_is_in_range_passes():
         ({"fraction": math.nan}, "settings: fraction must be between 0 and 1: nan"),
         ({"sizes": (4, 0)}, "settings: sizes must be at least 1: (4, 0)"),
         ({"target": math.inf}, "settings: target must be finite: inf"),
+        (
+            {"format": "mp3"},
+            "settings: format must be one of gif, mp4: mp3; did you mean 'mp4'?",
+        ),
+        ({"format": 3}, "settings: format must be one of gif, mp4: 3"),
     ],
 )
 def test_what_is_not_is_refused_in_one_line(values, message):

@@ -53,6 +53,10 @@ def own(tmp_path):
     (package / "__init__.py").touch()
     (package / "my_program.py").write_text(OWN_PROGRAM)
     (package / "broken.py").write_text("import my_packag\n")
+    needy = tmp_path / "needy"
+    needy.mkdir()
+    (needy / "__init__.py").write_text("import no_such_torch\n")
+    (needy / "mine.py").write_text(OWN_PROGRAM)
     (tmp_path / "alone.py").write_text(OWN_PROGRAM)
     (tmp_path / "programs").mkdir()
     return tmp_path
@@ -113,6 +117,7 @@ def test_a_topology_has_one_name():
         (["train", "zzzzz"], "unknown program 'zzzzz'; there are apex_dqn, dqn, "),
         (["train", "no_such.program"], "unknown program 'no_such.program'"),
         (["train", "../dqn"], "unknown program '../dqn'; did you mean 'dqn'?"),
+        (["train", "./my/program.py"], "give the program as a module: my.program, "),
         (["train", "json"], "module 'json' has no PROGRAM that is a TrainingProgram"),
         (["train", "dqn", "--sed", "1"], "unknown flag --sed; did you mean '--seed'?"),
         (["draw", "dqn"], "draw needs a file: acmelike draw PROGRAM --out FILE.svg"),
@@ -148,6 +153,14 @@ def test_a_program_that_cannot_be_imported_is_one_line(own):
     assert ended.stderr == (
         "error: cannot import 'my_package.broken': ModuleNotFoundError: "
         "No module named 'my_packag'\n"
+    )
+
+
+def test_a_package_that_lacks_another_is_told_from_no_program(own):
+    ended = command("train", "needy.mine", folder=own)
+    assert ended.stderr == (
+        "error: cannot import 'needy.mine': ModuleNotFoundError: "
+        "No module named 'no_such_torch'\n"
     )
 
 

@@ -1,10 +1,13 @@
 """The words of errors."""
 
-from acmelike.errors import NodeFailed, first_line
+from acmelike.errors import ConfigError, NodeFailed, first_line
 
 
 def test_the_first_line_of_an_error():
-    assert first_line(ValueError("first \nsecond")) == "first"
+    assert first_line(ConfigError("first \nsecond")) == "first"
+    assert first_line(ConfigError("\n")) == "ConfigError"
+    # The message of another's error says little without its type.
+    assert first_line(KeyError("size")) == "KeyError: 'size'"
     assert first_line(ValueError("\n")) == "ValueError"
 
 

@@ -49,8 +49,8 @@ class Recorder:
         # calls old, and what is gathered meanwhile goes in one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
         self._writer = Writer(replay, num_ahead=num_ahead)
-        # Of the present episodes: the rewards so far, when they have begun, and how
-        # many actions were clipped.
+        # Of the present episodes: the rewards so far, when they began, and how many
+        # actions were clipped.
         self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
         self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
         self._bounds, self._has_warned = _bounds_of(actions), False
@@ -119,7 +119,8 @@ class Recorder:
             )
 
     def close(self) -> None:
-        """Releases the steps in replay that only these environments refer to."""
+        """Writes what is left; replay may then release the steps."""
+        self._writer.flush()
         self._writer.close()
 
 

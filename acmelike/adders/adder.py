@@ -59,6 +59,9 @@ class Adder(Protocol):
           a_tm1: `[K, ...]`, the actions that led to `step_t`; ignored where it is
             FIRST.
           version_tm1: the version of the parameters that chose the actions.
-          step_t: the time step that followed. The caller must not change its arrays.
+          step_t: the time step that followed.
           extras_tm1: by name, `[K, ...]` outputs of the policy beside the actions.
+
+        Arrays of `step_t` and `extras_tm1` may stay here: the caller must not change
+        them afterwards. The actions are copied.
         """

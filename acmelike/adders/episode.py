@@ -20,7 +20,7 @@ class EpisodeAdder:
     its last observation is a step too. Zeros follow, and the sum of `mask` is n.
 
     Padding is cheap: a step of zeros has no row, and costs the table 8 bytes for an id
-    in each field, even if observations are large. So there is no variant without it.
+    in each field, even if observations are large. So short episodes are always padded.
 
     Args:
       num_envs: K.

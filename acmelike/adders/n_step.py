@@ -17,6 +17,7 @@ from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Nested, Transition, VectorStep
 
 # (transitions [M, ...], the policy's extras at o_tm1, those at o_t) -> priorities [M].
+# With frame stacks, observations are numbers of frames here, and not images.
 InitialPriority: TypeAlias = Callable[
     [Transition, Mapping[str, Array], Mapping[str, Array]], Array
 ]
@@ -146,7 +147,8 @@ class NStepAdder:
 
         Raises:
           RuntimeError: `start` was not called.
-          ValueError: the actions or the step are not of `num_envs` environments.
+          ValueError: the actions or the step are not of `num_envs` environments, or
+            the actions of another type than those before.
         """
         actions = np.asarray(a_tm1)
         self._check_length(actions, "actions")
@@ -155,6 +157,11 @@ class NStepAdder:
             raise RuntimeError("add was called before start")
         if self._a_tm1 is None:
             self._a_tm1 = _make_ring(self._n, actions)
+        elif actions.dtype != self._a_tm1.dtype:
+            raise ValueError(
+                f"actions of {self._a_tm1.dtype} cannot be followed by actions of "
+                f"{actions.dtype}"
+            )
 
         if self._initial_priority is None:
             self._keep({name: extras_tm1[name] for name in self._names_of_extras})
@@ -187,7 +194,8 @@ class NStepAdder:
         self._version[row], self._reward[row], self._product[row] = version_tm1, 0, 1
         self._is_live[row] = True
         self._reward += self._product * step_t.reward
-        self._product *= self._discount * step_t.discount
+        self._product *= self._discount
+        self._product *= step_t.discount
         self._o_t = step_t.observation
 
         # The step after LAST is FIRST, so this also clears an episode that has ended.

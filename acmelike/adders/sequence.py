@@ -53,6 +53,7 @@ class Sequence(NamedTuple):
 
 
 # Sequences [M, T, ...], with observations as the adder gets them -> priorities [M].
+# With frame stacks, observations are numbers of frames here, and not images.
 SequencePriority: TypeAlias = Callable[[Sequence], Array]
 
 
@@ -152,8 +153,8 @@ class SequenceAdder:
         # The column of each array of observations, nested as they are.
         self._columns: Nested = None
         self._time = 0
-        # Three times for each environment: the begin of its next sequence, the first
-        # step that is in no sequence yet, and the begin of its episode.
+        # Three times for each environment: the beginning of its next sequence, the
+        # first step that is in no sequence yet, and the beginning of its episode.
         self._start = np.zeros(num_envs, np.int64)
         self._fresh = np.zeros(num_envs, np.int64)
         self._episode = np.zeros(num_envs, np.int64)
@@ -191,7 +192,7 @@ class SequenceAdder:
             self._recent.append(steps)
         time, self._time, self._now = self._time, self._time + 1, step_t
 
-        # The environment and the begin of each completed sequence.
+        # The environment and the beginning of each completed sequence.
         full = self._start + self._length == self._time
         envs, starts = self._envs[full], self._start[full]
         self._fresh[full] = self._time

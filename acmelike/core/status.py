@@ -10,7 +10,7 @@ import os
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -437,6 +437,16 @@ class _Waiting:
         metrics.num_waits += 1
         before = metrics.waited_seconds.get(target, 0.0)
         metrics.waited_seconds[target] = before + spent
+
+
+def memory_limit() -> int:
+    """The bytes that processes here may take: the machine's or the container's."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        # There is no such file without a container, and "max" is no number.
+        with suppress(OSError, ValueError), open(f"/sys/fs/cgroup/{name}") as file:
+            limits.append(int(file.read()))
+    return min(limits)
 
 
 def resident_bytes() -> int:

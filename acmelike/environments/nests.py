@@ -140,7 +140,7 @@ class Leaves:
         shape = np.shape(found[0])
         if not shape:
             raise WrongObservation(
-                "observations of no number of environments: one has no axis"
+                "act_batch takes observations [K, ...] of K environments; act takes one"
             )
         return self.of(observations, shape[0])
 

@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from acmelike.environments.adapters import dm_control
+from acmelike.environments.adapters import atari, dm_control
 from acmelike.environments.adapters.envpool import make_envpool_factory
 from acmelike.environments.adapters.gymnasium import (
     GymnasiumFactory,
@@ -70,7 +70,7 @@ def make_environment_factory(
     """
     if not isinstance(environment, str):
         return make_own_factory(_with(environment, arguments), name_of(environment))
-    name = environment
+    name = environment.removeprefix(atari.MODULE)
     if name.startswith(_VECTORISED):
         name = name.removeprefix(_VECTORISED)
         return make_gymnasium_vector_factory(name, arguments=arguments)
@@ -112,11 +112,16 @@ def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory
         return None
     try:
         make: Any = getattr(importlib.import_module(module), attribute, None)
-    except Exception as error:  # It is the user's code.
+    except (Exception, SystemExit) as error:  # It is the user's code.
         reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     if make is None:
         return None
+    if "seed" in arguments:
+        raise ConfigError(
+            "environment_kwargs has a seed, but each environment gets its own, which "
+            "follows from that of the run"
+        )
     return make_own_factory(_with(make, arguments), name)
 
 

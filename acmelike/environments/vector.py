@@ -66,9 +66,16 @@ class VectorEnvironment:
         self.num_envs = num_envs
         self._factory, self._given_seed = factory, seed
         self._max_restarts, self._num_restarts = max_restarts, 0
-        self._environments = [self._made(k) for k in range(num_envs)]
-        self.spec = _checked_spec(self._environments[0])
-        self._leaves = Leaves(self.spec.observations)
+        self._environments: list[dm_env.Environment] = []
+        try:
+            for k in range(num_envs):
+                self._environments.append(self._made(k))
+            self.spec = _checked_spec(self._environments[0])
+            self._leaves = Leaves(self.spec.observations)
+        except BaseException:
+            with suppress(EnvironmentFault):
+                self.close()
+            raise
         self._is_over = [True] * num_envs
         # Steps so far, and how many there were when each episode began.
         self._num_steps, self._begins = -1, [0] * num_envs

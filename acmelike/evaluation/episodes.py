@@ -44,7 +44,8 @@ def play_episodes(
         action, _ = inference.act(step)
         step = environment.step(action)
         so_far += step.reward
-        so_far[step.first()] = 0.0  # Or an environment that failed was made again.
+        # Also where an environment that failed was made again.
+        so_far[step.first()] = 0.0
         for k in step.last().nonzero()[0]:
             # One that has played enough goes on, but is not counted.
             if len(returns[k]) < wanted[k]:

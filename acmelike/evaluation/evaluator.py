@@ -7,7 +7,7 @@ import logging
 from acmelike.actors.policy_runner import Inference
 from acmelike.agent import PolicyInputs
 from acmelike.environments import EnvironmentFactory, make_vector_environment
-from acmelike.errors import ConfigError, EnvironmentFault
+from acmelike.errors import first_line
 from acmelike.evaluation.coordinator import Coordinator, EvaluationTask
 from acmelike.evaluation.episodes import play_episodes, record_episode
 from acmelike.evaluation.video import VideoSettings
@@ -87,8 +87,9 @@ class Evaluator:
                 vector_index=self._environment.num_envs,
             )
             return recorder.encoded(self._video.format)
-        except (ConfigError, EnvironmentFault, OSError) as error:
-            logger.warning("no video at %s steps: %s", task.env_steps, error)
+        except Exception as error:  # Of packages for videos, too.
+            reason = first_line(error)
+            logger.warning("no video at %s steps: %s", task.env_steps, reason)
             return b""
 
     def _make_inference(self, task: EvaluationTask, num_envs: int) -> Inference:

@@ -163,7 +163,7 @@ def read_policy(path: Path) -> PolicyContents:
         inputs = builder.make_greedy_inputs(spec)
         parameters = optree.tree_map(lambda number: arrays[number], numbered)
     except Exception as error:  # Missing or changed code may raise anything.
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = first_line(error)
         raise ConfigError(f"{path} needs code that is not here: {reason}") from error
     policy = PortablePolicy(
         text=text, pickled=pickled_act(builder, spec), needs_jax=needs_jax

@@ -13,8 +13,8 @@ class VideoSettings:
     """Videos of evaluations, in the folder `videos/` of the run.
 
     Attributes:
-      every: the first of so many evaluations has one more episode, which is recorded,
-        and so has the final one; 0 for no videos.
+      every: one more episode is recorded in the first of every so many evaluations,
+        and in the final one; 0 for no videos.
       format: "gif", or "mp4", which needs the extra `video`.
     """
 

@@ -28,18 +28,18 @@ class EnvironmentConfig:
 
     Attributes:
       environment: "Catch", "CartPole-v1-positions" (CartPole without velocities), the
-        id of a gymnasium environment, as "ALE/Pong-v5", "dm_control:cheetah-run" and
-        other tasks of dm_control, or "module:id" for one that the module registers;
-        "vec:" before either of the latter takes its vectorised version, which is faster
-        from about eight environments per actor on; "envpool:" before one of EnvPool's;
-        or "module:name" for your own, a class or a function that makes environments of
-        Gymnasium or dm_env.
+        id of a gymnasium environment, as "ALE/Pong-v5", or "module:id" for one that the
+        module registers; "vec:" before either of these takes its vectorised version,
+        which is faster from about eight environments per actor on;
+        "dm_control:cheetah-run" and other tasks of dm_control; "envpool:" before one of
+        EnvPool's; or "module:name" for your own, a class or a function that makes
+        environments of Gymnasium or dm_env.
       environment_kwargs: arguments of the environment's constructor, as KEY=VALUE, such
         as continuous=false.
       max_episode_steps: steps after which episodes are cut off; None for no limit but
-        the environment's own.
-      frame_stack: how many of its last observations the environment shows together;
-        None for 4 of Atari, and else 1.
+        the environment's own, which this can only shorten.
+      frame_stack: how many of the last observations are stacked into one; None for 4
+        with games of Atari, and else 1.
       step_timeout: seconds after which an environment that has not returned from a step
         or a reset has failed; each then has a thread of its own. None for no limit.
       restart_environments: how often each actor, and the evaluator, makes an

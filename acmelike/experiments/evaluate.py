@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import optree
 import tyro
 from dm_env import specs
@@ -71,7 +72,7 @@ def evaluate(
         episode is made.
       seed: of the environments; at least 0.
       environment: see `make_environment_factory`; None for the one that the policy was
-        trained in.
+        trained in, with its wrappers, such as a limit of steps.
 
     Returns:
       The returns, `[num_episodes]`, ordered by environment.
@@ -81,6 +82,8 @@ def evaluate(
         trained for other observations or actions.
       EnvironmentFault: an environment failed.
     """
+    if num_episodes < 1:
+        raise ConfigError(f"num_episodes must be at least 1, not {num_episodes}")
     if not isinstance(policy, SavedPolicy):
         policy = load_policy(policy)
     factory = policy.environment_factory
@@ -107,11 +110,20 @@ def _check_spec(spec: EnvironmentSpec, trained: EnvironmentSpec) -> None:
 
 def _in_words(nest: NestedSpec) -> str:
     def of_one(spec: specs.Array) -> str:
-        is_discrete = isinstance(spec, specs.DiscreteArray)
-        number = f" below {spec.num_values}" if is_discrete else ""
-        return f"{spec.dtype} {list(spec.shape)}{number}"
+        bounds = ""
+        if isinstance(spec, specs.DiscreteArray):
+            bounds = f" below {spec.num_values}"
+        elif isinstance(spec, specs.BoundedArray):
+            bounds = f" from {_bound(spec.minimum)} to {_bound(spec.maximum)}"
+        return f"{spec.dtype} {list(spec.shape)}{bounds}"
 
     return str(optree.tree_map(of_one, nest))
+
+
+def _bound(bound: Array) -> str:
+    """A bound of each number of an array; once if it is the same for all."""
+    is_same = np.all(bound == bound.flat[0])
+    return str(bound.flat[0] if is_same else bound.tolist())
 
 
 def evaluate_command(args: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ def seeded_global_generators(seed: int) -> Iterator[None]:
     import numpy as np
 
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    # They draw when they are imported, which only the first run of a process does.
+    # These draw from them when they are imported, which only a first run does.
     for name in ("jax", "flax"):
         with suppress(ImportError):
             importlib.import_module(name)

@@ -12,11 +12,12 @@ from acmelike.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig
 
-# The variables of Slurm, Open MPI and Kubernetes' indexed jobs: how many hosts there
-# are, which Kubernetes does not say, and which one this is.
+# The variables of Slurm, Open MPI, other MPIs (MPICH, Intel's) and Kubernetes' indexed
+# jobs: how many hosts there are, which Kubernetes does not say, and which one this is.
 _VARIABLES = (
     ("SLURM_NNODES", "SLURM_NODEID"),
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
     ("", "JOB_COMPLETION_INDEX"),
 )
 

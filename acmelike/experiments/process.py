@@ -63,8 +63,8 @@ def prepare_process() -> None:
 def interrupts_kept() -> Iterator[None]:
     """Interrupts the main thread again if Python dropped a KeyboardInterrupt.
 
-    It does so where the interrupt comes while a callback runs, as of the collector of
-    garbage, which JAX has one of.
+    It does so where the interrupt comes while a callback of the garbage collector runs;
+    JAX has one.
     """
     before = sys.unraisablehook
     main = threading.main_thread().ident or 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from acmelike.errors import ConfigError, nearest
+from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.experiments.config import ExperimentConfig
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def find_program(name: str) -> TrainingProgram[Any]:
         module = importlib.import_module(f"{_OWN}.{name}")
     elif _exists(name):
         module = _import(name)
+    elif name.endswith(".py"):
+        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ConfigError(f"give the program as a module: {dotted}, not '{name}'")
     else:
         known = nearest(name, names) or f"; there are {', '.join(names)}"
         raise ConfigError(f"unknown program '{name}'{known}")
@@ -91,12 +94,15 @@ def find_program(name: str) -> TrainingProgram[Any]:
 
 
 def _exists(module: str) -> bool:
-    if not all(part.isidentifier() for part in module.split(".")):
+    parts = module.split(".")
+    if parts[-1] == "py" or not all(part.isidentifier() for part in parts):
         return False
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # Its package does not exist.
-        return False
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):  # Its package does not exist.
+            return False
+        raise _cannot_import(module, error) from error
     except Exception as error:
         raise _cannot_import(module, error) from error
 
@@ -109,5 +115,4 @@ def _import(name: str) -> ModuleType:
 
 
 def _cannot_import(name: str, error: Exception) -> ConfigError:
-    reason = str(error).strip().partition("\n")[0]
-    return ConfigError(f"cannot import '{name}': {type(error).__name__}: {reason}")
+    return ConfigError(f"cannot import '{name}': {first_line(error)}")

@@ -5,8 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError, RpcError, first_line
@@ -131,21 +137,24 @@ class RecordedRun:
         with _said_if_slow(slow):
             system = make_system(self._program, config, folder, self._environment)
         self._agent = system.program.name
-        write_json(folder.config, asdict(config))
+        settings = _as_record(config)
+        write_json(folder.config, settings)
         say(
             f"{self._agent} on {config.environment}, launched by {config.launch}, "
             f"seed {config.seed}; the run is recorded in {folder.path}"
         )
-        loggers = make_loggers(config.log, folder.root, asdict(config))
-        self._run = launch(
-            system.program,
-            config.launch,
-            hosts=self._hosts,
-            ray=self._ray,
-            grace_seconds=GRACE_SECONDS,
-            logs=folder.log.parent,
-        )
-        with RecordForwarder(folder.metrics, loggers), self._run:
+        with ExitStack() as stack:
+            loggers = make_loggers(config.log, folder.root, settings)
+            stack.enter_context(RecordForwarder(folder.metrics, loggers))
+            self._run = launch(
+                system.program,
+                config.launch,
+                hosts=self._hosts,
+                ray=self._ray,
+                grace_seconds=GRACE_SECONDS,
+                logs=folder.log.parent,
+            )
+            stack.enter_context(self._run)
             if config.num_places > config.num_actors:
                 ActorFollower(self._run, config).start()
             try:
@@ -161,7 +170,7 @@ class RecordedRun:
                 raise
         self._summarize("interrupted")  # It is, if the plot is.
         self._plot()
-        summary = self._summarize("completed")
+        summary = self._summarize("completed", end_reason=reason)
         say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
 
     def _count(self, run: Run, system: System) -> None:
@@ -199,6 +208,7 @@ class RecordedRun:
             lines = read_json_lines(self.folder.metrics)
         summary = {
             "status": status,
+            "end_reason": None,  # Of a run that was completed, see `more`.
             "agent": self._agent,
             "environment": config.environment,
             "launcher": config.launch,
@@ -237,6 +247,23 @@ class RecordedRun:
             )
         metrics = self.folder.curve.with_name("metrics.png")
         plot_metrics(records, metrics, title=title, subtitle=subtitle)
+
+
+def _as_record(settings: Any) -> Any:
+    """Settings as JSON can hold them: what is no number or text stands as text."""
+    # A flax module is a dataclass too, and has more fields than its own.
+    if is_dataclass(settings) and not hasattr(settings, "apply"):
+        return {
+            field.name: _as_record(getattr(settings, field.name))
+            for field in fields(settings)
+        }
+    if isinstance(settings, tuple | list):
+        return [_as_record(value) for value in settings]
+    if isinstance(settings, type) or callable(settings):
+        name = getattr(settings, "__qualname__", None)
+        text = repr(settings) if name is None else f"{settings.__module__}:{name}"
+        return " ".join(text.split())
+    return settings
 
 
 @contextmanager

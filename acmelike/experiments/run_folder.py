@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ class RunFolder:
     def __init__(self, path: str | os.PathLike[str]):
         self.path, self.root = Path(path), Path(os.path.abspath(path))
         self._created: list[Path] = []
+        self._others: set[Path] = set()
 
     config = property(lambda self: self.root / "config.json")
     metrics = property(lambda self: self.root / "metrics.jsonl")
@@ -48,7 +50,10 @@ class RunFolder:
         holders = (self.config, self.metrics, self.summary, self.policy, self.log)
         for file in holders:
             if os.path.lexists(file):
-                raise FolderTaken(f"{self.path} already holds a run ({file.name})")
+                raise FolderTaken(
+                    f"{self.path} already holds a run ({file.name}): choose another "
+                    f"folder, or remove it"
+                )
         folders = (self.log.parent, *self.log.parent.parents)
         self._created = [folder for folder in folders if not os.path.lexists(folder)]
         try:
@@ -56,6 +61,7 @@ class RunFolder:
         except OSError as error:
             self._remove_folders()
             raise self.refusal(error) from None
+        self._others = set(self._of_loggers())
         try:
             self.log.open("x").close()
         except FileExistsError:  # Another run took the folder at the same time.
@@ -66,11 +72,18 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes the files and folders of a run that did not start."""
-        logs = self.log.parent.glob("*.log")  # Of other processes, too.
-        for file in (self.config, self.summary, *logs):
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
+        for path in (self.config, self.summary, *self._of_loggers()):
+            if path.is_dir() and path not in self._others:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path not in self._others:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         self._remove_folders()
+
+    def _of_loggers(self) -> list[Path]:
+        """The logs of all processes, and what other loggers have written."""
+        folders = [self.root / name for name in ("tensorboard", "wandb")]
+        return [*self.log.parent.glob("*.log"), *filter(Path.exists, folders)]
 
     def refusal(self, error: OSError) -> ConfigError:
         """The error for a folder that cannot be written."""

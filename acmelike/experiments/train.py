@@ -164,7 +164,8 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
 def _as_texts(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Arguments of an environment as the command line has them."""
     texts = tuple(f"{name}={value!r}" for name, value in arguments.items())
-    if parse_kwargs(texts) != dict(arguments):
+    # By their texts, as arrays cannot be compared in one truth value.
+    if repr(parse_kwargs(texts)) != repr(dict(arguments)):
         raise ConfigError(
             "environment_kwargs takes numbers, texts, lists and the like; for other "
             "arguments pass a function that makes the environment"

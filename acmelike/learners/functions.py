@@ -21,8 +21,8 @@ class LearnerFunctions(NamedTuple):
         Its random key comes from the last two.
       parameters: from a training state to what policies act with.
       to_host: from these to NumPy arrays; it waits until they are computed.
-      compiles: whether the first update takes long. Then it may be called once for
-        nothing, as it leaves the state as it is.
+      compiles: whether the first call of `update` compiles it, which is slow. The
+        learner then calls it once with zeros beforehand, and drops what it returns.
     """
 
     init: Callable[[int], Nested]

@@ -24,7 +24,7 @@ class Spread(NamedTuple):
 
     Attributes:
       p50: the median.
-      p90: which 90 of 100 of them do not exceed.
+      p90: the 90th percentile.
       max: the largest.
     """
 

@@ -95,10 +95,16 @@ def check_network(source: NetworkSource) -> None:
 
 def _names_of(module: ast.Module) -> Iterator[str]:
     """The names that a module gets at its top level."""
-    for statement in ast.walk(module):
+    left: list[ast.AST] = [*module.body]
+    while left:
+        statement = left.pop()
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
             yield statement.name
-        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            if statement.name == "__getattr__":
+                yield "*"  # It may make any name.
+            continue  # What is inside is no name of the module.
+        left += ast.iter_child_nodes(statement)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
             for alias in statement.names:
                 yield alias.asname or alias.name
         elif isinstance(statement, ast.Name) and isinstance(statement.ctx, ast.Store):

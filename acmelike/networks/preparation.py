@@ -33,7 +33,8 @@ from acmelike.networks.choice import (
 from acmelike.types import ACTION_MASK, EnvironmentSpec, MultiDiscreteArray, Nested
 
 # More categories than that, of one number or of several together, are taken as numbers.
-MAX_CATEGORIES = 2**14
+# It is also the limit of a constant in a policy's text: `policies/numpy_text.py`.
+MAX_CATEGORIES = 10_000
 # Pixels of a side that networks for images need.
 LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
 
@@ -146,6 +147,13 @@ def check_observations(
     Raises:
       ConfigError: or an action mask is not one; the message names the agent.
     """
+    is_dict = isinstance(spec.observations, dict)
+    if is_dict and isinstance(spec.actions, MultiDiscreteArray):
+        if ACTION_MASK in spec.observations:
+            raise ConfigError(
+                f"{agent}: an observation has '{ACTION_MASK}', which is for one "
+                f"discrete action; these are several: {spec.actions.shape}"
+            )
     if spec.has_action_mask:
         mask, num_actions = spec.observations[ACTION_MASK], spec.actions.num_values
         if mask.shape != (num_actions,):

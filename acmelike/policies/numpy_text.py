@@ -526,8 +526,7 @@ class _Text:
         if settings.get("dimensions") is not None:
             raise MissingOperation("reshape with dimensions")
         if _without_leading_ones(x.traced.shape) == _without_leading_ones(traced.shape):
-            shape = x.shape if len(x.shape) <= len(traced.shape) else None
-            if shape is not None:
+            if len(x.shape) <= len(traced.shape):
                 return x._replace(traced=traced)
         return self._make(
             "reshape", f"{{0}}.reshape({_shape(traced.shape)})", operands, traced

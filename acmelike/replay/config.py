@@ -146,9 +146,9 @@ class TableConfig:
       max_times_sampled: an item is removed when it was sampled so often; None for
         never.
       replacement: whether one sample may contain an item more than once.
-      max_bytes: how many bytes the items may take; at least the bytes of one item.
-        Items are evicted while it is more. Rows that several items share count once.
-        None for no limit.
+      max_bytes: how many bytes the items may take; at least those of the smallest item,
+        all of whose rows are the same. Items are evicted while it is more. Rows that
+        several items share count once. None for no limit.
     """
 
     name: str
@@ -191,7 +191,8 @@ class TableConfig:
         if self.max_items < 1:
             raise ConfigError(
                 f"table '{self.name}': max_bytes must be at least "
-                f"{_min_item_bytes(leaves)}, the bytes of one item: {self.max_bytes}"
+                f"{_min_item_bytes(leaves)}, the bytes of the smallest item: "
+                f"{self.max_bytes}"
             )
         check_rate_limiter(self, self.rate_limiter)
 

@@ -31,7 +31,8 @@ class EpisodeInfo(NamedTuple):
 
     Attributes:
       num_episodes: all of them.
-      mean_return: of the last 100, the mean undiscounted return; None before the first.
+      mean_return: of the last 100, the mean undiscounted return; None before the first,
+        and before the first after a checkpoint was restored.
       mean_length: of these, the mean number of environment steps; likewise.
       clipped_fraction: of the steps of these, the share whose action was outside of its
         bounds and was clipped to them; likewise.

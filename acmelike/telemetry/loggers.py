@@ -17,11 +17,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from acmelike.errors import ConfigError, nearest
-from acmelike.files import write_whole
+from acmelike.errors import ConfigError, first_line, nearest
+from acmelike.files import to_json, write_whole
 from acmelike.telemetry.snapshot import RecordReader
 
 PERIOD_SECONDS = 1.0
+# How long loggers may take to write the rest of a run that did not end by itself.
+_SECONDS_AFTER_ERROR = 1.0
 
 logger = logging.getLogger("acmelike")
 
@@ -39,12 +41,33 @@ class Logger(Protocol):
 
 
 def numbers_of(record: Record) -> dict[str, float]:
-    """All numbers of a record, by name; the nested ones stand beside the others."""
+    """All numbers of a record, by name; the nested ones stand beside the others.
+
+    What the learner reports under a name that the record has itself is "learner/NAME".
+    """
+    own, reported = _own_numbers(record), _reported_numbers(record)
+    return own | {_in_learner(n) if n in own else n: v for n, v in reported.items()}
+
+
+def _own_numbers(record: Record) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in record.items():
-        nested = value if isinstance(value, Mapping) else {name: value}
-        numbers |= {n: v for n, v in nested.items() if isinstance(v, int | float)}
+        if name not in ("metrics", "loss"):  # The loss is among the metrics, too.
+            nested = value if isinstance(value, Mapping) else {name: value}
+            numbers |= _numbers(nested)
     return numbers
+
+
+def _reported_numbers(record: Record) -> dict[str, float]:
+    return _numbers(record.get("metrics", {}))
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: x for name, x in values.items() if isinstance(x, int | float)}
+
+
+def _in_learner(name: str) -> str:
+    return name if "/" in name else f"learner/{name}"
 
 
 def scalars_of(record: Record) -> dict[str, float]:
@@ -53,16 +76,11 @@ def scalars_of(record: Record) -> dict[str, float]:
     What the learner reports is in "learner/", what another node recorded in the group
     of its name, and all else of the record in "training/" or "evaluation/".
     """
-    numbers, reported = numbers_of(record), record.get("metrics", {})
     group = "training" if record["event"] == "progress" else "evaluation"
-
-    def in_group(name: str) -> str:
-        if name in reported:
-            return name if "/" in name else f"learner/{name}"
-        return f"{group}/{name}"
-
+    own, reported = _own_numbers(record), _reported_numbers(record)
     return {
-        in_group(name): value for name, value in numbers.items() if name != "env_steps"
+        **{f"{group}/{name}": x for name, x in own.items() if name != "env_steps"},
+        **{_in_learner(name): x for name, x in reported.items()},
     }
 
 
@@ -124,7 +142,7 @@ class TensorBoardLogger:
 
         self._started = time.time()
         self._writer = SummaryWriter(str(folder / "tensorboard"))
-        text = json.dumps(config, indent=2, default=str)
+        text = to_json(config, indent=2)
         self._writer.add_text("config", f"```\n{text}\n```")
 
     def write(self, record: Record) -> None:
@@ -159,12 +177,12 @@ class WandbLogger:
                 project=os.environ.get("WANDB_PROJECT", "acmelike"),
                 name=folder.name,
                 dir=str(folder),
-                config=json.loads(json.dumps(config, default=str)),
+                config=json.loads(to_json(config)),
             )
         except Exception as error:  # Its own errors, and those of the network.
-            reason = str(error).strip().partition("\n")[0]
             raise ConfigError(
-                f"wandb: {reason}; log in with 'wandb login', or set WANDB_MODE=offline"
+                f"wandb: {first_line(error)}; log in with 'wandb login', or set "
+                "WANDB_MODE=offline"
             ) from error
         # Evaluations come later than the steps at which they were ordered.
         self._run.define_metric("env_steps")
@@ -212,13 +230,18 @@ def make_loggers(
       ConfigError: as `check_loggers` and `WandbLogger`.
     """
     made: dict[str, Logger] = {}
-    for name in check_loggers(names):
-        if name == "csv":
-            made[name] = CsvLogger(folder)
-        elif name == "tensorboard":
-            made[name] = TensorBoardLogger(folder, config)
-        else:
-            made[name] = WandbLogger(folder, config)
+    try:
+        for name in check_loggers(names):
+            if name == "csv":
+                made[name] = CsvLogger(folder)
+            elif name == "tensorboard":
+                made[name] = TensorBoardLogger(folder, config)
+            else:
+                made[name] = WandbLogger(folder, config)
+    except ConfigError:
+        for logger_made in made.values():
+            logger_made.close()
+        raise
     return made
 
 
@@ -244,10 +267,11 @@ class RecordForwarder:
         if self._loggers:
             self._thread.start()
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
         self._is_over.set()
         if self._loggers:
-            self._thread.join()
+            # After Ctrl-C there is no time for an upload, for example.
+            self._thread.join(None if kind is None else _SECONDS_AFTER_ERROR)
 
     def _run(self) -> None:
         while not self._is_over.wait(PERIOD_SECONDS):

@@ -32,6 +32,8 @@ class ProgressLine:
         now = time.perf_counter()
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
+        if progress is None and self._before.env_steps:
+            return " | ".join([*parts, "the coordinator does not answer"])
         if progress is None or progress.env_steps == 0:
             parts.append(f"starting: {_first_steps(status, HARD_WORKERS[::-1])}")
         else:

@@ -56,7 +56,10 @@ from acmelike.replay import (
     check_sample_size,
     save_checkpoint,
 )
-from acmelike.types import EnvironmentSpec, Nested, VectorStep
+from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
+
+# In which there has to be a batch.
+_MAX_TRIAL_STEPS = 20_000
 
 
 class Trial(NamedTuple):
@@ -120,7 +123,9 @@ class AgentContract:
     @functools.cached_property
     def spec(self) -> EnvironmentSpec:
         """The spec of the environments."""
-        return VectorEnvironment(self._factory, num_envs=1, seed=0).spec
+        environment = VectorEnvironment(self._factory, num_envs=1, seed=0)
+        environment.close()
+        return environment.spec
 
     @functools.cached_property
     def agent(self) -> Agent:
@@ -158,7 +163,7 @@ class AgentContract:
         step = environment.reset()
         adder.start(step)
         sample = None
-        while sample is None:
+        for _ in range(_MAX_TRIAL_STEPS):
             noise = inputs.noise(random, self._num_envs)
             observation = step.observation
             output = self._act(parameters, states[-1], observation, noise)
@@ -174,6 +179,12 @@ class AgentContract:
             )
             with suppress(NotReady):
                 sample = replay.sample(table.name, builder.batch_size)
+                break
+        environment.close()
+        assert sample is not None, (
+            f"{_MAX_TRIAL_STEPS} steps of {self._num_envs} environments made no batch "
+            f"of {builder.batch_size} items; replay has {replay.info(table.name)}"
+        )
         before = copy.deepcopy(training) if not agent.needs_jax else training
         after, outputs = self._update(training, sample)
         return Trial(
@@ -209,7 +220,7 @@ class AgentContract:
     def check_refuses_other_actions(self) -> None:
         """Actions of another kind are refused in one line, or the agent chooses them.
 
-        The line names the agent.
+        The line begins with "NAME needs ", and has the shape of these actions.
         """
         other: specs.Array = specs.BoundedArray((2,), np.float32, -1, 1)
         if self.spec.actions.dtype.kind == "f":
@@ -218,9 +229,10 @@ class AgentContract:
         try:
             self.builder.check(spec)
         except ConfigError as error:
-            message = str(error)
-            assert message.startswith(f"{self.builder.name} needs "), message
-            assert "\n" not in message and str(other.shape) in message, message
+            message, needs = str(error), f"{self.builder.name} needs "
+            assert message.startswith(needs), f"begin it with '{needs}': {message}"
+            assert "\n" not in message, f"write it in one line: {message}"
+            assert str(other.shape) in message, f"say {other.shape} in it: {message}"
         else:
             self._choose(spec)
 
@@ -384,9 +396,19 @@ class AgentContract:
 
     def _random_observations(self, random: np.random.Generator) -> Any:
         return optree.tree_map(
-            lambda zeros: random.normal(size=zeros.shape).astype(zeros.dtype),
-            self.spec.zero_observations(self._num_envs),
+            lambda spec: _random_array(spec, self._num_envs, random),
+            self.spec.observations,
         )
+
+
+def _random_array(
+    spec: specs.Array, num_envs: int, random: np.random.Generator
+) -> Array:
+    shape = num_envs, *spec.shape
+    if isinstance(spec, specs.BoundedArray) and spec.dtype.kind in "iu":
+        numbers = random.integers(spec.minimum, spec.maximum, shape, endpoint=True)
+        return numbers.astype(spec.dtype)
+    return random.normal(size=shape).astype(spec.dtype)
 
 
 def _looks(nest: Nested) -> Any:

@@ -5,9 +5,8 @@
          +--------------------- parameters ---------------------+
 
 Cachers may be between the learner and the actors. Every actor evaluates the policy
-itself. Asynchronous actors use the parameters that
-they have until newer ones arrive. Synchronous actors work in lock-step with the
-learner.
+itself. Asynchronous actors use the parameters that they have until newer ones arrive.
+Synchronous actors work in lock-step with the learner.
 """
 
 from __future__ import annotations

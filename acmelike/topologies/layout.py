@@ -19,9 +19,10 @@ class Layout:
 
     Attributes:
       num_actors: how many actor nodes.
-      max_actors: where nodes have processes, so many actors run if the hosts have cores
-        for them, and no fewer than `num_actors`; None for `num_actors` at all times. A
-        program that is launched from Python calls `Run.scale` instead.
+      max_actors: where nodes have processes, the most actors that may run, as far as
+        the hosts have cores for them; never fewer than `num_actors`. None for
+        `num_actors` at all times. A program that is launched from Python calls
+        `Run.scale` instead.
       num_envs_per_actor: how many environments each actor steps as one vector.
       num_eval_episodes: episodes in an evaluation.
       num_eval_envs: environments that they are played in, side by side; None for one
@@ -42,11 +43,11 @@ class Layout:
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
         restarted after a failure, where nodes have processes; 0 for never, so that
         the first failure ends the run.
-      inference_batch_size: with central inference, a batch is complete at this number
-        of environments and never larger, but holds at least one actor; 0 for the
-        environments of all actors.
-      inference_wait_seconds: with central inference, how long an incomplete batch waits
-        for more environments.
+      inference_batch_size: only with central inference: a batch is complete at this
+        number of environments and never larger, but holds at least one actor; 0 for
+        the environments of all actors.
+      inference_wait_seconds: only with central inference: how long an incomplete batch
+        waits for more environments.
     """
 
     num_actors: Annotated[int, at_least(1)] = 2

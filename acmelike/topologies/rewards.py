@@ -10,7 +10,7 @@ from acmelike.checks import above, check_fields
 
 @dataclass(frozen=True, kw_only=True)
 class RewardSettings:
-    """What is done to each reward of an environment; returns are of what it paid.
+    """What is done to each reward before learning; recorded returns are without it.
 
     Attributes:
       scale: it is multiplied by this.

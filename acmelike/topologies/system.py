@@ -32,6 +32,7 @@ from acmelike.topologies.layout import Layout
 from acmelike.topologies.rewards import RewardSettings
 from acmelike.types import EnvironmentSpec
 
+# Replay's own default; a large program needs more.
 _MIN_WRITERS = 1_000
 
 

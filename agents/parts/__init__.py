@@ -1,6 +1,6 @@
 """What several agents share: settings, exploration, heads, minibatches.
 
-Saved policies name the settings as names of this package.
+Saved policies name the settings by this package, so they have to stay importable here.
 """
 
 from typing import TYPE_CHECKING

@@ -159,10 +159,10 @@ class GaussianHead(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ClippedGaussian:
-    """A numbers, each normal; outputs are those of `GaussianHead`.
+    """A independent normal distributions; outputs are those of `GaussianHead`.
 
-    The action is the sample between -1 and 1, scaled to the bounds. What is beyond is
-    cut off after its density was taken, so the gradient still sees it.
+    An action is a sample that is clipped to [-1, 1] and scaled to the bounds. Its
+    density is that of the sample before it was clipped.
 
     Attributes:
       bounds: of the actions.

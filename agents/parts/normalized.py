@@ -36,7 +36,8 @@ class Normalized:
 
     The moments are a part of the parameters, so whoever acts normalises as the learner
     does. Categories and bytes are left as they are, because networks get them in one
-    size already.
+    size already. The moments are those of all batches so far: an item counts as often
+    as it was sampled.
 
     Args:
       agent: the other one. Items of its table are a `Transition`, an `Unroll` or a
@@ -49,8 +50,15 @@ class Normalized:
 
     def __init__(self, agent: Agent, spec: EnvironmentSpec, network: NetworkSource):
         self.agent, self.observation = agent, spec.zero_observations(1)
-        parts = preparation_of(spec, network).parts
-        self.are_normalized = [part is not None and part.is_plain for part in parts]
+        pairs = zip(
+            preparation_of(spec, network).parts,
+            jax.tree.leaves(self.observation),
+            strict=True,
+        )
+        self.are_normalized = [
+            part is not None and part.is_plain and x.dtype.itemsize > 1
+            for part, x in pairs
+        ]
 
     def init(self, key: jax.Array) -> NormalizedState:
         arrays = jax.tree.leaves(self.observation)
@@ -73,7 +81,10 @@ class Normalized:
     def update(
         self, state: NormalizedState, data: Any, probabilities: Any, key: jax.Array
     ) -> tuple[NormalizedState, UpdateOutputs]:
-        """Learns with the moments of before, with which the actions were chosen."""
+        """Learns with the moments before this batch.
+
+        In lock-step these are the ones with which its actions were chosen.
+        """
         names = [name for name in ("o_tm1", "o_t") if hasattr(data, name)]
         seen = {name: _seen(state.moments, getattr(data, name)) for name in names}
         agent, outputs = self.agent.update(

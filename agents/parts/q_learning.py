@@ -24,18 +24,21 @@ class QLearningConfig:
     Attributes:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
-      normalize_observations: mean zero and variance one over all that was seen;
-        categories and bytes stay as they are.
+      normalize_observations: mean zero and variance one, over all batches so far; an
+        item counts as often as it was sampled. Categories and bytes stay as they are.
       dueling: a value and an advantage stream (Wang 2015).
       n_step: steps between an observation and the one it bootstraps from.
       discount: of the agent, for one step.
-      priority_exponent: 0 samples uniformly, 1 in proportion to TD errors.
-      importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully.
+      priority_exponent: 0 samples uniformly, 1 in proportion to TD errors; only with
+        prioritized replay.
+      importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully;
+        likewise.
       huber_delta: TD errors beyond it count linearly.
       batch_size: items of one update.
       num_updates_per_call: updates made in one compiled call.
       target_update_period: updates between copies into the target network.
-      epsilon: the exploration of environment 0, the largest.
+      epsilon: the exploration of environment 0, the largest. It stays the same during a
+        run, also where there is one environment only.
       epsilon_alpha: how fast it falls over the environments: environment i of N acts
         at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
       optimizer: Adam.

@@ -38,7 +38,7 @@ class RecurrentNetwork(nn.Module):
         return self.head(features), state
 
     def features(self, observation: Nested, last_action: Any = None) -> jax.Array:
-        """The input of the LSTM, `[B, F + A]`; no action is a negative one."""
+        """The input of the LSTM, `[B, F + A]`; a negative action is none: zeros."""
         features: jax.Array = self.torso(observation)
         if not self.num_actions:
             return features

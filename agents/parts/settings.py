@@ -20,7 +20,8 @@ class ReplaySettings:
       samples_per_insert: items sampled for each one inserted. Divided by batch_size,
         these are the updates per item.
       error_buffer: how far the number of items sampled may be from that ratio before
-        learner or actors wait; 0 for two calls of update.
+        learner or actors wait; at least samples_per_insert. 0 for the items of two
+        calls of update, or samples_per_insert if that is more.
     """
 
     size: Annotated[int, at_least(1)] = 100_000
@@ -69,9 +70,11 @@ class OptimizerSettings:
       learning_rate: at the start.
       final_fraction: the part of it that is left at the end of the decay; 1 for a rate
         that stays as it is.
-      decay_updates: updates over which it decays.
-      max_gradient_norm: gradients are scaled down to this global norm, those of each
-        network by themselves; None for no limit.
+      decay_updates: updates over which it decays. It does not follow from the budget of
+        a run: raise it with max_env_steps.
+      max_gradient_norm: gradients are scaled down to this norm, over all that one
+        optimizer learns, as PPO's policy and value together, or both critics together;
+        None for no limit.
     """
 
     learning_rate: Annotated[float, above(0)] = 1e-3

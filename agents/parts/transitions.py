@@ -27,8 +27,8 @@ class ContinuousConfig:
         critic: "auto", "mlp", "minatar", "nature", "impala_resnet", or a flax module of
         your own as "my_module:MyNetwork".
       hidden_sizes: units of each hidden layer, of the policy and of both critics.
-      normalize_observations: mean zero and variance one over all that was seen;
-        categories and bytes stay as they are.
+      normalize_observations: mean zero and variance one, over all batches so far; an
+        item counts as often as it was sampled. Categories and bytes stay as they are.
       discount: of the agent, for one step.
       target_rate: how far the target networks move in an update.
       batch_size: transitions of one update.

@@ -37,8 +37,8 @@ class UnrollConfig:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
-      normalize_observations: mean zero and variance one over all that was seen;
-        categories and bytes stay as they are.
+      normalize_observations: mean zero and variance one, over all batches so far; an
+        item counts as often as it was sampled. Categories and bytes stay as they are.
       unroll_length: steps of an unroll.
       discount: of the agent, for one step.
       value_weight: of the value loss.

@@ -91,8 +91,9 @@ def mean_metrics(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
 def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:
     """The numbers below N in random orders, `[R, N]` int32.
 
-    Each is sorted by random bits above its own, as a sort of plain numbers is fast;
-    `jax.random.permutation` sorts pairs, and took a sixth of a whole update.
+    Each number gets random bits above its own, and sorting by them shuffles. A sort of
+    plain numbers is fast; `jax.random.permutation` sorts pairs, and took a sixth of a
+    whole update.
     """
     mask = (1 << max(num_steps - 1, 1).bit_length()) - 1
     bits = jax.random.bits(key, (num_orders, num_steps), jnp.uint32)

@@ -15,7 +15,8 @@ class PPOConfig(UnrollConfig):
     """PPO with a clipped objective; the policy and the value have a network each.
 
     Attributes:
-      activation: after each hidden layer; the convolution of "minatar" has relu.
+      activation: after each hidden layer of "mlp", "minatar" and "nature"; their
+        convolutions have relu.
       unroll_length: steps that each environment takes with one version of the
         parameters.
       num_epochs: how often each step is used.
@@ -76,4 +77,12 @@ class PPOBuilder(UnrollBuilder):
             raise ConfigError(
                 f"num_minibatches must divide the {num_steps} steps of "
                 f"{self.batch_size} environments: {self.config.num_minibatches}"
+            )
+        if (
+            self.config.normalize_advantages
+            and num_steps == self.config.num_minibatches
+        ):
+            raise ConfigError(
+                f"num_minibatches must be below the {num_steps} steps of a batch: "
+                f"normalize_advantages makes the advantage of one step zero"
             )

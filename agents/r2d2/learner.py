@@ -36,8 +36,8 @@ class R2D2:
     """The functions of R2D2; implements `Agent`.
 
     The network is that of section 2.3 of "Recurrent Experience Replay in Distributed
-    Reinforcement Learning", https://openreview.net/forum?id=r1lyTjAqYX: features, an
-    LSTM that is also told the last action, and dueling streams.
+    Reinforcement Learning", https://openreview.net/forum?id=r1lyTjAqYX, without the
+    last reward: features, an LSTM that also gets the last action, and dueling streams.
     """
 
     needs_jax = True

@@ -36,18 +36,18 @@ class GaussianPolicy(nn.Module):
 
     Attributes:
       torso: observations to features.
-      num_actions: A, the dimensions of an action.
+      size: A, the dimensions of an action.
     """
 
     torso: nn.Module
-    num_actions: int
+    size: int
 
     @nn.compact
     def __call__(self, observation: jax.Array) -> Gaussian:
         # A head of zeros: at first actions are the same everywhere, as likely on one
         # side of the middle as on the other. A random head prefers a side.
         zeros = nn.initializers.zeros
-        head = nn.Dense(2 * self.num_actions, kernel_init=zeros, name="head")
+        head = nn.Dense(2 * self.size, kernel_init=zeros, name="head")
         mean, log_std = jnp.split(head(self.torso(observation)), 2, axis=-1)
         return Gaussian(mean, jnp.clip(log_std, MIN_LOG_STD, MAX_LOG_STD))
 

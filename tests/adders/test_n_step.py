@@ -166,6 +166,15 @@ def test_several_environments_that_end_at_different_times():
     ]
 
 
+def test_actions_keep_their_type():
+    adder = NStepAdder(num_envs=1, n=1, discount=0.5)
+    adder.start(first(1))
+    step = vector_step([MID], [1], [1], [2])
+    adder.add(np.array([0], np.int32), 0, step)
+    with pytest.raises(ValueError, match=r"actions of int32 cannot .* of float32"):
+        adder.add(np.array([0.7], np.float32), 0, step)
+
+
 def test_start_forgets_the_window():
     adder = NStepAdder(num_envs=1, n=2, discount=0.5)
     adder.start(first(10))

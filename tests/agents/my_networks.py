@@ -27,7 +27,11 @@ class Sorting(nn.Module):
 
 def make_images():
     """A function that returns one, with strides, padding and pools."""
-    return Images()
+
+    class Inner:
+        """No name of the module."""
+
+    return Images() if Inner else None
 
 
 class Images(nn.Module):

@@ -13,7 +13,7 @@ from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import FORBIDDEN, mask_of, only_allowed
 from acmelike.environments import ActionMaskFromInfo, GymnasiumEnvironment
 from acmelike.networks import check_observations, make_network, preparation_of
-from acmelike.types import EnvironmentSpec, Transition
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray, Transition
 from tests.agents.contract import make_dqn
 from tests.agents.settings import make_spec
 
@@ -158,3 +158,10 @@ def test_the_spec_of_an_environment_says_that_it_has_a_mask():
     assert masked_spec().has_action_mask
     assert not make_spec().has_action_mask
     assert isinstance(masked_spec(), EnvironmentSpec)
+
+
+def test_a_mask_for_several_actions_is_refused():
+    actions = MultiDiscreteArray((2,), np.int64, 0, 2)
+    spec = masked_spec((3,))._replace(actions=actions)
+    with pytest.raises(al.ConfigError, match=r"ppo: .* is for one discrete action; th"):
+        check_observations(spec, "auto", agent="ppo")

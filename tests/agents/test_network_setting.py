@@ -92,6 +92,7 @@ def test_one_that_numpy_has_no_words_for_is_compiled_and_the_log_says_why(
     [
         ("impala_resnt", "did you mean 'impala_resnet'?"),
         (f"{HERE}:Wavi", "my_networks has no 'Wavi'; did you mean 'Wavy'?"),
+        (f"{HERE}:Inner", "my_networks has no 'Inner'"),
         ("no_such_module:Net", "there is no module 'no_such_module'"),
         (3, "must be a flax module or a name: 3"),
     ],

@@ -115,6 +115,7 @@ def test_categories_bytes_and_masks_are_left_alone():
         observations={
             "action_mask": specs.BoundedArray((2,), np.int8, 0, 1),
             "camera": specs.BoundedArray((4, 4, 3), np.uint8, 0, 255),
+            "lamps": specs.BoundedArray((3,), np.uint8, 0, 1),
             "place": specs.BoundedArray((), np.int64, 0, 3),
             "speed": specs.Array((2,), np.float32),
         },
@@ -126,16 +127,17 @@ def test_categories_bytes_and_masks_are_left_alone():
     o_t = {
         "action_mask": np.ones((50, 2), np.int8),
         "camera": RANDOM.integers(0, 255, (50, 4, 4, 3), np.uint8),
+        "lamps": RANDOM.integers(0, 2, (50, 3), np.uint8),
         "place": RANDOM.integers(0, 3, 50),
         "speed": observed(50, 2),
     }
     for _ in range(2):
         data = transitions(o_t, o_t)
         state, _ = agent.update(state, data, np.ones(50), jax.random.key(0))
-    for name in ("action_mask", "camera", "place"):
+    for name in ("action_mask", "camera", "lamps", "place"):
         assert inner.data.o_t[name] is o_t[name]
     assert abs(float(inner.data.o_t["speed"].mean())) < 1e-3
-    assert [x is None for x in state.moments] == [True, True, True, False]
+    assert [x is None for x in state.moments] == [True, True, True, True, False]
 
 
 def test_without_the_setting_there_is_nothing_between():

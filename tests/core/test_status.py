@@ -1,12 +1,13 @@
 """What a node's counters say while it steps and waits."""
 
+import io
 import sys
 import threading
 from typing import NamedTuple
 
 import pytest
 
-from acmelike.core import set_status
+from acmelike.core import set_status, status
 from acmelike.core.runtime import set_context
 from acmelike.core.status import EdgeMetrics, MethodMetrics, NodeMetrics
 
@@ -165,3 +166,16 @@ def test_threads_lose_nothing_that_they_count():
 
 def test_outside_a_run_set_status_does_nothing():
     set_status("has played 2 steps")
+
+
+def test_a_container_limits_the_memory(monkeypatch):
+    files = {
+        "/sys/fs/cgroup/memory.max": "max\n",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes": "5000\n",
+    }
+    monkeypatch.setattr(
+        status, "open", lambda name: io.StringIO(files[name]), raising=False
+    )
+    assert status.memory_limit() == 5000
+    files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = "max"
+    assert status.memory_limit() > 2**28

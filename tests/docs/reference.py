@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import docstring_parser
 
 import acmelike as al
+from acmelike.experiments.evaluate import EvaluateConfig
 from acmelike.experiments.program import find_program, program_names
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -23,17 +26,37 @@ All public names with one line each, then every flag with its default.
 `help(al.Writer)` in Python, and a click on a name in an editor, say more. This page is
 made from the docstrings (`python -m tests.docs.reference`).
 """
+_AUTHORS = """\
+For settings of agents, and for those who write agents, adders, selectors, networks or
+environments of their own. Names that `al` has too are left out.
+"""
+_PACKAGES = (
+    *("agents.dqn", "agents.r2d2", "agents.impala", "agents.ppo", "agents.sac"),
+    *("agents.td3", "agents.parts", "environments", "adders", "replay", "networks"),
+    *("policies", "testing"),
+)
+_EVALUATE = "They are flags of `acmelike evaluate RUN_FOLDER`.\n"
 _FLAGS = """\
 They are flags of `acmelike train PROGRAM`, and arguments of `al.train`:
 `--num-actors 4` is there `num_actors=4`, and `--rewards.clip 1` is
 `rewards={"clip": 1.0}`.
 """
 _KINDS = ("Functions", "Classes", "Errors", "Types")
+# Of programs with one agent, that which has its name.
+_FIRST = ("dqn", "impala", "ppo", "r2d2", "sac", "td3")
 
 
 def reference() -> str:
     """The page."""
-    parts = [_HEAD, "## `import acmelike as al`\n", *_names()]
+    parts = [_HEAD, "## `import acmelike as al`\n"]
+    for kind, lines in _names(al).items():
+        if lines:
+            parts += [f"### {kind}\n", _table(("Name", "What it is"), lines)]
+    parts += ["## Names of packages\n", _AUTHORS]
+    for name in _PACKAGES:
+        package = importlib.import_module(f"acmelike.{name}")
+        lines = [line for found in _names(package, al).values() for line in found]
+        parts += [f"### `acmelike.{name}`\n", _table(("Name", "What it is"), lines)]
     parts.append("## Flags of every program\n")
     parts.append(_FLAGS)
     programs = {name: find_program(name).config for name in program_names()}
@@ -44,33 +67,40 @@ def reference() -> str:
     }
     parts.append(_table(("Flag", "Default", "What it says"), common.values()))
     parts.append("## Settings of the agents\n")
-    for name, config in programs.items():
-        own = [line for flag, line in _flags(config) if flag.startswith("--agent.")]
-        changed = [
-            line
-            for flag, line in _flags(config)
-            if flag in common and line != common[flag]
-        ]
+    seen: dict[type, tuple[str, dict[str, tuple[str, ...]]]] = {}
+    for name in sorted(programs, key=lambda name: (name not in _FIRST, name)):
+        config, parent = programs[name], seen.get(type(programs[name].agent))
+        known = common if parent is None else parent[1]
+        changed = [x for flag, x in _flags(config) if x != known.get(flag, x)]
         parts.append(f"### `acmelike train {name}`\n")
         if changed:
-            parts.append("Other defaults than above:\n")
+            where = "above" if parent is None else f"of `{parent[0]}`"
+            parts.append(f"Other defaults than those {where}:\n")
             parts.append(_table(("Flag", "Default", "What it says"), changed))
-        parts.append(_table(("Flag", "Default", "What it says"), own))
+        if parent is None:
+            seen[type(config.agent)] = name, dict(_flags(config))
+            own = [line for flag, line in _flags(config) if flag not in common]
+            parts.append(_table(("Flag", "Default", "What it says"), own))
+    parts += ["## Flags of an evaluation\n", _EVALUATE]
+    of_evaluate = (x for _, x in _flags(EvaluateConfig(run_folder="")))
+    lines = [line for line in of_evaluate if line[0] != "`--run-folder`"]
+    parts.append(_table(("Flag", "Default", "What it says"), lines))
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
-def _names() -> Iterator[str]:
-    found: dict[str, list[tuple[str, ...]]] = {kind: [] for kind in _KINDS}
-    for name in sorted(al.__all__, key=str.lower):
-        value = getattr(al, name)
+def _names(
+    package: ModuleType, others: ModuleType | None = None
+) -> dict[str, list[tuple[str, str]]]:
+    """By kind, the names of a package that others do not have, with a line for each."""
+    found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _KINDS}
+    for name in sorted(set(package.__all__), key=str.lower):
+        value = getattr(package, name)
         line = _first_line(inspect.getdoc(value) or "")
         if name.startswith("__") or not line:
             continue
-        found[_kind(value)].append((f"`{name}`", line))
-    for kind, lines in found.items():
-        if lines:
-            yield f"### {kind}\n"
-            yield _table(("Name", "What it is"), lines)
+        if others is None or name not in others.__all__:
+            found[_kind(value)].append((f"`{name}`", line))
+    return found
 
 
 def _kind(value: Any) -> str:

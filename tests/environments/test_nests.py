@@ -224,7 +224,7 @@ def test_leaves_of_many():
     observation = {"place": np.zeros((4, 2)), "arm": (np.zeros(4), np.zeros(4, int))}
     shapes = [array.shape for array in leaves.of_many(observation)]
     assert shapes == [(4,), (4,), (4, 2)]
-    with pytest.raises(WrongObservation, match="one has no axis"):
+    with pytest.raises(WrongObservation, match="of K environments; act takes one"):
         leaves.of_many({"place": 1.0, "arm": (1.0, 1)})
     with pytest.raises(WrongObservation, match=r"shape \(3,\) in 'arm/1'"):
         leaves.of_many(observation | {"arm": (np.zeros(4), np.zeros(3, int))})

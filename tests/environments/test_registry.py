@@ -22,6 +22,7 @@ from acmelike.environments import (
     make_environment_factory,
     make_environment_spec,
 )
+from acmelike.environments.interface import make_rendering
 from acmelike.errors import ConfigError
 
 
@@ -120,7 +121,7 @@ def test_a_name_like_no_other_gets_no_advice():
 def test_an_environment_that_cannot_be_made_gives_the_first_line_of_why(register):
     register("Broken-v0", Broken)
     assert complaint("Broken-v0").startswith(
-        "environment 'Broken-v0' cannot be made: no display"
+        "environment 'Broken-v0' cannot be made: OSError: no display"
     )
 
 
@@ -130,7 +131,8 @@ def test_a_deprecated_version_names_its_successor():
 
 def test_a_namespace_without_its_package_is_not_taken_for_a_misspelling():
     assert complaint("Nowhere/Pong-v5").startswith(
-        "environment 'Nowhere/Pong-v5' cannot be made: Namespace Nowhere not found."
+        "environment 'Nowhere/Pong-v5' cannot be made: NamespaceNotFound: Namespace "
+        "Nowhere not found."
     )
 
 
@@ -165,7 +167,7 @@ def test_a_factory_of_a_module_is_found_by_name(own_module, name):
 
 def test_a_factory_that_fails_gives_the_first_line_of_why(own_module):
     assert complaint("own_module:fail") == (
-        "environment 'own_module:fail' cannot be made: no map"
+        "environment 'own_module:fail' cannot be made: OSError: no map"
     )
 
 
@@ -268,6 +270,30 @@ def test_arguments_reach_a_class_of_a_module(own_module):
     own_module.Corridor = Corridor
     factory = make_environment_factory("own_module:Corridor", length=7)
     assert factory(seed=0)._env.length == 7
+    with pytest.raises(ConfigError, match="environment_kwargs has a seed, but each"):
+        make_environment_factory("own_module:Corridor", seed=7)
+
+
+class Painted(Corridor):
+    """As Gymnasium's template has it."""
+
+    def __init__(self, render_mode=None):
+        super().__init__()
+        self.render_mode = render_mode
+
+
+def test_one_that_has_a_render_mode_is_made_with_it_for_a_video():
+    factory = make_environment_factory(Painted)
+    assert make_rendering(factory, 0)._env.render_mode == "rgb_array"
+    assert factory(0)._env.render_mode is None
+    assert make_rendering(make_environment_factory(Corridor), 0)._env.length == 5
+
+
+def test_one_that_leaves_the_process_cannot_be_made(own_module):
+    own_module.quits = lambda: sys.exit("no licence")
+    assert complaint("own_module:quits") == (
+        "environment 'own_module:quits' cannot be made: SystemExit: no licence"
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,7 +320,10 @@ def test_a_factory_stays_what_it_is():
     [
         (Corridor(), "is one environment, and each actor needs its own: pass a func"),
         (3, "environment must be a name, or a class or function .*: 3"),
-        (lambda: 1 / 0, "environment 'a lambda' cannot be made: division by zero"),
+        (
+            lambda: 1 / 0,
+            "'a lambda' cannot be made: ZeroDivisionError: division by zero",
+        ),
         (lambda: "x", "environment 'a lambda': it made a str, which is neither"),
         (lambda a, b: Corridor(), "cannot be made: .*missing 2 required"),
         (Maze, "environment Maze needs 'size', .*, such as lambda seed: Maze"),

@@ -317,6 +317,17 @@ def test_close_closes_all_and_then_tells_of_the_first_fault():
     assert all(environment.is_closed for environment in environments)
 
 
+def test_what_was_made_is_closed_if_the_next_cannot_be_made():
+    made, odd = [Counting(), Counting()], Counting()
+    odd.reward_spec = lambda: specs.Array((2,), np.float32)
+    with pytest.raises(IndexError):
+        waiting = list(made)
+        VectorEnvironment(lambda seed: waiting.pop(0), num_envs=3, seed=0)
+    with pytest.raises(ConfigError, match="not scalar"):
+        make_vector(odd)
+    assert all(environment.is_closed for environment in (*made, odd))
+
+
 def test_no_environment_is_refused():
     with pytest.raises(ConfigError, match="num_envs must be at least 1, not 0"):
         VectorEnvironment(make_environment_factory("Catch"), num_envs=0, seed=0)

@@ -25,7 +25,8 @@ SECRET = "0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch):
-    for name in ("SLURM_NODEID", "OMPI_COMM_WORLD_RANK", "JOB_COMPLETION_INDEX"):
+    of_mpi = "OMPI_COMM_WORLD_RANK", "PMI_RANK"
+    for name in ("SLURM_NODEID", *of_mpi, "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACMELIKE_SECRET", SECRET)
 
@@ -48,6 +49,7 @@ def test_they_make_a_config():
     [
         ("SLURM_NNODES", "SLURM_NODEID"),
         ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+        ("PMI_SIZE", "PMI_RANK"),
     ],
 )
 def test_a_scheduler_numbers_the_hosts(monkeypatch, size, rank):

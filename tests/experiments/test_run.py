@@ -35,7 +35,7 @@ KEYS = set(
     "final_return final_learner_steps best_return env_steps_per_second "
     "learner_steps_per_second "
     "learner_idle_fraction actor_blocked_fraction samples_per_insert "
-    "staleness_mean num_restarts hosts".split()
+    "staleness_mean num_restarts hosts end_reason".split()
 )
 
 
@@ -214,7 +214,8 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
     (tmp_path / "config.json").write_text("{}")
     assert dqn(tmp_path) == 2
     assert capsys.readouterr().err == (
-        f"error: {tmp_path} already holds a run (config.json)\n"
+        f"error: {tmp_path} already holds a run (config.json): choose another folder, "
+        "or remove it\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
@@ -311,10 +312,10 @@ def test_a_fault_of_its_own_is_a_failure_with_a_traceback(tmp_path, capsys):
 
     assert dqn(tmp_path, make_builder=fail) == 1
     assert capsys.readouterr().err == (
-        f"error: no such luck; see {tmp_path}/logs/run.log\n"
+        f"error: RuntimeError: no such luck; see {tmp_path}/logs/run.log\n"
     )
     assert "in fail" in (tmp_path / "logs" / "run.log").read_text()
-    assert summary(tmp_path)["error"] == "no such luck"
+    assert summary(tmp_path)["error"] == "RuntimeError: no such luck"
 
 
 # --- Interrupts -------------------------------------------------------------------
@@ -417,7 +418,7 @@ def test_a_program_that_cannot_be_made_is_not_drawn(tmp_path, capsys):
     errors = capsys.readouterr().err.splitlines()
     assert errors == [
         "error: there is no environment 'Nope'",
-        "error: division by zero",
+        "error: ZeroDivisionError: division by zero",
     ]
     assert not path.exists()
 

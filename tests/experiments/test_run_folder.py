@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from acmelike.errors import ConfigError
@@ -25,12 +26,19 @@ def test_a_folder_is_made_with_its_parents_and_taken_back(tmp_path):
 
 def test_taking_it_back_leaves_what_was_there(tmp_path):
     (tmp_path / "logs").mkdir()
-    notes = tmp_path / "logs" / "notes.txt"
-    notes.write_text("mine")
+    notes, job = tmp_path / "logs" / "notes.txt", tmp_path / "logs" / "slurm-12.log"
+    (tmp_path / "tensorboard").mkdir()
+    events = tmp_path / "tensorboard" / "of.another"
+    for path in (notes, job, events):
+        path.write_text("mine")
     folder = RunFolder(tmp_path)
     folder.create()
+    (tmp_path / "logs" / "actor.log").touch()
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "of.this").touch()
     folder.discard()
-    assert list(tmp_path.rglob("*.*")) == [notes]
+    assert set(tmp_path.rglob("*.*")) == {notes, job, events}
+    assert not (tmp_path / "wandb").exists()
 
 
 @pytest.mark.parametrize(
@@ -128,3 +136,12 @@ for name, write in (("a.json", write_json), ("b.jsonl", append_json_line)):
     lines = read_json_lines(tmp_path / "b.jsonl")
     assert [line["number"] for line in lines] == list(range(num_lines))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.jsonl"]
+
+
+def test_numbers_of_numpy_and_paths_are_written_as_plain_ones(tmp_path):
+    path = tmp_path / "config.json"
+    value = {"a": np.int64(3), "b": [np.float32(0.5), np.bool_(True)], "c": path}
+    write_json(path, value)
+    assert json.loads(path.read_text()) == {"a": 3, "b": [0.5, True], "c": str(path)}
+    with pytest.raises(TypeError, match=r"object .* cannot be written as JSON"):
+        write_json(path, object())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import flax.linen as nn
 import nbformat
 import numpy as np
 import pytest
@@ -140,6 +141,39 @@ def test_an_agent_may_be_given_whole(tmp_path):
     assert config["agent"]["hidden_sizes"] == [8]
 
 
+class Halves(nn.Module):
+    """A network of the user's own."""
+
+    size: int = 4
+
+    @nn.compact
+    def __call__(self, observations):
+        return nn.relu(nn.Dense(self.size)(observations.reshape(-1, 50) / 2))
+
+
+@pytest.mark.parametrize("network", [Halves, Halves(size=3)])
+def test_settings_may_be_what_json_does_not_have(tmp_path, network):
+    run = train(
+        tmp_path / "run",
+        "Catch",
+        network=network,
+        seed=np.int64(3),
+        max_env_steps=np.int32(60),
+        optimizer={"learning_rate": np.float32(1e-3)},
+    )
+    config = json.loads((run.folder / "config.json").read_text())
+    assert (config["seed"], config["max_env_steps"]) == (3, 60)
+    assert "Halves" in config["agent"]["network"]
+    assert run.summary["seed"] == 3
+    assert al.evaluate(run.policy, num_episodes=1).shape == (1,)
+
+
+def test_the_folder_may_be_a_path(tmp_path):
+    run = al.train("dqn", "Catch", launch="serial", out=tmp_path / "run", **SMALL)
+    assert run.folder == tmp_path / "run"
+    assert run.summary["end_reason"] == "the budget of 120 environment steps is used"
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -150,9 +184,12 @@ def test_an_agent_may_be_given_whole(tmp_path):
         ({"agent": dqn.DQNConfig()}, "give agent or its settings, not both: hidden"),
         ({"draw": "x.svg"}, "draw is for the command line"),
         ({"launch": "everywhere"}, "launcher"),
+        ({"topology": "sync"}, "one of actor_learner, .*: sync; did you mean 'synch"),
+        ({"log": ["tensorboard"], "place": ["actr=pack"]}, "actr"),
         ({"rank": 1}, "rank is for --launch hosts"),
         ({"environment_kwargs": ["x"]}, "must be KEY=VALUE, such as continuous=false"),
         ({"environment_kwargs": {"x": object()}}, "pass a function that makes the env"),
+        ({"environment_kwargs": {"x": np.ones(2)}}, "pass a function that makes the e"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):

@@ -91,7 +91,7 @@ def test_numpy_starts_no_threads_of_its_own(tmp_path):
     ended = run("--environment", environment, "--out", tmp_path / "x")
     # The main one, and the one that says so if this takes long.
     assert ended.stderr == (
-        f"error: environment '{environment}' cannot be made: 2 threads\n"
+        f"error: environment '{environment}' cannot be made: ValueError: 2 threads\n"
     )
 
 

@@ -8,11 +8,13 @@ import pytest
 from acmelike.errors import NotReady
 from acmelike.replay import (
     Fifo,
+    Items,
     Lifo,
     MaxHeap,
     MinHeap,
     MinSize,
     Prioritized,
+    Queue,
     Replay,
     Uniform,
     Writer,
@@ -167,3 +169,45 @@ def test_a_message_that_it_has_is_not_taken_again(tmp_path):
     found = again.sample("windows", 2).data["frames"][:, :, 0].tolist()
     assert found == [[10, 11], [12, 13]]
     assert again.num_env_steps() == 10
+
+
+def test_of_half_a_message_the_rest_comes_once_or_is_said_to_be_lost(
+    make_config, make_items, tmp_path
+):
+    config = make_config(
+        sampler=Fifo(),
+        max_times_sampled=1,
+        replacement=False,
+        rate_limiter=Queue(size=2),
+    )
+    replay = Replay([config], seed=0)
+    whole = Message(7, 1, {}, [Items("table", make_items(0, 3))], {}, 5)
+    assert replay.write(whole) == 2
+    save_checkpoint(replay, str(tmp_path))
+    again = Replay([config], seed=1, restore=str(tmp_path))
+    # Its writer asks for the rest, which nobody has.
+    rest = whole._replace(items=(), is_continuation=True)
+    with pytest.raises(ValueError, match=r"does not know the message.* are lost"):
+        again.write(rest)
+    # Or it has seen no reply.
+    assert again.sample("table", 2).data["reward"].tolist() == [0, 1]
+    assert again.write(whole) == 3
+    assert again.sample("table", 1).data["reward"].tolist() == [2]
+    assert again.num_env_steps() == 5
+    assert again.write(whole._replace(number=2)) == 2
+    assert again.num_env_steps() == 10
+
+
+def test_settings_may_be_numbers_of_numpy(make_config, tmp_path):
+    limiter = MinSize(min_size=np.int64(1))
+    config = make_config(max_size=np.int64(8), rate_limiter=limiter)
+    replay = Replay([config], seed=0)
+    replay.insert(
+        "table",
+        {"pixels": np.zeros((1, 2, 3), np.uint8), "reward": np.zeros(1, np.float32)},
+        num_env_steps=np.int64(4),
+    )
+    replay.sample("table", np.int64(1))
+    save_checkpoint(replay, str(tmp_path))
+    again = Replay([config], seed=0, restore=str(tmp_path), limits="checkpoint")
+    assert again.num_env_steps() == 4

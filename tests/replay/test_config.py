@@ -100,7 +100,10 @@ def test_a_bad_value_is_refused_in_one_line(make, message):
         ({"rate_limiter": None}, "expected a rate_limiter such as .* got None"),
         ({"rate_limiter": MinSize}, "expected a rate_limiter such as .* got <class"),
         # An item is 6 bytes of pixels and 4 of reward.
-        ({"max_bytes": 9}, "max_bytes must be at least 10, the bytes of one item: 9"),
+        (
+            {"max_bytes": 9},
+            "max_bytes must be at least 10, the bytes of the smallest item: 9",
+        ),
         (
             {"max_bytes": 29, "rate_limiter": MinSize(min_size=3)},
             "be enough for min_size = 3 items: 29, which is enough for 2",
@@ -108,7 +111,7 @@ def test_a_bad_value_is_refused_in_one_line(make, message):
         # Two rows are two numbers of 8 bytes, and may be the same 3 bytes.
         (
             {"signature": rows(2), "max_bytes": 18},
-            "must be at least 19, the bytes of one item: 18",
+            "must be at least 19, the bytes of the smallest item: 18",
         ),
     ],
 )

@@ -106,12 +106,14 @@ class Letter:
       steps: the numbers of its steps.
       parts: the items not yet inserted: table, by id their pairs of steps, priority.
       keep_from: the first step that is kept when all are.
+      num_env_steps: that it tells of.
       is_taken: whether replay has it.
     """
 
     steps: range
     parts: list[tuple[str, dict[int, tuple[int, int]], int | None]]
     keep_from: int
+    num_env_steps: int
     is_taken: bool = False
 
 
@@ -125,6 +127,7 @@ class Pen:
       last: the last message of it that replay took.
       num_steps: that were written.
       num_unsent: of these, how many wait for items.
+      num_uncounted: likewise, with those that no item can refer to any more.
       kept: the numbers of those that replay keeps for it.
       letters: what it has to send, in order.
     """
@@ -134,6 +137,7 @@ class Pen:
     last: object = None
     num_steps: int = 0
     num_unsent: int = 0
+    num_uncounted: int = 0
     kept: set[int] = field(default_factory=set)
     letters: list[Letter] = field(default_factory=list)
 
@@ -171,6 +175,7 @@ class Machine:
         new = np.arange(pen.num_steps, pen.num_steps + num_steps)
         pen.num_steps += num_steps
         pen.num_unsent += num_steps
+        pen.num_uncounted += num_steps
         keep_from = pen.num_steps - num_keep
         parts = [
             (table, self.with_ids(pen, pairs), priority)
@@ -179,8 +184,11 @@ class Machine:
         message = [items(*part) for part in parts]
         if parts:
             steps = range(pen.num_steps - pen.num_unsent, pen.num_steps)
-            pen.letters.append(Letter(steps, parts, keep_from))
-            pen.num_unsent = 0
+            letter = Letter(steps, parts, keep_from, pen.num_uncounted)
+            pen.letters.append(letter)
+            pen.num_unsent = pen.num_uncounted = 0
+        elif len(pen.letters) < 2:  # No items wait that may refer to the others.
+            pen.num_unsent = min(pen.num_unsent, num_keep)
         raised = None
         try:
             pen.writer.write(
@@ -278,7 +286,7 @@ class Machine:
                 pen.kept = {n for n in kept if n >= letter.keep_from}
                 return False
         pen.kept, letter.is_taken = kept, True
-        self.num_env_steps += len(letter.steps)
+        self.num_env_steps += letter.num_env_steps
         return True
 
     def with_ids(self, pen, pairs):

@@ -282,3 +282,23 @@ def test_after_a_flush_that_was_refused_items_may_refer_to_its_steps(replay):
     writer.create_item("transitions", transition(writer))
     writer.flush()
     assert replay.sample("transitions", 1).data["o_tm1"][:, 0].tolist() == [1]
+
+
+def test_what_is_written_may_change_afterwards(replay):
+    writer = TrajectoryWriter(replay, num_keep=3)
+    seen, weight = np.zeros(2, np.float32), np.zeros((), np.float32)
+    for number in range(3):
+        seen[:] = number
+        writer.append({"observation": seen, "action": np.int32(number)})
+    weight[()] = 5.0
+    o_t, a_t = writer.history["observation"], writer.history["action"]
+    writer.create_item(
+        "transitions",
+        {"o_tm1": o_t[-2], "a_tm1": a_t[-2], "o_t": o_t[-1], "weight": weight},
+    )
+    seen[:], weight[()] = 9.0, 9.0
+    writer.flush()
+    (found,) = [replay.sample("transitions", 1).data]
+    assert found["o_tm1"].tolist() == [[1, 1]]
+    assert found["o_t"].tolist() == [[2, 2]]
+    assert found["weight"].tolist() == [5]

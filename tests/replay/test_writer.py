@@ -96,6 +96,15 @@ def test_steps_without_items_are_counted_with_the_next_ones(make_replay, make_it
     assert replay.num_env_steps() == 9
 
 
+def test_many_steps_without_items_are_counted_without_them(make_replay):
+    replay = make_replay()
+    writer = Writer(replay)
+    writer.write(num_env_steps=999)
+    assert replay.num_env_steps() == 0
+    writer.write(num_env_steps=2, episodes=[EpisodeEnd(3.0, 2)])
+    assert (replay.num_env_steps(), replay.episodes().num_episodes) == (1001, 1)
+
+
 def test_a_writer_waits_where_replay_does(make_replay, make_items):
     replay = make_replay()
     replay.stop_inserts("the run is over")
@@ -185,6 +194,17 @@ def test_a_step_is_stored_once_and_only_while_somebody_may_use_it():
     assert num_rows(replay) == 1
     replay.reset("others")
     assert num_rows(replay) == 0
+
+
+def test_steps_that_no_item_can_refer_to_are_not_sent():
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    for number in range(3):
+        kept = {"frame": number}  # The last step, and not those before.
+        writer.write(steps={"frame": frames(number)}, keep_from=kept)
+    writer.write([windows((2, 3))], steps={"frame": frames(3)})
+    assert held(replay) == [[2, 3]]
+    assert num_rows(replay) == 2
 
 
 def test_rows_are_used_again_and_hold_what_they_should():
@@ -283,6 +303,20 @@ def test_max_bytes_makes_the_oldest_go():
         )
         assert replay.info("windows").num_bytes <= 60
     assert held(replay) == [[6, 7], [7, 8]]
+
+
+def test_an_item_that_takes_too_many_bytes_by_itself_is_warned_of(caplog):
+    # Enough for an item of two equal steps, and not of two different ones.
+    replay = Replay([windows_config(max_bytes=27)], seed=0)
+    writer = Writer(replay)
+    writer.write([windows((0, 0))], steps={"frame": frames(0)})
+    assert (replay.info("windows").size, caplog.messages) == (1, [])
+    for first in (0, 1):
+        pair = first, first + 1
+        writer.write([windows(pair)], steps={"frame": frames(first + 1)})
+    assert replay.info("windows").size == 0
+    (line,) = caplog.messages
+    assert line.startswith("table 'windows': an item took more than max_bytes = 27 by")
 
 
 @pytest.mark.parametrize("at_once", [True, False])

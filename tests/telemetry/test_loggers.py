@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,6 +18,7 @@ from acmelike.telemetry.loggers import (
     RecordForwarder,
     check_loggers,
     make_loggers,
+    numbers_of,
     scalars_of,
 )
 
@@ -71,6 +73,16 @@ def test_what_another_node_recorded_is_in_its_group():
     record["metrics"]["probe/height"] = 3.0
     told = scalars_of(record)
     assert (told["probe/height"], told["learner/loss"]) == (3.0, 0.5)
+
+
+def test_what_the_learner_reports_hides_nothing_of_the_record():
+    record = progress(100, 0.5)
+    record["metrics"] |= {"env_steps": 7.0, "seconds": 8.0}
+    own = {"env_steps": 100, "seconds": 1.0}
+    reported = {"learner/env_steps": 7.0, "learner/seconds": 8.0}
+    assert (own | reported).items() <= numbers_of(record).items()
+    told = scalars_of(record)
+    assert (reported | {"training/seconds": 1.0}).items() <= told.items()
 
 
 def rows_of(path):
@@ -159,6 +171,23 @@ def test_what_was_written_before_the_end_is_passed_on(tmp_path):
         for record in RECORDS:
             append_json_line(path, record)
     assert kept.records == read_json_lines(path) and kept.is_closed
+
+
+def test_after_an_error_nobody_waits_long_for_a_logger(tmp_path, monkeypatch):
+    monkeypatch.setattr(loggers, "_SECONDS_AFTER_ERROR", 0.01)
+    is_let, is_closed = threading.Event(), threading.Event()
+
+    class Uploads(Kept):
+        def close(self):
+            is_let.wait(30)
+            is_closed.set()
+
+    forwarder = RecordForwarder(tmp_path / "metrics.jsonl", {"uploads": Uploads()})
+    with pytest.raises(KeyboardInterrupt), forwarder:
+        raise KeyboardInterrupt
+    assert not is_closed.is_set()
+    is_let.set()
+    assert is_closed.wait(30)
 
 
 def test_a_logger_that_fails_is_named_once_and_others_go_on(tmp_path, caplog):

@@ -82,6 +82,19 @@ def test_a_line_says_what_the_start_is_about(clock):
     )
 
 
+def test_a_line_says_that_the_coordinator_does_not_answer(clock):
+    line = ProgressLine(100.0)
+    for steps in (0, 1_000):
+        clock[0] += 1
+        line.text(Progress(steps, 0, None, None), {})
+    clock[0] += 2
+    assert line.text(None, {}) == "   4.0 s | the coordinator does not answer"
+    clock[0] += 2
+    assert line.text(Progress(3_000, 0, None, None), {}).startswith(
+        "   6.0 s | 3,000 steps, 500/s |"
+    )
+
+
 def test_a_line_says_why_there_are_no_updates(clock):
     line = ProgressLine(100.0)
     clock[0] += 2

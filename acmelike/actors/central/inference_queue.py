@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from acmelike.core import when
+from acmelike.core import idempotent, when
 from acmelike.errors import ContractError
 from acmelike.types import Array, VectorStep
 
@@ -88,6 +88,7 @@ class InferenceQueue:
 
     # --- What actors call ------------------------------------------------------------
 
+    @idempotent
     def observe(self, request_id: RequestId, step: VectorStep) -> None:
         """Takes an actor's observations; they replace its earlier request."""
         if self._latest.get(request_id.actor) == request_id:
@@ -104,6 +105,7 @@ class InferenceQueue:
             return None
         return f"actor {request_id.actor} waits for actions; {self._waiting()}"
 
+    @idempotent
     @when(_unanswered)
     def actions(self, request_id: RequestId) -> Array:
         """Actions `[K, ...]` for a request, once there are any.
@@ -125,8 +127,8 @@ class InferenceQueue:
         return None if self._pending else "no actor waits for actions"
 
     @when(_nothing_pending)
-    def some(self) -> None:
-        """Returns as soon as an actor waits."""
+    def wait_for_request(self) -> None:
+        """Waits until an actor asks for actions."""
 
     def _not_due(self) -> str | None:
         return None if self._due() else self._waiting()

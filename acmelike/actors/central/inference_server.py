@@ -83,7 +83,7 @@ class InferenceServer:
     def _next_batch(self) -> Sequence[InferenceRequest]:
         batch = self._due_batch()  # Where actors are quick, the only wait.
         if batch is None:
-            self._requests.some()
+            self._requests.wait_for_request()
             batch = self._due_batch()
         return self._requests.batch() if batch is None else batch
 

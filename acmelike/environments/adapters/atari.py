@@ -9,6 +9,8 @@ import gymnasium
 from acmelike.errors import ConfigError
 
 PREFIX = "ALE/"
+# Gymnasium's way to say which package registers them.
+MODULE = "ale_py:"
 # Observations that are shown together, as one shows no velocities: Mnih et al. 2015,
 # "Human-level control through deep reinforcement learning", extended data table 1.
 NUM_FRAMES = 4

@@ -12,7 +12,7 @@ import optree
 from dm_env import specs
 
 from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
-from acmelike.errors import ConfigError, first_line
+from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.types import NestedSpec, OffsetDiscreteArray, VectorStep
 
 
@@ -96,8 +96,9 @@ def make_envpool_factory(name: str) -> EnvpoolFactory:
       ConfigError: EnvPool is not installed, has no environment of this name, or cannot
         make it; or `GymnasiumVector` refuses it.
     """
-    if name not in _import_envpool().list_all_envs():
-        raise ConfigError(f"EnvPool has no environment '{name}'")
+    names = _import_envpool().list_all_envs()
+    if name not in names:
+        raise ConfigError(f"EnvPool has no environment '{name}'{nearest(name, names)}")
     factory = EnvpoolFactory(name=name)
     try:
         factory(seed=0).close()

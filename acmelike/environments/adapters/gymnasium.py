@@ -150,7 +150,7 @@ def make_gymnasium_factory(
     except (gymnasium.error.NameNotFound, gymnasium.error.VersionNotFound) as error:
         known = nearest(name, [*other_names, *gymnasium.registry])
         raise ConfigError(f"there is no environment '{name}'{known}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # An environment's constructor may raise anything.
         reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error

@@ -165,9 +165,7 @@ class GymnasiumVectorFactory(GymnasiumFactory):
         if module:
             importlib.import_module(module)
         if gymnasium.spec(registered).vector_entry_point is None:
-            raise ConfigError(
-                f"environment '{self.name}' has no vectorised version: leave out 'vec:'"
-            )
+            raise ConfigError("it has no vectorised version: leave out 'vec:'")
         mode = "vector_entry_point"
         env = gymnasium.make_vec(
             registered, num_envs, vectorization_mode=mode, **dict(self.arguments)
@@ -194,8 +192,8 @@ def make_gymnasium_vector_factory(
     try:
         vector = factory.make_vector(num_envs=2, seed=0)
         vector.close()
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        raise ConfigError(f"environment 'vec:{name}': {error}") from None
     except Exception as error:
         reason = first_line(error)
         raise ConfigError(

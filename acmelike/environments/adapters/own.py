@@ -17,7 +17,7 @@ from acmelike.environments.place import current_place
 from acmelike.errors import ConfigError, first_line
 
 _BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
-_PLACE = "environment_place"
+_PLACE, _MODE = "environment_place", "render_mode"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,13 @@ class OwnFactory:
       seed_as: how it takes a seed: "first" as its first argument, "seed" as the one
         with this name, "none" not at all.
       takes_place: whether it has an argument `environment_place`.
+      takes_mode: whether it has an argument `render_mode`, as Gymnasium's have.
     """
 
     make: Callable[..., Any]
     seed_as: str
     takes_place: bool = False
+    takes_mode: bool = False
 
     def __call__(self, seed: int) -> dm_env.Environment:
         """Makes one environment.
@@ -41,8 +43,16 @@ class OwnFactory:
         Raises:
           ConfigError: it is of neither kind, or its spaces are not supported.
         """
+        return self._make(seed)
+
+    def make_rendering(self, seed: int) -> dm_env.Environment:
+        """Makes one environment that can draw itself, if it has a mode for that."""
+        return self._make(seed, **({_MODE: "rgb_array"} if self.takes_mode else {}))
+
+    def _make(self, seed: int, **named: Any) -> dm_env.Environment:
         first = [seed] if self.seed_as == "first" else []
-        named: dict[str, Any] = {"seed": seed} if self.seed_as == "seed" else {}
+        if self.seed_as == "seed":
+            named["seed"] = seed
         if self.takes_place:
             named[_PLACE] = current_place()
         made = self.make(*first, **named)
@@ -80,17 +90,19 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
             f"environments: {make!r}"
         )
     parameters = _parameters(make)
+    names = [parameter.name for parameter in parameters]
     factory = OwnFactory(
         make=make,
         seed_as=_how_it_takes_a_seed(make, name, parameters),
-        takes_place=_PLACE in [parameter.name for parameter in parameters],
+        takes_place=_PLACE in names,
+        takes_mode=_MODE in names,
     )
     try:
         environment = factory(seed=0)
         environment.close()
     except ConfigError as error:
         raise ConfigError(f"environment '{name}': {error}") from None
-    except Exception as error:  # It is the user's code.
+    except (Exception, SystemExit) as error:  # It is the user's code.
         reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     # One that is a factory already may do more than make one environment at a time.

@@ -27,11 +27,14 @@ from acmelike.types import Array, NestedSpec
 VIDEO_FORMATS = ("gif", "mp4")
 _FRAMES_PER_SECOND = 30
 _MIN_SIDE = 100  # Smaller pictures are enlarged to about this many pixels.
+_MAX_PICTURES = 9_000  # Five minutes at 30 a second; of Atari 300 MB.
 _MIN_MILLISECONDS = 20  # Browsers show frames with a shorter duration for 100 ms.
 
 
 class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
     """An environment that keeps a picture of every step of an episode.
+
+    Of a long episode it keeps the first 9,000, as they are in memory.
 
     Args:
       factory: makes the inner environment.
@@ -105,12 +108,16 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
     def _keep(self) -> None:
         from PIL import Image
 
+        if len(self._pictures) == _MAX_PICTURES:
+            return
         if not isinstance(self._environment, Renderable):
             raise ConfigError("this environment does not render")
         try:
             picture = self._environment.render()
             if picture is None:  # Environments of Gymnasium that open a window do so.
-                raise ConfigError("it draws no picture")
+                raise ConfigError(
+                    "it draws no picture; Gymnasium's need an argument render_mode"
+                )
             image = Image.fromarray(_as_bytes(np.asarray(picture)))
         except Exception as error:
             raise _refusal(error) from error

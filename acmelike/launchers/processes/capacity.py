@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
+from acmelike.core.status import memory_limit
 from acmelike.errors import ConfigError
 from acmelike.graph.resources import count
 
@@ -44,7 +45,7 @@ def capacity_of_this_host(labels: Mapping[str, str] | None = None) -> Capacity:
     return Capacity(
         num_cpus=len(os.sched_getaffinity(0)),
         gpus=_gpus(),
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=memory_limit(),
         labels=dict(labels or {}),
     )
 

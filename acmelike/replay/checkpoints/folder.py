@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from acmelike.errors import CheckpointDamaged
+from acmelike.files import to_json
 
 _METADATA = "metadata.json"
 _PREFIX = "replay-"
 _NAME = re.compile(_PREFIX + r"\d{6}")
-_FORMAT = 4
+_FORMAT = 5
 
 
 def checkpoint_paths(folder: Path) -> list[Path]:
@@ -42,7 +43,7 @@ def write_metadata(path: Path, metadata: Mapping[str, Any]) -> None:
         file.name: [file.stat().st_size, _file_checksum(file)]
         for file in sorted(path.iterdir())
     }
-    text = json.dumps({**metadata, "format": _FORMAT, "files": files})
+    text = to_json({**metadata, "format": _FORMAT, "files": files})
     outer = {"checksum": _checksum(text), "metadata": text}
     (path / _METADATA).write_text(json.dumps(outer))
     for file in (*path.iterdir(), path):

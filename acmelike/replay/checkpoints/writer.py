@@ -75,7 +75,8 @@ class CheckpointWriter:
             self._temporary.rename(self._path)
         sync(self._path.parent)
         for path in outdated_checkpoints(self._path.parent, num_keep):
-            shutil.rmtree(path)
+            # Another one that is finished meanwhile may remove it too.
+            shutil.rmtree(path, ignore_errors=True)
         return self._path
 
     def discard(self) -> None:
@@ -90,7 +91,7 @@ class CheckpointWriter:
         except OSError as error:
             self.discard()
             raise OSError(
-                error.errno, f"{self._path} was discarded: {error.strerror}"
+                error.errno, f"{self._path} was discarded: {error.strerror or error}"
             ) from error
         except BaseException:
             self.discard()

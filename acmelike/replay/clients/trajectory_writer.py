@@ -109,7 +109,8 @@ class TrajectoryWriter:
           ValueError: a row is not as those before it that wait to be sent. No column
             got a step.
         """
-        rows = {name: np.asarray(value)[None] for name, value in step.items()}
+        # Copies, as the caller may use its arrays again.
+        rows = {name: np.array(value)[None] for name, value in step.items()}
         for name, row in rows.items():
             before = self._steps[name][-1] if self._steps[name] else row
             if row.dtype != before.dtype or row.shape != before.shape:
@@ -194,7 +195,7 @@ class TrajectoryWriter:
 
     def _leaf(self, leaf: Any) -> Array:
         if not isinstance(leaf, Reference):
-            return np.asarray(leaf)[None]
+            return np.array(leaf)[None]
         first = self.history[leaf.column].first
         oldest = min(leaf.numbers.item(0), leaf.numbers.item(-1))
         if oldest < first:

@@ -17,6 +17,8 @@ from acmelike.replay.message import EpisodeEnd, Items, Message, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
+# As many environment steps without items are counted without them.
+_MAX_UNCOUNTED = 1_000
 # After these the message was not refused: it is sent first the next time.
 _NOT_REFUSED = (NotReady, RpcClosed, RpcTimeout)
 
@@ -76,17 +78,21 @@ class Writer:
         without items stay here until the next items. What is not admitted in time is
         sent first the next time. If a message is refused, all its items are dropped;
         its steps are kept, unless they are the fault, as later items may refer to them.
+        Arrays may stay here as they are: do not change them afterwards.
 
         Args:
           items: for one or more tables, in order.
           steps: by column, `[m, ...]`; the steps of each column are numbered from 0.
           keep_from: by column, the first step that later items may refer to.
-          num_env_steps: taken since the last call; counted with the next items.
+          num_env_steps: taken since the last call; counted with the next items, or
+            without any when they are many.
           episodes: that have ended since the last call; likewise.
 
         Raises:
           RpcTimeout: not everything was admitted before the deadline.
-          ValueError: an argument is wrong, and no item was written.
+          ValueError: an argument is wrong, and no item was written. Or, of a writer
+            that may be ahead, replay refused an earlier message: the items of this call
+            are kept then, and must not be written again.
         """
         num_items = sum(part.num_items for part in items)  # Raises what is wrong.
         for name, rows in (steps or {}).items():
@@ -100,12 +106,14 @@ class Writer:
             self._num_items += num_items
             self._num_calls += 1
             self._keep_from.update(keep_from or {})
+        elif not self._items:
+            self._leave_out(keep_from or {})
         num_ahead = prefetch_depth(self._num_ahead)
         while self._pending and (self._num_behind > num_ahead or self._is_done()):
             self._finish_first()
-        if not self._pending and self._items:
+        if not self._pending and self._has_enough():
             self._seal()
-            if self._num_behind > num_ahead:
+            if not num_ahead or self._num_behind > num_ahead:
                 self._finish_first()
         if self._pending and self._under_way is None:
             self._under_way = start(self._replay.write, self._first())
@@ -124,6 +132,21 @@ class Writer:
             raise ValueError(f"column '{column}': steps before those to skip wait here")
         self._next[column] += num_steps
 
+    def _leave_out(self, keep_from: Mapping[str, int]) -> None:
+        """Leaves out steps that wait here for items, if none can refer to them."""
+        for name, first in keep_from.items():
+            waiting = self._steps.get(name)
+            while waiting and (num_steps := first - self._next[name]) > 0:
+                if num_steps < len(waiting[0]):
+                    waiting[0] = waiting[0][num_steps:]
+                    self._next[name] = first
+                else:
+                    self._next[name] += len(waiting.pop(0))
+
+    def _has_enough(self) -> bool:
+        """Whether what is gathered is to be sent."""
+        return bool(self._items) or self._num_env_steps >= _MAX_UNCOUNTED
+
     def flush(self) -> None:
         """Waits until all items that were written are admitted; raises as `write`."""
         while self._pending or self._items:
@@ -134,7 +157,8 @@ class Writer:
     def close(self) -> None:
         """Lets replay release the steps that only this writer could refer to.
 
-        It waits for the message that is under way, if there is one.
+        It waits for the message that is under way, if there is one. Items that are not
+        admitted then are lost: `flush` waits for them.
         """
         if self._under_way is not None:
             self._finish_first()

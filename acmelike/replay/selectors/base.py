@@ -98,7 +98,8 @@ def draw(
         return selector.sample(num_items, rng)
     if is_ordered(selector):
         first = selector.first(num_items)
-        return np.repeat(first, quota(first))[:num_items], np.ones(num_items)
+        counts = np.minimum(quota(first), num_items)
+        return np.repeat(first, counts)[:num_items], np.ones(num_items)
     return draw_with_rejection(selector, num_items, quota, priorities, rng)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from acmelike.core import concurrent, idempotent, when
+from acmelike.core.status import memory_limit
 from acmelike.errors import ConfigError
 from acmelike.replay.checkpoints.reader import newest_checkpoint
 from acmelike.replay.checkpoints.writer import CheckpointManager, check_num_keep
@@ -42,7 +42,7 @@ class Replay:
     Replay also counts the environment steps that came with the inserts. So the count
     has exactly the steps whose items replay has accepted.
 
-    A guard lets a mistaken call through, and the method then raises.
+    A call with wrong arguments does not wait: it runs, and raises.
 
     Args:
       tables: the tables, at least one, with different names.
@@ -471,7 +471,7 @@ def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> Non
     Raises:
       ConfigError: they can never be full, as all of its memory is too little.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_limit()
     full_bytes = sum(table.full_bytes for table in tables)
     if full_bytes <= _MEMORY_SHARE * memory:
         return

@@ -21,12 +21,14 @@ class _Session:
       number: of its last message.
       num_inserted: items of that message that were inserted.
       remaining: items of that message that were not, by table, in order.
+      num_restored: items of the next message that came with a checkpoint; 0 mostly.
     """
 
     histories: dict[str, WriterHistory] = field(default_factory=dict)
     number: int = 0
     num_inserted: int = 0
     remaining: list[tuple[AnyTable, ItemBatch]] = field(default_factory=list)
+    num_restored: int = 0
 
 
 class WriterSessions:
@@ -80,17 +82,19 @@ class WriterSessions:
         error, has dropped them too.
 
         Returns:
-          False if the message was received before.
+          False if the message was received before, or if a checkpoint that was restored
+          has a part of it.
 
         Raises:
           ValueError: something does not fit a column or a table. Nothing was changed.
         """
         session = self._find(message) or _Session()
-        if message.is_continuation and message.writer not in self._sessions:
+        is_known = message.writer in self._sessions and message.number <= session.number
+        if message.is_continuation and not is_known:
             raise ValueError(
                 f"message {message.number}: its writer waits for items that remain to "
-                "be inserted, but replay does not know the writer: it was closed, or "
-                "replay was restarted; the items are lost"
+                "be inserted, but replay does not know the message: its writer was "
+                "closed, or replay was restarted; the items are lost"
             )
         if message.number <= session.number:
             return False
@@ -111,13 +115,16 @@ class WriterSessions:
             for history, num_rows in appended:
                 history.undo(num_rows)
             raise
-        session.number, session.num_inserted = message.number, 0
-        session.remaining = remaining
+        is_next = message.number == session.number + 1
+        num_restored = session.num_restored if is_next else 0
+        session.number, session.num_inserted = message.number, num_restored
+        session.remaining = _without_first(remaining, num_restored)
+        session.num_restored = 0
         if message.writer not in self._sessions:
             self._make_room()
             self._forgotten.pop(message.writer, None)
             self._sessions[message.writer] = session
-        return True
+        return not num_restored
 
     def admit(self, message: Message) -> int:
         """Inserts as many remaining items as the rate limiters allow.
@@ -159,22 +166,29 @@ class WriterSessions:
         if len(self._forgotten) > self._max_forgotten:
             self._forgotten.popitem(last=False)
 
-    def state(self) -> list[tuple[int, int, int]]:
-        """(writer, number of its last message, items inserted) of each session.
+    def state(self) -> list[tuple[int, int, int, bool]]:
+        """(writer, number of its last message, items inserted, if all) of each session.
 
         Items that wait for a rate limiter are not stored in a table yet, so a
-        checkpoint does not have them. A message with such items therefore counts as not
-        received, although some of its items may be stored.
+        checkpoint does not have them.
         """
         return [
-            (writer, session.number - bool(session.remaining), session.num_inserted)
+            (writer, session.number, session.num_inserted, not session.remaining)
             for writer, session in self._sessions.items()
         ]
 
-    def restore(self, state: Iterable[tuple[int, int, int]]) -> None:
-        """Restores what `state` returned; the writers' steps are not in it."""
-        for writer, number, num_inserted in state:
-            self._sessions[writer] = _Session(number=number, num_inserted=num_inserted)
+    def restore(self, state: Iterable[tuple[int, int, int, bool]]) -> None:
+        """Restores what `state` returned; the writers' steps are not in it.
+
+        A message of which items remained counts as not received. If its writer repeats
+        it, what was inserted is left out.
+        """
+        for writer, number, num_inserted, has_all in state:
+            self._sessions[writer] = (
+                _Session(number=number, num_inserted=num_inserted)
+                if has_all
+                else _Session(number=number - 1, num_restored=num_inserted)
+            )
 
     def _find(self, message: Message) -> _Session | None:
         writer = message.writer
@@ -204,3 +218,16 @@ class WriterSessions:
                 f"expected a table of {sorted(self._tables)}, got '{name}'"
             )
         return self._tables[name]
+
+
+def _without_first(
+    parts: list[tuple[AnyTable, ItemBatch]], num_items: int
+) -> list[tuple[AnyTable, ItemBatch]]:
+    """The items after the first ones."""
+    rest = []
+    for table, batch in parts:
+        num_here = min(num_items, batch.num_items)
+        num_items -= num_here
+        if num_here < batch.num_items:
+            rest.append((table, batch.part(num_here, None)))
+    return rest

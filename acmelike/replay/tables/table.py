@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,8 @@ from acmelike.replay.storage.snapshot import Arrays, RowSubset, Snapshot
 from acmelike.replay.tables.columns import ArrayColumn, Columns, ItemBatch, NewIds
 from acmelike.replay.tables.slots import SampleCounts, Slots
 from acmelike.types import Array, Nested
+
+logger = logging.getLogger("acmelike")
 
 _PRIORITY = specs.Array((), np.float64)
 
@@ -55,6 +58,7 @@ class Table:
         self._priorities = ArrayColumn(_PRIORITY, self._num_slots)
         self._counts = SampleCounts(self._num_slots, config.max_times_sampled)
         self._slots = Slots(self._num_slots)
+        self._has_warned = False
         self._make_selectors()
 
     # --- Inserting, changing and removing items --------------------------------------
@@ -412,6 +416,13 @@ class Table:
             return
         while self._columns.num_bytes(self._limiter.size) > max_bytes:
             self._remove(self._remover.sample(1, self._rng)[0])
+            if not self._limiter.size and not self._has_warned:
+                self._has_warned = True
+                logger.warning(
+                    "table '%s': an item took more than max_bytes = %s by itself, so "
+                    "it was evicted at once",
+                    *(self._name, max_bytes),
+                )
 
     def _remove(self, slots: Array) -> None:
         if not len(slots):

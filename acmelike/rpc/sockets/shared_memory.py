@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from acmelike.core.status import memory_limit
 from acmelike.errors import StoreFull
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
@@ -43,7 +44,7 @@ _SPLIT_BYTES = 2**26
 _MAX_COPIERS = 4
 # Slots of a connection in each direction; the bits of a word.
 NUM_SLOTS = 32
-_MACHINE_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+_MACHINE_BYTES = memory_limit()
 # What one process lends to all others for messages, and for stored values.
 MAX_BYTES = max(2**29, _MACHINE_BYTES // 8)
 _MAX_STORED_BYTES = _MACHINE_BYTES // 4

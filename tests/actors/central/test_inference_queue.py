@@ -75,9 +75,9 @@ def test_an_actor_that_begins_anew_takes_the_place_of_what_it_was():
 def test_nothing_is_due_while_more_can_come():
     requests = InferenceQueue(num_actors=3, batch_size=5)
     with pytest.raises(NotReady, match="no actor waits for actions"):
-        requests.some()
+        requests.wait_for_request()
     ask(requests, 0)
-    requests.some()
+    requests.wait_for_request()
     ask(requests, 1)
     with pytest.raises(NotReady, match="4 environments of 2 of 3 actors wait; 5 are"):
         requests.due_batch()

@@ -146,6 +146,9 @@ def test_minibatches_of_unequal_size_are_refused():
     builder = PPOBuilder(config=PPOConfig(num_minibatches=5), batch_size=3)
     with pytest.raises(ConfigError, match="must divide the 96 steps of 3 environme"):
         builder.check(SPEC)
+    single = PPOConfig(num_minibatches=32)
+    with pytest.raises(ConfigError, match="must be below the 32 steps of a batch"):
+        PPOBuilder(config=single, batch_size=1).check(SPEC)
 
 
 @pytest.mark.parametrize(

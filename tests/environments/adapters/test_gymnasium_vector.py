@@ -323,7 +323,7 @@ def test_it_takes_the_arguments_of_the_constructor():
         ("vec:CartPol-v1", "no environment 'CartPol-v1'; did you mean 'CartPole-v1'?"),
         (
             "vec:Pendulum-v1",
-            "'Pendulum-v1' has no vectorised version: leave out 'vec:'",
+            "environment 'vec:Pendulum-v1': it has no vectorised version: leave out ",
         ),
         ("vec:Catch", "there is no environment 'Catch'"),
     ],
@@ -338,7 +338,7 @@ def test_names_without_a_vectorised_version_are_refused(name, words):
     ("make", "words"),
     [
         (lambda num_envs: Counting(), "has other observations"),
-        (lambda num_envs: 1 / 0, "version of 'Odd-v0' cannot be made: division by"),
+        (lambda num_envs: 1 / 0, "of 'Odd-v0' cannot be made: ZeroDivisionError"),
     ],
 )
 def test_a_vectorised_version_that_is_another_environment_is_refused(make, words):
