@@ -26,9 +26,7 @@ FLAGS["pixels"] = {
     "environment": "MinAtar/Breakout-v1",
     "agent": {"hidden_sizes": (128,)},
 }
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
-# SAC's updates fill what XLA gets: one thread, and not another in its pool.
-THREADS = {"sac": {**ONE_THREAD, "NPROC": "1"}}
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "NPROC": "1"}
 
 
 class Size(NamedTuple):
@@ -147,7 +145,6 @@ def ours(agent: str, size: Size) -> dict[str, Any]:
             run_trial,
             f"{OURS}:throughput",
             {**arguments, "launcher": launcher},
-            variables=THREADS.get(agent),
         )
         for launcher in LAUNCHERS
     }
@@ -163,7 +160,7 @@ def sbx(agent: str, size: Size) -> dict[str, Any]:
             f"{SBX}:throughput",
             {**arguments, "burst": burst},
             PEERS,
-            variables=THREADS.get(agent, ONE_THREAD),
+            variables=ONE_THREAD,
         )
         for name, burst in bursts.items()
     }

@@ -27,7 +27,7 @@ LOCAL = [name for name in ("serial", "threads", "processes") if name in LAUNCHER
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "gymnasium")
 OURS, SBX = "benchmarks.dqn_acmelike", "benchmarks.peers.sbx_dqn"
 
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "NPROC": "1"}
 # Which is faster depends on the machine; the bars compare with the faster.
 SBX_AT_ZOO = ("SBX", "SBX, one XLA thread")
 SBX_8 = "SBX, 8 environments"

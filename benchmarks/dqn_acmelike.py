@@ -10,6 +10,7 @@ from typing import Any
 
 # As the programs do: small networks gain nothing from XLA's own threads.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from acmelike.agents.dqn import DQNBuilder, DQNConfig

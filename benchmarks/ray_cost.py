@@ -10,6 +10,7 @@ from functools import partial
 
 # As the programs do: small networks gain nothing from threads of XLA and BLAS.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from benchmarks.command import run_benchmark

@@ -18,6 +18,7 @@ from typing import Any
 
 # As the programs do: small networks gain nothing from XLA's own threads.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from acmelike import Layout, Run
@@ -81,8 +82,8 @@ def measure(launcher: str, seconds: float, quick: bool, command: str) -> Report:
             "Replay has room for all transitions, the target network is copied every "
             "1,000 updates, and the learning rate falls from 5e-4 to a hundredth of it "
             "within 100,000 updates; all other settings are the program's own.",
-            f"{NUM_WINDOWS} windows in which that happens follow each on one of half "
-            "its length in which it does not, in the same run.",
+            f"The run alternates {NUM_WINDOWS} times: an undisturbed window, then one "
+            "twice as long in which that happens.",
             "Return: the mean of 20 greedy episodes with the parameters at the end.",
         ],
     )

@@ -19,7 +19,7 @@ from benchmarks.trial import run_trial
 
 NUM_ACTORS, NUM_ENVS = 4, 4
 BAR = 1.5
-ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+ONE_THREAD = {"XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "NPROC": "1"}
 
 
 def one_process(*, started: float) -> dict[str, float]:
