@@ -56,7 +56,7 @@ FINITE = Range("finite", math.isfinite)
 
 
 def check_fields(config: Any, owner: str = "") -> None:
-    """Checks every field that has a range or choices; None passes where it may.
+    """Checks every field that has a range or choices; None passes where a range is.
 
     A tuple is checked element by element. A field whose type is `int` takes whole
     numbers only, and one whose type is a `Literal` its values. Numbers of NumPy become
@@ -90,7 +90,10 @@ def check_fields(config: Any, owner: str = "") -> None:
             if not contains(number):
                 raise ConfigError(_message(owner, name, check.words, value))
         if any(type(number).__module__ == "numpy" for number in values):
-            plain = tuple(number.item() for number in values)
+            plain = tuple(
+                number.item() if type(number).__module__ == "numpy" else number
+                for number in values
+            )
             plain_value = plain if isinstance(value, tuple) else plain[0]
             object.__setattr__(config, name, plain_value)
 

@@ -142,7 +142,10 @@ class NonFinite(AcmelikeError):
 def first_line(error: BaseException) -> str:
     """An error in one line: its message, and its type unless it is acmelike's own."""
     is_own = isinstance(error, AcmelikeError)
-    lines = (str(error) if is_own else describe(error)).strip().splitlines()
+    text = str(error) if is_own else describe(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not is_own and len(lines) > 1 and lines[0] == f"{type(error).__name__}:":
+        lines[0] += f" {lines[1]}"  # The message begins with an empty line.
     return lines[0].rstrip(": ") if lines else type(error).__name__
 
 

@@ -33,7 +33,7 @@ def test_what_is_in_range_passes():
 
 
 def test_numbers_of_numpy_become_plain_ones():
-    sizes = (np.int32(2), np.int32(3))
+    sizes = (np.int32(2), 3)
     made = Settings(size=np.int64(3), rate=np.float32(0.5), sizes=sizes)
     assert made == Settings(size=3, rate=0.5, sizes=(2, 3))
     numbers = (made.size, made.rate, *made.sizes)

@@ -117,7 +117,10 @@ def test_a_topology_has_one_name():
         (["train", "zzzzz"], "unknown program 'zzzzz'; there are apex_dqn, dqn, "),
         (["train", "no_such.program"], "unknown program 'no_such.program'"),
         (["train", "../dqn"], "unknown program '../dqn'; did you mean 'dqn'?"),
-        (["train", "./my/program.py"], "give the program as a module: my.program, "),
+        (
+            ["train", "./my/program.py"],
+            "a module that can be imported, such as my.program, ",
+        ),
         (["train", "json"], "module 'json' has no PROGRAM that is a TrainingProgram"),
         (["train", "dqn", "--sed", "1"], "unknown flag --sed; did you mean '--seed'?"),
         (["draw", "dqn"], "draw needs a file: acmelike draw PROGRAM --out FILE.svg"),

@@ -9,6 +9,7 @@ def test_the_first_line_of_an_error():
     # The message of another's error says little without its type.
     assert first_line(KeyError("size")) == "KeyError: 'size'"
     assert first_line(ValueError("\n")) == "ValueError"
+    assert first_line(ValueError("\n bad shape\n")) == "ValueError: bad shape"
 
 
 def test_a_failure_has_the_short_notes_of_its_cause():

@@ -157,7 +157,7 @@ class NStepAdder:
             raise RuntimeError("add was called before start")
         if self._a_tm1 is None:
             self._a_tm1 = _make_ring(self._n, actions)
-        elif actions.dtype != self._a_tm1.dtype:
+        elif not np.can_cast(actions.dtype, self._a_tm1.dtype, "same_kind"):
             raise ValueError(
                 f"actions of {self._a_tm1.dtype} cannot be followed by actions of "
                 f"{actions.dtype}"

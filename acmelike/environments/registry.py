@@ -70,7 +70,9 @@ def make_environment_factory(
     """
     if not isinstance(environment, str):
         return make_own_factory(_with(environment, arguments), name_of(environment))
-    name = environment.removeprefix(atari.MODULE)
+    name = environment
+    if name.startswith(atari.WITH_MODULE):
+        name = name.partition(":")[2]
     if name.startswith(_VECTORISED):
         name = name.removeprefix(_VECTORISED)
         return make_gymnasium_vector_factory(name, arguments=arguments)
@@ -119,8 +121,8 @@ def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory
         return None
     if "seed" in arguments:
         raise ConfigError(
-            "environment_kwargs has a seed, but each environment gets its own, which "
-            "follows from that of the run"
+            "leave seed out of environment_kwargs: each environment gets its own, from "
+            "that of the run"
         )
     return make_own_factory(_with(make, arguments), name)
 

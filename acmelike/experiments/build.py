@@ -82,8 +82,7 @@ def _with_wrappers(
         factory = StepTimeoutFactory(inner=factory, seconds=config.step_timeout)
     if config.max_episode_steps is not None:
         factory = TimeLimitFactory(inner=factory, num_steps=config.max_episode_steps)
-    name = config.environment.removeprefix(atari.MODULE)
-    is_of_atari = name.startswith(atari.PREFIX)
+    is_of_atari = config.environment.startswith((atari.PREFIX, atari.WITH_MODULE))
     num_frames = config.frame_stack or (atari.NUM_FRAMES if is_of_atari else 1)
     if num_frames > 1:
         factory = FrameStackFactory(inner=factory, num_frames=num_frames)

@@ -122,8 +122,8 @@ def _in_words(nest: NestedSpec) -> str:
 
 def _bound(bound: Array) -> str:
     """A bound of each number of an array; once if it is the same for all."""
-    is_same = np.all(bound == bound.flat[0])
-    return str(bound.flat[0] if is_same else bound.tolist())
+    numbers = np.unique(bound)
+    return str(numbers[0] if len(numbers) == 1 else bound.tolist())
 
 
 def evaluate_command(args: Sequence[str]) -> int:

@@ -82,8 +82,13 @@ def find_program(name: str) -> TrainingProgram[Any]:
     elif _exists(name):
         module = _import(name)
     elif name.endswith(".py"):
-        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
-        raise ConfigError(f"give the program as a module: {dotted}, not '{name}'")
+        path = name.removesuffix(".py").removeprefix("./")
+        is_here = not path.startswith(("/", ".."))
+        dotted = path.replace("/", ".") if is_here else "my_package.my_program"
+        raise ConfigError(
+            f"give the program as a module that can be imported, such as {dotted}, not "
+            f"'{name}'"
+        )
     else:
         known = nearest(name, names) or f"; there are {', '.join(names)}"
         raise ConfigError(f"unknown program '{name}'{known}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -208,7 +209,7 @@ class RecordedRun:
             lines = read_json_lines(self.folder.metrics)
         summary = {
             "status": status,
-            "end_reason": None,  # Of a run that was completed, see `more`.
+            "end_reason": None,  # `more` has it if the run was completed.
             "agent": self._agent,
             "environment": config.environment,
             "launcher": config.launch,
@@ -252,18 +253,28 @@ class RecordedRun:
 def _as_record(settings: Any) -> Any:
     """Settings as JSON can hold them: what is no number or text stands as text."""
     # A flax module is a dataclass too, and has more fields than its own.
-    if is_dataclass(settings) and not hasattr(settings, "apply"):
+    if (
+        is_dataclass(settings)
+        and not isinstance(settings, type)
+        and not hasattr(settings, "apply")
+    ):
         return {
             field.name: _as_record(getattr(settings, field.name))
             for field in fields(settings)
         }
+    if isinstance(settings, Mapping):
+        return {str(name): _as_record(value) for name, value in settings.items()}
     if isinstance(settings, tuple | list):
         return [_as_record(value) for value in settings]
-    if isinstance(settings, type) or callable(settings):
-        name = getattr(settings, "__qualname__", None)
-        text = repr(settings) if name is None else f"{settings.__module__}:{name}"
-        return " ".join(text.split())
-    return settings
+    if settings is None or isinstance(settings, bool | int | float | str):
+        return settings
+    if getattr(settings, "ndim", None) == 0:  # A number of NumPy.
+        return settings.item()
+    name = getattr(settings, "__qualname__", None)
+    if name is not None:
+        return f"{settings.__module__}:{name}"
+    text = settings if isinstance(settings, os.PathLike) else repr(settings)
+    return " ".join(str(text).split())
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class RunFolder:
             if os.path.lexists(file):
                 raise FolderTaken(
                     f"{self.path} already holds a run ({file.name}): choose another "
-                    f"folder, or remove it"
+                    f"folder, or remove that run"
                 )
         folders = (self.log.parent, *self.log.parent.parents)
         self._created = [folder for folder in folders if not os.path.lexists(folder)]

@@ -87,22 +87,24 @@ def check_network(source: NetworkSource) -> None:
         return
     with open(found.origin, encoding="utf-8") as file:
         names = list(_names_of(ast.parse(file.read())))
-    if name not in names and "*" not in names:
+    if not {name, "*", "__getattr__"} & {*names}:
         raise ConfigError(
             f"network '{source}': {module} has no '{name}'{nearest(name, names)}"
         )
 
 
 def _names_of(module: ast.Module) -> Iterator[str]:
-    """The names that a module gets at its top level."""
+    """The names that a module gets at its top level; "__getattr__" may make any."""
     left: list[ast.AST] = [*module.body]
     while left:
         statement = left.pop()
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
             yield statement.name
-            if statement.name == "__getattr__":
-                yield "*"  # It may make any name.
-            continue  # What is inside is no name of the module.
+            # What is inside is no name of the module, but for what it says is one.
+            for inner in ast.walk(statement):
+                if isinstance(inner, ast.Global):
+                    yield from inner.names
+            continue
         left += ast.iter_child_nodes(statement)
         if isinstance(statement, ast.Import | ast.ImportFrom):
             for alias in statement.names:

@@ -22,8 +22,8 @@ from acmelike.files import to_json, write_whole
 from acmelike.telemetry.snapshot import RecordReader
 
 PERIOD_SECONDS = 1.0
-# How long loggers may take to write the rest of a run that did not end by itself.
-_SECONDS_AFTER_ERROR = 1.0
+# How long loggers may take to write the rest of a run that was interrupted.
+_SECONDS_OF_INTERRUPT = 1.0
 
 logger = logging.getLogger("acmelike")
 
@@ -267,11 +267,12 @@ class RecordForwarder:
         if self._loggers:
             self._thread.start()
 
-    def __exit__(self, kind: object, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._is_over.set()
         if self._loggers:
             # After Ctrl-C there is no time for an upload, for example.
-            self._thread.join(None if kind is None else _SECONDS_AFTER_ERROR)
+            is_interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+            self._thread.join(_SECONDS_OF_INTERRUPT if is_interrupted else None)
 
     def _run(self) -> None:
         while not self._is_over.wait(PERIOD_SECONDS):

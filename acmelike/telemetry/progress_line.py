@@ -33,7 +33,8 @@ class ProgressLine:
         seconds = now - self._before_time
         parts = [f"{now - self._started:6.1f} s"]
         if progress is None and self._before.env_steps:
-            return " | ".join([*parts, "the coordinator does not answer"])
+            parts.append("the coordinator does not answer")
+            return " | ".join([*parts, *_restarts(status), *slow_steps(status)])
         if progress is None or progress.env_steps == 0:
             parts.append(f"starting: {_first_steps(status, HARD_WORKERS[::-1])}")
         else:

@@ -406,8 +406,9 @@ def _random_array(
 ) -> Array:
     shape = num_envs, *spec.shape
     if isinstance(spec, specs.BoundedArray) and spec.dtype.kind in "iu":
-        numbers = random.integers(spec.minimum, spec.maximum, shape, endpoint=True)
-        return numbers.astype(spec.dtype)
+        return random.integers(
+            spec.minimum, spec.maximum, shape, dtype=spec.dtype, endpoint=True
+        )
     return random.normal(size=shape).astype(spec.dtype)
 
 

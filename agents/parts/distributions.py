@@ -159,7 +159,7 @@ class GaussianHead(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ClippedGaussian:
-    """A independent normal distributions; outputs are those of `GaussianHead`.
+    """A normal distribution of each number; outputs are those of `GaussianHead`.
 
     An action is a sample that is clipped to [-1, 1] and scaled to the bounds. Its
     density is that of the sample before it was clipped.

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from acmelike.agent import Agent, PolicyOutput, UpdateOutputs
 from acmelike.networks import (
@@ -17,6 +18,8 @@ from acmelike.networks import (
     update_moments,
 )
 from acmelike.types import EnvironmentSpec, Nested
+
+_BYTES = (np.uint8, np.bool_)
 
 
 class NormalizedState(NamedTuple):
@@ -56,7 +59,7 @@ class Normalized:
             strict=True,
         )
         self.are_normalized = [
-            part is not None and part.is_plain and x.dtype.itemsize > 1
+            part is not None and part.is_plain and x.dtype not in _BYTES
             for part, x in pairs
         ]
 

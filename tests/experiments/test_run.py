@@ -215,7 +215,7 @@ def test_a_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, capsys):
     assert dqn(tmp_path) == 2
     assert capsys.readouterr().err == (
         f"error: {tmp_path} already holds a run (config.json): choose another folder, "
-        "or remove it\n"
+        "or remove that run\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 

@@ -185,7 +185,15 @@ def test_the_folder_may_be_a_path(tmp_path):
         ({"draw": "x.svg"}, "draw is for the command line"),
         ({"launch": "everywhere"}, "launcher"),
         ({"topology": "sync"}, "one of actor_learner, .*: sync; did you mean 'synch"),
-        ({"log": ["tensorboard"], "place": ["actr=pack"]}, "actr"),
+        ({"place": ["actr=pack"]}, "actr"),
+        (
+            {
+                "log": ["tensorboard"],
+                "launch": "processes",
+                "place": ["replay=gpus:99"],
+            },
+            "replay",
+        ),
         ({"rank": 1}, "rank is for --launch hosts"),
         ({"environment_kwargs": ["x"]}, "must be KEY=VALUE, such as continuous=false"),
         ({"environment_kwargs": {"x": object()}}, "pass a function that makes the env"),

@@ -184,6 +184,8 @@ def test_of_half_a_message_the_rest_comes_once_or_is_said_to_be_lost(
     whole = Message(7, 1, {}, [Items("table", make_items(0, 3))], {}, 5)
     assert replay.write(whole) == 2
     save_checkpoint(replay, str(tmp_path))
+    once = Replay([config], seed=1, restore=str(tmp_path))
+    save_checkpoint(once, str(tmp_path))  # Before its writer is heard of again.
     again = Replay([config], seed=1, restore=str(tmp_path))
     # Its writer asks for the rest, which nobody has.
     rest = whole._replace(items=(), is_continuation=True)

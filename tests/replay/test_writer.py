@@ -205,6 +205,15 @@ def test_steps_that_no_item_can_refer_to_are_not_sent():
     writer.write([windows((2, 3))], steps={"frame": frames(3)})
     assert held(replay) == [[2, 3]]
     assert num_rows(replay) == 2
+    # Nor does it matter if all are out of reach, or if they come with a count.
+    writer.write(steps={"frame": frames(4)}, keep_from={"frame": 5})
+    writer.write(num_env_steps=1_000)
+    assert replay.num_env_steps() == 1_000
+    kept = {"frame": 5}
+    writer.write(steps={"frame": frames(5, 6)}, keep_from=kept, num_env_steps=1_000)
+    assert num_rows(replay) == 4  # Those two, and those of the item.
+    writer.write([windows((5, 6))])
+    assert held(replay) == [[2, 3], [5, 6]]
 
 
 def test_rows_are_used_again_and_hold_what_they_should():

@@ -173,8 +173,8 @@ def test_what_was_written_before_the_end_is_passed_on(tmp_path):
     assert kept.records == read_json_lines(path) and kept.is_closed
 
 
-def test_after_an_error_nobody_waits_long_for_a_logger(tmp_path, monkeypatch):
-    monkeypatch.setattr(loggers, "_SECONDS_AFTER_ERROR", 0.01)
+def test_after_an_interrupt_nobody_waits_long_for_a_logger(tmp_path, monkeypatch):
+    monkeypatch.setattr(loggers, "_SECONDS_OF_INTERRUPT", 0.01)
     is_let, is_closed = threading.Event(), threading.Event()
 
     class Uploads(Kept):

@@ -88,7 +88,10 @@ def test_a_line_says_that_the_coordinator_does_not_answer(clock):
         clock[0] += 1
         line.text(Progress(steps, 0, None, None), {})
     clock[0] += 2
-    assert line.text(None, {}) == "   4.0 s | the coordinator does not answer"
+    slow = by_label(status("coordinator", working_seconds=12.0))
+    assert line.text(None, slow) == (
+        "   4.0 s | the coordinator does not answer | coordinator working for 12 s"
+    )
     clock[0] += 2
     assert line.text(Progress(3_000, 0, None, None), {}).startswith(
         "   6.0 s | 3,000 steps, 500/s |"

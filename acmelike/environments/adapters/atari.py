@@ -9,8 +9,8 @@ import gymnasium
 from acmelike.errors import ConfigError
 
 PREFIX = "ALE/"
-# Gymnasium's way to say which package registers them.
-MODULE = "ale_py:"
+# With the module that registers them, as Gymnasium allows.
+WITH_MODULE = f"ale_py:{PREFIX}"
 # Observations that are shown together, as one shows no velocities: Mnih et al. 2015,
 # "Human-level control through deep reinforcement learning", extended data table 1.
 NUM_FRAMES = 4

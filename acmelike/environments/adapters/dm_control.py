@@ -79,7 +79,7 @@ def make_control_factory(
     )
     try:
         factory(seed=0).close()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = first_line(error)
         raise ConfigError(
             f"environment '{PREFIX}{name}' cannot be made: {reason}"

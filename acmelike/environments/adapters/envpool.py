@@ -104,7 +104,7 @@ def make_envpool_factory(name: str) -> EnvpoolFactory:
         factory(seed=0).close()
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = first_line(error)
         raise ConfigError(
             f"EnvPool's environment '{name}' cannot be made: {reason}"

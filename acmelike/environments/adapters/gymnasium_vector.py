@@ -194,7 +194,7 @@ def make_gymnasium_vector_factory(
         vector.close()
     except ConfigError as error:
         raise ConfigError(f"environment 'vec:{name}': {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = first_line(error)
         raise ConfigError(
             f"the vectorised version of '{name}' cannot be made: {reason}"

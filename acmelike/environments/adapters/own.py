@@ -109,6 +109,7 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     is_factory = (
         factory.seed_as == "first"
         and not factory.takes_place
+        and not factory.takes_mode
         and not isinstance(environment, GymnasiumEnvironment)
     )
     return make if is_factory or isinstance(make, VectorFactory) else factory
@@ -134,7 +135,7 @@ def _how_it_takes_a_seed(
         for parameter in parameters
         if parameter.default is parameter.empty
         and parameter.kind in (*by_position, inspect.Parameter.KEYWORD_ONLY)
-        and parameter.name != _PLACE
+        and parameter.name not in (_PLACE, _MODE)
     ]
     first = parameters[0] if parameters else None
     if first is not None and first.kind in by_position:

@@ -34,7 +34,7 @@ _MIN_MILLISECONDS = 20  # Browsers show frames with a shorter duration for 100 m
 class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
     """An environment that keeps a picture of every step of an episode.
 
-    Of a long episode it keeps the first 9,000, as they are in memory.
+    Of a long episode it keeps the first 9,000, because all are kept in memory.
 
     Args:
       factory: makes the inner environment.

@@ -17,7 +17,8 @@ from acmelike.replay.message import EpisodeEnd, Items, Message, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
-# As many environment steps without items are counted without them.
+# After so many environment steps without items, they are counted without waiting for
+# items.
 _MAX_UNCOUNTED = 1_000
 # After these the message was not refused: it is sent first the next time.
 _NOT_REFUSED = (NotReady, RpcClosed, RpcTimeout)
@@ -101,11 +102,11 @@ class Writer:
         self._episodes.extend(episodes)
         for name, rows in (steps or {}).items():
             self._steps[name].append(rows)
+        self._keep_from.update(keep_from or {})
         if items:
             self._items.extend(items)
             self._num_items += num_items
             self._num_calls += 1
-            self._keep_from.update(keep_from or {})
         elif not self._items:
             self._leave_out(keep_from or {})
         num_ahead = prefetch_depth(self._num_ahead)
@@ -142,6 +143,8 @@ class Writer:
                     self._next[name] = first
                 else:
                     self._next[name] += len(waiting.pop(0))
+            if not waiting:
+                self._steps.pop(name, None)
 
     def _has_enough(self) -> bool:
         """Whether what is gathered is to be sent."""

@@ -21,14 +21,14 @@ class _Session:
       number: of its last message.
       num_inserted: items of that message that were inserted.
       remaining: items of that message that were not, by table, in order.
-      num_restored: items of the next message that came with a checkpoint; 0 mostly.
+      num_restored: items of the next message that came with a checkpoint; None mostly.
     """
 
     histories: dict[str, WriterHistory] = field(default_factory=dict)
     number: int = 0
     num_inserted: int = 0
     remaining: list[tuple[AnyTable, ItemBatch]] = field(default_factory=list)
-    num_restored: int = 0
+    num_restored: int | None = None
 
 
 class WriterSessions:
@@ -116,15 +116,15 @@ class WriterSessions:
                 history.undo(num_rows)
             raise
         is_next = message.number == session.number + 1
-        num_restored = session.num_restored if is_next else 0
-        session.number, session.num_inserted = message.number, num_restored
-        session.remaining = _without_first(remaining, num_restored)
-        session.num_restored = 0
+        num_restored = session.num_restored if is_next else None
+        session.number, session.num_inserted = message.number, num_restored or 0
+        session.remaining = _without_first(remaining, num_restored or 0)
+        session.num_restored = None
         if message.writer not in self._sessions:
             self._make_room()
             self._forgotten.pop(message.writer, None)
             self._sessions[message.writer] = session
-        return not num_restored
+        return num_restored is None
 
     def admit(self, message: Message) -> int:
         """Inserts as many remaining items as the rate limiters allow.
@@ -162,7 +162,11 @@ class WriterSessions:
             return
         for history in session.histories.values():
             history.close()
-        self._forgotten[writer] = _Session({}, session.number, session.num_inserted)
+        self._forgotten[writer] = _Session(
+            number=session.number,
+            num_inserted=session.num_inserted,
+            num_restored=session.num_restored,
+        )
         if len(self._forgotten) > self._max_forgotten:
             self._forgotten.popitem(last=False)
 
@@ -174,6 +178,8 @@ class WriterSessions:
         """
         return [
             (writer, session.number, session.num_inserted, not session.remaining)
+            if session.num_restored is None
+            else (writer, session.number + 1, session.num_restored, False)
             for writer, session in self._sessions.items()
         ]
 

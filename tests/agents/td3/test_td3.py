@@ -110,5 +110,5 @@ def test_actions_are_the_policys_with_noise_within_the_bounds():
     noise = np.array([[0, 0], [9, -9], [0.1, 0]], np.float32)
     action = np.asarray(agent.act(parameters, (), observation, noise).action)
     np.testing.assert_allclose(action[1], [2.0, 0.0], atol=1e-6)
-    # A tenth of half of the range, which is 4.
+    # A tenth of half of its range.
     np.testing.assert_allclose(action[2] - action[0], [0.2, 0.0], atol=1e-5)
