@@ -6,18 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from dm_env import specs
 
-from acmelike.agents.parts.bounds import Bounds
 from acmelike.agents.td3 import TD3Config
 from acmelike.agents.td3.learner import TD3
 from acmelike.agents.td3.losses import critic_loss, smoothed
-from acmelike.types import Transition
 from tests.agents.compiled import compiled_update, first_state
-from tests.agents.settings import configure, make_spec
-
-BOUNDS = Bounds(shape=(2,), low=(-2.0, 0.0), high=(2.0, 10.0))
-SPEC = make_spec(actions=specs.BoundedArray((2,), np.float32, BOUNDS.low, BOUNDS.high))
+from tests.agents.sac.test_learner import SPEC, flat, make_items
+from tests.agents.settings import configure
 
 
 def test_noise_is_clipped_and_so_is_the_action_with_it():
@@ -54,35 +49,18 @@ def compiled():
     return agent, compiled_update(agent), first_state(agent)
 
 
-def items(num_items=4):
-    random = np.random.default_rng(0)
-    data = Transition(
-        o_tm1=random.normal(size=(num_items, 3)).astype(np.float32),
-        a_tm1=BOUNDS.scale(random.uniform(-1, 1, (num_items, 2)).astype(np.float32)),
-        r_t=random.normal(size=num_items).astype(np.float32),
-        discount_t=np.full(num_items, 0.9, np.float32),
-        o_t=random.normal(size=(num_items, 3)).astype(np.float32),
-        version=np.zeros(num_items, np.int64),
-    )
-    return data, np.ones(num_items)
-
-
-def flat(tree):
-    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-
-
 def test_the_policy_and_the_targets_change_with_every_second_update():
     _, update, before = compiled()
     policy, critics, targets, count = before
     np.testing.assert_array_equal(
         flat(targets), flat((policy.parameters, critics.parameters))
     )
-    once, _ = update(before, *items())
+    once, _ = update(before, *make_items())
     assert (count, once[3]) == (0, 1)
     np.testing.assert_array_equal(flat(once[0]), flat(policy))
     np.testing.assert_array_equal(flat(once[2]), flat(targets))
     assert np.any(flat(once[1].parameters) != flat(critics.parameters))
-    twice, _ = update(once, *items())
+    twice, _ = update(once, *make_items())
     assert np.any(flat(twice[0].parameters) != flat(policy.parameters))
     newest = flat((twice[0].parameters, twice[1].parameters))
     expected = 0.75 * flat(targets) + 0.25 * newest
@@ -91,7 +69,7 @@ def test_the_policy_and_the_targets_change_with_every_second_update():
 
 def test_the_policy_moves_to_what_the_first_critic_values_more():
     agent, update, state = compiled()
-    data, probabilities = items()
+    data, probabilities = make_items()
     for _ in range(2):
         before, (state, _) = state, update(state, data, probabilities)
     critics = state[1].parameters
