@@ -276,7 +276,7 @@ class _Text:
             or settings.get("fun_jaxpr")
         )
         if name in _CALLS and inner is not None:
-            template = _FUNCTIONS.get(_name_of_call(settings, inner))
+            template = _FUNCTIONS.get(_name_of_call(inner))
             if template is not None:
                 return [self._make(name, template, operands, outputs[0])]
             if isinstance(inner, jax_core.ClosedJaxpr):
@@ -855,12 +855,16 @@ _FUNCTIONS = {
 }
 
 
-def _name_of_call(settings: Any, inner: Any) -> str:
-    if "name" in settings:
-        return str(settings["name"])
+# Where they are: a function of the user's may have one of these names.
+_FILES_OF_FUNCTIONS = ("/jax/_src/", "acmelike/networks/categorical.py:")
+
+
+def _name_of_call(inner: Any) -> str:
+    """The name of the function that is called; "" if it is of another file."""
+    debug_info = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
     # "NAME at FILE:LINE"
-    where = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
-    return str(getattr(where, "func_src_info", "")).partition(" ")[0]
+    name, _, file = str(getattr(debug_info, "func_src_info", "")).partition(" at ")
+    return name if any(known in file for known in _FILES_OF_FUNCTIONS) else ""
 
 
 def _struct(shape: Sequence[Any], dtype: Any) -> Any:

@@ -84,7 +84,7 @@ class Message(NamedTuple):
       items: may refer to these steps, and to earlier ones that replay still keeps.
       keep_from: by column, the first step that later items may refer to. A column that
         is not named keeps all its steps.
-      num_env_steps: environment steps taken for these items.
+      num_env_steps: environment steps taken since the last message.
       episodes: that have ended in these steps.
       is_continuation: True if replay already has the message with this number, and the
         writer only waits until the remaining items are inserted. Steps and items are

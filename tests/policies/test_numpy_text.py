@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from acmelike.agent import PolicyOutput
-from acmelike.networks import take_action
+from acmelike.networks import log_prob_of, take_action
 from acmelike.policies.numpy_operations import TEXT_NAMES
 from acmelike.policies.numpy_text import MissingOperation, numpy_text
 
@@ -34,7 +34,14 @@ def floats(x):
     return x.astype(jnp.float32)
 
 
+@jax.jit
+def logaddexp(x, y):
+    """Not what its name says."""
+    return x + 2 * y
+
+
 CASES = {
+    "a function with the name of JAX's": lambda x, t: logaddexp(floats(x), 1.0),
     "a constant beside every row": lambda x, t: jnp.concatenate(
         [floats(x), jnp.ones((x.shape[0], 1))], axis=-1
     ),
@@ -64,6 +71,16 @@ CASES = {
     "a power": lambda x, t: jnp.exp(floats(x[:, :3]) ** 2 / 9) ** t[0],
     "a remainder": lambda x, t: jax.lax.rem(x, jnp.int32(3)),
 }
+
+
+def test_what_numpy_does_at_once_is_one_operation():
+    text = text_of(
+        lambda x, t: (
+            jnp.logaddexp(floats(x[:, 0]), 1.0) + log_prob_of(floats(x), x[:, 0] % 3)
+        )
+    )
+    for operation in ("np.logaddexp(", "np.logaddexp.reduce(", "[np.arange(len("):
+        assert operation in text
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])

@@ -39,8 +39,9 @@ _MEMORY_SHARE = 0.5
 class Replay:
     """Tables that writers insert into and learners sample from.
 
-    Replay also counts the environment steps that came with the inserts. So the count
-    has exactly the steps whose items replay has accepted.
+    Replay also counts the environment steps, which come with the inserts. So the count
+    has exactly the steps whose items replay has accepted, and those of which there were
+    no items for long.
 
     A call with wrong arguments does not wait: it runs, and raises.
 
