@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from acmelike.errors import ConfigError, RpcError, first_line
 from acmelike.experiments.global_generators import seeded_global_generators
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
-from acmelike.files import overwrite_json, read_json_lines, write_json
+from acmelike.files import overwrite_json, read_json_lines, to_json, write_json
 from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.summary import summarize
@@ -251,7 +250,7 @@ class RecordedRun:
 
 
 def _as_record(settings: Any) -> Any:
-    """Settings as JSON can hold them: what is no number or text stands as text."""
+    """Settings as `to_json` takes them: what it does not take stands as text."""
     # A flax module is a dataclass too, and has more fields than its own.
     if (
         is_dataclass(settings)
@@ -266,15 +265,14 @@ def _as_record(settings: Any) -> Any:
         return {str(name): _as_record(value) for name, value in settings.items()}
     if isinstance(settings, tuple | list):
         return [_as_record(value) for value in settings]
-    if settings is None or isinstance(settings, bool | int | float | str):
-        return settings
-    if getattr(settings, "ndim", None) == 0:  # A number of NumPy.
-        return settings.item()
     name = getattr(settings, "__qualname__", None)
-    if name is not None:
+    if name is not None:  # A class or a function.
         return f"{settings.__module__}:{name}"
-    text = settings if isinstance(settings, os.PathLike) else repr(settings)
-    return " ".join(str(text).split())
+    try:
+        to_json(settings)
+    except TypeError:
+        return " ".join(repr(settings).split())
+    return settings
 
 
 @contextmanager

@@ -72,10 +72,11 @@ class RunFolder:
 
     def discard(self) -> None:
         """Removes the files and folders of a run that did not start."""
-        for path in (self.config, self.summary, *self._of_loggers()):
-            if path.is_dir() and path not in self._others:
+        own = {self.config, self.summary, *self._of_loggers()} - self._others
+        for path in own:
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path not in self._others:
+            else:
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
         self._remove_folders()
