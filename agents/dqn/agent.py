@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -14,6 +14,7 @@ from acmelike.agents.parts.q_learning import (
     QLearningBuilder,
     QLearningConfig,
 )
+from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.checks import above
 from acmelike.errors import ConfigError
 from acmelike.replay import Prioritized, TableConfig
@@ -31,12 +32,16 @@ class DQNConfig(QLearningConfig):
         uniformly.
       actor_priorities: actors give new transitions their TD error as priority (Horgan
         2018); else they get the largest so far. Needs prioritized.
+      optimizer: Adam.
     """
 
     hidden_sizes: Annotated[tuple[int, ...], above(0)] = (128, 128)
     double: bool = True
     prioritized: bool = True
     actor_priorities: bool = False
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(learning_rate=2e-3)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
