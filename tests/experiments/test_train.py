@@ -409,6 +409,7 @@ class Global(Catch):
         return first._replace(observation=self._board())
 
 
+@pytest.mark.slow
 def test_a_serial_run_repeats_where_environments_share_global_generators(tmp_path):
     random.seed(5)
     np.random.seed(6)
@@ -423,6 +424,7 @@ def test_a_serial_run_repeats_where_environments_share_global_generators(tmp_pat
     assert (random.random(), np.random.random()) == expected
 
 
+@pytest.mark.slow
 def test_the_last_line_says_which_policy_had_the_return(tmp_path, capsys):
     settings = {"stop_at_return": -1.0, "max_env_steps": 1_000, "evaluate_every": 100}
     run = train(tmp_path, "Catch", **settings)

@@ -145,7 +145,14 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path, launcher):
         assert "tests/programs/broken_envs.py" in frames[-1]
 
 
-@pytest.mark.parametrize("stdout", ["| head -n 1", "> /dev/full", ">&-"])
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        "| head -n 1",
+        pytest.param("> /dev/full", marks=pytest.mark.slow),
+        pytest.param(">&-", marks=pytest.mark.slow),
+    ],
+)
 def test_what_cannot_be_printed_ends_no_run(tmp_path, stdout):
     words = shlex.join(map(str, command(*SMALL, "--out", tmp_path / "x")))
     script = f"set -o pipefail; {words} {stdout}"
@@ -212,15 +219,10 @@ def test_a_signal_interrupts(tmp_path, until, launcher, number):
     program.check_interrupted(within=5)
 
 
-@pytest.mark.parametrize(
-    ("launcher", "evaluate_every"),
-    [
-        ("threads", 1_000),  # It is the final evaluation.
-        pytest.param("serial", 1_000, marks=pytest.mark.slow),
-        pytest.param("threads", 100, marks=pytest.mark.slow),
-        pytest.param("serial", 100, marks=pytest.mark.slow),
-    ],
-)
+# With 1,000 it is the final evaluation.
+@pytest.mark.slow
+@pytest.mark.parametrize("evaluate_every", [1_000, 100])
+@pytest.mark.parametrize("launcher", ["threads", "serial"])
 def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_every):
     args = ["--launch", launcher, "--evaluate-every", evaluate_every]
     program = Started(tmp_path, *args, until="node evaluator steps it")
