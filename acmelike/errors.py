@@ -136,7 +136,7 @@ class EnvironmentFault(AcmelikeError):
 
 
 class NonFinite(AcmelikeError):
-    """A loss or a parameter that became infinite or NaN."""
+    """A loss that became infinite or NaN."""
 
 
 def first_line(error: BaseException) -> str:

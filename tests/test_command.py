@@ -10,9 +10,14 @@ import pytest
 
 from acmelike import __version__
 from acmelike.__main__ import main
+from acmelike.errors import ConfigError
 from acmelike.experiments.completion import candidates
 from acmelike.experiments.config import ExperimentConfig, TopologyName
-from acmelike.experiments.program import find_program, program_names
+from acmelike.experiments.program import (
+    TrainingProgram,
+    find_program,
+    program_names,
+)
 from acmelike.topologies.names import TOPOLOGIES
 
 ROOT = Path(__file__).parents[1]
@@ -165,6 +170,28 @@ def test_a_package_that_lacks_another_is_told_from_no_program(own):
         "error: cannot import 'needy.mine': ModuleNotFoundError: "
         "No module named 'no_such_torch'\n"
     )
+
+
+def test_a_module_with_the_name_of_a_program_is_said_to_be_unused(own):
+    (own / "dqn.py").write_text((own / "alone.py").read_text())
+    ended = command("draw", "dqn", "--out=graph.svg", folder=own)
+    assert ended.returncode == 0
+    assert ended.stderr == (
+        "note: dqn is a program of acmelike's, and that one is used; the module 'dqn' "
+        "needs another name to be run\n"
+    )
+
+
+@pytest.mark.parametrize("function", ["make_config", "make_builder"])
+def test_a_program_that_exits_is_one_line(function):
+    def leave(*args):
+        sys.exit("set MY_DATA first")
+
+    functions = {"make_config": ExperimentConfig, "make_builder": None, function: leave}
+    program = TrainingProgram(name="mine", description="", **functions)
+    words = f"{function} of mine exits: SystemExit: set MY_DATA first"
+    with pytest.raises(ConfigError, match=words):
+        program.config if function == "make_config" else program.builder(None)
 
 
 def test_its_defaults_and_ranges_are_those_of_its_flags():

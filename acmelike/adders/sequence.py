@@ -108,7 +108,8 @@ class SequenceAdder:
       period: the steps from the beginning of one sequence to that of the next.
       at_end: what happens with the last steps of an episode if they do not fill a
         sequence.
-        "pad": they are followed by zeros.
+        "pad": they are followed by zeros; a last observation alone makes no sequence,
+        as no action answers it.
         "shift": the sequence begins earlier, and overlaps more with the one before; an
         episode of less than T steps is padded.
         "drop": they are in no sequence.
@@ -199,6 +200,8 @@ class SequenceAdder:
         self._start[full] += self._period
         if self._at_end != "continue" and is_next_first.any():
             ends = is_next_first & (self._fresh < self._time) & (self._at_end != "drop")
+            if self._at_end == "pad":
+                ends &= self._start < time
             first = self._start[ends]
             if self._at_end == "shift":
                 first = np.maximum(

@@ -20,7 +20,7 @@ from acmelike.files import write_whole
 from acmelike.learners import Learner
 from acmelike.policies import PortablePolicy
 from acmelike.replay import Replay
-from acmelike.types import Array, Nested
+from acmelike.types import Array, Nested, Versioned
 
 logger = logging.getLogger("acmelike")
 
@@ -154,12 +154,13 @@ class Coordinator:
         task = self._under_way
         if task is None or task.number != number:
             raise ValueError(f"evaluation {number} is not under way")
-        self._under_way = None
         record = make_evaluation_record(task.env_steps, task.version, returns)
         if task.is_again:
             self._judge_again(task, record)
         else:
             self._judge(task, record)
+        # Only now: where a file cannot be written, another evaluator asks again.
+        self._under_way = None
         if video:
             self._write_video(task, video)
         if task.end_reason is not None and self._again is None:
@@ -174,8 +175,7 @@ class Coordinator:
     def record_metrics(self, node: str, metrics: Mapping[str, float]) -> None:
         """Takes numbers of another node, for all records until it sends newer ones.
 
-        They are in `metrics.jsonl`, the live table and `metrics.png`, and where else
-        the records are written, by the name "node/name".
+        They are in `metrics.jsonl`, and what is made of it, by the name "node/name".
 
         Args:
           node: what the node is called there, such as its label.
@@ -230,12 +230,15 @@ class Coordinator:
         if end_reason is not None:
             self._replay.stop_inserts("the run is over but for its final evaluation")
             env_steps = self._replay.num_env_steps()
+        judged: EvaluationTask | Versioned | None = None
+        if end_reason is not None or env_steps >= self._schedule.next_evaluation:
+            # Before the counters are read: they are never behind what is evaluated.
+            judged = reached or self._learner.parameters()
         self._record_progress(env_steps)
+        if judged is not None:
+            self._order(env_steps, judged, end_reason)
         if end_reason is not None:
-            self._order(env_steps, reached, end_reason)
             sleep(None, "the final evaluation")
-        elif env_steps >= self._schedule.next_evaluation:
-            self._order(env_steps, None, None)
 
     def _next_look(self) -> int:
         if self._started_at is None:
@@ -261,18 +264,20 @@ class Coordinator:
         self._records.write("progress", record)
 
     def _order(
-        self, env_steps: int, reached: EvaluationTask | None, end_reason: str | None
+        self,
+        env_steps: int,
+        judged: EvaluationTask | Versioned,
+        end_reason: str | None,
     ) -> None:
         """Makes a task due; it replaces one that no evaluator has asked for yet.
 
         Args:
           env_steps: made so far.
-          reached: the task whose parameters to evaluate; None for the newest ones.
+          judged: has the parameters to evaluate.
           end_reason: why the run ends after it, or None.
         """
         if self._policy is None:
             self._policy = self._learner.policy()
-        judged = self._learner.parameters() if reached is None else reached
         with updating(self):
             self._schedule.mark_evaluated(env_steps)
             self._num_tasks += 1

@@ -16,13 +16,15 @@ explore; they stand in no record before the first episode has ended. Of the same
 episodes, "clipped_fraction" is the share of steps whose action was outside of its
 bounds and was clipped; it stands only in records where there were some.
 Metrics have a mapping of their own, because an agent may choose any name. Those that
-other nodes recorded stand there too, as "node/name".
+other nodes recorded stand there too, as "node/name". What is infinite or NaN is null,
+as JSON has neither.
 What a clock says stands under "time" alone, so the records of two runs with one seed
 can be compared without it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +86,10 @@ def make_progress_record(
         "learner_steps": learner.num_updates,
         # Every agent has a loss, so it also stands where scripts find it at once.
         "loss": learner.loss,
-        "metrics": {**learner.metrics, **metrics},
+        "metrics": {
+            name: value if math.isfinite(value) else None
+            for name, value in {**learner.metrics, **metrics}.items()
+        },
         "staleness_mean": learner.staleness_mean,
         "samples_per_insert": table.samples_per_insert,
         "replay_size": table.size,

@@ -58,7 +58,7 @@ def make_system(
             ),
             config,
         ),
-        builder=program.make_builder(config),
+        builder=program.builder(config),
         layout=_part(config, Layout),
         goal=_part(config, Goal),
         rewards=config.rewards,

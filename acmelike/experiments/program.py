@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.experiments.config import ExperimentConfig
+from acmelike.experiments.process import tell
 
 if TYPE_CHECKING:
     from acmelike.agent import Builder
 
 C = TypeVar("C", bound=ExperimentConfig[Any])
+T = TypeVar("T")
 
 _OWN = "acmelike.programs"
 
@@ -45,7 +48,16 @@ class TrainingProgram(Generic[C]):
     @functools.cached_property
     def config(self) -> C:
         """The flags, with this program's defaults."""
-        return self.make_config()
+        return _without_exit(f"make_config of {self.name}", self.make_config)
+
+    def builder(self, config: C) -> Builder:
+        """Makes the agent's builder.
+
+        Raises:
+          ConfigError: a setting is wrong, or the function exits.
+        """
+        make = functools.partial(self.make_builder, config)
+        return _without_exit(f"make_builder of {self.name}", make)
 
     @property
     def summary(self) -> str:
@@ -57,6 +69,14 @@ class TrainingProgram(Generic[C]):
         """The class of the flags, with the type of the agent's settings filled in."""
         kind: Any = type(self.config)
         return kind[type(self.config.agent)] if kind.__parameters__ else kind  # type: ignore[no-any-return]
+
+
+def _without_exit(name: str, function: Callable[[], T]) -> T:
+    """Calls a function of the user's, which must not end the process."""
+    try:
+        return function()
+    except SystemExit as end:
+        raise ConfigError(f"{name} exits: {first_line(end)}") from end
 
 
 def program_names() -> list[str]:
@@ -78,6 +98,12 @@ def find_program(name: str) -> TrainingProgram[Any]:
     """
     names = program_names()
     if name in names:
+        if _exists(name):
+            tell(
+                f"note: {name} is a program of acmelike's, and that one is used; the "
+                f"module '{name}' needs another name to be run",
+                sys.stderr,
+            )
         module = importlib.import_module(f"{_OWN}.{name}")
     elif _exists(name):
         module = _import(name)

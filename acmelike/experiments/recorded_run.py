@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +31,8 @@ from acmelike.telemetry.summary import summarize
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig, Run
     from acmelike.topologies.system import System
+
+logger = logging.getLogger("acmelike")
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
 _COUNT_SECONDS = 0.5  # How long an interrupted run may take to say how far it was.
@@ -132,6 +135,8 @@ class RecordedRun:
         )
 
         check_launcher(config.launch)
+        if config.launch in ("serial", "threads"):
+            config.check_fixed(f"under {config.launch}")
         check_loggers(config.log)
         slow = f"making {config.environment} once, to read its specs"
         with _said_if_slow(slow):
@@ -169,7 +174,10 @@ class RecordedRun:
                 self._count(self._run, system)
                 raise
         self._summarize("interrupted")  # It is, if the plot is.
-        self._plot()
+        try:
+            self._plot()
+        except Exception as error:  # Such as a full disk; all else is written.
+            logger.warning("the run has no pictures: %s", first_line(error))
         summary = self._summarize("completed", end_reason=reason)
         say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
 

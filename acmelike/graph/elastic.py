@@ -16,10 +16,22 @@ def members(labels: Sequence[str], size: int) -> list[str]:
         >>> members(["0", "1", "2", "3"], 2)
         ['0', '2']
     """
-    num_bits = max(len(labels) - 1, 0).bit_length()
-    order = sorted(range(len(labels)), key=lambda index: _reversed(index, num_bits))
-    chosen = set(order[:size])
-    return [label for index, label in enumerate(labels) if index in chosen]
+    ranks = start_ranks(len(labels))
+    return [label for label, rank in zip(labels, ranks, strict=True) if rank < size]
+
+
+def start_ranks(num_nodes: int) -> list[int]:
+    """The place of each node in the order in which a group starts them as it grows.
+
+    >>> start_ranks(4)
+    [0, 2, 1, 3]
+    """
+    num_bits = max(num_nodes - 1, 0).bit_length()
+    order = sorted(range(num_nodes), key=lambda index: _reversed(index, num_bits))
+    ranks = [0] * num_nodes
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return ranks
 
 
 def checked_size(group: str, size: int, num_nodes: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -98,7 +99,10 @@ class Probe:
             self._env_steps = max(self._env_steps, line["env_steps"])
             if line["event"] == "progress":
                 self._learner_steps = line["learner_steps"]
-                self._metrics = line["metrics"]
+                self._metrics = {
+                    name: math.nan if value is None else value
+                    for name, value in line["metrics"].items()
+                }
             else:
                 made = EvaluationResult(line["env_steps"], line["mean_return"])
                 self._evaluations.append(made)

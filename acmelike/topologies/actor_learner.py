@@ -15,6 +15,7 @@ from acmelike.actors import Actor
 from acmelike.agent import ActorPlace, OnPolicy
 from acmelike.errors import ConfigError
 from acmelike.graph import Node, node_seed
+from acmelike.graph.elastic import start_ranks
 from acmelike.topologies.system import (
     Backbone,
     Experiment,
@@ -73,8 +74,11 @@ def _add_actors(
     backbone: Backbone, experiment: Experiment, *, steps_per_version: int | None = None
 ) -> None:
     builder, layout = experiment.builder, experiment.layout
+    layout.check_no_inference()
     sources = add_cachers(backbone, layout)
     size = layout.num_actors if layout.num_places > layout.num_actors else None
+    # Those that run, however many they are, have equal shares of the cachers.
+    ranks = range(layout.num_places) if size is None else start_ranks(layout.num_places)
     with backbone.program.group("actor", size=size):
         for index in range(layout.num_places):
             backbone.program.add_node(
@@ -95,7 +99,7 @@ def _add_actors(
                     num_envs=layout.num_envs_per_actor,
                     replay=backbone.replay,
                     table=backbone.table,
-                    learner=sources[index % len(sources)],
+                    learner=sources[ranks[index] % len(sources)],
                     parameter_interval=layout.parameter_interval,
                     steps_per_version=steps_per_version,
                     seed=node_seed(experiment.seed),

@@ -42,7 +42,7 @@ class Layout:
         tables take, as for a run that ends before they are full.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
         restarted after a failure, where nodes have processes; 0 for never, so that
-        the first failure ends the run.
+        the first failure ends the run. In lock-step no actor is restarted.
       inference_batch_size: only with central inference: a batch is complete at this
         number of environments and never larger, but holds at least one actor; 0 for
         the environments of all actors.
@@ -98,6 +98,20 @@ class Layout:
                 f"{why} all actors are there from the beginning: max_actors must be "
                 f"{self.num_actors}, got {self.max_actors}"
             )
+
+    def check_no_inference(self) -> None:
+        """Refuses settings of a node that acts for the actors, where there is none.
+
+        Raises:
+          ConfigError: one of them is not its default.
+        """
+        for name in ("inference_batch_size", "inference_wait_seconds"):
+            value = getattr(self, name)
+            if value != getattr(Layout, name):
+                raise ConfigError(
+                    f"{name} is of central inference, which this topology does not "
+                    f"have: {value}"
+                )
 
     @property
     def num_envs(self) -> int:

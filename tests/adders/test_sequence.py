@@ -92,6 +92,8 @@ def expected(length_of_episode, num_steps, *, length, period, at_end):
         if whole and seen < end and at_end != "drop":
             if at_end == "shift":
                 start = max(begin, min(start, end - length))
+            elif start == end - 1:  # All of it would be masked.
+                continue
             rest = steps[start:end]
             found.append(rest + [(0, 0, False)] * (length - len(rest)))
     return found

@@ -1,5 +1,6 @@
 """The coordinator as a plain object: what is due, what is recorded, when it is over."""
 
+import errno
 import json
 from functools import partial
 
@@ -97,6 +98,40 @@ def test_who_asks_while_one_is_under_way_gets_it_again(tmp_path):
     assert again is lost and again.end_reason is not None
     with pytest.raises(RunStopped, match="the budget of 10 environment steps is used"):
         world.coordinator.report(again.number, np.array([1.0]))
+
+
+def test_a_task_whose_result_cannot_be_stored_is_due_again(tmp_path, monkeypatch):
+    world = World(tmp_path, max_env_steps=10)
+    world.end(10)
+    task = world.coordinator.next_evaluation()
+
+    def full_disk(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(PolicyFile, "write", full_disk)
+        world.coordinator.report(task.number, np.array([1.0]))
+    assert world.coordinator.next_evaluation() is task
+    with pytest.raises(RunStopped, match="the budget of"):
+        world.coordinator.report(task.number, np.array([1.0]))
+    assert world.records()[-1]["event"] == "end"
+
+
+def test_the_counters_are_never_behind_the_parameters_that_are_judged(
+    tmp_path, monkeypatch
+):
+    world = World(tmp_path, max_env_steps=10)
+    episodes = world.replay.episodes
+
+    def learns_meanwhile():
+        world.learner.step()
+        return episodes()
+
+    monkeypatch.setattr(world.replay, "episodes", learns_meanwhile)
+    world.end(10)
+    task = world.coordinator.next_evaluation()
+    assert task.version <= world.records()[-1]["learner_steps"]
+    assert task.version < world.learner.parameters().version
 
 
 def test_a_new_evaluation_replaces_one_that_was_not_begun(tmp_path):

@@ -1,5 +1,6 @@
 """`al.train` and `al.evaluate`, as a script or a notebook calls them."""
 
+import errno
 import gc
 import json
 import os
@@ -22,6 +23,7 @@ from acmelike.experiments import recorded_run, watch
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.process import interrupts_kept
 from acmelike.files import read_json_lines
+from acmelike.telemetry import plots
 from tests.programs.broken_envs import Raises, Stumbles
 
 SMALL = {
@@ -195,6 +197,8 @@ def test_the_folder_may_be_a_path(tmp_path):
             "replay",
         ),
         ({"rank": 1}, "rank is for --launch hosts"),
+        ({"max_actors": 4}, "under serial all actors are there from the beginning"),
+        ({"inference_batch_size": 2}, "inference_batch_size is of central inference"),
         ({"environment_kwargs": ["x"]}, "must be KEY=VALUE, such as continuous=false"),
         ({"environment_kwargs": {"x": object()}}, "pass a function that makes the env"),
         ({"environment_kwargs": {"x": np.ones(2)}}, "pass a function that makes the e"),
@@ -383,6 +387,17 @@ def test_records_are_written_for_other_tools(tmp_path):
     lines = (tmp_path / "evaluation.csv").read_text().splitlines()
     assert len(lines) == 1 + len(run.curves["mean_return"])
     assert (tmp_path / "training.csv").exists()
+
+
+def test_a_run_whose_pictures_cannot_be_drawn_is_complete(tmp_path, monkeypatch):
+    def full_disk(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(plots, "plot_metrics", full_disk)
+    run = train(tmp_path, "Catch")
+    assert run.summary["status"] == "completed"
+    log = (tmp_path / "logs" / "run.log").read_text()
+    assert "the run has no pictures: OSError" in log
 
 
 def test_an_unknown_logger_is_refused_before_anything_starts(tmp_path):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -13,6 +14,7 @@ from acmelike import Experiment, Goal, Layout, make_actor_learner, node_seed
 from acmelike.agents.dqn import DQNBuilder, DQNConfig, losses
 from acmelike.environments import CatchFactory, make_environment_factory
 from acmelike.errors import ConfigError
+from acmelike.graph.elastic import members
 from acmelike.launchers import launch
 from tests.agents.settings import configure
 
@@ -47,6 +49,7 @@ def make_system(
     max_actors=None,
     num_eval_episodes=20,
     seed=0,
+    layout=(),
     **goal,
 ):
     if isinstance(environment, str):
@@ -59,6 +62,7 @@ def make_system(
             max_actors=max_actors,
             num_envs_per_actor=NUM_ENVS,
             num_eval_episodes=num_eval_episodes,
+            **dict(layout),
         ),
         goal=Goal(**({"max_env_steps": 600, "evaluate_every": 500} | goal)),
         seed=seed,
@@ -161,6 +165,25 @@ def test_actors_that_come_and_go_keep_their_places(tmp_path):
     assert started == {"actor/0", "actor/4"}  # Of the ladder of all eight.
     entries = {entry.label: entry for entry in program.entries.values()}
     assert len([label for label in entries if label.startswith("actor/")]) == 8
+
+
+def test_actors_that_come_and_go_have_equal_shares_of_the_cachers(tmp_path):
+    layout = {"num_cachers": 2}
+    system = make_system(tmp_path, num_actors=2, max_actors=8, layout=layout)
+    program = system.program
+    nodes = {entry.label: entry.node for entry in program.entries.values()}
+    for num_actors in (2, 4, 8):
+        started = members(list(program.labels_of("actor")), num_actors)
+        cachers = Counter(str(nodes[label].kwargs["learner"]) for label in started)
+        assert set(cachers.values()) == {num_actors // 2}
+
+
+@pytest.mark.parametrize(
+    "setting", [{"inference_batch_size": 8}, {"inference_wait_seconds": 0.1}]
+)
+def test_settings_of_central_inference_are_refused_without_it(tmp_path, setting):
+    with pytest.raises(ConfigError, match=f"{next(iter(setting))} is of central inf"):
+        make_system(tmp_path, layout=setting)
 
 
 # --- Its runs --------------------------------------------------------------------

@@ -7,6 +7,7 @@ import secrets
 from acmelike.actors.central.inference_queue import InferenceQueue, RequestId
 from acmelike.core import start
 from acmelike.environments import EnvironmentFactory, make_vector_environment
+from acmelike.errors import ContractError
 from acmelike.types import VectorStep
 
 
@@ -43,7 +44,13 @@ class EnvironmentWorker:
             self._now = self._environment.reset()
         # Both are sent before either is answered.
         observed = start(self._requests.observe, self._request_id, self._now)
-        action = self._requests.actions(self._request_id)
+        try:
+            action = self._requests.actions(self._request_id)
+        except ContractError:
+            # Where the connection was lost with both messages in it, this one was sent
+            # again, and the first one is with its result.
+            observed.result()
+            action = self._requests.actions(self._request_id)
         observed.result()
         self._now = self._environment.step(action)
         self._request_id = self._request_id._replace(number=self._request_id.number + 1)

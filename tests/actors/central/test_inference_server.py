@@ -16,7 +16,7 @@ from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
 from acmelike.agents.parts.recurrent import unroll
 from acmelike.core import when
 from acmelike.environments import CatchFactory, make_environment_spec
-from acmelike.errors import NotReady
+from acmelike.errors import ContractError, NotReady
 from acmelike.networks import (
     LSTMState,
     log_softmax,
@@ -288,6 +288,40 @@ def test_close_closes_the_environments():
     )
     actor.close()
     assert [e.is_closed for e in made] == [True, True]
+
+
+class Forgetful:
+    """A queue that knows of a request only when it is asked so often for its answer.
+
+    So it is after a connection was lost: what was sent is sent again, one by one.
+    """
+
+    def __init__(self, num_times):
+        self.num_times = num_times
+
+    def observe(self, request_id, step):
+        pass
+
+    def actions(self, request_id):
+        self.num_times -= 1
+        if self.num_times:
+            raise ContractError("not the latest request")
+        return np.zeros(2, int)
+
+
+def test_an_actor_whose_messages_were_lost_asks_again():
+    def actor(num_times):
+        return EnvironmentWorker(
+            environment_factory=lambda seed: Clock(3),
+            num_envs=2,
+            index=0,
+            requests=Forgetful(num_times),
+            seed=0,
+        )
+
+    actor(2).step()
+    with pytest.raises(ContractError, match="not the latest"):
+        actor(3).step()
 
 
 # --- A recurrent agent ------------------------------------------------------------
