@@ -96,8 +96,9 @@ class NodeFailed(RunError):
 
     Attributes:
       label: the node's label.
-      where: the part that failed: "constructor", "step", "run", "function", "close", or
-        "guard of ...".
+      where: the part that failed: "constructor", "step", "run", "function", "guard of
+        ...", "process" if its process died, or "start" if it could not be made there.
+        What `close` raises is only logged.
     """
 
     def __init__(self, label: str, where: str, cause: BaseException):

@@ -361,9 +361,13 @@ def _select_arguments(
     wanted = [(places[p.name], p.name, of_body[places[p.name]]) for p in of_guard]
 
     def select(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        return [
+        chosen = [
             args[place] if place < len(args) else kwargs.get(name, parameter.default)
             for place, name, parameter in wanted
         ]
+        for value, (_, name, _) in zip(chosen, wanted, strict=True):
+            if value is inspect.Parameter.empty:
+                raise TypeError(f"{body.__name__} is called without '{name}'")
+        return chosen
 
     return select

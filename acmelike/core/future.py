@@ -33,7 +33,8 @@ class Future(ABC, Generic[T_co]):
 
         Raises:
           RpcTimeout: the deadline of the call, or of the wait, has passed.
-          RpcClosed: the run ended, or the call was cancelled.
+          RpcClosed: the run ended, or the call was cancelled; `NotReady` where a
+            service is called outside of a run.
         """
 
     @abstractmethod

@@ -73,7 +73,7 @@ class Program:
 
         Raises:
           GraphError: an empty or taken label, another program's promise, not a Node,
-            or a compression that there is not.
+            a variable that is no text, or a compression that there is not.
         """
         if not isinstance(node, Node):
             name = getattr(node, "__name__", type(node).__name__)
@@ -96,6 +96,12 @@ class Program:
                 f"node '{label}': there is no compression {compression!r}, only "
                 f"{', '.join(COMPRESSIONS)}{nearest(str(compression), COMPRESSIONS)}"
             )
+        for variable, value in (variables or {}).items():
+            if not (isinstance(variable, str) and isinstance(value, str)):
+                raise GraphError(
+                    f"node '{label}': names and values of variables are texts, such as "
+                    f"{str(variable)!r}: {str(value)!r}, not {variable!r}: {value!r}"
+                )
         self._labels.add(label)
         self._num_in_group[self._group] += 1
         self._entries[handle] = Entry(
@@ -283,7 +289,8 @@ class Program:
         """Every edge once, as (label of the caller, label of the callee)."""
         found: dict[tuple[str, str], None] = {}
         for entry in self._entries.values():
-            for _, handle in find_handles([entry.node.args, entry.node.kwargs]):
+            node = entry.node
+            for _, handle in find_handles([node.constructor, node.args, node.kwargs]):
                 found[entry.label, self.entry(handle).label] = None
         return list(found)
 
@@ -295,15 +302,22 @@ class Program:
         """
         validate(self.name, self._entries, self._promises)
         called = {callee for _, callee in self.edges()}
+        exposed = {self.entry(handle).label for handle in self._exposures}
         for entry in self._entries.values():
             if entry.group not in self._sizes:
                 continue
-            if entry.label in called or entry.process is not None:
-                why = "others call it" if entry.label in called else "it shares one"
-                raise GraphError(
-                    f"program '{self.name}': group '{entry.group}' has a size, so that "
-                    f"'{entry.label}' needs a process of its own and no callers: {why}"
-                )
+            if entry.label in called:
+                why = "others call it"
+            elif entry.label in exposed:
+                why = "it is exposed"
+            elif entry.process is not None:
+                why = "it shares one"
+            else:
+                continue
+            raise GraphError(
+                f"program '{self.name}': group '{entry.group}' has a size, so that "
+                f"'{entry.label}' needs a process of its own and no callers: {why}"
+            )
 
     def draw(self, format: Literal["mermaid", "svg"] = "mermaid") -> str:
         """The program as a picture.

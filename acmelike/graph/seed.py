@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import zlib
 from typing import cast
+
+from acmelike.errors import GraphError
 
 
 class NodeSeed:
@@ -37,9 +40,18 @@ def node_seed(seed: int) -> int:
     again gets another one than before: it would otherwise repeat what it did.
 
     Args:
-      seed: of the program.
+      seed: of the program; a whole number of at least 0.
+
+    Raises:
+      GraphError: it is something else.
     """
-    return cast(int, NodeSeed(seed))
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise GraphError(f"seed must be a whole number of at least 0: {seed!r}")
+    return cast(int, NodeSeed(number))
 
 
 def derive_seed(seed: int, label: str, incarnation: int = 0) -> int:

@@ -53,8 +53,16 @@ def validate(
                     f"them the same restart policy"
                 )
             shared[other].append(entry.resources)
+            for variable in first.variables.keys() & entry.variables.keys():
+                if first.variables[variable] != entry.variables[variable]:
+                    raise GraphError(
+                        f"program '{name}': nodes '{first.label}' and '{entry.label}' "
+                        f"share process '{other}', which has one value of each "
+                        f"variable: give them the same {variable}"
+                    )
         arguments = _arguments(entry)
-        _check_handles(entries, entry, arguments)
+        constructor = {"of its constructor": entry.node.constructor}
+        _check_handles(entries, entry, constructor | arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)
         for argument, value in arguments.items():
             _check_picklable(entry, f"argument '{argument}'", value, argument)

@@ -50,12 +50,14 @@ def launch(
       stall_seconds: without progress for so long, a warning says who waits for what;
         `serial` finds out at once, and raises.
       grace_seconds: how long nodes may take to end once the run does.
-      logs: the folder for what other processes print, each in a file of its own.
+      logs: the folder for what other processes print, each in a file of its own; it is
+        made if it is not there.
 
     Raises:
       ConfigError: an unknown launcher, `check` with another one than "serial", `hosts`
-        missing or of another rank, a host that does not come, or a node that is exposed
-        under "serial" or cannot be exposed where it should.
+        missing or of another rank, a host that does not come, a node that is exposed
+        under "serial" or cannot be exposed where it should, or a folder for logs that
+        cannot be made.
       GraphError: a fault of the program.
     """
     check_launcher(launcher)
@@ -65,6 +67,12 @@ def launch(
             f"time, not '{launcher}'"
         )
     program.validate()
+    if logs is not None:
+        logs = Path(logs)
+        try:
+            logs.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"logs cannot be in {logs}: {error.strerror}") from None
     if launcher == "serial" and program.exposures:
         label = program.entry(next(iter(program.exposures))).label
         raise ConfigError(

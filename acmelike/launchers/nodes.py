@@ -234,12 +234,13 @@ class LocalNodes:
         node = entry.node
         clients = _Clients(lambda handle: self._client(handle, entry.label))
         parts = replace_each(
-            [node.args, node.kwargs],
+            [node.constructor, node.args, node.kwargs],
             NodeSeed,
             lambda it: derive_seed(it.seed, entry.label, self._incarnation),
         )
-        args, kwargs = replace_each(parts, Handle, clients.__getitem__)
-        return partial(node.constructor, *args, **kwargs)
+        made = replace_each(parts, Handle, clients.__getitem__)
+        constructor, args, kwargs = made
+        return partial(constructor, *args, **kwargs)
 
 
 class _Clients(dict[Handle, Client]):

@@ -222,7 +222,10 @@ class Run:
     def fail(self, label: str, where: str, error: BaseException) -> None:
         """Ends the run because a node raised; `wait` raises the first failure."""
         failure = NodeFailed(label, where, error)
-        level = logging.INFO if self._ended.is_set() else logging.ERROR
+        level = logging.ERROR
+        if self._ended.is_set():
+            # What follows from the end is no news; what `close` could not do is.
+            level = logging.WARNING if where == "close" else logging.INFO
         logger.log(level, "%s", failure, exc_info=error)
         self._finish(str(failure), failure)
 

@@ -10,7 +10,7 @@ from acmelike.core.future import Future
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import seconds_left
 from acmelike.core.status import MethodMetrics
-from acmelike.errors import RpcTimeout
+from acmelike.errors import RpcClosed, RpcTimeout
 
 if TYPE_CHECKING:
     from acmelike.rpc.sockets.frames import PayloadCache
@@ -173,6 +173,8 @@ class Call(Future[Any]):
             refuse_inside_leaf(f"the result of {self.target}")
         if not self._done:
             self.server.scheduler.wait(self, seconds_left())
+            if not self._done and self.is_withdrawn:
+                raise RpcClosed(f"{self.target}: cancelled by its caller")
             if not self._done:
                 raise RpcTimeout(f"{self.target}{self.why_parked()}")
         return self.outcome()

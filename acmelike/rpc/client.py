@@ -114,6 +114,9 @@ class Client:
 
 def no_such_method(label: str, interface: Interface, name: str) -> NoSuchMethod:
     """The error for a name that cannot be called, with what to do instead."""
+    if name in OWN_METHODS:
+        why = f"'{name}' is for the launcher; give what others call another name"
+        return NoSuchMethod(f"node '{label}' ({interface.kind}): {why}")
     if name in interface.attributes:
         why = f"'{name}' is not a method, and only methods can be called over an edge"
         return NoSuchMethod(f"node '{label}' ({interface.kind}): {why}")

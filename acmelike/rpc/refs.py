@@ -183,7 +183,9 @@ class Store:
         payload = make_payload(value)
         key = Key(self.owner, next(self._numbers))
         num_array_bytes = payload.num_bytes - len(payload.body)
-        if num_array_bytes >= LARGE_BYTES and self._blocks.store(payload):
+        is_large = num_array_bytes >= LARGE_BYTES
+        # Refs in it are not read back: they would count as refs that have arrived.
+        if is_large and not payload.refs and self._blocks.store(payload):
             value = pickle.loads(payload.body, buffers=payload.views)
         num_bytes = payload.num_bytes
         ref: Ref[Any] = Ref(

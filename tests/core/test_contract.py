@@ -178,6 +178,19 @@ def test_a_guard_gets_a_parameter_by_position_or_by_name():
             call()
 
 
+def test_a_call_without_an_argument_that_the_guard_names_is_a_type_error():
+    class Both:
+        def _guard(self, second):
+            raise AssertionError
+
+        @when(_guard)
+        def call(self, first, second):
+            raise AssertionError
+
+    with pytest.raises(TypeError, match="call is called without 'second'"):
+        Both().call(1)
+
+
 def test_a_guard_that_names_what_the_method_does_not_have_is_refused():
     def guard(self, sizes):
         raise AssertionError

@@ -44,6 +44,18 @@ def test_they_make_a_config():
     assert SECRET not in repr(make())
 
 
+def test_a_rendezvous_that_others_cannot_reach_is_refused():
+    for rendezvous in ("0.0.0.0:7000", "[::]:7000"):
+        with pytest.raises(ConfigError, match=r"such as 10\.0\.0\.1:7000: "):
+            make(rendezvous=rendezvous)
+
+
+def test_a_short_secret_is_refused_from_python_too():
+    settings = {"num_hosts": 2, "rank": 0, "rendezvous": "10.0.0.1:7000"}
+    with pytest.raises(ConfigError, match="secret must have at least 16 bytes"):
+        HostsConfig(**settings, secret=b"")
+
+
 @pytest.mark.parametrize(
     ("size", "rank"),
     [

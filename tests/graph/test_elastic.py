@@ -65,6 +65,9 @@ def test_nodes_of_an_elastic_group_have_no_callers_and_no_shared_process():
     with program.group("clerk", size=1):
         clerks = [program.add_node(Node(Service)) for _ in range(2)]
     program.validate()
+    program.expose(clerks[1])
+    with pytest.raises(GraphError, match=r"'clerk/1' needs .*: it is exposed"):
+        program.validate()
     program.add_node(Node(Service, clerks[0]), label="boss")
     with pytest.raises(
         GraphError, match=r"'clerk/0' needs .* no callers: others call it"

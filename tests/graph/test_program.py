@@ -71,6 +71,16 @@ def test_colocated_nodes_share_a_process(program):
     assert "one</b><br/>Queue<br/>in process trainer" in program.draw()
 
 
+def test_variables_are_texts_and_one_for_a_process(program):
+    with pytest.raises(GraphError, match=r"such as 'OMP_NUM_THREADS': '4', not .*: 4$"):
+        program.add_node(Node(Queue), label="no", variables={"OMP_NUM_THREADS": 4})
+    with program.colocate("trainer"):
+        for label in ("one", "two"):
+            program.add_node(Node(Queue), label=label, variables={"WHO": label})
+    with pytest.raises(GraphError, match=r"'one' and 'two' share .* the same WHO"):
+        program.validate()
+
+
 def test_groups_and_processes_do_not_nest(program):
     with program.group("a"), pytest.raises(GraphError, match="'b' inside group 'a'"):
         with program.group("b"):

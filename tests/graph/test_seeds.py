@@ -59,3 +59,9 @@ def test_one_that_cannot_be_replaced_is_refused():
     program.add_node(Node(Seeded, 0, Opaque(node_seed(3))), label="one")
     with pytest.raises(GraphError, match=r"settings hides node_seed\(3\) where it can"):
         program.validate()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(GraphError, match="seed must be a whole number of at least 0"):
+        node_seed(seed)

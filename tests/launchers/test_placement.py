@@ -15,7 +15,7 @@ from acmelike.launchers.processes.capacity import (
     capacity_of_this_host,
     parse_labels,
 )
-from acmelike.launchers.processes.placement import Placer
+from acmelike.launchers.processes.placement import Placer, Seat
 
 
 def machine(name, num_cpus=4, num_gpus=0, memory_bytes=100, **labels):
@@ -109,6 +109,17 @@ def test_gpus_are_given_once():
     ):
         chooser.place(num_gpus=1)
     assert chooser.place().gpus == ()
+
+
+def test_a_seat_that_another_has_chosen_is_taken():
+    one = machine("a", num_gpus=1)
+    placer, needs = Placer(), Resources(num_gpus=1)
+    placer.take("of Ray", Seat(one, needs, ("0",)), None)
+    entries = {None: SimpleNamespace(resources=needs, label="x", group=None)}
+    with pytest.raises(ConfigError, match=r"have 1 of the gpus"):
+        placer.choose("x", entries, [one])
+    placer.release("of Ray")
+    assert placer.choose("x", entries, [one]).gpus == ("0",)
 
 
 def test_parts_of_a_gpu_are_shared():

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ from acmelike import (
     Node,
     Program,
     Resources,
+    RestartPolicy,
     concurrent,
     launch,
+    node_seed,
     sleep,
     start,
     stop_run,
@@ -260,6 +263,108 @@ def test_what_a_node_left_running_ends_with_its_process(tmp_path):
         assert run.wait(LIMIT) == "started"
     with suppress(ProcessLookupError):  # It is gone, and collected, already.
         assert_ends(os.pidfd_open(int((tmp_path / "pid").read_text())))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_process_that_leaves_a_fork_of_itself_is_noticed_when_it_dies():
+    """The fork has the connections of the process, and would keep them open."""
+
+    class Forker:
+        def step(self):
+            if os.fork() == 0:
+                signal.pause()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    program = Program("forker")
+    program.add_node(Node(Forker), label="forker")
+    with pytest.raises(NodeFailed, match=r"'forker'.*killed by SIGKILL"):
+        with launch(program, "processes") as run:
+            run.wait(LIMIT)
+
+
+class Elsewhere:
+    """What can be made in the process that pickled it only, as with a package there."""
+
+    def __init__(self, pid):
+        if os.getpid() != pid:
+            raise ImportError("no package 'simulator'")
+        self.pid = pid
+
+    def __reduce__(self):
+        return Elsewhere, (self.pid,)
+
+
+def test_what_cannot_be_made_in_the_process_is_told_at_once_with_its_error():
+    program = Program("elsewhere")
+    node = Node(Caller, Elsewhere(os.getpid()))
+    program.add_node(node, label="node", restart=RestartPolicy())
+    with pytest.raises(NodeFailed, match=r"in its start: .*ImportError: no package 's"):
+        with launch(program, "processes") as run:
+            run.wait(LIMIT)
+
+
+class Caller:
+    """Has something, and waits."""
+
+    def __init__(self, thing):
+        self.thing = thing
+
+    def step(self):
+        sleep(None, "the end of the run")
+
+
+@pytest.mark.parametrize("launcher", ["serial", "threads", "processes"])
+def test_handles_and_seeds_in_a_partial_are_replaced(launcher):
+    class Asker:
+        def __init__(self, place, seed, name):
+            self.place, self.seed, self.name = place, seed, name
+
+        def step(self):
+            found = self.place.has_module("no_such_module")
+            stop_run(f"{self.name}: {found}, {type(self.seed).__name__}")
+
+    program = Program("partial")
+    place = program.add_node(Node(Place), label="place")
+    asker = partial(Asker, place, seed=node_seed(3))
+    program.add_node(Node(asker, name="asker"), label="asker")
+    assert program.edges() == [("asker", "place")]
+    with launch(program, launcher) as run:
+        assert run.wait(LIMIT) == "asker: False, int"
+
+
+def test_the_folder_of_logs_is_made(tmp_path):
+    program = Program("logs")
+    program.add_node(Node(Talker), label="talker")
+    with launch(program, "processes", logs=str(tmp_path / "new" / "logs")) as run:
+        run.wait(LIMIT)
+    assert (tmp_path / "new" / "logs" / "talker.log").read_text() == "hello\n"
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"logs cannot be in .*file"):
+        launch(program, "processes", logs=tmp_path / "file")
+
+
+class Talker:
+    def step(self):
+        print("hello", flush=True)
+        stop_run("said")
+
+
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
+def test_what_close_raises_is_a_warning(launcher, caplog):
+    program = Program("closing")
+    program.add_node(Node(Unclosed), label="unclosed")
+    with launch(program, launcher) as run:
+        assert run.wait(LIMIT) == "done"
+    (record,) = (r for r in caplog.records if "No space left" in r.getMessage())
+    assert record.levelno == logging.WARNING and "in its close" in record.getMessage()
+
+
+class Unclosed:
+    def step(self):
+        stop_run("done")
+
+    def close(self):
+        raise OSError("No space left on device")
 
 
 def test_a_python_error_has_its_traceback_once_with_the_name(caplog, capfd):

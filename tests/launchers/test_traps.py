@@ -210,6 +210,8 @@ def test_only_functions_of_the_class_are_served(launcher):
         for name in ("stock", "limit"):
             with pytest.raises(NoSuchMethod, match=f"'{name}' is not a method"):
                 getattr(shop, name)
+        with pytest.raises(NoSuchMethod, match="'close' is for the launcher"):
+            shop.close  # noqa: B018
         with pytest.raises(NoSuchMethod, match="has no method 'tool'"):
             shop.tool  # noqa: B018
         with pytest.raises(AttributeError, match="no public method '_secret'"):

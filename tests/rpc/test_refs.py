@@ -262,6 +262,17 @@ def test_a_value_without_arrays_is_stored_too(owner, credentials):
         assert reader.client("owner").kept_one().get() == "x" * SIZE
 
 
+def test_a_value_may_hold_refs(owner, credentials):
+    with reading(owner, credentials) as reader:
+        inner = owner.service.give(3)
+        large = np.full(SIZE, 4, np.uint8)
+        owner.service.kept.append(owner.store.put({"ref": inner, "array": large}))
+        found = reader.client("owner").kept_one().get()
+        assert (found["array"] == 4).all() and (found["ref"].get() == 3).all()
+        del found, inner
+        assert (owner.service.kept[0].get()["ref"].get() == 3).all()
+
+
 def test_a_ref_does_not_leave_its_run(owner):
     ref = owner.service.give(1)
     with pytest.raises(TypeError, match="pickle what its get\\(\\) returns"):

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from acmelike.errors import ConfigError, RunError
+from acmelike.errors import ConfigError, RunError, first_line
 from acmelike.launchers.hosts.config import HostsConfig
 from acmelike.launchers.hosts.messages import (
     Exit,
@@ -94,10 +94,11 @@ class HostAgent:
         number = message.number
         try:
             child = self._machine.start(message.order)
-        except OSError as error:
+        except Exception as error:
             for stream in (control_stream(number), output_stream(number)):
                 self._multiplexer.send(Chunk(stream, b""))
-            words = f"it could not be started: {error.strerror}"
+            why = (isinstance(error, OSError) and error.strerror) or first_line(error)
+            words = f"it could not be started: {why}"
             self._multiplexer.send(Exit(number, words))
             return
         self._children[number] = child

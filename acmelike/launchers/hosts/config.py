@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from acmelike.errors import ConfigError
 from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
 
+# Whoever knows the secret may run code on the hosts of a run.
+MIN_SECRET_BYTES = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostsConfig:
@@ -16,8 +19,9 @@ class HostsConfig:
     Attributes:
       num_hosts: how many there are, with that of the launcher.
       rank: of this host; 0 is the launcher's.
-      rendezvous: where the launcher listens, as HOST:PORT.
-      secret: that all hosts know.
+      rendezvous: where the launcher listens, as HOST:PORT; an address by which the
+        other hosts reach it.
+      secret: that all hosts know, of 16 bytes or more.
       labels: of this host, for nodes that need a host with them.
       heartbeat: a host that was not heard for so many seconds is lost.
       join_seconds: how long the launcher waits until all hosts are there, and an agent
@@ -40,8 +44,15 @@ class HostsConfig:
                 f"rank must be from 0 to {self.num_hosts - 1}, as there are "
                 f"{self.num_hosts} hosts: {self.rank}"
             )
+        if len(self.secret) < MIN_SECRET_BYTES:
+            raise ConfigError(f"secret must have at least {MIN_SECRET_BYTES} bytes")
         checked_heartbeat(self.heartbeat)
-        self.place  # noqa: B018, as it raises what is wrong with it.
+        host, port = self.place
+        if host in ("0.0.0.0", "::"):
+            raise ConfigError(
+                f"rendezvous must be an address of the launcher's host that the others "
+                f"reach, such as 10.0.0.1:{port}: {self.rendezvous}"
+            )
 
     @property
     def place(self) -> tuple[str, int]:

@@ -102,6 +102,10 @@ class Hosts:
         """Where the process of some nodes is to be started, of the hosts there are."""
         return self._placement.choose(name, entries, self.machines)
 
+    def take(self, name: str, seat: Seat, group: str | None) -> None:
+        """Notes a seat that another has chosen, so that nobody else gets it."""
+        self._placement.take(name, seat, group)
+
     def release(self, name: str) -> None:
         """Frees what a process had, which is not started again for now."""
         self._placement.release(name)

@@ -235,11 +235,20 @@ def run_assignment() -> None:
     if path is None:
         return
     sys.path[:] = path
-    # Only now can the classes of the nodes be imported.
-    with importing_much():
-        assignment = connection.receive()
-    if assignment is not None:
-        Child(connection, assignment).run()
+    child = None
+    try:
+        # Only now can the classes of the nodes be imported.
+        with importing_much():
+            assignment = connection.receive()
+        if assignment is not None:
+            child = Child(connection, assignment)
+    except Exception as error:
+        # A package is missing here, say. The launcher ends this process, or the run.
+        connection.send(FailureReport(sys.argv[2], "start", to_wire(error), False))
+        while not isinstance(connection.receive(), EndOfRun | None):
+            pass
+    if child is not None:
+        child.run()
     _exit()
 
 

@@ -205,6 +205,7 @@ class ProcessNodes:
             for label in wanted:
                 if label not in running:
                     self._add(label)
+            self._announce()  # All that are wanted may be there by now.
 
     def room(self, labels: Sequence[str]) -> int:
         label = labels[-1]
@@ -457,8 +458,13 @@ class ProcessNodes:
     def _announce(self) -> None:
         """Tells all processes where the others are, once all have been there."""
         with self._lock:
-            expected = sum(len(each.labels) for each in self._supervised.values())
-            is_complete = len(self._addresses) == expected
+            expected = {
+                label
+                for each in self._supervised.values()
+                if not each.is_retired
+                for label in each.labels
+            }
+            is_complete = expected <= self._addresses.keys()
             if not is_complete and self._book_version == 0:
                 return
             self._book_version += 1

@@ -208,8 +208,9 @@ class LocalChild:
 
     def wait(self) -> str:
         # While nobody has asked how it ended, no other process gets its number.
-        with suppress(ChildProcessError):
-            os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        if self._popen.returncode is None:
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
         with self._reaping:
             if self._popen.returncode is None:
                 with suppress(ProcessLookupError, PermissionError):

@@ -115,6 +115,11 @@ class Placer:
                 taken = self._taken[name] = _Taken(seat, first.group)
             return taken.seat
 
+    def take(self, name: str, seat: Seat, group: str | None) -> None:
+        """Notes a seat that another has chosen, so that nobody else gets it."""
+        with self._lock:
+            self._taken[name] = _Taken(seat, group)
+
     def release(self, name: str) -> None:
         """Frees what a process had, so that others may have it."""
         with self._lock:

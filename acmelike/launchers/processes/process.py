@@ -90,6 +90,10 @@ class Process:
                 target=self._listen, name=f"connection to {name}", daemon=True
             ),
             threading.Thread(target=output, name=f"output of {name}", daemon=True),
+            # What it has forked may hold its connection open; this ends that, too.
+            threading.Thread(
+                target=self._child.wait, name=f"end of {name}", daemon=True
+            ),
         ]
 
     def start(self, assignment: Assignment) -> None:

@@ -64,7 +64,7 @@ class Supervised:
         """Another process takes the place of the last."""
         self._before, self.process = self._counts(), process
         self._num_returns += self.is_retired
-        self.starts_at, self.is_retired = None, False
+        self.starts_at, self.is_retired, self.failure = None, False, None
 
     def status(self) -> dict[str, NodeStatus]:
         """The status of its nodes; their counters go on from process to process."""

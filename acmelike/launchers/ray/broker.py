@@ -103,7 +103,10 @@ class Broker:
                 answer = Refused(str(refusal))
             except Exception as error:
                 answer = Refused(f"Ray: {_first_line(error)}")
-            if answer is not None:
+            if isinstance(message, LetIn | GiveBack):  # Nobody waits for an answer.
+                if answer is not None:
+                    logger.warning("%s", answer.words)
+            elif answer is not None:
                 self._connection.send(answer)
             if isinstance(message, Release):
                 return
@@ -289,7 +292,9 @@ class Broker:
     # --- The agents
 
     def _let_in(self, message: LetIn) -> None:
-        self._agents[message.rank].run(message)
+        agent = self._agents.get(message.rank)
+        if agent is not None:  # Else it was given back meanwhile.
+            agent.run(message)
 
     def _replace_lost_agents(self) -> None:
         """Starts another agent in the place of one that has ended before the run."""

@@ -91,21 +91,25 @@ class RayConnection:
         Raises:
           ConfigError: Ray refuses, does not answer in time, or has ended.
         """
-        limit = time.monotonic() + seconds
         with self._asking:
             self._connection.send(message)
-            self._num_owed += 1
-            while self._num_owed:  # It answers in order, and may owe earlier answers.
-                try:
-                    found = self._answers.get(timeout=max(0, limit - time.monotonic()))
-                except queue.Empty:
-                    words = f"Ray did not answer within {seconds:.0f} s"
-                    raise ConfigError(words) from None
-                if found is None:
-                    self._answers.put(None)  # For whoever asks next.
-                    how = self._child.wait()
-                    raise ConfigError(f"the process that speaks to Ray: {how}")
-                self._num_owed -= 1
+            return self._answer(answer, seconds)
+
+    def _answer(self, answer: type[T], seconds: float) -> T:
+        """Waits for the answer to what was sent last; under the lock."""
+        limit = time.monotonic() + seconds
+        self._num_owed += 1
+        while self._num_owed:  # It answers in order, and may owe earlier answers.
+            try:
+                found = self._answers.get(timeout=max(0, limit - time.monotonic()))
+            except queue.Empty:
+                words = f"Ray did not answer within {seconds:.0f} s"
+                raise ConfigError(words) from None
+            if found is None:
+                self._answers.put(None)  # For whoever asks next.
+                how = self._child.wait()
+                raise ConfigError(f"the process that speaks to Ray: {how}")
+            self._num_owed -= 1
         if isinstance(found, Refused):
             raise ConfigError(found.words)
         assert isinstance(found, answer)
@@ -128,8 +132,11 @@ class RayConnection:
         if self._is_closed:
             return
         self._is_closed = True
+        # Before the lock: who holds it may wait for a place, and is refused it now.
+        self._connection.send(Release())
         try:
-            self.ask(Release(), Released, _RELEASE_SECONDS)
+            with self._asking:
+                self._answer(Released, _RELEASE_SECONDS)
         except ConfigError as error:
             logger.warning("Ray has not released everything: %s", error)
             self._child.kill()
@@ -203,7 +210,9 @@ class RayMachines:
             machine = self._hosts.machine(rank)
             if machine is not None:
                 gpus = machine.capacity.gpus if resources.num_gpus else ()
-                return Seat(machine, resources, gpus)
+                seat = Seat(machine, resources, gpus)
+                self._hosts.take(name, seat, next(iter(entries.values())).group)
+                return seat
         return self._hosts.choose(name, entries)
 
     def release(self, name: str) -> None:

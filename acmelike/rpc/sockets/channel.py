@@ -50,12 +50,16 @@ from acmelike.rpc.sockets.stream import Stream
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
 GRACE_SECONDS = 2.0
+_NO_ANSWER = "its process does not answer"
 _NOT_TAKEN = "its process does not take the call"
 _ENDED = "it has ended"
 LOST = "the connection to its process was lost"
 _UNKNOWN = "It may have run, and is not repeated: its method is not @idempotent"
 # How long a connection to another host may take that is due at once.
 _MIN_CONNECT_SECONDS = 0.2
+# How long one attempt may take. Another one follows, unless the run has ended, or there
+# is a newer address.
+_MAX_CONNECT_SECONDS = 5.0
 # Deadlines this near to each other are the same one, measured twice.
 _SAME_SECONDS = 0.01
 
@@ -96,6 +100,9 @@ class RemoteCall(Future[Any]):
     def done(self) -> bool:
         if not self.is_known:
             self._channel.poll()
+            # As `wait` does, for a process that does not answer.
+            if self.deadline is not None and _is_over(self.deadline + GRACE_SECONDS):
+                self._channel.give_up(self, _NO_ANSWER)
         return self.is_known
 
     def result(self) -> Any:
@@ -255,7 +262,7 @@ class Channel:
         self._calls[call.number] = call
         try:
             if not stream.send(frame.pieces) and not self._send_rest(deadline):
-                self._give_up(call, _NOT_TAKEN)
+                self.give_up(call, _NOT_TAKEN)
         except OSError as error:
             # Part of it may have been sent; a call is begun when all of it is there.
             self._calls.pop(call.number, None)
@@ -279,7 +286,7 @@ class Channel:
             if limit is not None and _is_over(limit):
                 break
         if not call.is_known and until is None:
-            self._give_up(call, "its process does not answer")
+            self.give_up(call, _NO_ANSWER)
 
     def _wait_for_reader(self, call: RemoteCall, limit: float | None) -> None:
         """Waits until the call is done, no thread reads any more, or time is up."""
@@ -369,7 +376,7 @@ class Channel:
             raise ConnectionError(_ENDED)
         if self._stream is not None:
             return self._stream
-        patience = self._heartbeat
+        patience = min(self._heartbeat, _MAX_CONNECT_SECONDS)
         if seconds is not None:
             patience = min(max(seconds, _MIN_CONNECT_SECONDS), patience)
         if self._is_near:
@@ -434,7 +441,8 @@ class Channel:
                 self._num_stalled -= 1
                 self._close_if_lost()
 
-    def _give_up(self, call: RemoteCall, why: str) -> None:
+    def give_up(self, call: RemoteCall, why: str) -> None:
+        """Ends a call that has no outcome yet."""
         if self._calls.pop(call.number, None) is not None:
             call.settle(None, RpcTimeout(f"{call.target}: {why}"))
             self.cancel(call)
@@ -443,7 +451,14 @@ class Channel:
         """Reads for all callers until this call's outcome is known or time is up."""
         assert self._stream is not None
         while not call.is_known:
-            if self._stream.wait(None if limit is None else _left(limit)):
+            try:
+                has_come = self._stream.wait(None if limit is None else _left(limit))
+            except OSError as error:  # What is kept cannot be sent any more.
+                self._read_available()  # What came before the end.
+                if not self._is_lost:
+                    self._lose(error)
+                return
+            if has_come:
                 self._read_available()
             elif _is_over(limit):
                 return

@@ -189,6 +189,8 @@ def connect_near(address: Address, seconds: float) -> socket.socket:
         limit = struct.pack("@ll", int(whole), int(1e6 * part))
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         sock.connect(address.path)
+        if not is_own_user(sock):  # Another may have taken the name of a dead process.
+            raise ConnectionRefusedError("a process of another user listens there")
     except BlockingIOError:
         sock.close()
         raise TimeoutError(f"it has accepted nobody for {seconds:.3g} s") from None

@@ -166,6 +166,13 @@ def make_frame(
       RpcError: the value has too many arrays or bytes for one message.
     """
     body, views, magic = value.body, value.views, value.magic
+    num_bytes = value.num_bytes
+    # First of all: slots that are taken back are sent with a frame only.
+    if views and (len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES):
+        raise RpcError(
+            f"a message of {len(views):,} arrays and {num_bytes:,} bytes is too large: "
+            f"it may have {MAX_BUFFERS:,} and {MAX_BYTES:,}"
+        )
     pieces: list[bytes | memoryview] = []
     if shared is not None and (shared.lender.withdrawn or value.offers is not None):
         pieces = _offers(shared.lender, value.offers)
@@ -178,12 +185,6 @@ def make_frame(
         fields = magic, _VERSION, kind, 0, _NO_SLOT, request, length, released
         pieces.append(_with_checksum(_FIELDS.pack(*fields) + body, length))
         return Encoded(pieces, length)
-    num_bytes = value.num_bytes
-    if len(views) > MAX_BUFFERS or num_bytes > MAX_BYTES:
-        raise RpcError(
-            f"a message of {len(views):,} arrays and {num_bytes:,} bytes is too large: "
-            f"it may have {MAX_BUFFERS:,} and {MAX_BYTES:,}"
-        )
     slot, released = None, 0
     if shared is not None:
         if num_bytes - len(body) >= LARGE_BYTES:
@@ -308,6 +309,7 @@ class FrameReader:
         self._filled = 0
         self._header: _Header | None = None
         self._lengths: tuple[int, ...] | None = None
+        self._num_padded = 0
         # Whether it is packed, and how many bytes it then has; None until it says so.
         self._is_packed = False
         self._num_packed: int | None = None
@@ -382,8 +384,10 @@ class FrameReader:
                 self._found = zlib.crc32(view, self._found)
                 self._lengths = (header.length, *sizes)
                 self._check_lengths(header, self._lengths)
-            lengths = self._lengths
-            num_padded = _sum_padded([length for length in lengths if length > 0])
+                present = [length for length in self._lengths if length > 0]
+                # Once, as a sender may let the rest come byte by byte.
+                self._num_padded = _sum_padded(present)
+            lengths, num_padded = self._lengths, self._num_padded
         if self._is_packed:
             num_bytes = self._packed_size(header, num_padded)
             if num_bytes is None or (view := self._take(padded(num_bytes))) is None:

@@ -37,7 +37,7 @@ class RepeatedOutcomes:
             if last is not None:
                 if last.is_same(value):
                     return last.payload
-                self._by_method.pop(call.target, None)
+                self._drop(call.target)
         payload = make(value)
         if payload.num_bytes >= LARGE_BYTES and payload.on_written is None:
             payload.on_written = partial(self._remember, call.target, value)
@@ -47,23 +47,34 @@ class RepeatedOutcomes:
         leaves, structure = _flatten(value)
         if not all(map(_cannot_change, leaves)):
             return
-        repeated = _Repeated(leaves, structure, payload)
-        self._by_method[method] = repeated
-
-        def forget() -> None:
-            if self._by_method.get(method) is repeated:
-                del self._by_method[method]
-
+        self._drop(method)
         # Of the arrays, only the memory of this one is worth to be released early.
         largest = max(leaves, key=lambda leaf: getattr(leaf, "nbytes", 0))
-        weakref.finalize(largest, forget).atexit = False
+        end = weakref.finalize(largest, self._by_method.pop, method, None)
+        end.atexit = False
+        self._by_method[method] = _Repeated(leaves, structure, payload, end)
+
+    def _drop(self, method: str) -> None:
+        """Releases the payload of a method, though its arrays may live on."""
+        last = self._by_method.pop(method, None)
+        if last is not None:
+            last.end.detach()
 
 
 class _Repeated:
-    """An outcome and its payload; it does not keep the arrays of the service."""
+    """An outcome and its payload; it does not keep the arrays of the service.
 
-    def __init__(self, leaves: list[Any], structure: Any, payload: Payload):
-        self._structure, self.payload = structure, payload
+    Its end is when the largest of them is collected.
+    """
+
+    def __init__(
+        self,
+        leaves: list[Any],
+        structure: Any,
+        payload: Payload,
+        end: weakref.finalize[Any, Any],
+    ):
+        self._structure, self.payload, self.end = structure, payload, end
         self._leaves = [
             weakref.ref(leaf) if isinstance(leaf, np.ndarray) else leaf
             for leaf in leaves

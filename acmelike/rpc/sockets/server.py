@@ -332,6 +332,8 @@ class SocketServer:
         if connection not in self._connections:
             return
         if is_stuck:
+            if connection not in self._stuck:  # It depends on its caller from now on.
+                connection.heard_at = time.monotonic()
             self._stuck[connection] = None
         else:
             self._stuck.pop(connection, None)
@@ -357,7 +359,13 @@ class SocketServer:
             connection.shared.close()
         # The caller is gone; its parked calls must not run later.
         for call in connection.take_parked():
-            call.server.withdraw(call)
+            self._withdraw(call)
+
+    def _withdraw(self, call: Call) -> None:
+        """Ends a parked call; if its service is busy, as soon as it is not."""
+        call.server.withdraw(call)
+        if not call.has_outcome and call.deadline is not None:
+            self._note_deadline(call.deadline, call)
 
     def _look_for_stuck(self, busy: float) -> None:
         """Closes connections that take too long, to say who they are or to go on.
@@ -393,7 +401,7 @@ class SocketServer:
         elif frame.kind == CANCEL:
             parked = connection.parked.get(frame.request)
             if parked is not None:
-                parked.server.withdraw(parked)
+                self._withdraw(parked)
         elif frame.kind == CALL:
             number, num_bytes = frame.request, frame.num_bytes
             if not connection.codec.is_trusted and number in connection.parked:

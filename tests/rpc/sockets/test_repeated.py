@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -41,6 +42,11 @@ class Learner:
 
     def make(self, number):
         return np.full(SIZE, number, np.uint8)
+
+    def shard(self, index):
+        if not hasattr(self, "shards"):
+            self.shards = [np.full(SIZE, number, np.uint8) for number in range(3)]
+        return self.shards[index]
 
     def rename(self, old, new):
         values = self.published.parameters
@@ -87,6 +93,7 @@ def served(tmp_path):
     with serving(learner, tmp_path) as served:
         yield served
         del learner.published
+        vars(learner).pop("shards", None)
 
 
 def warm_up(served, clients):
@@ -185,6 +192,23 @@ def test_what_is_new_each_time_is_kept_by_nobody(served):
                 assert client.make(number)[-1] == number
         while served.sockets.outcomes._by_method:
             gc.collect()  # The server's thread lets go of it after its answer.
+
+
+def test_the_payload_of_an_outcome_before_the_last_is_not_kept(served):
+    """Its service keeps all three arrays, of which only the last one counts."""
+    with readers(served, 2) as clients:
+        payloads = []
+        for number in range(12):
+            for client in clients:
+                assert client.shard(number % 3)[-1] == number % 3
+            payloads += [
+                weakref.ref(each.payload)
+                for each in served.sockets.outcomes._by_method.values()
+            ]
+        gc.collect()
+        assert payloads
+        kept = {id(found()) for found in payloads if found() is not None}
+        assert len(kept) <= 1
 
 
 def test_a_version_that_nobody_has_any_more_is_not_kept(served):
