@@ -270,7 +270,11 @@ def _tune(sock: socket.socket, heartbeat: float) -> None:
     """Lets the system find within `heartbeat` seconds that the other host is gone.
 
     After a third of them without a sign of it, it is asked, and then asked again at
-    short intervals until all but one of these have passed.
+    short intervals until all but one of these have passed. While something is under way
+    to it, it is not asked; then the launcher finds that the host is lost, or the system
+    gives up by itself, after about a quarter of an hour. A shorter limit for that
+    (TCP_USER_TIMEOUT) would also end connections to processes that are there and read
+    nothing, because they compile, say.
     """
     seconds = int(heartbeat)
     quiet, interval = max(1, seconds // 3), max(1, seconds // 10)
@@ -279,8 +283,6 @@ def _tune(sock: socket.socket, heartbeat: float) -> None:
         "TCP_KEEPIDLE": quiet,
         "TCP_KEEPINTVL": interval,
         "TCP_KEEPCNT": max(1, (seconds - quiet) // interval - 1),
-        # Also where something is sent that is not acknowledged.
-        "TCP_USER_TIMEOUT": (seconds - interval) * 1000,
     }
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options.items():

@@ -633,8 +633,9 @@ def test_both_ends_ask_for_a_sign_of_the_other_host(tmp_path):
         for end in (channel._stream._sock._sock, connection.sock._sock):
             options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
             waits = [end.getsockopt(socket.IPPROTO_TCP, option) for option in options]
-            timeout = end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-            assert (waits, timeout) == ([3, 1], 9_000)
+            assert waits == [3, 1]
+            # It would end connections to processes that are busy and do not read.
+            assert not end.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         process.close()
 
 
