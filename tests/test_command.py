@@ -173,6 +173,8 @@ def test_a_package_that_lacks_another_is_told_from_no_program(own):
 
 
 def test_a_module_with_the_name_of_a_program_is_said_to_be_unused(own):
+    (own / "ppo").mkdir()  # That is no module.
+    assert command("draw", "ppo", "--out=graph.svg", folder=own).stderr == ""
     (own / "dqn.py").write_text((own / "alone.py").read_text())
     ended = command("draw", "dqn", "--out=graph.svg", folder=own)
     assert ended.returncode == 0

@@ -175,7 +175,7 @@ class Coordinator:
     def record_metrics(self, node: str, metrics: Mapping[str, float]) -> None:
         """Takes numbers of another node, for all records until it sends newer ones.
 
-        They are in `metrics.jsonl`, and what is made of it, by the name "node/name".
+        They are in `metrics.jsonl`, by the name "node/name".
 
         Args:
           node: what the node is called there, such as its label.

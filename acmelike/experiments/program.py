@@ -98,7 +98,8 @@ def find_program(name: str) -> TrainingProgram[Any]:
     """
     names = program_names()
     if name in names:
-        if _exists(name):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.has_location:  # Not a folder of that name.
             tell(
                 f"note: {name} is a program of acmelike's, and that one is used; the "
                 f"module '{name}' needs another name to be run",

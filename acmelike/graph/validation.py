@@ -37,6 +37,8 @@ def validate(
     places = {entry.label: entry.process for entry in entries.values()}
     firsts: dict[str, Entry] = {}
     shared = defaultdict[str, list[Resources]](list)
+    # Of each shared process, by variable: the first node that has it.
+    setters = defaultdict[str, dict[str, Entry]](dict)
     for entry in entries.values():
         other = entry.process
         if other is not None and places.get(other, other) != other:
@@ -53,10 +55,11 @@ def validate(
                     f"them the same restart policy"
                 )
             shared[other].append(entry.resources)
-            for variable in first.variables.keys() & entry.variables.keys():
-                if first.variables[variable] != entry.variables[variable]:
+            for variable, value in entry.variables.items():
+                setter = setters[other].setdefault(variable, entry)
+                if setter.variables[variable] != value:
                     raise GraphError(
-                        f"program '{name}': nodes '{first.label}' and '{entry.label}' "
+                        f"program '{name}': nodes '{setter.label}' and '{entry.label}' "
                         f"share process '{other}', which has one value of each "
                         f"variable: give them the same {variable}"
                     )

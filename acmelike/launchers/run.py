@@ -15,6 +15,7 @@ from acmelike.errors import (
     ConfigError,
     GraphError,
     NodeFailed,
+    RpcClosed,
     RunError,
     RunTimeout,
     nearest,
@@ -225,7 +226,8 @@ class Run:
         level = logging.ERROR
         if self._ended.is_set():
             # What follows from the end is no news; what `close` could not do is.
-            level = logging.WARNING if where == "close" else logging.INFO
+            is_news = where == "close" and not isinstance(error, RpcClosed)
+            level = logging.WARNING if is_news else logging.INFO
         logger.log(level, "%s", failure, exc_info=error)
         self._finish(str(failure), failure)
 

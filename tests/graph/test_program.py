@@ -75,6 +75,7 @@ def test_variables_are_texts_and_one_for_a_process(program):
     with pytest.raises(GraphError, match=r"such as 'OMP_NUM_THREADS': '4', not .*: 4$"):
         program.add_node(Node(Queue), label="no", variables={"OMP_NUM_THREADS": 4})
     with program.colocate("trainer"):
+        program.add_node(Node(Queue), label="first")
         for label in ("one", "two"):
             program.add_node(Node(Queue), label=label, variables={"WHO": label})
     with pytest.raises(GraphError, match=r"'one' and 'two' share .* the same WHO"):

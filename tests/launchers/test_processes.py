@@ -266,20 +266,25 @@ def test_what_a_node_left_running_ends_with_its_process(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_process_that_leaves_a_fork_of_itself_is_noticed_when_it_dies():
+def test_a_process_that_leaves_a_fork_of_itself_is_noticed_when_it_dies(tmp_path):
     """The fork has the connections of the process, and would keep them open."""
 
     class Forker:
         def step(self):
-            if os.fork() == 0:
+            if (pid := os.fork()) == 0:
                 signal.pause()
+            (tmp_path / "pid").write_text(str(pid))
             os.kill(os.getpid(), signal.SIGKILL)
 
     program = Program("forker")
     program.add_node(Node(Forker), label="forker")
-    with pytest.raises(NodeFailed, match=r"'forker'.*killed by SIGKILL"):
-        with launch(program, "processes") as run:
-            run.wait(LIMIT)
+    try:
+        with pytest.raises(NodeFailed, match=r"'forker'.*killed by SIGKILL"):
+            with launch(program, "processes") as run:
+                run.wait(LIMIT)
+    finally:
+        with suppress(ProcessLookupError):  # It is gone, and collected, already.
+            assert_ends(os.pidfd_open(int((tmp_path / "pid").read_text())))
 
 
 class Elsewhere:

@@ -47,8 +47,8 @@ class EnvironmentWorker:
         try:
             action = self._requests.actions(self._request_id)
         except ContractError:
-            # Where the connection was lost with both messages in it, this one was sent
-            # again, and the first one is with its result.
+            # The connection was lost with both messages. This call has been sent again;
+            # the other one is sent again when its result is asked for.
             observed.result()
             action = self._requests.actions(self._request_id)
         observed.result()

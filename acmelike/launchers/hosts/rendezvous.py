@@ -23,6 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from acmelike.errors import ConfigError, RpcError
+from acmelike.launchers.hosts.config import MIN_SECRET_BYTES
 from acmelike.launchers.hosts.messages import Hello, Join, Refusal, Welcome
 from acmelike.launchers.processes.capacity import Capacity
 from acmelike.launchers.processes.control import ControlConnection
@@ -337,6 +338,7 @@ def read_secret(path: str | None) -> bytes:
             "several hosts need a secret that all of them know: give --secret-file, or "
             "set ACMELIKE_SECRET; make one with: openssl rand -hex 32"
         )
-    if len(text) < 16:
-        raise ConfigError(f"the secret in {where} has fewer than 16 bytes")
+    if len(text) < MIN_SECRET_BYTES:
+        words = f"the secret in {where} has fewer than {MIN_SECRET_BYTES} bytes"
+        raise ConfigError(words)
     return text

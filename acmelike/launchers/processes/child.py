@@ -244,7 +244,7 @@ def run_assignment() -> None:
             child = Child(connection, assignment)
     except Exception as error:
         # A package is missing here, say. The launcher ends this process, or the run.
-        connection.send(FailureReport(sys.argv[2], "start", to_wire(error), False))
+        connection.send(FailureReport("", "start", to_wire(error), False))
         while not isinstance(connection.receive(), EndOfRun | None):
             pass
     if child is not None:

@@ -363,7 +363,7 @@ class ProcessNodes:
             self._supervisor.stop(message.reason)
         elif isinstance(message, FailureReport):
             failure = Failure(
-                label=message.label,
+                label=message.label or self._supervised[process.name].labels[0],
                 where=message.where,
                 error=from_wire(message.error),
                 has_worked=message.has_worked,
@@ -378,6 +378,9 @@ class ProcessNodes:
         """A node raised: the run ends, or its process does."""
         supervised = self._supervised[process.name]
         if supervised.is_retired:
+            if failure.where == "close":
+                words = "node '%s' failed in its close: %s"
+                logger.warning(words, failure.label, failure.error)
             return
         if supervised.policy is None or self._ended.is_set():
             self._supervisor.fail(failure.label, failure.where, failure.error)

@@ -90,7 +90,8 @@ class Process:
                 target=self._listen, name=f"connection to {name}", daemon=True
             ),
             threading.Thread(target=output, name=f"output of {name}", daemon=True),
-            # What it has forked may hold its connection open; this ends that, too.
+            # What it has forked may hold its connection open. This ends that, too, if
+            # it is of the process's group.
             threading.Thread(
                 target=self._child.wait, name=f"end of {name}", daemon=True
             ),

@@ -17,7 +17,8 @@ class Failure:
 
     Attributes:
       label: of the node.
-      where: it failed: "step", or "process" for the process itself.
+      where: it failed: "step", "process" for the process itself, or "start" for what
+        could not be made there.
       error: what happened.
       has_worked: whether the node had done anything before.
     """

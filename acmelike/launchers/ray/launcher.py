@@ -112,6 +112,9 @@ class RayConnection:
             self._num_owed -= 1
         if isinstance(found, Refused):
             raise ConfigError(found.words)
+        if isinstance(found, Released) and answer is not Released:
+            self._answers.put(found)  # It is for `close`, which has sent before.
+            raise ConfigError("the run is over")
         assert isinstance(found, answer)
         return found
 

@@ -349,7 +349,7 @@ class Channel:
         """The connection, which is opened if it is not open.
 
         Args:
-          seconds: that it may take; None for the time of a heartbeat.
+          seconds: that it may take, and never more than a few; None for these.
 
         Raises:
           OSError: it cannot be opened, or was lost.

@@ -238,9 +238,27 @@ class Peers:
         """A channel to this incarnation of a node's process, and to no other.
 
         Raises:
-          RpcTimeout: it was not announced before the deadline of the calling thread.
+          RpcTimeout: it was not announced, or did not answer, before the deadline of
+            the calling thread.
           RpcClosed: it has ended, or the run has.
         """
+        while True:
+            channel = self._find_incarnation(label, incarnation)
+            try:
+                channel.connect(seconds_left())
+                return channel
+            except TimeoutError:  # It is busy; if it has ended, there will be news.
+                channel.retire()
+                if seconds_left() == 0:
+                    words = f"{label}: its process does not answer"
+                    raise RpcTimeout(words) from None
+            except OSError as error:
+                channel.retire()
+                words = f"the process of '{label}' is gone ({error})"
+                raise RpcClosed(words) from None
+
+    def _find_incarnation(self, label: str, incarnation: int) -> Channel:
+        """The channel to it, once it is announced; raises what its caller raises."""
         with self._news:
             self._news.wait_for(
                 lambda: (
@@ -251,17 +269,10 @@ class Peers:
             )
             address = self._book.by_label.get(label)
             if address is not None and address.incarnation == incarnation:
-                channel = self._channel_at(label, address)
-            elif self._incarnations.get(label, -1) < incarnation and not self._reason:
+                return self._channel_at(label, address)
+            if self._incarnations.get(label, -1) < incarnation and not self._reason:
                 raise RpcTimeout(f"{label}: its process is not there")
-            else:
-                raise RpcClosed(self._reason or f"the process of '{label}' has ended")
-        try:
-            channel.connect(seconds_left())
-        except OSError as error:
-            channel.retire()
-            raise RpcClosed(f"the process of '{label}' is gone ({error})") from None
-        return channel
+            raise RpcClosed(self._reason or f"the process of '{label}' has ended")
 
 
 _OF_VALUES = interface_of(Values)

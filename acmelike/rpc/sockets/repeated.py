@@ -50,31 +50,34 @@ class RepeatedOutcomes:
         self._drop(method)
         # Of the arrays, only the memory of this one is worth to be released early.
         largest = max(leaves, key=lambda leaf: getattr(leaf, "nbytes", 0))
-        end = weakref.finalize(largest, self._by_method.pop, method, None)
-        end.atexit = False
-        self._by_method[method] = _Repeated(leaves, structure, payload, end)
+        repeated = _Repeated(leaves, structure, payload)
+        # Weakly, as it lasts as long as the array.
+        end = weakref.finalize(largest, self._forget, method, weakref.ref(repeated))
+        repeated.end, end.atexit = end, False
+        self._by_method[method] = repeated
+
+    def _forget(self, method: str, known: weakref.ref[_Repeated]) -> None:
+        if self._by_method.get(method) is known():
+            self._by_method.pop(method, None)
 
     def _drop(self, method: str) -> None:
         """Releases the payload of a method, though its arrays may live on."""
         last = self._by_method.pop(method, None)
-        if last is not None:
+        if last is not None and last.end is not None:
             last.end.detach()
 
 
 class _Repeated:
     """An outcome and its payload; it does not keep the arrays of the service.
 
-    Its end is when the largest of them is collected.
+    Attributes:
+      payload: of the outcome.
+      end: forgets it when the largest of its arrays is collected.
     """
 
-    def __init__(
-        self,
-        leaves: list[Any],
-        structure: Any,
-        payload: Payload,
-        end: weakref.finalize[Any, Any],
-    ):
-        self._structure, self.payload, self.end = structure, payload, end
+    def __init__(self, leaves: list[Any], structure: Any, payload: Payload):
+        self._structure, self.payload = structure, payload
+        self.end: weakref.finalize[Any, Any] | None = None
         self._leaves = [
             weakref.ref(leaf) if isinstance(leaf, np.ndarray) else leaf
             for leaf in leaves
