@@ -349,7 +349,7 @@ class Channel:
         """The connection, which is opened if it is not open.
 
         Args:
-          seconds: that it may take, and never more than a few; None for these.
+          seconds: that it may take, if that is less than one attempt takes at most.
 
         Raises:
           OSError: it cannot be opened, or was lost.
