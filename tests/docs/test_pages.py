@@ -86,6 +86,7 @@ def run_python(folder, *args):
 COMMAND = ["-m", "acmelike"]
 
 
+@pytest.mark.slow
 def test_the_commands_of_my_program_work(tmp_path):
     write_files("docs/guide/my_program.md", tmp_path)
     drawn = run_python(tmp_path, *COMMAND, "draw", "catch_dqn", "--out", "graph.svg")

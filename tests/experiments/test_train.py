@@ -373,6 +373,7 @@ def test_a_script_needs_no_guard(tmp_path, way):
     assert ended.stdout.count("<TrainedRun: return") == 1
 
 
+@pytest.mark.slow
 def test_rewards_may_be_scaled_and_returns_stay(tmp_path):
     run = train(tmp_path, "Catch", rewards={"scale": 10.0, "clip": 5.0})
     assert set(al.evaluate(run.policy, num_episodes=4)) <= {-1.0, 1.0}

@@ -154,7 +154,8 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path, launcher):
     ],
 )
 def test_what_cannot_be_printed_ends_no_run(tmp_path, stdout):
-    words = shlex.join(map(str, command(*SMALL, "--out", tmp_path / "x")))
+    args = ["--environment", "Catch", "--max-env-steps", "100"]
+    words = shlex.join(map(str, command(*SMALL, *args, "--out", tmp_path / "x")))
     script = f"set -o pipefail; {words} {stdout}"
     ended = subprocess.run(
         ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True
@@ -210,7 +211,9 @@ class Started:
         pytest.param(
             *("node actor/0 steps it", "serial", signal.SIGTERM), marks=pytest.mark.slow
         ),
-        ("node actor/0 steps it", "threads", signal.SIGINT),
+        pytest.param(
+            *("node actor/0 steps it", "threads", signal.SIGINT), marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_signal_interrupts(tmp_path, until, launcher, number):

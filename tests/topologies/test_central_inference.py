@@ -22,7 +22,7 @@ from acmelike.topologies.names import TOPOLOGIES
 from tests.agents.settings import configure
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder
 
-LAUNCHERS = ("serial", "threads", "processes")
+LAUNCHERS = ("serial", "threads", pytest.param("processes", marks=pytest.mark.slow))
 LAYOUT = Layout(num_actors=3, num_envs_per_actor=2, num_eval_episodes=1)
 
 

@@ -40,7 +40,10 @@ def losses(folder, launcher, make_topology, *, builder, num_actors=2, **layout):
     return [r["loss"] for r in records if r.get("loss") is not None], records
 
 
-@pytest.mark.parametrize("num_cachers", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+SOME_CACHERS = [pytest.param(num, marks=pytest.mark.slow) for num in (1, 2)]
+
+
+@pytest.mark.parametrize("num_cachers", [0, *SOME_CACHERS])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_no_batch_is_older_than_the_parameters(tmp_path, launcher, num_cachers):
     builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
