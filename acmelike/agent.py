@@ -81,7 +81,7 @@ class Agent(Protocol):
     def update(
         self, state: Nested, data: Nested, probabilities: JaxArray, key: PRNGKey
     ) -> tuple[Nested, UpdateOutputs]:
-        """Makes `Builder.num_updates_per_batch` updates, one after the other.
+        """Makes `Builder.num_updates_per_call` updates, one after the other.
 
         Args:
           state: the training state.
@@ -193,7 +193,7 @@ class Builder(Protocol):
     Attributes:
       name: of the agent.
       batch_size: items that one call of `Agent.update` takes.
-      num_updates_per_batch: updates that one call makes.
+      num_updates_per_call: updates that one call makes.
     """
 
     @property
@@ -201,7 +201,7 @@ class Builder(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
-    def num_updates_per_batch(self) -> int: ...
+    def num_updates_per_call(self) -> int: ...
 
     def check(self, spec: EnvironmentSpec) -> None:
         """Checks that the agent can act in such an environment.

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from acmelike import Node, Program, launch
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace, Builder
 from acmelike.environments import (
     EnvironmentFactory,
@@ -145,7 +145,7 @@ def learner_alone(builder: Builder, spec: EnvironmentSpec, *, seconds: float) ->
             num_calls += 1
         jax.block_until_ready(state)
     rate = num_calls / (time.perf_counter() - started)
-    return rate * builder.num_updates_per_batch
+    return rate * builder.num_updates_per_call
 
 
 def spec_of(environment_factory: EnvironmentFactory) -> EnvironmentSpec:

@@ -26,7 +26,7 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
     """Microseconds a call of `Inference.act`, each way, for every shape; a trial."""
     import jax
 
-    from acmelike.actors import policy_runner
+    from acmelike.actors import inference
     from acmelike.agents.dqn import DQNBuilder, DQNConfig
     from acmelike.environments import make_environment_factory, make_environment_spec
     from acmelike.policies import make_portable
@@ -43,8 +43,8 @@ def evaluations(*, num_calls: int) -> list[dict[str, Any]]:
         for num_envs in NUM_ENVS:
             micros = {}
             for name, most in (("numpy", float("inf")), ("jax", 0)):
-                policy_runner.MAX_FOR_NUMPY = most  # type: ignore[assignment]
-                acting = policy_runner.Inference(
+                inference.MAX_FOR_NUMPY = most  # type: ignore[assignment]
+                acting = inference.Inference(
                     policy, greedy, spec, num_envs=num_envs, seed=0
                 )
                 acting.set_parameters(parameters)
@@ -74,7 +74,7 @@ def _microseconds(act: Any, num_envs: int, num_calls: int) -> float:
 
 def measure(quick: bool, command: str) -> Report:
     """Both ways beside each other; nothing is demanded, so there are no bars."""
-    from acmelike.actors.policy_runner import MAX_FOR_NUMPY
+    from acmelike.actors.inference import MAX_FOR_NUMPY
 
     report = Report(
         benchmark="inference",

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from acmelike import Experiment, Goal, Layout, Run, launch
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import Builder
 from acmelike.environments import (
     EnvironmentFactory,

@@ -95,7 +95,7 @@ def _seconds_to_act(config: Any, parameters: Any, *, num_envs: int) -> float:
     import statistics
     import time
 
-    from acmelike.actors.policy_runner import Inference
+    from acmelike.actors.inference import Inference
     from acmelike.agent import ActorPlace
     from acmelike.agents.impala import ImpalaBuilder
     from acmelike.environments import VectorEnvironment, make_environment_factory

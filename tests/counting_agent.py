@@ -28,7 +28,7 @@ from acmelike.types import Transition
 @dataclass(frozen=True, kw_only=True)
 class CountingBuilder:
     batch_size: int = 4
-    num_updates_per_batch: int = 2
+    num_updates_per_call: int = 2
     prioritized: bool = False
     n_step: int = 1
     max_size: int = 1_000
@@ -63,7 +63,7 @@ class CountingBuilder:
         from tests.counting_learner import CountingAgent
 
         return CountingAgent(
-            num_updates=self.num_updates_per_batch,
+            num_updates=self.num_updates_per_call,
             prioritized=self.prioritized,
             num_actions=spec.actions.num_values,
         )
@@ -87,7 +87,7 @@ class LagBuilder(CountingBuilder):
         from tests.counting_learner import LagAgent
 
         return LagAgent(
-            num_updates=self.num_updates_per_batch,
+            num_updates=self.num_updates_per_call,
             num_actions=spec.actions.num_values,
         )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from acmelike.actors.inference import Inference
 from acmelike.actors.parameter_follower import ParameterFollower
-from acmelike.actors.policy_runner import Inference
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
@@ -29,10 +29,12 @@ class Actor:
       num_envs: K.
       replay: where its items go.
       table: of these items.
-      learner: has the policy and the parameters.
+      parameter_source: has the policy and the parameters.
       parameter_interval: updates between two versions that it takes, at least.
       steps_per_version: in lock-step, how many steps it takes with each version; None
-        for no lock-step.
+        for no lock-step. If an actor before this one had the same index and failed, it
+        goes on where replay's items from that one end.
+      index: of the actor among all.
       seed: of its environments and its exploration.
     """
 
@@ -46,13 +48,14 @@ class Actor:
         num_envs: int,
         replay: Replay,
         table: TableConfig,
-        learner: ParameterSource,
+        parameter_source: ParameterSource,
         parameter_interval: int = 1,
         steps_per_version: int | None = None,
+        index: int = 0,
         seed: int,
     ):
-        self._learner = learner
-        self._parameters = ParameterFollower(learner, parameter_interval)
+        self._source = parameter_source
+        self._parameters = ParameterFollower(parameter_source, parameter_interval)
         self._environment = make_vector_environment(
             environment_factory, num_envs=num_envs, seed=seed
         )
@@ -60,7 +63,12 @@ class Actor:
         self._seed = seed
         self._inference: Inference | None = None
         self._recorder = Recorder(
-            adder, table, actions=spec.actions, num_envs=num_envs, replay=replay
+            adder,
+            table,
+            actions=spec.actions,
+            num_envs=num_envs,
+            replay=replay,
+            name=f"actor {index}" if steps_per_version else None,
         )
         self._steps_per_version, self._num_steps = steps_per_version, 0
         self._now: VectorStep | None = None
@@ -83,8 +91,9 @@ class Actor:
     def _with_parameters(self) -> Inference:
         """The policy, with the parameters that this step acts with."""
         if self._inference is None:
+            self._parameters.version = self._recorder.last_version()
             self._inference = Inference(
-                self._learner.policy(),
+                self._source.policy(),
                 self._inputs,
                 self._spec,
                 num_envs=self._num_envs,

@@ -29,6 +29,8 @@ class Recorder:
         environments clip them, are counted, and stored as the policy chose them.
       num_envs: K.
       replay: that has the table.
+      name: in lock-step, that of the actor, which its successor after a failure has
+        too; None without lock-step.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Recorder:
         actions: specs.Array,
         num_envs: int,
         replay: Replay,
+        name: str | None = None,
     ):
         # A copy, as an adder has a state and a program may be launched twice.
         self._adder = store_frames_once(
@@ -48,12 +51,16 @@ class Recorder:
         # What is used once is to be of the newest parameters; other data may be some
         # calls old, and what is gathered meanwhile goes in one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
-        self._writer = Writer(replay, num_ahead=num_ahead)
+        self._writer = Writer(replay, num_ahead=num_ahead, name=name)
         # Of the present episodes: the rewards so far, when they began, and how many
         # actions were clipped.
         self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
         self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
         self._bounds, self._has_warned = _bounds_of(actions), False
+
+    def last_version(self) -> int:
+        """The version of the last items from an actor of this name; -1 without any."""
+        return self._writer.last_version()
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""
@@ -84,6 +91,7 @@ class Recorder:
             keep_from=added.keep_from,
             num_env_steps=num_env_steps,
             episodes=self._ended(step_t, num_env_steps),
+            version=version_tm1,
         )
 
     def _ended(self, step_t: VectorStep, num_env_steps: int) -> Sequence[EpisodeEnd]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.core import set_status
 from acmelike.environments import EnvironmentFactory, Vector, VectorEnvironment
 from acmelike.environments.place import making_environment

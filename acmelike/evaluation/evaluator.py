@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import PolicyInputs
 from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.errors import first_line

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from dm_env import StepType
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.environments.interface import check_actions
 from acmelike.environments.nests import Leaves
 from acmelike.errors import ConfigError

@@ -88,7 +88,7 @@ class Learner:
         self._agent, self._seed = make_functions(agent), seed
         self._replay, self._table = replay, table
         self._batches = Batches(replay, table, batch_size=builder.batch_size)
-        self._updates_per_batch = builder.num_updates_per_batch
+        self._updates_per_call = builder.num_updates_per_call
         self._state = self._agent.init(seed)
         self._has_compiled = not self._agent.compiles
         self._signature = builder.make_table(spec).signature
@@ -163,7 +163,7 @@ class Learner:
             self._seed,
             self._num_started,
         )
-        self._num_started += self._updates_per_batch
+        self._num_started += self._updates_per_call
         parameters = self._agent.parameters(self._state)
         self._batches.prefetch()
         # Read after the next call, so that the device computes meanwhile.
@@ -207,9 +207,9 @@ class Learner:
                 np.asarray(outputs.priorities),
             )
         # Update i of the batch starts from version num_updates + i.
-        used = self._num_updates + (self._updates_per_batch - 1) / 2
+        used = self._num_updates + (self._updates_per_call - 1) / 2
         ages = used - versions
-        version = self._num_updates + self._updates_per_batch
+        version = self._num_updates + self._updates_per_call
         published = self._versioned(version, parameters)
         with updating(self):
             self._num_updates, self._published = published.version, published

@@ -74,6 +74,18 @@ class EpisodeEnd(NamedTuple):
     num_clipped: int = 0
 
 
+class Share(NamedTuple):
+    """In lock-step: whose share of a batch a message has.
+
+    Attributes:
+      name: of the writer. Its successor, after a failure, has the same name.
+      version: of the parameters with which the message's items were collected.
+    """
+
+    name: str
+    version: int
+
+
 class Message(NamedTuple):
     """Everything that one writer has written since its last message.
 
@@ -89,6 +101,7 @@ class Message(NamedTuple):
       is_continuation: True if replay already has the message with this number, and the
         writer only waits until the remaining items are inserted. Steps and items are
         then empty.
+      share: whose it is, if its writer has a name.
     """
 
     writer: int
@@ -99,3 +112,4 @@ class Message(NamedTuple):
     num_env_steps: int
     episodes: Sequence[EpisodeEnd] = ()
     is_continuation: bool = False
+    share: Share | None = None

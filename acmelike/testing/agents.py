@@ -30,7 +30,7 @@ import numpy as np
 import optree
 from dm_env import specs
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.adders import store_frames_once
 from acmelike.agent import (
     ActorPlace,

@@ -42,7 +42,7 @@ def make_synchronous(experiment: Experiment) -> System:
     All actors collect one unroll with the same version of the parameters. The learner
     consumes exactly these unrolls, and the next round starts with the new version.
 
-    The first failure of an actor ends the run: another one could not know whether the
+    While an actor is restarted, the others wait for it. Replay tells it whether the
     unroll of this round is still missing.
 
     A `Topology`.
@@ -99,10 +99,11 @@ def _add_actors(
                     num_envs=layout.num_envs_per_actor,
                     replay=backbone.replay,
                     table=backbone.table,
-                    learner=sources[ranks[index] % len(sources)],
+                    parameter_source=sources[ranks[index] % len(sources)],
                     parameter_interval=layout.parameter_interval,
                     steps_per_version=steps_per_version,
+                    index=index,
                     seed=node_seed(experiment.seed),
                 ),
-                restart=None if steps_per_version else layout.restart,
+                restart=layout.restart,
             )

@@ -42,7 +42,7 @@ class Layout:
         tables take, as for a run that ends before they are full.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
         restarted after a failure, where nodes have processes; 0 for never, so that
-        the first failure ends the run. In lock-step no actor is restarted.
+        the first failure ends the run.
       inference_batch_size: only with central inference: a batch is complete at this
         number of environments and never larger, but holds at least one actor; 0 for
         the environments of all actors.

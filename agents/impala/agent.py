@@ -58,7 +58,7 @@ class ImpalaBuilder(UnrollBuilder):
     config: ImpalaConfig
     name = "impala"
     factory = "acmelike.agents.impala.learner:Impala"
-    num_updates_per_batch = 1
+    num_updates_per_call = 1
 
     @property
     def batch_size(self) -> int:

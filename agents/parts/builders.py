@@ -51,7 +51,7 @@ class OffPolicyBuilder(LazyBuilder):
         return self.config.batch_size * self.config.num_updates_per_call
 
     @property
-    def num_updates_per_batch(self) -> int:
+    def num_updates_per_call(self) -> int:
         """Updates of one call."""
         return self.config.num_updates_per_call
 

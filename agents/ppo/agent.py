@@ -63,7 +63,7 @@ class PPOBuilder(UnrollBuilder):
     factory = "acmelike.agents.ppo.learner:PPO"
 
     @property
-    def num_updates_per_batch(self) -> int:
+    def num_updates_per_call(self) -> int:
         return self.config.num_epochs * self.config.num_minibatches
 
     @property

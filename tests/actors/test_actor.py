@@ -10,7 +10,7 @@ from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady
 from acmelike.learners import Learner
 from acmelike.replay import Replay, SamplesPerInsert
-from tests.counting_agent import Clock, CountingBuilder, make_items
+from tests.counting_agent import Clock, CountingBuilder, LagBuilder, make_items
 
 SPEC = make_environment_spec(Clock(1))
 
@@ -44,7 +44,7 @@ class World:
             num_envs=num_envs,
             replay=self.replay,
             table=table,
-            learner=self._learner,
+            parameter_source=self._learner,
             seed=0,
         )
 
@@ -142,6 +142,77 @@ def test_it_waits_when_replay_admits_nothing_and_loses_nothing():
     world.actor.step()
     assert list(world.items().o_t[:, 0]) == [1, 2, 3, 4, 5, 6, 7]
     assert world.replay.num_env_steps() == 7
+
+
+class LockStep:
+    """Replay and a learner, for actors of one environment that work in lock-step."""
+
+    def __init__(self):
+        self._builder = LagBuilder(batch_size=1, unroll_length=3)
+        self._table = self._builder.make_table(SPEC)
+        self.replay = Replay([self._table], seed=0)
+        self.learner = Learner(
+            builder=self._builder,
+            spec=SPEC,
+            replay=self.replay,
+            table=self._table.name,
+            seed=0,
+        )
+
+    def make_actor(self):
+        """An actor, or its successor."""
+        return Actor(
+            inputs=self._builder.make_greedy_inputs(SPEC),
+            adder=self._builder.make_adder(1),
+            spec=SPEC,
+            environment_factory=lambda seed: Clock(100),
+            num_envs=1,
+            replay=self.replay,
+            table=self._table,
+            parameter_source=self.learner,
+            steps_per_version=3,
+            index=0,
+            seed=0,
+        )
+
+    def num_unrolls(self):
+        return self.replay.info(self._table.name).num_inserted
+
+
+def make_steps(actor, num_steps):
+    for _ in range(num_steps):
+        actor.step()
+
+
+def test_in_lock_step_a_successor_gives_the_unroll_that_is_missing():
+    world = LockStep()
+    make_steps(world.make_actor(), 2)
+    make_steps(world.make_actor(), 3)
+    assert world.num_unrolls() == 1
+
+
+def test_in_lock_step_a_successor_gives_no_unroll_twice():
+    world = LockStep()
+    make_steps(world.make_actor(), 3)
+    successor = world.make_actor()
+    with pytest.raises(NotReady, match="at version 0, asked for 1 or later"):
+        successor.step()
+    world.learner.step()
+    make_steps(successor, 3)
+    assert world.num_unrolls() == 2
+
+
+def test_in_lock_step_what_comes_late_of_a_predecessor_is_refused():
+    world = LockStep()
+    actor, successor = world.make_actor(), world.make_actor()
+    make_steps(actor, 2)
+    make_steps(successor, 1)
+    with pytest.raises(
+        ValueError, match="another writer has taken the place of 'actor 0'"
+    ):
+        actor.step()
+    make_steps(successor, 2)
+    assert world.num_unrolls() == 1
 
 
 def test_close_closes_the_environments():

@@ -134,7 +134,7 @@ def watched_run(folder, agent):
     jax.config.update("jax_log_compiles", True)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("acmelike.actors.policy_runner.MAX_FOR_NUMPY", 0)
+            patch.setattr("acmelike.actors.inference.MAX_FOR_NUMPY", 0)
             patch.setattr("acmelike.learners.learner.make_functions", compiled_once)
             return run(folder, agent, replaced=replaced), tuple(WATCHED.log)
     finally:

@@ -469,6 +469,7 @@ def test_a_cancelled_call_is_never_run(launcher):
 def test_the_end_of_the_run_wakes_a_parked_call_with_its_reason(launcher, tmp_path):
     def wait(buffer, tickets, path):
         call = start(buffer.get)
+        assert buffer.num_held() == 0  # It comes after that call, which is parked now.
         tickets.come("reader")
         try:
             call.result()

@@ -32,7 +32,7 @@ class ReinforceBuilder:
     learning_rate: float = 0.05
 
     name = "reinforce"
-    num_updates_per_batch = 1
+    num_updates_per_call = 1
 
     def check(self, spec):
         if not isinstance(spec.actions, specs.DiscreteArray):

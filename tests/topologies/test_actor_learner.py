@@ -174,7 +174,9 @@ def test_actors_that_come_and_go_have_equal_shares_of_the_cachers(tmp_path):
     nodes = {entry.label: entry.node for entry in program.entries.values()}
     for num_actors in (2, 4, 8):
         started = members(list(program.labels_of("actor")), num_actors)
-        cachers = Counter(str(nodes[label].kwargs["learner"]) for label in started)
+        cachers = Counter(
+            str(nodes[label].kwargs["parameter_source"]) for label in started
+        )
         assert set(cachers.values()) == {num_actors // 2}
 
 

@@ -1,6 +1,9 @@
 """Lock-step: one version of the parameters in every batch, and the newest one."""
 
 import json
+import os
+import signal
+from functools import partial
 
 import pytest
 
@@ -13,6 +16,7 @@ from acmelike import (
     make_actor_learner,
     make_synchronous,
 )
+from acmelike.environments.place import current_place
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -22,14 +26,44 @@ def make_clock(seed):
     return Clock(5)
 
 
-def losses(folder, launcher, make_topology, *, builder, num_actors=2, **layout):
-    """Runs 240 steps; the lag of every batch that was recorded."""
+class Mortal(Clock):
+    """Kills its process at its eighth step, and notes it in a file."""
+
+    def __init__(self, path):
+        super().__init__(5)
+        self._path, self._num_steps = path, 0
+
+    def step(self, action):
+        self._num_steps += 1
+        if self._num_steps == 8:
+            with open(self._path, "a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
+def make_mortal_or_clock(seed, path):
+    return Mortal(path) if current_place().node == "actor/0" else Clock(5)
+
+
+def losses(
+    folder,
+    launcher,
+    make_topology,
+    *,
+    builder,
+    num_actors=2,
+    environment=make_clock,
+    max_env_steps=240,
+    **layout,
+):
+    """Runs some steps; the lag of every batch that was recorded."""
     layout = {"num_envs_per_actor": 2, "num_eval_episodes": 1, **layout}
     experiment = Experiment(
         builder=builder,
-        environment_factory=make_clock,
+        environment_factory=environment,
         layout=Layout(num_actors=num_actors, **layout),
-        goal=Goal(max_env_steps=240, evaluate_every=100, record_every=1),
+        goal=Goal(max_env_steps=max_env_steps, evaluate_every=100, record_every=1),
         metrics=str(folder / "metrics.jsonl"),
     )
     system = make_topology(experiment)
@@ -46,7 +80,7 @@ SOME_CACHERS = [pytest.param(num, marks=pytest.mark.slow) for num in (1, 2)]
 @pytest.mark.parametrize("num_cachers", [0, *SOME_CACHERS])
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_no_batch_is_older_than_the_parameters(tmp_path, launcher, num_cachers):
-    builder = LagBuilder(batch_size=4, num_updates_per_batch=2)
+    builder = LagBuilder(batch_size=4, num_updates_per_call=2)
     found, records = losses(
         *(tmp_path, launcher, make_synchronous),
         builder=builder,
@@ -61,8 +95,23 @@ def test_no_batch_is_older_than_the_parameters(tmp_path, launcher, num_cachers):
     assert records[-1]["learner_steps"] > 10
 
 
+@pytest.mark.slow
+def test_an_actor_that_is_killed_is_restarted_and_no_batch_is_older(tmp_path):
+    deaths = tmp_path / "deaths"
+    found, records = losses(
+        *(tmp_path, "processes", make_synchronous),
+        builder=LagBuilder(batch_size=4, num_updates_per_call=2),
+        environment=partial(make_mortal_or_clock, path=str(deaths)),
+        max_env_steps=70,
+    )
+    # Two unrolls of three steps, and then it is killed within the next one.
+    assert 2 <= len(deaths.read_text()) <= 5
+    assert set(found) == {0.0}
+    assert records[-1]["env_steps"] >= 70
+
+
 def test_without_lock_step_some_are(tmp_path):
-    builder = LagBuilder(batch_size=2, num_updates_per_batch=2)
+    builder = LagBuilder(batch_size=2, num_updates_per_call=2)
     found, _ = losses(tmp_path, "serial", make_actor_learner, builder=builder)
     assert max(found) > 0
 
@@ -101,7 +150,7 @@ def test_more_cachers_than_actors_are_refused(tmp_path):
 
 
 def test_without_lock_step_an_actor_may_leave_versions_out(tmp_path):
-    builder = LagBuilder(batch_size=2, num_updates_per_batch=2)
+    builder = LagBuilder(batch_size=2, num_updates_per_call=2)
     often, _ = losses(tmp_path, "serial", make_actor_learner, builder=builder)
     rarely, _ = losses(
         *(tmp_path, "serial", make_actor_learner),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
-from acmelike.actors.policy_runner import PolicyRunner, as_actions
+from acmelike.actors.inference import PolicyRunner, as_actions
 from acmelike.agent import PolicyInputs
 from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep

@@ -13,7 +13,7 @@ import optree
 
 from acmelike.core import Future, prefetch_depth, start
 from acmelike.errors import NotReady, RpcClosed, RpcTimeout
-from acmelike.replay.message import EpisodeEnd, Items, Message, Steps
+from acmelike.replay.message import EpisodeEnd, Items, Message, Share, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
@@ -45,10 +45,12 @@ class Writer:
         in that message is raised by the next call. With more, what is written meanwhile
         is gathered, and becomes one message when that one is done. Under `serial` and
         outside a run nothing happens ahead of need.
+      name: of a writer that another one replaces when it has failed, under the same
+        name; None for a writer without a successor. See `last_version`.
     """
 
-    def __init__(self, replay: Replay, *, num_ahead: int = 0):
-        self._replay, self._num_ahead = replay, num_ahead
+    def __init__(self, replay: Replay, *, num_ahead: int = 0, name: str | None = None):
+        self._replay, self._num_ahead, self._name = replay, num_ahead, name
         self._under_way: Future[int] | None = None
         self._writer = secrets.randbits(62)
         self._num_sent = 0
@@ -58,11 +60,23 @@ class Writer:
         self._items: list[Items] = []
         self._num_items = self._num_calls = 0
         self._keep_from: dict[str, int] = {}
+        self._version = -1
         self._num_env_steps = 0
         self._episodes: list[EpisodeEnd] = []
         self._steps: dict[str, list[Array]] = defaultdict(list)
         # The number of the next step of each column.
         self._next: dict[str, int] = defaultdict(int)
+
+    def last_version(self) -> int:
+        """Takes the place of the writer that had this name; call it before `write`.
+
+        Returns:
+          The version of the last items that replay got from a writer of this name; -1
+          if it got none, or if this writer has no name.
+        """
+        if self._name is None:
+            return -1
+        return self._replay.replace_writer(self._name, self._writer)
 
     def write(
         self,
@@ -72,6 +86,7 @@ class Writer:
         keep_from: Mapping[str, int] | None = None,
         num_env_steps: int = 0,
         episodes: Sequence[EpisodeEnd] = (),
+        version: int = -1,
     ) -> None:
         """Inserts items, and waits until every one of them is admitted.
 
@@ -88,6 +103,8 @@ class Writer:
           num_env_steps: taken since the last call; counted with the next items, or
             without any when they are many.
           episodes: that have ended since the last call; likewise.
+          version: of the parameters with which the items were collected; only a writer
+            with a name tells it.
 
         Raises:
           RpcTimeout: not everything was admitted before the deadline.
@@ -107,6 +124,7 @@ class Writer:
             self._items.extend(items)
             self._num_items += num_items
             self._num_calls += 1
+            self._version = version
         elif not self._items:
             self._leave_out(keep_from or {})
         num_ahead = prefetch_depth(self._num_ahead)
@@ -206,6 +224,7 @@ class Writer:
             keep_from=self._keep_from,
             num_env_steps=self._num_env_steps,
             episodes=self._episodes,
+            share=None if self._name is None else Share(self._name, self._version),
         )
         self._pending.append(_Pending(message, self._num_items, self._num_calls))
         self._items, self._num_items = [], 0

@@ -134,7 +134,8 @@ class Replay:
           How many of its items have been inserted, by this call and earlier ones.
 
         Raises:
-          ValueError: something does not fit a column or a table. Nothing was changed.
+          ValueError: something does not fit a column or a table, or another writer has
+            the name of this one now. Nothing was changed.
         """
         is_new = self._writers.receive(message)
         if is_new:
@@ -142,6 +143,19 @@ class Replay:
             self._num_episodes += len(message.episodes)
             self._last_episodes.extend(message.episodes)
         return self._writers.admit(message)
+
+    @idempotent
+    def replace_writer(self, name: str, writer: int) -> int:
+        """Lets a writer take the place of the one that had this name.
+
+        What that one has sent, and what comes only now, is refused. An actor that works
+        in lock-step and was restarted so learns which items are still to be given.
+
+        Returns:
+          The version of the parameters with which the last items of a writer of this
+          name were collected; -1 if there are none.
+        """
+        return self._writers.replace(name, writer)
 
     def close_writer(self, writer: int) -> None:
         """Drops the remaining items of a writer; releases steps only it referred to."""

@@ -44,6 +44,9 @@ class WriterSessions:
     many of these as well. A writer that is not known at all, for example after a
     restart of replay, is accepted as new, whatever the number of its message.
 
+    A writer may have a name. Then there is one writer of this name at a time: `replace`
+    says which, and messages of the others are refused.
+
     Args:
       tables: where items go, by name.
       columns: where steps go, by name.
@@ -64,9 +67,26 @@ class WriterSessions:
         # The writer that was heard of last is at the end.
         self._sessions: OrderedDict[int, _Session] = OrderedDict()
         self._forgotten: OrderedDict[int, _Session] = OrderedDict()
+        # By name: the present writer, and the version of the last items.
+        self._named: dict[str, tuple[int, int]] = {}
+
+    def replace(self, name: str, writer: int) -> int:
+        """Lets a writer take the place of the one that had this name.
+
+        Returns:
+          The version of the last items that came from a writer of this name; -1 if
+          there are none.
+        """
+        last, version = self._named.get(name, (writer, -1))
+        if last != writer:
+            self.close(last)
+        self._named[name] = writer, version
+        return version
 
     def blocks(self, message: Message) -> str | None:
         """Why no item of a message can be inserted now, or None."""
+        if self._is_replaced(message):
+            return None  # It is refused.
         session = self._find(message)
         if session is not None and session.number >= message.number:
             table = session.remaining[0][0] if session.remaining else None
@@ -86,8 +106,15 @@ class WriterSessions:
           has a part of it.
 
         Raises:
-          ValueError: something does not fit a column or a table. Nothing was changed.
+          ValueError: something does not fit a column or a table, or its writer was
+            replaced. Nothing was changed.
         """
+        if self._is_replaced(message):
+            assert message.share is not None
+            raise ValueError(
+                f"message {message.number}: another writer has taken the place of "
+                f"'{message.share.name}'"
+            )
         session = self._find(message) or _Session()
         is_known = message.writer in self._sessions and message.number <= session.number
         if message.is_continuation and not is_known:
@@ -124,6 +151,8 @@ class WriterSessions:
             self._make_room()
             self._forgotten.pop(message.writer, None)
             self._sessions[message.writer] = session
+        if message.share is not None and message.items:
+            self._named[message.share.name] = message.writer, message.share.version
         return num_restored is None
 
     def admit(self, message: Message) -> int:
@@ -195,6 +224,10 @@ class WriterSessions:
                 if has_all
                 else _Session(number=number - 1, num_restored=num_inserted)
             )
+
+    def _is_replaced(self, message: Message) -> bool:
+        share, writer = message.share, message.writer
+        return share is not None and self._named.get(share.name, (writer,))[0] != writer
 
     def _find(self, message: Message) -> _Session | None:
         writer = message.writer

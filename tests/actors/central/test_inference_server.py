@@ -180,7 +180,7 @@ def items_of_actors(builder, *, factory, num_actors, num_steps, seed, learner):
             num_envs=NUM_ENVS,
             replay=replay,
             table=table,
-            learner=learner,
+            parameter_source=learner,
             seed=seed + i,
         )
         for i in range(num_actors)
@@ -345,7 +345,7 @@ def impala_parameters(builder):
 
 @pytest.mark.parametrize("most_for_numpy", [2_000_000, 0])
 def test_the_learner_finds_what_was_stored(monkeypatch, most_for_numpy):
-    monkeypatch.setattr("acmelike.actors.policy_runner.MAX_FOR_NUMPY", most_for_numpy)
+    monkeypatch.setattr("acmelike.actors.inference.MAX_FOR_NUMPY", most_for_numpy)
     builder = make_impala()
     parameters = impala_parameters(builder)
     world = World(builder, factory=CatchFactory(), parameters=parameters)

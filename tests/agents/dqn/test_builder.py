@@ -22,7 +22,7 @@ def make_builder(**settings):
 
 def test_a_batch_has_a_minibatch_for_each_update():
     builder = make_builder(batch_size=8, num_updates_per_call=3)
-    assert (builder.batch_size, builder.num_updates_per_batch) == (24, 3)
+    assert (builder.batch_size, builder.num_updates_per_call) == (24, 3)
 
 
 def test_the_table_is_as_the_settings_say():

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace
 from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
 from acmelike.agents.parts.recurrent import unroll

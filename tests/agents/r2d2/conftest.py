@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.adders import Sequence
 from acmelike.agent import ActorPlace
 from acmelike.environments import CatchFactory, VectorEnvironment

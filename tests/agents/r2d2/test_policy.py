@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import numpy as np
 
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import PolicyInputs
 from acmelike.agents.parts.epsilon_greedy import EPSILON_NOISE
 from acmelike.agents.r2d2 import R2D2Builder, R2D2Config

@@ -21,7 +21,7 @@ def make_builder(**settings):
 
 def test_a_batch_has_a_minibatch_for_each_update():
     builder = make_builder(batch_size=8, num_updates_per_call=3)
-    assert (builder.batch_size, builder.num_updates_per_batch) == (24, 3)
+    assert (builder.batch_size, builder.num_updates_per_call) == (24, 3)
 
 
 def test_by_default_there_is_an_update_for_every_step():

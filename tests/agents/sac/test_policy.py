@@ -84,7 +84,7 @@ import pickle
 import sys
 import numpy as np
 from acmelike.actors import Actor
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.agent import ActorPlace
 from acmelike.agents.sac import SACBuilder, SACConfig
 from acmelike.environments import GymnasiumFactory, VectorEnvironment

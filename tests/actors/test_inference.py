@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from dm_env import specs
 
-from acmelike.actors import policy_runner
+from acmelike.actors import inference
 from acmelike.actors.compiled import compile_policy
-from acmelike.actors.policy_runner import Inference, as_actions
+from acmelike.actors.inference import Inference, as_actions
 from acmelike.agent import PolicyOutput
 from acmelike.errors import ContractError
 from acmelike.types import VectorStep
@@ -114,7 +114,7 @@ def test_a_state_is_reset_where_an_episode_starts(way):
 def test_large_networks_and_many_environments_are_compiled(
     monkeypatch, num_envs, num_parameters, is_text
 ):
-    monkeypatch.setattr(policy_runner, "MAX_FOR_NUMPY", 100)
+    monkeypatch.setattr(inference, "MAX_FOR_NUMPY", 100)
     jax.clear_caches()
     compile_policy.cache_clear()
     actions(way="text", num_envs=num_envs, num_parameters=num_parameters)
@@ -126,7 +126,7 @@ def test_what_an_actor_imports_has_no_jax():
 import sys
 from acmelike.actors import Actor
 from acmelike.actors.central import InferenceServer
-from acmelike.actors.policy_runner import Inference
+from acmelike.actors.inference import Inference
 from acmelike.evaluation.evaluator import Evaluator
 from acmelike.agents.dqn import DQNBuilder, DQNConfig
 sys.exit("jax" in sys.modules or "flax" in sys.modules)
