@@ -3,7 +3,6 @@
 # With another interpreter: make test PYTHON=python3.13 VENV=.venv313
 
 PYTHON ?= python3
-REVERB_PYTHON ?= python3.11
 # The interpreter that the wheel is tested with: this one, if it is there.
 WHEEL_PYTHON ?= $(shell python3.12 -c "" 2>/dev/null && echo python3.12 || echo $(PYTHON))
 VENV ?= .venv

@@ -25,6 +25,9 @@ NestedSpec: TypeAlias = Any
 
 # In observations that are a dict, `[A]`: 1 for each action that is allowed, else 0.
 ACTION_MASK = "action_mask"
+# More categories than that, of one number or of several together, are taken as numbers.
+# It is also the limit of a constant in a policy's text: `policies/numpy_text.py`.
+MAX_CATEGORIES = 10_000
 
 _LAST = int(dm_env.StepType.LAST)
 # FIRST is zero; NumPy compares with zero in half the time.

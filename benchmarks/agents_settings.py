@@ -39,7 +39,7 @@ def decay_of_learning_rate(program: str, **flags: Any) -> dict[str, float]:
     config = make_config(program, **flags)
     builder = find_program(program).make_builder(config)
     steps_of_batch = builder.batch_size * builder.unroll_length
-    num_batches = config.agent.optimizer.decay_updates / (builder.num_updates_per_call)
+    num_batches = config.agent.optimizer.decay_updates / builder.num_updates_per_call
     start = config.agent.optimizer.learning_rate
     return {
         "start": start,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
@@ -22,7 +23,7 @@ class CountingAgent:
 
     def act(self, parameters, state, observation, noise):
         action = parameters["count"] % self.num_actions
-        shape = observation.shape[:1]
+        shape = jax.tree.leaves(observation)[0].shape[:1]
         return PolicyOutput(jnp.full(shape, action, jnp.int32), state)
 
     def update(self, state, data, probabilities, key):

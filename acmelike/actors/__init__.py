@@ -1,5 +1,5 @@
 """Workers that act."""
 
-from acmelike.actors.actor import Actor
+from acmelike.actors.actor import Actor, LockStep
 
-__all__ = ["Actor"]
+__all__ = ["Actor", "LockStep"]

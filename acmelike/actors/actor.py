@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from acmelike.actors.inference import Inference
 from acmelike.actors.parameter_follower import ParameterFollower
 from acmelike.actors.recorder import Recorder
@@ -11,6 +13,20 @@ from acmelike.environments import EnvironmentFactory, make_vector_environment
 from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, VectorStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockStep:
+    """How an actor works in lock-step with others.
+
+    Attributes:
+      num_steps: that it takes with each version of the parameters.
+      index: of the actor among all. One that takes its place after a failure has the
+        same index, and makes no steps for versions of which replay has them already.
+    """
+
+    num_steps: int
+    index: int
 
 
 class Actor:
@@ -31,10 +47,7 @@ class Actor:
       table: of these items.
       parameter_source: has the policy and the parameters.
       parameter_interval: updates between two versions that it takes, at least.
-      steps_per_version: in lock-step, how many steps it takes with each version; None
-        for no lock-step. If an actor before this one had the same index and failed, it
-        goes on where replay's items from that one end.
-      index: of the actor among all.
+      lock_step: how it works in lock-step; None for no lock-step.
       seed: of its environments and its exploration.
     """
 
@@ -50,8 +63,7 @@ class Actor:
         table: TableConfig,
         parameter_source: ParameterSource,
         parameter_interval: int = 1,
-        steps_per_version: int | None = None,
-        index: int = 0,
+        lock_step: LockStep | None = None,
         seed: int,
     ):
         self._source = parameter_source
@@ -68,9 +80,9 @@ class Actor:
             actions=spec.actions,
             num_envs=num_envs,
             replay=replay,
-            name=f"actor {index}" if steps_per_version else None,
+            name=None if lock_step is None else f"actor {lock_step.index}",
         )
-        self._steps_per_version, self._num_steps = steps_per_version, 0
+        self._lock_step, self._num_steps = lock_step, 0
         self._now: VectorStep | None = None
 
     def step(self) -> None:
@@ -91,7 +103,7 @@ class Actor:
     def _with_parameters(self) -> Inference:
         """The policy, with the parameters that this step acts with."""
         if self._inference is None:
-            self._parameters.version = self._recorder.last_version()
+            self._parameters.version = self._recorder.take_over()
             self._inference = Inference(
                 self._source.policy(),
                 self._inputs,
@@ -99,9 +111,10 @@ class Actor:
                 num_envs=self._num_envs,
                 seed=self._seed,
             )
-        if self._steps_per_version and self._num_steps % self._steps_per_version:
+        lock_step = self._lock_step
+        if lock_step is not None and self._num_steps % lock_step.num_steps:
             return self._inference
-        newer = self._parameters.take(waits=bool(self._steps_per_version))
+        newer = self._parameters.take(waits=lock_step is not None)
         if newer is not None:
             self._inference.set_parameters(newer)
         return self._inference

@@ -18,8 +18,8 @@ class ParameterFollower:
       min_interval: updates between two versions that it takes, at least.
 
     Attributes:
-      version: of the latest parameters that it took; -1 before the first. Set before
-        `take`, it is a version that is not wanted, nor are those before it.
+      version: of the latest parameters that it took; -1 before the first. If it is set
+        before the first `take`, only later versions are taken.
     """
 
     def __init__(self, source: ParameterSource, min_interval: int = 1):

@@ -29,8 +29,8 @@ class Recorder:
         environments clip them, are counted, and stored as the policy chose them.
       num_envs: K.
       replay: that has the table.
-      name: in lock-step, that of the actor, which its successor after a failure has
-        too; None without lock-step.
+      name: in lock-step, that of the actor. One that takes its place after a failure
+        has the same name. None without lock-step.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class Recorder:
         )
         self._table = table.name
         # What is used once is to be of the newest parameters; other data may be some
-        # calls old, and what is gathered meanwhile goes in one message.
+        # calls old, and what is gathered meanwhile goes in one message. In lock-step an
+        # actor waits for parameters next, which need all that it has written.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
+        num_ahead = num_ahead if name is None else 0
         self._writer = Writer(replay, num_ahead=num_ahead, name=name)
         # Of the present episodes: the rewards so far, when they began, and how many
         # actions were clipped.
@@ -58,9 +60,13 @@ class Recorder:
         self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
         self._bounds, self._has_warned = _bounds_of(actions), False
 
-    def last_version(self) -> int:
-        """The version of the last items from an actor of this name; -1 without any."""
-        return self._writer.last_version()
+    def take_over(self) -> int:
+        """Takes the place of the actor that had this name.
+
+        Returns:
+          The version of the last items that replay got from it; -1 if it got none.
+        """
+        return self._writer.take_over()
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""

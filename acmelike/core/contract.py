@@ -362,7 +362,9 @@ def _select_arguments(
 
     def select(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         chosen = [
-            args[place] if place < len(args) else kwargs.get(name, parameter.default)
+            args[place]
+            if place < len(args) and parameter.kind is not parameter.KEYWORD_ONLY
+            else kwargs.get(name, parameter.default)
             for place, name, parameter in wanted
         ]
         for value, (_, name, _) in zip(chosen, wanted, strict=True):

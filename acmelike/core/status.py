@@ -442,11 +442,49 @@ class _Waiting:
 def memory_limit() -> int:
     """The bytes that processes here may take: the machine's or the container's."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        # There is no such file without a container, and "max" is no number.
-        with suppress(OSError, ValueError), open(f"/sys/fs/cgroup/{name}") as file:
-            limits.append(int(file.read()))
+    for folder in _control_groups("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            # There is no such file without a limit, and "max" is no number.
+            with suppress(OSError, ValueError), open(f"{folder}/{name}") as file:
+                limits.append(int(file.read()))
     return min(limits)
+
+
+def num_cores() -> int:
+    """The cores that processes here may use: the machine's or the container's."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    for folder in _control_groups("cpu"):
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            words: list[str] = []
+            with suppress(OSError, ValueError):
+                for name in names:
+                    with open(f"{folder}/{name}") as file:
+                        words += file.read().split()
+                quota, period = map(int, words)  # Without a limit, "max" or -1.
+                if quota > 0:
+                    cores = min(cores, max(1, quota // period))
+    return cores
+
+
+def _control_groups(controller: str) -> list[str]:
+    """Folders of the control groups that limit this process, some of which may exist.
+
+    A container sees its own at the top; Slurm and systemd make one further down.
+    """
+    root = "/sys/fs/cgroup"
+    found = [root, f"{root}/{controller}"]
+    with suppress(OSError), open("/proc/self/cgroup") as file:
+        for line in file:
+            # "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1.
+            _, controllers, path = line.rstrip("\n").split(":", 2)
+            if controllers and controller not in controllers.split(","):
+                continue
+            top = f"{root}/{controller}" if controllers else root
+            while path not in ("", "/"):
+                found.append(top + path)
+                path = os.path.dirname(path)
+    return found
 
 
 def resident_bytes() -> int:

@@ -101,24 +101,30 @@ def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment
     return factory(seed)
 
 
+# A network has an output for each of them.
+_MAX_ACTIONS = 2**16
+
+
 def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
     """Collects the specs of an environment."""
     return EnvironmentSpec(
         observations=plain(environment.observation_spec()),
-        actions=_discrete_if_counted(environment.action_spec()),
+        actions=discrete_if_counted(environment.action_spec()),
         rewards=environment.reward_spec(),
         discounts=environment.discount_spec(),
         num_frames=getattr(environment, "num_stacked_frames", 1),
     )
 
 
-def _discrete_if_counted(spec: specs.Array) -> specs.Array:
+def discrete_if_counted(spec: specs.Array) -> specs.Array:
     """A whole number between bounds is a discrete action, whatever its spec is."""
     is_plain = type(spec) is specs.BoundedArray and spec.shape == ()
     if not is_plain or spec.dtype.kind not in "iu":
         return spec
     first = int(spec.minimum)
     num_values = int(spec.maximum) - first + 1
+    if num_values > _MAX_ACTIONS:  # As of a number without bounds.
+        return spec
     # Counted from 0, the 256 numbers of an int8 need more bits.
     dtype = spec.dtype if num_values - 1 <= np.iinfo(spec.dtype).max else np.int64
     if first == 0:

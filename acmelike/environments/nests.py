@@ -13,7 +13,13 @@ import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError, EnvironmentFault
-from acmelike.types import Array, EnvironmentSpec, NestedSpec
+from acmelike.types import (
+    MAX_CATEGORIES,
+    Array,
+    EnvironmentSpec,
+    MultiDiscreteArray,
+    NestedSpec,
+)
 
 
 def plain(nest: Any) -> Any:
@@ -126,7 +132,11 @@ class Leaves:
                 if not np.can_cast(array.dtype, dtype, "same_kind"):
                     said = f"dtype {array.dtype}", f"{dtype}"
                     raise WrongObservation(self._sentence(place, *said))
-                array = array.astype(dtype)
+                cast = array.astype(dtype)
+                if dtype.kind in "iu" and not np.array_equal(cast, array):
+                    got = f"dtype {array.dtype}, whose numbers {dtype} cannot hold"
+                    raise WrongObservation(self._sentence(place, got, f"{dtype}"))
+                array = cast
             arrays.append(array)
         return arrays
 
@@ -149,16 +159,21 @@ class Leaves:
     ) -> None:
         """Checks arrays `[K, ...]` for what no agent can learn from.
 
+        A category that the spec does not have would be nothing at all, one-hot.
+
         Args:
           arrays: of K environments.
           num_steps: that were taken before.
           begins: how many there were when the episode of each environment began.
 
         Raises:
-          EnvironmentFault: one has a NaN or an infinity; it names the environment, the
-            array and the step.
+          EnvironmentFault: one has a NaN, an infinity or a category that is not in its
+            spec. It names the environment and the array, and for a number that is not
+            finite the step.
         """
         for place, array in enumerate(arrays):
+            if (bounds := self._categories[place]) is not None:
+                self._check_categories(place, array, *bounds)
             # The sum takes half the time. It may be infinite where no number is.
             if array.dtype.kind != "f" or math.isfinite(np.add.reduce(array, None)):
                 continue
@@ -170,6 +185,25 @@ class Leaves:
                 f"environment {k} returned an observation with {bad}{self._in(place)} "
                 f"in step {num_steps - begins[k]} of an episode; its numbers must be "
                 "finite"
+            )
+
+    @functools.cached_property
+    def _categories(self) -> list[tuple[Array, Array] | None]:
+        """The bounds of what networks see one-hot; None for all else."""
+        return [
+            (leaf.minimum, leaf.maximum) if _is_categories(leaf) else None
+            for leaf in self.specs
+        ]
+
+    def _check_categories(
+        self, place: int, array: Array, low: Array, high: Array
+    ) -> None:
+        is_outside = (array < low) | (array > high)
+        if np.count_nonzero(is_outside):
+            k = int(np.argwhere(is_outside)[0][0])
+            raise EnvironmentFault(
+                f"environment {k} returned {array[k].tolist()}{self._in(place)}, its "
+                f"specification says {low.tolist()} to {high.tolist()}"
             )
 
     def _found(self, observation: Any) -> list[Any]:
@@ -189,6 +223,16 @@ class Leaves:
 
     def _in(self, place: int) -> str:
         return f" in '{self.names[place]}'" if self.names[place] else ""
+
+
+def _is_categories(spec: specs.Array) -> bool:
+    """Whether networks see it one-hot."""
+    if isinstance(spec, MultiDiscreteArray):
+        return bool(sum(spec.categories()[1]) <= MAX_CATEGORIES)
+    if not isinstance(spec, specs.BoundedArray) or spec.shape != ():
+        return False
+    number = int(spec.maximum) - int(spec.minimum) + 1
+    return spec.dtype.kind in "iu" and 0 < number <= MAX_CATEGORIES
 
 
 class WrongObservation(ValueError):

@@ -69,6 +69,7 @@ def make_environment_factory(
         environment is made once and closed, unless it is one of this package.
     """
     if not isinstance(environment, str):
+        _refuse_seed(arguments)
         return make_own_factory(_with(environment, arguments), name_of(environment))
     name = environment
     if name.startswith(atari.WITH_MODULE):
@@ -119,12 +120,16 @@ def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
     if make is None:
         return None
+    _refuse_seed(arguments)
+    return make_own_factory(_with(make, arguments), name)
+
+
+def _refuse_seed(arguments: Mapping[str, Any]) -> None:
     if "seed" in arguments:
         raise ConfigError(
             "leave seed out of environment_kwargs: each environment gets its own, from "
             "that of the run"
         )
-    return make_own_factory(_with(make, arguments), name)
 
 
 def _with(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:

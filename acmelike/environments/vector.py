@@ -150,7 +150,13 @@ class VectorEnvironment:
                     raise fault from error
                 timestep, begins = self._restarted(k, fault), True
 
-            kind, reward_k, discount_k, o = timestep
+            try:
+                kind, reward_k, discount_k, o = timestep
+            except (TypeError, ValueError):
+                raise EnvironmentFault(
+                    f"environment {k} returned {type(timestep).__name__} of "
+                    f"{'reset' if begins else 'step'}, which is no dm_env.TimeStep"
+                ) from None
             if begins != (kind == _FIRST):
                 raise _wrong_order(k, kind, begins)
             # NumPy would broadcast or cast a wrong observation without an error.

@@ -133,10 +133,11 @@ class Coordinator:
         An evaluator reports before it asks again. So who asks while a task is under way
         has taken the place of an evaluator that failed.
         """
-        if self._again is not None:
-            self._under_way, self._again = self._again, None
-        elif self._ordered is not None:
-            self._under_way, self._ordered = self._ordered, None
+        if self._under_way is None:
+            if self._again is not None:
+                self._under_way, self._again = self._again, None
+            else:
+                self._under_way, self._ordered = self._ordered, None
         assert self._under_way is not None
         return self._under_way
 

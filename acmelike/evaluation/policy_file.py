@@ -1,7 +1,8 @@
 """The policy file of a run: one archive, replaced as a whole.
 
     policy.zip
-      policy.json          format, agent, evaluation record, names of the parameters
+      policy.json          format, agent, evaluation record, names and types of the
+                           parameters
       policy.py            the policy as NumPy text, unless it needs JAX
       parameters/0.npy ... the arrays, in the order of these names
       agent.pkl            builder, spec, environment factory, nest of the parameters
@@ -100,6 +101,7 @@ class PolicyFile:
             "environment": repr(self.environment_factory),
             "record": dict(record),
             "parameters": names,
+            "dtypes": [np.asarray(array).dtype.name for array in arrays],
         }
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
@@ -141,6 +143,12 @@ def read_policy(path: Path) -> PolicyContents:
             np.load(io.BytesIO(members[_array(number)]), allow_pickle=False)
             for number in range(len(facts["parameters"]))
         ]
+        for number, array in enumerate(arrays):
+            if array.dtype.kind == "V":  # NumPy's format has no word for JAX's types.
+                import ml_dtypes
+
+                dtype = getattr(ml_dtypes, facts["dtypes"][number])
+                arrays[number] = array.view(dtype)
         pickled, record = members[_AGENT], dict(facts["record"])
         text = members[_TEXT].decode() if _TEXT in members else None
         needs_jax = bool(facts["needs_jax"])
@@ -155,7 +163,7 @@ def read_policy(path: Path) -> PolicyContents:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except (
         *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),
-        *(ValueError, KeyError, TypeError),
+        *(ValueError, KeyError, TypeError, AttributeError),
     ) as error:
         raise ConfigError(f"{path} is damaged: {first_line(error)}") from None
     try:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import optree
 import tyro
 from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import make_environment_factory, make_vector_environment
+from acmelike.environments.nests import Leaves
 from acmelike.environments.wrappers.video import check_format
 from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation.episodes import play_episodes, record_episode
@@ -84,6 +84,8 @@ def evaluate(
     """
     if num_episodes < 1:
         raise ConfigError(f"num_episodes must be at least 1, not {num_episodes}")
+    if seed < 0:
+        raise ConfigError(f"seed must be at least 0, not {seed}")
     if not isinstance(policy, SavedPolicy):
         policy = load_policy(policy)
     factory = policy.environment_factory
@@ -117,7 +119,10 @@ def _in_words(nest: NestedSpec) -> str:
             bounds = f" from {_bound(spec.minimum)} to {_bound(spec.maximum)}"
         return f"{spec.dtype} {list(spec.shape)}{bounds}"
 
-    return str(optree.tree_map(of_one, nest))
+    leaves = Leaves(nest)
+    words = dict(zip(leaves.names, map(of_one, leaves.specs), strict=True))
+    # By name, as the order of keys does not matter.
+    return words[""] if [*words] == [""] else str(words)
 
 
 def _bound(bound: Array) -> str:

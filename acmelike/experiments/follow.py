@@ -15,7 +15,7 @@ _PERIOD_SECONDS = 5.0
 
 
 class ActorFollower(threading.Thread):
-    """Keeps as many actors as hosts have cores for, from `num_actors` to `max_actors`.
+    """Keeps as many actors as hosts have room for, from `num_actors` to `max_actors`.
 
     It looks every few seconds, until the run ends.
 
@@ -44,3 +44,9 @@ class ActorFollower(threading.Thread):
                 if not is_refused and not self._run.is_over():
                     logger.warning("the number of actors cannot follow: %s", error)
                 is_refused = True
+                self._size = self._num_running()
+
+    def _num_running(self) -> int:
+        """How many actors run; a change of their number may have stopped half-way."""
+        nodes = self._run.status().values()
+        return sum(node.group == "actor" and node.phase != "ended" for node in nodes)

@@ -47,7 +47,8 @@ class RunFolder:
           FolderTaken: it already holds a run.
           ConfigError: it cannot be written.
         """
-        holders = (self.config, self.metrics, self.summary, self.policy, self.log)
+        policies = (self.policy, self.best_policy)
+        holders = (self.config, self.metrics, self.summary, *policies, self.log)
         for file in holders:
             if os.path.lexists(file):
                 raise FolderTaken(

@@ -153,6 +153,16 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
             value = _as_texts(value)
         elif dataclasses.is_dataclass(present) and isinstance(value, Mapping):
             value = _changed(present, value)
+        elif (
+            name != "network"  # A flax module is a dataclass, too.
+            and dataclasses.is_dataclass(present)
+            and value is not None
+            and not dataclasses.is_dataclass(value)
+        ):
+            raise ConfigError(
+                f"{name} has settings of its own ({', '.join(_names(present))}): give "
+                f"a dict of some of them, not {value!r}"
+            )
         elif isinstance(present, tuple) and isinstance(value, str):
             value = (value,)
         elif isinstance(present, tuple) and isinstance(value, list):

@@ -90,7 +90,6 @@ class Program:
             handle = cast(Handle, fulfils)
             if not isinstance(handle, Handle) or handle not in self._promises:
                 raise GraphError(f"node '{label}' fulfils no open promise: {fulfils!r}")
-            del self._promises[handle]
         if compression is not None and compression not in COMPRESSIONS:
             raise GraphError(
                 f"node '{label}': there is no compression {compression!r}, only "
@@ -102,6 +101,7 @@ class Program:
                     f"node '{label}': names and values of variables are texts, such as "
                     f"{str(variable)!r}: {str(value)!r}, not {variable!r}: {value!r}"
                 )
+        self._promises.pop(handle, None)
         self._labels.add(label)
         self._num_in_group[self._group] += 1
         self._entries[handle] = Entry(

@@ -156,7 +156,7 @@ class Run:
         return wanted
 
     def room(self, group: str) -> int:
-        """For how many more nodes of a group the hosts have cores.
+        """For how many more nodes of a group the hosts have cores, memory and GPUs.
 
         It is below 0 if nodes share cores already, and 0 where nodes have no
         processes. The group was added with a size.

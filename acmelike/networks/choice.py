@@ -27,7 +27,7 @@ import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from acmelike.errors import ConfigError, nearest
+from acmelike.errors import ConfigError, first_line, nearest
 
 if TYPE_CHECKING:
     NetworkSource: TypeAlias = Any  # A name, a flax module, or what returns one.
@@ -81,12 +81,17 @@ def check_network(source: NetworkSource) -> None:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
+    except Exception as error:  # Of the package that it is in.
+        raise ConfigError(f"network '{source}': {first_line(error)}") from error
     if found is None:
         raise ConfigError(f"network '{source}': there is no module '{module}'")
     if found.origin is None or not found.origin.endswith(".py"):
         return
-    with open(found.origin, encoding="utf-8") as file:
-        names = list(_names_of(ast.parse(file.read())))
+    try:
+        with open(found.origin, encoding="utf-8") as file:
+            names = list(_names_of(ast.parse(file.read())))
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(f"network '{source}': {first_line(error)}") from error
     if not {name, "*", "__getattr__"} & {*names}:
         raise ConfigError(
             f"network '{source}': {module} has no '{name}'{nearest(name, names)}"

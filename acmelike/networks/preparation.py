@@ -30,11 +30,14 @@ from acmelike.networks.choice import (
     NetworkSource,
     are_images,
 )
-from acmelike.types import ACTION_MASK, EnvironmentSpec, MultiDiscreteArray, Nested
+from acmelike.types import (
+    ACTION_MASK,
+    MAX_CATEGORIES,
+    EnvironmentSpec,
+    MultiDiscreteArray,
+    Nested,
+)
 
-# More categories than that, of one number or of several together, are taken as numbers.
-# It is also the limit of a constant in a policy's text: `policies/numpy_text.py`.
-MAX_CATEGORIES = 10_000
 # Pixels of a side that networks for images need.
 LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
 
@@ -163,6 +166,11 @@ def check_observations(
             )
     least = LEAST.get(network) if isinstance(network, str) else None
     shapes = preparation_of(spec, network).shapes
+    if not shapes:
+        raise ConfigError(
+            f"{agent}: observations have nothing but '{ACTION_MASK}', which no network "
+            f"sees"
+        )
     if least is not None and not any(are_images(shape, least) for shape in shapes):
         raise ConfigError(
             f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels"

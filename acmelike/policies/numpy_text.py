@@ -465,7 +465,7 @@ class _Text:
             "dot", f"np.einsum({words!r}, {{0}}, {{1}})", operands, outputs[0]
         )
 
-    def _reduce(
+    def _by_ufunc(
         self, ufunc: str, operands: list[_Value], outputs: list[Any], settings: Any
     ) -> _Value:
         axes, dtype = settings["axes"], np.dtype(outputs[0].dtype)
@@ -480,22 +480,22 @@ class _Text:
         )
 
     def _reduce_sum(self, *args: Any) -> _Value:
-        return self._reduce("add", *args)
+        return self._by_ufunc("add", *args)
 
     def _reduce_max(self, *args: Any) -> _Value:
-        return self._reduce("maximum", *args)
+        return self._by_ufunc("maximum", *args)
 
     def _reduce_min(self, *args: Any) -> _Value:
-        return self._reduce("minimum", *args)
+        return self._by_ufunc("minimum", *args)
 
     def _reduce_prod(self, *args: Any) -> _Value:
-        return self._reduce("multiply", *args)
+        return self._by_ufunc("multiply", *args)
 
     def _reduce_and(self, *args: Any) -> _Value:
-        return self._reduce("logical_and", *args)
+        return self._by_ufunc("logical_and", *args)
 
     def _reduce_or(self, *args: Any) -> _Value:
-        return self._reduce("logical_or", *args)
+        return self._by_ufunc("logical_or", *args)
 
     def _argmax(
         self, operands: list[_Value], outputs: list[Any], settings: Any

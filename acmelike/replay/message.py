@@ -75,11 +75,11 @@ class EpisodeEnd(NamedTuple):
 
 
 class Share(NamedTuple):
-    """In lock-step: whose share of a batch a message has.
+    """In lock-step: which actor made the items of a message, and for which version.
 
     Attributes:
-      name: of the writer. Its successor, after a failure, has the same name.
-      version: of the parameters with which the message's items were collected.
+      name: of the writer. One that takes its place after a failure has the same name.
+      version: of the parameters with which the items were collected.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Message(NamedTuple):
       is_continuation: True if replay already has the message with this number, and the
         writer only waits until the remaining items are inserted. Steps and items are
         then empty.
-      share: whose it is, if its writer has a name.
+      share: of a writer with a name; None for others.
     """
 
     writer: int

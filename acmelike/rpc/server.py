@@ -6,7 +6,7 @@ import inspect
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from time import perf_counter
 from types import MethodType
@@ -223,14 +223,18 @@ class Server:
 
         The lock is busy for as long as a method runs, which may be long.
         """
-        while not self._lock.acquire(timeout=self._until_look(call)):
-            busy = f"{call.target}: another method of '{self.label}' is still running"
-            if self._closed is not None:
-                call.fail(RpcClosed(f"{busy}; {self._closed}"))
-                return
-            if self._expired(call):
-                call.fail(RpcTimeout(busy))
-                return
+        reason = f"another method of '{self.label}' is still running"
+        wait = _Busy(call.target, reason, can_end_alone=call.deadline is not None)
+        context = current_context()
+        with nullcontext() if context is None else context.metrics.waiting(wait):
+            while not self._lock.acquire(timeout=self._until_look(call)):
+                if self._closed is not None:
+                    words = f"{call.target}: {reason}; {self._closed}"
+                    call.fail(RpcClosed(words))
+                    return
+                if self._expired(call):
+                    call.fail(RpcTimeout(f"{call.target}: {reason}"))
+                    return
 
     def _until_look(self, call: Call) -> float:
         if call.deadline is None:
@@ -504,6 +508,14 @@ class Server:
         if call.follow_up is not None:  # First, as in `SocketServer`.
             after.append(call.follow_up)
         after.append(call.wakeup.set)
+
+
+class _Busy(NamedTuple):
+    """A wait for a service that runs another method; see `Wait`."""
+
+    target: str
+    reason: str
+    can_end_alone: bool
 
 
 class _Served(NamedTuple):

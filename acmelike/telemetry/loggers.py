@@ -40,13 +40,23 @@ class Logger(Protocol):
         """Writes what is left."""
 
 
+# Numbers that only some records have, such as those after an episode has ended.
+_AT_TIMES = {"training_return", "training_length", "clipped_fraction"} | {
+    f"{what}_{which}"
+    for what in ("staleness", "times_sampled")
+    for which in ("p50", "p90", "max")
+}
+
+
 def numbers_of(record: Record) -> dict[str, float]:
     """All numbers of a record, by name; the nested ones stand beside the others.
 
-    What the learner reports under a name that the record has itself is "learner/NAME".
+    What the learner reports under a name that records have themselves is called
+    "learner/NAME".
     """
     own, reported = _own_numbers(record), _reported_numbers(record)
-    return own | {_in_learner(n) if n in own else n: v for n, v in reported.items()}
+    taken = own.keys() | _AT_TIMES
+    return own | {_in_learner(n) if n in taken else n: v for n, v in reported.items()}
 
 
 def _own_numbers(record: Record) -> dict[str, float]:
@@ -104,14 +114,14 @@ class CsvLogger:
         columns = self._columns.setdefault(name, [])
         new = [name for name in numbers if name not in columns]
         if new:
-            columns += new
             rows: list[dict[str, Any]] = []
-            if path.exists():
-                with path.open(newline="") as file:
+            if columns and path.exists():  # Else what is there is of another run.
+                with path.open(newline="", encoding="utf-8") as file:
                     rows = list(csv.DictReader(file))
+            columns += new
             write_whole(path, _as_csv(columns, [*rows, numbers], has_header=True))
         else:
-            with path.open("a", newline="") as file:
+            with path.open("a", newline="", encoding="utf-8") as file:
                 file.write(_as_csv(columns, [numbers], has_header=False))
 
     def close(self) -> None:
@@ -238,7 +248,7 @@ def make_loggers(
                 made[name] = TensorBoardLogger(folder, config)
             else:
                 made[name] = WandbLogger(folder, config)
-    except ConfigError:
+    except BaseException:
         for logger_made in made.values():
             logger_made.close()
         raise

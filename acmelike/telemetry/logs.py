@@ -37,7 +37,7 @@ def logging_to(path: Path) -> Iterator[None]:
       path: of the file.
     """
     logger = logging.getLogger("acmelike")
-    file = _LogFile(path)
+    file = _LogFile(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     terminal = _Terminal()
     terminal.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -23,6 +23,8 @@ COLOR, GREY = "#1f6fb4", "0.45"
 # fiftieth of them is drawn over the values themselves.
 MAX_UNSMOOTHED = 100
 NUM_WINDOWS = 50
+# More in one picture cannot be read, and it would take minutes to draw.
+MAX_PLOTS = 60
 
 # The share of the values, around their median, that a picture has room for.
 SHOWN_SHARE = 0.98
@@ -113,7 +115,8 @@ def plot_metrics(
 ) -> None:
     """Draws the learner's metrics over environment steps, each in a plot of its own.
 
-    Without any metric no file is written. Values that are not finite leave gaps.
+    Without any metric no file is written. Values that are not finite leave gaps. Of
+    very many metrics the first are drawn, and the subtitle says so.
 
     Args:
       records: of `metrics.jsonl`.
@@ -127,6 +130,9 @@ def plot_metrics(
     series = metric_series(records)
     if not series:
         return
+    if len(series) > MAX_PLOTS:
+        subtitle = f"{subtitle}; {MAX_PLOTS} of {len(series)} metrics"
+        series = dict(list(series.items())[:MAX_PLOTS])
     from matplotlib.figure import Figure
 
     num_columns = min(len(series), 3 if len(series) > 4 else 2)
@@ -184,15 +190,12 @@ def running_mean(values: np.ndarray[Any, Any], reach: int) -> np.ndarray[Any, An
       `[T]`; NaN where no value around is finite.
     """
     is_finite = np.isfinite(values)
-    # Each is the sum of everything before a value, so a window is a difference of two.
-    sums = np.cumsum(np.concatenate([[0.0], np.where(is_finite, values, 0.0)]))
-    counts = np.cumsum(np.concatenate([[0], is_finite]))
-    index = np.arange(len(values))
-    begin = np.maximum(index - reach, 0)
-    end = np.minimum(index + reach + 1, len(values))
-    num = counts[end] - counts[begin]
-    mean = (sums[end] - sums[begin]) / np.maximum(num, 1)
-    return np.where(num > 0, mean, np.nan)
+    window = np.ones(2 * reach + 1)
+    around = slice(reach, reach + len(values))
+    # Not by differences of one sum over all: a huge value would blur all after it.
+    sums = np.convolve(np.where(is_finite, values, 0.0), window)[around]
+    num = np.rint(np.convolve(is_finite.astype(float), window)[around])
+    return np.where(num > 0, sums / np.maximum(num, 1), np.nan)
 
 
 def _plot_metric(

@@ -139,7 +139,7 @@ class RecordReader:
             with self._path.open("rb") as file:
                 file.seek(self._position)
                 text = file.read()
-        except FileNotFoundError:
+        except OSError:  # There is none yet, or it cannot be read just now.
             return []
         whole = text[: text.rfind(b"\n") + 1]
         self._position += len(whole)

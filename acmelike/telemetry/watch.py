@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from acmelike.core.status import NodeStatus, group_by_role
 from acmelike.launchers import Run
@@ -38,7 +39,8 @@ def watch(run: Run) -> str:
     while not run.is_over(within=LINE_SECONDS):
         line = describe(run.status())
         if line != before or time.monotonic() - said_at >= QUIET_SECONDS:
-            print(line, flush=True)
+            with suppress(OSError, ValueError):  # The run goes on without it.
+                print(line, flush=True)
             before, said_at = line, time.monotonic()
     return run.wait()
 

@@ -11,7 +11,7 @@ Synchronous actors work in lock-step with the learner.
 
 from __future__ import annotations
 
-from acmelike.actors import Actor
+from acmelike.actors import Actor, LockStep
 from acmelike.agent import ActorPlace, OnPolicy
 from acmelike.errors import ConfigError
 from acmelike.graph import Node, node_seed
@@ -66,13 +66,14 @@ def make_synchronous(experiment: Experiment) -> System:
         )
     layout.check_fixed("in lock-step")
     backbone = add_replay_and_learner(experiment)
-    _add_actors(backbone, experiment, steps_per_version=builder.unroll_length)
+    _add_actors(backbone, experiment, unroll_length=builder.unroll_length)
     return add_evaluation(backbone, experiment)
 
 
 def _add_actors(
-    backbone: Backbone, experiment: Experiment, *, steps_per_version: int | None = None
+    backbone: Backbone, experiment: Experiment, *, unroll_length: int | None = None
 ) -> None:
+    """Adds the actors; with the length of an unroll they work in lock-step."""
     builder, layout = experiment.builder, experiment.layout
     layout.check_no_inference()
     sources = add_cachers(backbone, layout)
@@ -101,8 +102,9 @@ def _add_actors(
                     table=backbone.table,
                     parameter_source=sources[ranks[index] % len(sources)],
                     parameter_interval=layout.parameter_interval,
-                    steps_per_version=steps_per_version,
-                    index=index,
+                    lock_step=None
+                    if unroll_length is None
+                    else LockStep(num_steps=unroll_length, index=index),
                     seed=node_seed(experiment.seed),
                 ),
                 restart=layout.restart,

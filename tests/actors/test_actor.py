@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acmelike.actors import Actor
+from acmelike.actors import Actor, LockStep
 from acmelike.environments import make_environment_spec
 from acmelike.errors import NotReady
 from acmelike.learners import Learner
@@ -144,7 +144,7 @@ def test_it_waits_when_replay_admits_nothing_and_loses_nothing():
     assert world.replay.num_env_steps() == 7
 
 
-class LockStep:
+class LockStepWorld:
     """Replay and a learner, for actors of one environment that work in lock-step."""
 
     def __init__(self):
@@ -170,8 +170,7 @@ class LockStep:
             replay=self.replay,
             table=self._table,
             parameter_source=self.learner,
-            steps_per_version=3,
-            index=0,
+            lock_step=LockStep(num_steps=3, index=0),
             seed=0,
         )
 
@@ -185,14 +184,14 @@ def make_steps(actor, num_steps):
 
 
 def test_in_lock_step_a_successor_gives_the_unroll_that_is_missing():
-    world = LockStep()
+    world = LockStepWorld()
     make_steps(world.make_actor(), 2)
     make_steps(world.make_actor(), 3)
     assert world.num_unrolls() == 1
 
 
 def test_in_lock_step_a_successor_gives_no_unroll_twice():
-    world = LockStep()
+    world = LockStepWorld()
     make_steps(world.make_actor(), 3)
     successor = world.make_actor()
     with pytest.raises(NotReady, match="at version 0, asked for 1 or later"):
@@ -203,7 +202,7 @@ def test_in_lock_step_a_successor_gives_no_unroll_twice():
 
 
 def test_in_lock_step_what_comes_late_of_a_predecessor_is_refused():
-    world = LockStep()
+    world = LockStepWorld()
     actor, successor = world.make_actor(), world.make_actor()
     make_steps(actor, 2)
     make_steps(successor, 1)

@@ -129,6 +129,7 @@ def test_first_priorities_see_the_nest():
         return np.ones(len(sequences.mask))
 
     collected("sequences", NESTS["dict"], initial_priority=priority)
+    assert seen
     for observations in seen:
         assert observations["picture"].shape[1:] == (4, 2, 2, 1)
         vector, picture = observations["vector"], observations["picture"]

@@ -121,6 +121,13 @@ def test_a_mask_of_another_length_is_refused():
     )
 
 
+def test_observations_of_a_mask_alone_are_refused():
+    spec = masked_spec()
+    spec = spec._replace(observations={"action_mask": spec.observations["action_mask"]})
+    with pytest.raises(al.ConfigError, match="dqn: observations have nothing but"):
+        check_observations(spec, "auto", agent="dqn")
+
+
 def test_a_policy_keeps_to_the_mask():
     spec = masked_spec()
     agent = make_dqn().make_agent(spec)

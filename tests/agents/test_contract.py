@@ -1,7 +1,9 @@
 """What every agent's builder keeps: its parts fit together, and it is a value."""
 
+import copy
 import functools
 
+import optree
 import pytest
 
 from acmelike.environments import VectorEnvironment
@@ -32,7 +34,37 @@ def test_it_keeps_the_contract(name, check):
 
 def test_the_checks_are_those():
     names = [check.__name__ for check in contract("dqn").checks()]
-    assert names == sorted(CHECKS) and len(names) > 8
+    assert names == sorted(CHECKS) and len(names) == 11
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        (
+            "policy_outputs",
+            lambda t: {"output": t.output._replace(action=t.output.action[:1])},
+        ),
+        (
+            "batch_is_as_the_table_says",
+            lambda t: {
+                "sample": t.sample._replace(
+                    data=optree.tree_map(lambda x: x[:1], t.sample.data)
+                )
+            },
+        ),
+        ("update_changes_parameters_and_keeps_types", lambda t: {"after": t.before}),
+        (
+            "priorities_are_what_replay_takes",
+            lambda t: {"outputs": t.outputs._replace(priorities=None)},
+        ),
+    ],
+)
+def test_a_check_can_fail(check, change):
+    trial = contract("dqn").trial
+    broken = copy.copy(contract("dqn"))
+    broken.trial = trial._replace(**change(trial))
+    with pytest.raises(AssertionError):
+        getattr(broken, f"check_{check}")()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -86,7 +86,9 @@ def test_peers_are_measured_in_our_window(agent, peers):
         for trial in agents.ours(agent, QUICK).values()
     }
     for make in peers:
-        for trial in make(agent, QUICK).values():
+        trials = make(agent, QUICK)
+        assert trials
+        for trial in trials.values():
             _, arguments, *_ = trial.args
             assert (arguments["first_step"], arguments["last_step"]) == mine
 

@@ -178,6 +178,19 @@ def test_a_guard_gets_a_parameter_by_position_or_by_name():
             call()
 
 
+def test_a_guard_gets_a_parameter_that_stands_behind_any_number_of_others():
+    class Many:
+        def _guard(self, last):
+            return f"last is {last}"
+
+        @when(_guard)
+        def call(self, first, *others, last):
+            raise AssertionError
+
+    with pytest.raises(NotReady, match="last is 4"):
+        Many().call(1, 2, 3, last=4)
+
+
 def test_a_call_without_an_argument_that_the_guard_names_is_a_type_error():
     class Both:
         def _guard(self, second):

@@ -168,14 +168,54 @@ def test_outside_a_run_set_status_does_nothing():
     set_status("has played 2 steps")
 
 
-def test_a_container_limits_the_memory(monkeypatch):
-    files = {
-        "/sys/fs/cgroup/memory.max": "max\n",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes": "5000\n",
-    }
-    monkeypatch.setattr(
-        status, "open", lambda name: io.StringIO(files[name]), raising=False
-    )
-    assert status.memory_limit() == 5000
-    files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = "max"
+@pytest.fixture
+def files(monkeypatch):
+    """The files that the system has, by name, as far as a test says."""
+    files = {}
+
+    def read(name):
+        try:
+            return io.StringIO(files[name])
+        except KeyError:
+            raise FileNotFoundError from None
+
+    monkeypatch.setattr(status, "open", read, raising=False)
+    return files
+
+
+def test_a_container_limits_the_memory(files):
     assert status.memory_limit() > 2**28
+    files["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert status.memory_limit() > 2**28
+    files["/sys/fs/cgroup/memory/memory.limit_in_bytes"] = "5000\n"
+    assert status.memory_limit() == 5000
+
+
+def test_a_job_on_a_shared_machine_limits_the_memory(files):
+    """As of Slurm, whose limit may be that of the job around a step."""
+    files["/proc/self/cgroup"] = "0::/system.slice/job_7/step_0\n"
+    files["/sys/fs/cgroup/system.slice/job_7/memory.max"] = "7000\n"
+    files["/sys/fs/cgroup/system.slice/job_7/step_0/memory.max"] = "max\n"
+    assert status.memory_limit() == 7000
+    files["/proc/self/cgroup"] = "3:cpu,cpuacct:/job_8\n4:memory:/job_9\n"
+    files["/sys/fs/cgroup/memory/job_8/memory.limit_in_bytes"] = "8000\n"
+    files["/sys/fs/cgroup/memory/job_9/memory.limit_in_bytes"] = "9000\n"
+    assert status.memory_limit() == 9000
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({}, 3),
+    ],
+)
+def test_a_container_limits_the_cores(monkeypatch, files, limits, found):
+    for name, text in limits.items():
+        files[f"/sys/fs/cgroup/{name}"] = text
+    monkeypatch.setattr(status.os, "sched_getaffinity", lambda process: {0, 1, 5})
+    assert status.num_cores() == found

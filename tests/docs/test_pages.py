@@ -134,10 +134,20 @@ def test_the_commands_of_my_project_work(tmp_path):
     assert "3 passed" in tested
 
 
+def anchors_of(page):
+    """What links may name of a page: its headings, as GitHub writes them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", page.read_text()):
-        assert (page.parent / target).exists(), f"{name_of(page)} links to {target}"
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^):]+))?\)", page.read_text())
+    for target, anchor in links:
+        path = page.parent / target if target else page
+        assert path.exists(), f"{name_of(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors_of(path), f"{name_of(page)}: no #{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

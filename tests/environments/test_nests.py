@@ -16,7 +16,7 @@ from acmelike.environments import (
 )
 from acmelike.environments.nests import Leaves, WrongObservation, plain
 from acmelike.errors import ConfigError, EnvironmentFault
-from acmelike.types import OffsetDiscreteArray
+from acmelike.types import MultiDiscreteArray, OffsetDiscreteArray
 
 SPEC = collections.OrderedDict(
     place=specs.Array((2,), np.float32),
@@ -103,6 +103,11 @@ def put(name, value):
             "returned an observation of dtype float64 in 'arm/1', its specification "
             "says int32",
         ),
+        (
+            put("arm", [0.0, 2**40]),
+            "returned an observation of dtype int64, whose numbers int32 cannot hold "
+            "in 'arm/1', its specification says int32",
+        ),
     ],
 )
 def test_what_breaks_the_spec_is_named(change, message):
@@ -117,6 +122,29 @@ def test_types_are_cast_as_the_spec_says():
     step = vector_of(Robot(place)).reset()
     assert step.observation["place"].dtype == np.float32
     assert step.observation["place"].tolist() == [[0.5, 1.5]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "words"),
+    [
+        (specs.DiscreteArray(3), 3, "returned 3, its specification says 0 to 2"),
+        (
+            MultiDiscreteArray((2,), np.int64, [0, 0], [2, 1]),
+            [3, 0],
+            "returned [3, 0], its specification says [0, 0] to [2, 1]",
+        ),
+        (specs.BoundedArray((), np.int8, 1, 4), 0, "returned 0, its specification"),
+    ],
+)
+def test_a_category_that_the_spec_does_not_have_is_a_fault(spec, seen, words):
+    leaves = Leaves(spec)
+    good = np.stack([np.broadcast_to(spec.minimum, spec.shape)] * 2).astype(spec.dtype)
+    leaves.check_finite([good], 1, [0, 0])
+    bad = good.copy()
+    bad[1] = seen
+    with pytest.raises(EnvironmentFault) as caught:
+        leaves.check_finite([bad], 1, [0, 0])
+    assert str(caught.value).startswith(f"environment 1 {words}")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -234,6 +234,12 @@ def test_what_people_make_environments_with_is_a_factory(make, kind):
         seen = [np.array(each.reset().observation) for each in (first, again, other)]
         assert np.array_equal(seen[0], seen[1])
         assert not np.array_equal(seen[0], seen[2])
+    if make is make_seeded_catch:
+        balls = [
+            [int(each.reset().observation[0].argmax()) for _ in range(20)]
+            for each in (first, again, other)
+        ]
+        assert balls[0] == balls[1] != balls[2]
     for environment in (first, again, other):
         environment.close()
 
@@ -270,6 +276,8 @@ def test_arguments_reach_a_class_of_a_module(own_module):
     own_module.Corridor = Corridor
     factory = make_environment_factory("own_module:Corridor", length=7)
     assert factory(seed=0)._env.length == 7
+    with pytest.raises(ConfigError, match="leave seed out of environment_kwargs: e"):
+        make_environment_factory(Corridor, seed=7)
     with pytest.raises(ConfigError, match="leave seed out of environment_kwargs: e"):
         make_environment_factory("own_module:Corridor", seed=7)
 

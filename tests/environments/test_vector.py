@@ -261,6 +261,10 @@ FAULTS = [
         dm_env.restart(GOOD),
         "environment 2 returned a FIRST step in the middle of an episode",
     ),
+    (
+        (GOOD, 1.0, False, False, {}),  # As of Gymnasium.
+        "environment 2 returned tuple of step, which is no dm_env.TimeStep",
+    ),
     (ValueError("too far"), "environment 2 raised ValueError in step: too far"),
     (KeyError(), "environment 2 raised KeyError in step"),
 ]

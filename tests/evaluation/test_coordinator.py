@@ -100,6 +100,16 @@ def test_who_asks_while_one_is_under_way_gets_it_again(tmp_path):
         world.coordinator.report(again.number, np.array([1.0]))
 
 
+def test_a_task_that_was_lost_comes_before_one_that_was_ordered_since(tmp_path):
+    world = World(tmp_path)
+    world.act(10)
+    lost = world.coordinator.next_evaluation()
+    world.act(10)
+    again = world.evaluate(1.0)
+    later = world.evaluate(2.0)
+    assert again is lost and (again.env_steps, later.env_steps) == (10, 20)
+
+
 def test_a_task_whose_result_cannot_be_stored_is_due_again(tmp_path, monkeypatch):
     world = World(tmp_path, max_env_steps=10)
     world.end(10)

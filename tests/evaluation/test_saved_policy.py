@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
 from dm_env import specs
@@ -19,7 +20,7 @@ from acmelike.agents.impala import ImpalaBuilder, ImpalaConfig
 from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.environments import CatchFactory
 from acmelike.errors import ConfigError
-from acmelike.evaluation.policy_file import PolicyFile
+from acmelike.evaluation.policy_file import PolicyFile, read_policy
 from acmelike.networks import Moments
 from acmelike.policies import make_portable
 from acmelike.types import EnvironmentSpec, OffsetDiscreteArray
@@ -76,6 +77,13 @@ def save(folder, builder, parameters, shape=VECTOR):
 
 def save_counting(folder, count=3):
     save(folder, CountingBuilder(), {"count": np.int32(count)})
+
+
+def test_parameters_keep_a_type_that_numpy_does_not_have(tmp_path):
+    count = np.asarray(3, ml_dtypes.bfloat16)
+    save(tmp_path, CountingBuilder(), {"count": count})
+    found = read_policy(tmp_path / "policy.zip").parameters["count"]
+    assert found.dtype == ml_dtypes.bfloat16 and found == count
 
 
 # --- Acting -----------------------------------------------------------------------

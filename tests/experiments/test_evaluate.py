@@ -130,6 +130,51 @@ def leaves(seed):
     return Leaves(3)
 
 
+class Two(Clock):
+    """Observes the time under two names."""
+
+    names = ("a", "b")
+
+    def _twice(self, seen):
+        return {name: seen for name in self.names}
+
+    def reset(self):
+        step = super().reset()
+        return step._replace(observation=self._twice(step.observation))
+
+    def step(self, action):
+        step = super().step(action)
+        return step._replace(observation=self._twice(step.observation))
+
+    def observation_spec(self):
+        return self._twice(super().observation_spec())
+
+
+class InAnotherOrder(Two):
+    names = ("b", "a")
+
+
+def two(seed):
+    return Two(3)
+
+
+def test_the_order_of_the_names_of_observations_does_not_matter(tmp_path):
+    save(tmp_path, two, count=4)
+    found = al.evaluate(
+        tmp_path, num_episodes=1, environment=lambda seed: InAnotherOrder(3)
+    )
+    assert found.tolist() == [12.0]
+
+
+def test_a_seed_may_be_of_numpy_and_is_not_negative(tmp_path):
+    save(tmp_path, clock)
+    for seed in (1, np.int64(1)):
+        found = al.evaluate(tmp_path, num_episodes=1, seed=seed)
+    assert found.shape == (1,)
+    with pytest.raises(ConfigError, match="seed must be at least 0, not -1"):
+        al.evaluate(tmp_path, num_episodes=1, seed=-1)
+
+
 def test_episodes_are_at_least_one(tmp_path):
     save(tmp_path, clock)
     with pytest.raises(ConfigError, match="num_episodes must be at least 1, not 0"):

@@ -9,6 +9,7 @@ import pytest
 from acmelike import Layout
 from acmelike.errors import ConfigError
 from acmelike.experiments import follow
+from tests.telemetry.statuses import by_label, status
 
 
 class FakeRun:
@@ -31,6 +32,12 @@ class FakeRun:
         self.size = size
         self.sizes.append(size)
 
+    def status(self):
+        return by_label(
+            *(status(f"actor/{k}", group="actor") for k in range(self.size)),
+            status("learner"),
+        )
+
 
 @pytest.mark.parametrize(
     "cores, sizes",
@@ -49,6 +56,19 @@ def test_actors_follow_the_cores(cores, sizes, caplog):
     said = [f"{size} actors run now, of at most 6" for size in sizes]
     assert [m for m in caplog.messages if "cannot follow" not in m] == said
     assert ("cannot follow: Ray did not" in caplog.text) == (None in cores)
+
+
+def test_what_a_change_has_started_before_it_failed_counts():
+    class Half(FakeRun):
+        def scale(self, group, size):
+            super().scale(group, size)
+            if size == 6:
+                self.size = 4  # Then a host had no memory left.
+                raise ConfigError("no host has what it needs")
+
+    run = Half([6, 4])
+    follow.ActorFollower(run, Layout(num_actors=2, max_actors=6)).run()
+    assert run.sizes == [6]
 
 
 def test_there_are_no_fewer_places_than_actors():

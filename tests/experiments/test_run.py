@@ -111,7 +111,7 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     assert (config.seed, config.launch, config.out) == (3, launcher, str(tmp_path))
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr()
-    assert said.err == ""
+    assert said.err == "" and len(said.out.splitlines()) >= 2
     for line in said.out.splitlines():
         assert line.strip() in (tmp_path / "logs" / "run.log").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {

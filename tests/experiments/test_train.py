@@ -74,6 +74,14 @@ def test_it_returns_policy_curves_and_folder(tmp_path, capsys):
     assert "the budget of 120 environment steps is used" in capsys.readouterr().out
 
 
+class Generous(Catch):
+    """Pays 7 for each of the nine steps of an episode."""
+
+    def step(self, action):
+        step = super().step(action)
+        return step if step.first() else step._replace(reward=np.float32(7))
+
+
 def test_a_policy_is_evaluated_where_one_likes(tmp_path):
     run = train(tmp_path, "Catch")
     returns = al.evaluate(run.policy, num_episodes=3, seed=1)
@@ -82,9 +90,9 @@ def test_a_policy_is_evaluated_where_one_likes(tmp_path):
     other = al.evaluate(
         run.policy,
         num_episodes=2,
-        environment=lambda seed: Catch(rows=10, columns=5, seed=seed),
+        environment=lambda seed: Generous(rows=10, columns=5, seed=seed),
     )
-    assert other.shape == (2,)
+    assert other.tolist() == [63.0, 63.0]
 
 
 def test_an_environment_may_be_what_makes_it(tmp_path):
@@ -184,6 +192,9 @@ def test_the_folder_may_be_a_path(tmp_path):
         ({"replay": {"sise": 3}}, "unknown setting 'sise'; did you mean 'size'"),
         ({"batch_size": 0}, "batch_size must be at least 1: 0"),
         ({"agent": dqn.DQNConfig()}, "give agent or its settings, not both: hidden"),
+        ({"replay": 100_000}, r"replay has settings of its own \(.*size.*100000"),
+        ({"optimizer": 3e-4}, r"optimizer has settings of its own \(learning_rate"),
+        ({"video": 1}, "video has settings of its own"),
         ({"draw": "x.svg"}, "draw is for the command line"),
         ({"launch": "everywhere"}, "launcher"),
         ({"topology": "sync"}, "one of actor_learner, .*: sync; did you mean 'synch"),

@@ -151,6 +151,13 @@ def test_a_promise_is_fulfilled_once_and_by_its_own_program(program):
         program.add_node(Node(Queue), label="b", fulfils=promise)
 
 
+def test_a_node_that_is_refused_leaves_its_promise_open(program):
+    promise = program.promise(Queue)
+    with pytest.raises(GraphError, match="no compression 'zst'"):
+        program.add_node(Node(Queue), label="a", fulfils=promise, compression="zst")
+    assert program.add_node(Node(Queue), label="a", fulfils=promise) is promise
+
+
 def test_arguments_that_do_not_fit_the_constructor_are_told(program):
     program.add_node(Node(Worker), label="worker")
     message = "node 'worker': Worker: missing a required argument: 'queue'"
@@ -158,10 +165,11 @@ def test_arguments_that_do_not_fit_the_constructor_are_told(program):
         program.validate()
 
 
-def test_every_launch_validates_first(program):
+@pytest.mark.parametrize("launcher", ["serial", "threads", "processes"])
+def test_every_launch_validates_first(program, launcher):
     program.add_node(Node(Worker), label="worker")
-    with pytest.raises(GraphError):
-        launch(program, "serial")
+    with pytest.raises(GraphError, match="missing a required argument"):
+        launch(program, launcher)
 
 
 def test_an_unknown_launcher_is_refused_with_the_nearest_name(program):

@@ -23,18 +23,21 @@ class Room:
         self.bell = threading.Event()
 
     def enter(self):
+        self._stay()
+        self.num_visits += 1
+
+    def _stay(self):
         self.num_inside += 1
         if self.num_inside > 1:
             self.was_crowded = True
             self.bell.set()
         self.bell.wait(0.1)  # long enough for the other threads to come in too
         self.num_inside -= 1
-        self.num_visits += 1
 
     def step(self):
         with updating(self):
-            self.enter()
-        sleep(None, "visitors")
+            self._stay()
+        sleep(0.01, "visitors")
 
     def _awaited(self, num):
         return None if self.num_visits >= num else f"{self.num_visits} of {num}"
@@ -50,7 +53,7 @@ def test_methods_and_updating_never_overlap(launcher):
     with program.group("visitor"):
         for _ in range(2):
             program.add_node(Node(Once, lambda r: r.enter(), room))
-    watch = Node(Step, lambda r: stop_run(f"crowded: {r.after(3)}"), room)
+    watch = Node(Step, lambda r: stop_run(f"crowded: {r.after(2)}"), room)
     program.add_node(watch, label="watch")
     assert run_to_end(program, launcher) == "crowded: False"
 

@@ -210,7 +210,8 @@ class Asker:
     def run(self):
         for count in range(self.num_calls):
             x = np.array([self.number, count])
-            assert not self.net.double_now(x).flags.writeable
+            doubled = self.net.double_now(x)
+            assert (doubled == 2 * x).all() and not doubled.flags.writeable
             assert (self.net.double_soon(x)["y"] == 2 * x).all()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import pickle
 import signal
 import socket
 import ssl
@@ -25,8 +24,10 @@ from acmelike.launchers.hosts.agent import join_run
 from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
 from acmelike.launchers.processes.machine import LocalMachine
 from acmelike.rpc import Authority
+from acmelike.rpc.sockets.frames import CONTROL, encode
 from tests.launchers.conftest import SECRET, free_port, make_hosts
 from tests.launchers.contract import LIMIT, Board, Noter
+from tests.rpc.sockets.serving import Writes
 
 AGENT = """
 import sys
@@ -219,14 +220,10 @@ def test_another_secret_is_refused_in_one_line(caplog):
 
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_nothing_of_a_stranger_is_unpickled(tmp_path, caplog, is_tls):
-    class Payload:
-        def __reduce__(self):
-            return open, (str(tmp_path / "written"), "w")
-
     hosts, (program, _) = make_hosts(2, join_seconds=1.0), make_program()
 
     def call():
-        payload = pickle.dumps(Payload())
+        frame = encode(CONTROL, 0, Writes(tmp_path / "written"))
         while True:
             try:
                 sock = socket.create_connection(hosts.place, timeout=5.0)
@@ -238,11 +235,11 @@ def test_nothing_of_a_stranger_is_unpickled(tmp_path, caplog, is_tls):
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
                 sock = context.wrap_socket(sock)
-            sock.sendall(payload)
+            sock.sendall(b"".join(frame.pieces))
             sock.recv(1)
         sock.close()
 
-    stranger = threading.Thread(target=call)
+    stranger = threading.Thread(target=call, daemon=True)
     stranger.start()
     with pytest.raises(ConfigError, match="have not joined"):
         launch(program, "hosts", hosts=hosts)

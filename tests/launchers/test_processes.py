@@ -451,7 +451,10 @@ def test_who_waits_for_a_killed_node_is_not_blamed():
     program.add_node(Node(Customer, place), label="customer")
     with pytest.raises(NodeFailed) as caught:
         with launch(program, "processes") as run:
-            os.kill(run.client(place).process(), signal.SIGKILL)
+            process = run.client(place).process()
+            while run.status()["place"].num_calls < 10:  # The customer calls, too.
+                pass
+            os.kill(process, signal.SIGKILL)
             run.wait(LIMIT)
     assert caught.value.label == "place"
 
@@ -485,6 +488,7 @@ def test_who_hears_of_the_end_before_the_launcher_says_it_is_not_blamed(monkeypa
     program.add_node(Node(Customer, shop), label="customer")
     with launch(program, "processes") as run:
         assert run.wait(LIMIT) == "closed for today"
+    assert late
 
 
 def test_a_node_that_does_not_end_is_killed():

@@ -202,4 +202,5 @@ def test_a_value_is_freed_when_its_last_ref_is_dropped(held):
         client.drop()
         while len(source.blocks()) > num_left:
             pass
+        assert len(source.blocks()) == num_left
     run.stop()

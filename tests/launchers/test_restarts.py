@@ -236,6 +236,12 @@ def failure(where="process", error=None, has_worked=True):
     return Failure(label="x", where=where, error=error, has_worked=has_worked)
 
 
+def test_after_very_many_failures_the_wait_is_the_longest():
+    restarts = Restarts(RestartPolicy(max_restarts=5_000, window=1e9, backoff=1.0))
+    waits = [restarts.next_start(failure(), 0.0) for _ in range(2_000)]
+    assert len(set(waits[100:])) == 1
+
+
 def test_the_time_to_the_next_start_doubles():
     restarts = Restarts(RestartPolicy(max_restarts=9, window=1000.0, backoff=2.0))
     waits = [restarts.next_start(failure(), 0.0) for _ in range(10)]

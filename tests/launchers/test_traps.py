@@ -7,6 +7,7 @@ import functools
 import logging
 import re
 import threading
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -408,8 +409,9 @@ def test_stop_does_not_wait_for_a_method_that_runs(launcher, tmp_path):
     with launch(program, launcher) as run:
         while not file.with_suffix(".begun").exists():
             threading.Event().wait(0.005)
+        began = time.monotonic()
         run.stop("enough")
-        assert not file.exists()  # It returned while the method was still running.
+        assert time.monotonic() - began < 2.0  # Less than nodes may take to end.
         file.touch()
         assert run.wait(LIMIT) == "enough"
 

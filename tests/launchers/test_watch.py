@@ -16,7 +16,7 @@ from acmelike.errors import (
     RunTimeout,
 )
 from acmelike.launchers.watch import all_wait
-from tests.launchers.contract import LIMIT, Buffer, Step, run_to_end
+from tests.launchers.contract import LIMIT, Buffer, Once, Step, run_to_end
 from tests.telemetry import statuses
 
 
@@ -138,20 +138,23 @@ def test_status_has_the_group_of_each_node(launcher):
     assert roles == {"buffer": (None, "buffer"), "shard/0": ("shard", "shard")}
 
 
+@pytest.mark.parametrize("launcher", ["threads", "processes"])
 def test_status_says_what_every_node_does_or_waits_for(launcher):
     def wait(buffer):
         buffer.get("me")
 
-    def look(buffer):
-        sleep(None, "a look from outside")
-
     program = Program("status")
     buffer = program.add_node(Node(Buffer, 1), label="buffer")
     program.add_node(Node(Step, wait, buffer), label="waiter")
-    with launch(program, "threads") as run:
-        while not run.status()["buffer"].parked:
-            pass
-        status = run.status()
+    with launch(program, launcher) as run:
+        status = {}
+        while (
+            len(status) < 2
+            or status["waiter"].reason != "no items"
+            or not status["buffer"].parked
+            or status["buffer"].phase == "starting"
+        ):
+            status = run.status()
         assert status["buffer"].phase == "serving"
         assert status["buffer"].parked == (("waiter", "get", "no items"),)
         assert status["waiter"].phase == "waiting"
@@ -167,6 +170,46 @@ def test_status_says_what_every_node_does_or_waits_for(launcher):
         assert after.num_steps == 1
         assert 0 < after.waited_seconds["buffer.get"]
         assert 0 < after.waiting_fraction <= 1
+
+
+class Slow:
+    """A service with a method that lasts until a file is there."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def last(self):
+        (self.folder / "begun").touch()
+        until = time.monotonic() + LIMIT  # So that a fault does not hang the tests.
+        while not (self.folder / "enough").exists() and time.monotonic() < until:
+            threading.Event().wait(0.005)
+
+    def look(self):
+        stop_run("looked")
+
+
+def test_to_wait_for_a_busy_service_is_waiting(tmp_path):
+    """Between processes that is so for every call; here the caller's thread waits."""
+
+    def look(slow):
+        while not (tmp_path / "begun").exists():
+            sleep(0.005, "the other")
+        slow.look()
+
+    program = Program("busy")
+    slow = program.add_node(Node(Slow, tmp_path), label="slow")
+    program.add_node(Node(Once, lambda slow: slow.last(), slow), label="long")
+    program.add_node(Node(Step, look, slow), label="looker")
+    with launch(program, "threads") as run:
+        while (status := run.status()["looker"]).waits_for != "slow.look":
+            pass
+        (tmp_path / "enough").touch()
+        assert run.wait(LIMIT) == "looked"
+        waited = run.status()["looker"].waited_seconds
+    assert status.activity == (
+        "waits for slow.look: another method of 'slow' is still running"
+    )
+    assert waited["slow.look"] > 0
 
 
 def test_steps_and_calls_are_counted(launcher):

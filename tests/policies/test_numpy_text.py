@@ -104,6 +104,7 @@ def test_it_does_what_jax_does(name, num_envs):
         (lambda x, t: x @ jnp.ones((6, 2), jnp.int32), "products of integer matrices"),
         (lambda x, t: jnp.tanh(x.astype(jnp.bfloat16)), "bfloat16"),
         (lambda x, t: jnp.sort(x, axis=-1), "sort"),
+        (lambda x, t: jax.lax.reduce(x, 1, lambda a, b: a * b + a, (0,)), "reduce"),
     ],
 )
 def test_what_numpy_would_do_otherwise_is_refused(function, words):

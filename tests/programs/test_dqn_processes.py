@@ -118,6 +118,11 @@ def test_actors_and_the_evaluator_are_started_again(program):
     later = children_of(program.process.pid)
     changed = {name for name in later if later[name] != program.children[name]}
     assert changed == {"actor/0", "actor/1", "evaluator"}
+    for fd in program.ends:
+        os.close(fd)
+    # From now on these are its processes.
+    program.children = later
+    program.ends = [os.pidfd_open(pid) for pid in later.values()]
     for _ in range(2):
         program.wait_for_line("updates,")
     began = time.monotonic()

@@ -21,6 +21,7 @@ from acmelike.replay import (
     save_checkpoint,
 )
 from acmelike.replay.message import Message, Steps
+from acmelike.replay.service.sample_cursors import SampleCursor
 from tests.replay.conftest import LIMITER, contents
 from tests.replay.test_writer import frames, num_rows, windows, windows_config
 
@@ -127,16 +128,19 @@ def test_without_a_checkpoint_it_begins_empty(restored, tmp_path):
 
 
 def test_what_was_drawn_ahead_of_need_counts_as_before(make_replay, restored, tmp_path):
-    replay = make_replay(max_times_sampled=3, sampler=Fifo())
+    replay = make_replay(max_times_sampled=4, sampler=Fifo())
+    replay.sample("table", 1, SampleCursor(1, num_used=0))
     save_checkpoint(replay, str(tmp_path))
-    again = restored(max_times_sampled=3, sampler=Fifo())
+    again = restored(max_times_sampled=4, sampler=Fifo())
     reasons = []
     for side in (replay, again):
         with pytest.raises(NotReady) as caught:
             side.sample("table", 17)
         reasons.append(str(caught.value))
     assert reasons[0] == reasons[1]
-    assert again.dump("table")["num_remaining"] == 6 * 3 - 2
+    info = again.info("table")
+    assert (info.num_sampled, info.num_prefetched) == (3, 0)
+    assert again.dump("table")["num_remaining"] == 6 * 4 - 3
 
 
 def test_the_order_of_equal_priorities_comes_back(

@@ -224,6 +224,7 @@ def test_of_items_sampled_for_ever_exactly_the_deadlocks_are_refused(
 def test_a_window_without_a_hairs_breadth_to_spare_does_not_deadlock(
     make_config, ratio
 ):
+    num_accepted = 0
     for num_items in range(1, 9):
         error_buffer = (num_items + ratio) / 2
         if error_buffer < max(1, ratio):
@@ -234,8 +235,10 @@ def test_a_window_without_a_hairs_breadth_to_spare_does_not_deadlock(
             )
         )
         if not _is_refused(table, num_items):
+            num_accepted += 1
             assert not _deadlocks(table, num_items, 2000, prefer_insert=True)
             assert not _deadlocks(table, num_items, 2000, prefer_insert=False)
+    assert num_accepted
 
 
 @pytest.mark.long
@@ -321,4 +324,4 @@ def test_a_full_table_takes_what_its_items_do(make_config):
     )
     # Two numbers, four ids, and one row of its own for each item.
     assert config.full_bytes == 10 * (8 + 4 * 8 + 3)
-    assert make_config(max_size=10, max_bytes=50).full_bytes <= 50
+    assert make_config(max_size=10, max_bytes=50).full_bytes == 50

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from dm_env import specs
 
+from acmelike.core.status import resident_bytes
 from acmelike.replay import (
     Fifo,
     Lifo,
@@ -354,16 +354,10 @@ def test_structure_survives(make_config):
 
 
 def test_memory_is_not_touched_before_it_is_used(make_table, make_items):
-    resource = pytest.importorskip("resource")
-
-    def peak_bytes() -> int:
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-    before = peak_bytes()
+    before = resident_bytes()
     table = make_table(max_size=10**8, sampler=Fifo(), replacement=False)
     table.insert(make_items(0, 3))
-    assert peak_bytes() - before < 10**8  # all of it would be 10^9
+    assert resident_bytes() - before < 10**8  # all of it would be 10^9
 
 
 def test_two_tables_with_one_seed_draw_the_same(make_table, make_items):

@@ -72,43 +72,57 @@ def drained(replay):
 def test_a_successor_is_told_of_the_last_items(tables, make_items):
     replay = Replay(tables, seed=0)
     first, second = Writer(replay, name="a"), Writer(replay, name="a")
-    assert first.last_version() == -1
+    assert first.take_over() == -1
     first.write([Items("other", make_items(0, 1))], version=3)
     first.write(num_env_steps=1_000, version=4)  # Has no items.
     assert replay.num_env_steps() == 1_000
-    assert [second.last_version() for _ in range(2)] == [3, 3]
+    assert [second.take_over() for _ in range(2)] == [3, 3]
     second.write([Items("other", make_items(1, 2))], version=5)
-    assert Writer(replay, name="a").last_version() == 5
-    assert Writer(replay, name="b").last_version() == -1
+    assert Writer(replay, name="a").take_over() == 5
+    assert Writer(replay, name="b").take_over() == -1
 
 
 def test_a_writer_without_a_name_has_no_successor(tables, make_items):
     replay = Replay(tables, seed=0)
     Writer(replay).write([Items("other", make_items(0, 1))], version=3)
-    assert Writer(replay).last_version() == -1
+    assert Writer(replay).take_over() == -1
 
 
 def test_a_writer_that_was_replaced_is_refused_and_does_not_wait(tables, make_items):
     replay = Replay(tables, seed=0)
     first, second = Writer(replay, name="a"), Writer(replay, name="a")
-    first.last_version()
+    first.take_over()
+    first.write([Items("queue", make_items(0, 2))], version=3)
     with pytest.raises(NotReady):
-        first.write([Items("queue", make_items(0, 3))])  # One more than fit.
-    second.last_version()
+        first.write([Items("queue", make_items(2, 3))], version=4)  # None of it fits.
+    assert second.take_over() == 3
     with pytest.raises(
-        ValueError, match="1: another writer has taken the place of 'a'"
+        ValueError, match="2: another writer has taken the place of 'a'"
     ):
         first.flush()
     assert drained(replay) == [0, 1]
 
 
+def test_nobody_takes_the_place_of_a_writer_with_half_a_message(tables, make_items):
+    replay = Replay(tables, seed=0)
+    first, second = Writer(replay, name="a"), Writer(replay, name="a")
+    first.take_over()
+    with pytest.raises(NotReady):
+        first.write([Items("queue", make_items(0, 3))], version=3)  # One does not fit.
+    with pytest.raises(ValueError, match="admitted only a part of its last message"):
+        second.take_over()
+    drained(replay)
+    first.flush()
+    assert second.take_over() == 3
+
+
 def test_a_successor_releases_the_steps_of_the_writer_before():
     replay = Replay([windows_config()], seed=0)
     first = Writer(replay, name="a")
-    first.last_version()
+    first.take_over()
     first.write([windows((0, 1))], steps={"frame": frames(0, 1, 2)})
     assert num_rows(replay) == 3
-    Writer(replay, name="a").last_version()
+    Writer(replay, name="a").take_over()
     assert num_rows(replay) == 2  # Those of the item.
 
 

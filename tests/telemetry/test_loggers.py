@@ -104,6 +104,28 @@ def test_csv_has_a_line_for_each_record_and_a_column_for_each_name(tmp_path):
     assert [row["mean_return"] for row in rows] == ["30.0", "40.0"]
 
 
+def test_csv_of_another_run_is_replaced(tmp_path):
+    (tmp_path / "training.csv").write_text("env_steps,odd\n1,2\n")
+    writer = CsvLogger(tmp_path)
+    for record in RECORDS:
+        writer.write(record)
+    rows = rows_of(tmp_path / "training.csv")
+    assert [row["env_steps"] for row in rows] == ["50", "100", "200"]
+    assert "odd" not in rows[0]
+
+
+def test_a_metric_with_a_name_of_the_runs_own_is_always_told_apart():
+    """Though only some records have the run's own number."""
+    metrics = {"training_return": 7.0}
+    for own in ({}, {"training_return": 21.5}):
+        record = {"event": "progress", "env_steps": 1, "metrics": metrics, **own}
+        assert numbers_of(record) == {
+            "env_steps": 1,
+            "learner/training_return": 7.0,
+            **own,
+        }
+
+
 def scalars_in(folder):
     accumulator = EventAccumulator(str(folder))
     accumulator.Reload()

@@ -9,8 +9,10 @@ import pytest
 
 from acmelike.errors import NodeFailed
 from acmelike.evaluation.coordinator import Progress
+from acmelike.telemetry import plots
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.plots import (
+    draw_curve,
     metric_series,
     plot_curve,
     plot_metrics,
@@ -219,6 +221,10 @@ def test_a_curve_is_drawn(tmp_path, target, num_evaluations):
     plot_curve(lines, path, title="dqn", subtitle="seed 0", target=target)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [path]
+    figure = draw_curve(lines, title="dqn", subtitle="seed 0", target=target)
+    means, *others = (list(line.get_ydata()) for line in figure.axes[0].lines)
+    assert means == [20.0 * number for number in range(num_evaluations)]
+    assert others == ([] if target is None else [[target, target]])
 
 
 def test_a_curve_that_cannot_be_written_leaves_nothing(tmp_path):
@@ -268,6 +274,11 @@ def test_a_running_mean_is_of_the_finite_values_around():
     np.testing.assert_allclose(running_mean(values, 9), [4.0] * 6)
 
 
+def test_one_huge_value_does_not_blur_the_mean_of_later_ones():
+    values = np.array([1e17, *[0.01] * 9])
+    np.testing.assert_allclose(running_mean(values, 1)[2:], 0.01)
+
+
 def png_size(path):
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG")
@@ -286,6 +297,16 @@ def test_each_metric_has_a_plot(tmp_path):
     one, two, five = sizes
     assert one[0] < two[0] < five[0] and one[1] == two[1] < five[1]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_very_many_metrics_the_first_have_a_plot(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "MAX_PLOTS", 5)
+    sizes = []
+    for num_metrics in (5, 50):
+        records = metric_records(3, *[f"metric {k}" for k in range(num_metrics)])
+        plot_metrics(records, tmp_path / "metrics.png", title="", subtitle="seed 0")
+        sizes.append(png_size(tmp_path / "metrics.png"))
+    assert sizes[0] == sizes[1]
 
 
 def test_without_metrics_there_is_no_plot(tmp_path):

@@ -12,11 +12,14 @@ from acmelike import (
     Experiment,
     Goal,
     Layout,
+    NodeFailed,
     launch,
     make_actor_learner,
     make_synchronous,
 )
+from acmelike.adders import unroll_signature
 from acmelike.environments.place import current_place
+from acmelike.replay import TableConfig
 from tests.counting_agent import Clock, CountingBuilder, LagBuilder
 
 LAUNCHERS = ("serial", "threads", "processes")
@@ -96,18 +99,38 @@ def test_no_batch_is_older_than_the_parameters(tmp_path, launcher, num_cachers):
 
 
 @pytest.mark.slow
-def test_an_actor_that_is_killed_is_restarted_and_no_batch_is_older(tmp_path):
+@pytest.mark.parametrize("num_cachers", [0, 1])
+def test_an_actor_that_is_killed_is_restarted_and_no_batch_is_older(
+    tmp_path, num_cachers
+):
     deaths = tmp_path / "deaths"
     found, records = losses(
         *(tmp_path, "processes", make_synchronous),
         builder=LagBuilder(batch_size=4, num_updates_per_call=2),
         environment=partial(make_mortal_or_clock, path=str(deaths)),
         max_env_steps=70,
+        num_cachers=num_cachers,
     )
     # Two unrolls of three steps, and then it is killed within the next one.
     assert 2 <= len(deaths.read_text()) <= 5
     assert set(found) == {0.0}
     assert records[-1]["env_steps"] >= 70
+
+
+class WrongBuilder(LagBuilder):
+    """Its table wants longer unrolls than its adder makes."""
+
+    def make_table(self, spec):
+        signature = unroll_signature(spec, self.unroll_length + 1)
+        return TableConfig.queue("unrolls", signature, self.queue_size)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "threads"])
+def test_unrolls_that_replay_refuses_end_the_run(tmp_path, launcher):
+    with pytest.raises(NodeFailed, match=r"actor/[01].*table 'unrolls'"):
+        losses(
+            *(tmp_path, launcher, make_synchronous), builder=WrongBuilder(batch_size=4)
+        )
 
 
 def test_without_lock_step_some_are(tmp_path):

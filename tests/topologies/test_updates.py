@@ -105,7 +105,7 @@ def test_the_check_finds_a_forgotten_one_in_each_worker(tmp_path, label, topolog
 @pytest.mark.parametrize(
     ("module", "label", "attribute"),
     [
-        ("acmelike.learners.learner", "learner", "_published"),
+        ("acmelike.learners.learner", "learner", "_num_updates|_published"),
         ("acmelike.evaluation.coordinator", "coordinator", "_ordered"),
     ],
 )
@@ -124,6 +124,7 @@ def test_the_check_finds_what_the_product_would_have_forgotten(
 
     monkeypatch.setattr(f"{module}.updating", Nothing)
     system = make_system(tmp_path, make_actor_learner)
-    with pytest.raises(NodeFailed, match=f"node '{label}': its step sets"):
+    words = f"node '{label}': its step sets '({attribute})'"
+    with pytest.raises(NodeFailed, match=words):
         with launch(system.program, "serial", check=True) as run:
             run.wait(60)

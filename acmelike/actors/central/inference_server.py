@@ -66,6 +66,8 @@ class InferenceServer:
 
     def step(self) -> None:
         """Answers the next batch, and writes what its time steps completed."""
+        if self._inference is None:
+            self._with_parameters()  # Compiles, while actors make their environments.
         batch = self._next_batch()
         inference = self._with_parameters()
         tracks = [self._track(request) for request in batch]

@@ -73,6 +73,11 @@ def make_control_factory(
             f"dm_control has no task '{name}'{nearest(name, tasks)}; a name is the "
             "domain and the task, such as cheetah-run"
         )
+    if "random" in arguments:
+        raise ConfigError(
+            "leave random out of environment_kwargs: it is the seed, and each "
+            "environment gets its own, from that of the run"
+        )
     domain, _, task = name.rpartition("-")
     factory = ControlFactory(
         domain=domain, task=task, arguments=tuple(arguments.items())

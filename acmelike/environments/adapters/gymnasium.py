@@ -13,6 +13,7 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.environments.adapters import atari
+from acmelike.environments.interface import discrete_if_counted
 from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.types import MultiDiscreteArray, NestedSpec, OffsetDiscreteArray
 
@@ -36,7 +37,8 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
 
     def __init__(self, env: gymnasium.Env[Any, Any], *, seed: int) -> None:
         self._env = env
-        self._seed: int | None = seed
+        # Gymnasium takes no integers of NumPy.
+        self._seed: int | None = int(seed)
         self._is_over = True
         self._observation_spec = make_observation_spec(env.observation_space)
         self._action_spec = make_action_spec(env.action_space)
@@ -197,7 +199,7 @@ def make_observation_spec(space: gymnasium.Space[Any]) -> NestedSpec:
         return tuple(make_observation_spec(part) for part in space)
     name = "observation"
     if isinstance(space, gymnasium.spaces.Discrete) and space.start != 0:
-        last = int(space.start + space.n - 1)
+        last = int(space.start) + int(space.n) - 1
         return specs.BoundedArray((), space.dtype, int(space.start), last, name)
     if isinstance(space, gymnasium.spaces.MultiDiscrete):
         return _make_multi_discrete(space, name)
@@ -221,7 +223,8 @@ def make_action_spec(space: gymnasium.Space[Any]) -> specs.Array:
         return _make_multi_discrete(space, name)
     if isinstance(space, gymnasium.spaces.MultiBinary):  # Two categories each.
         return MultiDiscreteArray(space.shape, space.dtype, 0, 1, name)
-    return _make_spec(space, name, "Discrete, MultiDiscrete, MultiBinary nor Box")
+    known = "Discrete, MultiDiscrete, MultiBinary nor Box"
+    return discrete_if_counted(_make_spec(space, name, known))
 
 
 def _make_multi_discrete(
@@ -232,7 +235,7 @@ def _make_multi_discrete(
 
 
 def _make_spec(space: gymnasium.Space[Any], name: str, known: str) -> specs.Array:
-    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+    if isinstance(space, gymnasium.spaces.Discrete):  # Counted from 0.
         return specs.DiscreteArray(int(space.n), space.dtype, name)
     if isinstance(space, gymnasium.spaces.Box):
         if np.all(space.low == -np.inf) and np.all(space.high == np.inf):

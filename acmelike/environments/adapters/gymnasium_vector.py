@@ -63,7 +63,8 @@ class GymnasiumVector:
             discounts=specs.BoundedArray((), float, 0.0, 1.0, "discount"),
         )
         self._env = env
-        self._seed = seed
+        # Gymnasium takes no integers of NumPy.
+        self._seed = None if seed is None else int(seed)
         self._has_begun = False
         self._is_over = np.zeros(self.num_envs, bool)
         self._leaves = Leaves(self.spec.observations)
@@ -106,6 +107,13 @@ class GymnasiumVector:
             return self.reset()
         observation, *others, _ = _call("step", self._env.step, owned)
         reward, terminated, truncated = map(np.asarray, others)
+        named = {"reward": reward, "terminated": terminated, "truncated": truncated}
+        for name, array in named.items():
+            if array.shape != (self.num_envs,):
+                raise EnvironmentFault(
+                    f"the environments returned {name} of shape {array.shape}, not "
+                    f"{(self.num_envs,)}"
+                )
         begins, ends = self._is_over, terminated | truncated
         if (begins & ends).any():
             k = int(np.argmax(begins & ends))

@@ -108,6 +108,7 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     # One that is a factory already may do more than make one environment at a time.
     is_factory = (
         factory.seed_as == "first"
+        and names[0] == "seed"  # Or it could not be called with `seed=`.
         and not factory.takes_place
         and not factory.takes_mode
         and not isinstance(environment, GymnasiumEnvironment)

@@ -17,7 +17,11 @@ from acmelike.environments.interface import (
     refuse_vectors,
 )
 from acmelike.environments.nests import Leaves
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, reshaped_spec
+from acmelike.environments.wrappers.wrapper import (
+    EnvironmentWrapper,
+    reshaped_spec,
+    wrapped,
+)
 from acmelike.errors import ConfigError
 from acmelike.types import Array
 
@@ -97,9 +101,11 @@ class FrameStackFactory:
         )
 
     def __call__(self, seed: int) -> FrameStack:
-        return FrameStack(self.inner(seed), num_frames=self.num_frames)
+        return wrapped(self.inner(seed), self._stack)
 
     def make_rendering(self, seed: int) -> FrameStack:
         """Makes one environment that can draw itself, if the inner factory can."""
-        inner = make_rendering(self.inner, seed)
-        return FrameStack(inner, num_frames=self.num_frames)
+        return wrapped(make_rendering(self.inner, seed), self._stack)
+
+    def _stack(self, environment: dm_env.Environment) -> FrameStack:
+        return FrameStack(environment, num_frames=self.num_frames)

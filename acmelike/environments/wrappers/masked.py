@@ -12,7 +12,11 @@ from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import EnvironmentFactory, make_rendering
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, reshaped_spec
+from acmelike.environments.wrappers.wrapper import (
+    EnvironmentWrapper,
+    reshaped_spec,
+    wrapped,
+)
 from acmelike.errors import ConfigError
 
 
@@ -69,8 +73,11 @@ class MaskedObservationFactory:
         check_fields(self)
 
     def __call__(self, seed: int) -> MaskedObservation:
-        return MaskedObservation(self.inner(seed), indices=self.indices)
+        return wrapped(self.inner(seed), self._mask)
 
     def make_rendering(self, seed: int) -> MaskedObservation:
         """Makes one environment that can draw itself, if the inner factory can."""
-        return MaskedObservation(make_rendering(self.inner, seed), indices=self.indices)
+        return wrapped(make_rendering(self.inner, seed), self._mask)
+
+    def _mask(self, environment: dm_env.Environment) -> MaskedObservation:
+        return MaskedObservation(environment, indices=self.indices)

@@ -54,7 +54,7 @@ class StepTimeout(EnvironmentWrapper):
         Raises:
           TimeoutError: the environment has not returned in time, now or before.
         """
-        return self._thread.call(self._environment.reset, self._seconds)
+        return self._call(self._environment.reset)
 
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes one step.
@@ -62,12 +62,11 @@ class StepTimeout(EnvironmentWrapper):
         Raises:
           TimeoutError: the environment has not returned in time, now or before.
         """
-        step = partial(self._environment.step, action)
-        return self._thread.call(step, self._seconds)
+        return self._call(partial(self._environment.step, action))
 
     def render(self) -> Any:
         """Renders the inner environment; raises what `step` raises."""
-        return self._thread.call(self._environment.render, self._seconds)
+        return self._call(self._environment.render)
 
     def close(self) -> None:
         """Closes the inner environment, unless it hangs."""
@@ -77,11 +76,21 @@ class StepTimeout(EnvironmentWrapper):
         finally:
             self._thread.end()
 
+    def _call(self, function: Callable[[], T]) -> T:
+        if self._thread.was_late:  # What that call returned is lost.
+            raise TimeoutError("it has not returned from an earlier call in time")
+        return self._thread.call(function, self._seconds)
+
 
 class _EnvironmentThread:
-    """A thread that runs one function after the other."""
+    """A thread that runs one function after the other.
+
+    Attributes:
+      was_late: whether one of them has not returned in time.
+    """
 
     def __init__(self) -> None:
+        self.was_late = False
         self._calls = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
         self._latest = Future[Any]()
         self._latest.set_result(None)
@@ -98,11 +107,8 @@ class _EnvironmentThread:
         """Runs a function and returns what it returns, or raises what it raises.
 
         Raises:
-          TimeoutError: it has not returned after so many seconds, or one before it has
-            not returned yet.
+          TimeoutError: it has not returned after so many seconds.
         """
-        if not self.is_free:
-            raise TimeoutError("it has not returned from an earlier call")
         self._latest = future = Future[T]()
         self._calls.put((future, function))
         try:
@@ -110,6 +116,7 @@ class _EnvironmentThread:
         except NotInTime:
             if future.done():
                 return future.result()  # Just now; or the error is its own.
+            self.was_late = True
             raise TimeoutError(f"it has not returned for {seconds:g} s") from None
 
     def end(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import dm_env
 import numpy as np
 from dm_env import specs
 
 from acmelike.types import Array, MultiDiscreteArray, NestedSpec
+
+W = TypeVar("W")
 
 
 class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
@@ -68,6 +71,18 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
     def close(self) -> None:
         """Closes the inner environment."""
         self._environment.close()
+
+
+def wrapped(
+    environment: dm_env.Environment, wrap: Callable[[dm_env.Environment], W]
+) -> W:
+    """The environment in a wrapper; it is closed if the wrapper refuses it."""
+    try:
+        return wrap(environment)
+    except BaseException:
+        with suppress(Exception):
+            environment.close()
+        raise
 
 
 def reshaped_spec(

@@ -111,7 +111,7 @@ class Hosts:
         self._placement.release(name)
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """For how many more processes of such nodes the hosts have cores."""
+        """For how many more processes of such nodes the hosts have room."""
         return self._placement.room(entries, self.machines)
 
     def forget(self, rank: int) -> None:
@@ -182,6 +182,8 @@ class Hosts:
             is_late = self._is_closed or join.rank not in self._names
             if not is_late and not machine.is_lost:
                 self._by_rank[join.rank] = machine
+            elif self._by_rank.get(join.rank) is None:
+                self._by_rank.pop(join.rank, None)  # Or nobody could take it again.
             self._changed.notify_all()
         if is_late:
             machine.leave("the run is over")

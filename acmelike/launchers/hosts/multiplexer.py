@@ -254,6 +254,8 @@ class _LocalEnd:
         except OSError:
             data = b""
         self.is_read = bool(data)
+        if not data:
+            self._is_written = False  # The other end closes both ways when it hears.
         return data
 
     def write(self, data: bytes) -> None:

@@ -75,7 +75,14 @@ class Rendezvous:
         self._identity = identity
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            # First, as `create_server` does not say which kind of error it had.
+            socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
             self._sock = socket.create_server((host, port), family=family)
+        except socket.gaierror as error:
+            raise ConfigError(
+                f"rendezvous {host}:{port}: this host does not know the name "
+                f"'{host}': {error.strerror}; give one that it knows, or an address"
+            ) from None
         except OSError as error:
             raise ConfigError(
                 f"rendezvous {host}:{port}: cannot listen there: {error.strerror}; is "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from acmelike.core.status import memory_limit
+from acmelike.core.status import memory_limit, num_cores
 from acmelike.errors import ConfigError
 from acmelike.graph.resources import count
 
@@ -43,7 +43,7 @@ def capacity_of_this_host(labels: Mapping[str, str] | None = None) -> Capacity:
     JAX the CPU alone.
     """
     return Capacity(
-        num_cpus=len(os.sched_getaffinity(0)),
+        num_cpus=num_cores(),
         gpus=_gpus(),
         memory_bytes=memory_limit(),
         labels=dict(labels or {}),
@@ -57,11 +57,12 @@ def _gpus() -> tuple[str, ...]:
     if visible is not None:
         gpus = [gpu.strip() for gpu in visible.split(",")]
         return tuple(gpu for gpu in gpus if gpu and not gpu.startswith("-"))
-    found: list[str] = []
+    num_gpus = 0
     with suppress(OSError):
-        # One for each GPU; without a driver there is none of them.
-        found = [name[6:] for name in os.listdir("/dev") if _DEVICE.fullmatch(name)]
-    return tuple(sorted(found, key=int))
+        # One for each GPU; without a driver there is none of them. In a container their
+        # numbers are the host's, and CUDA counts those that it sees, from 0 on.
+        num_gpus = sum(bool(_DEVICE.fullmatch(name)) for name in os.listdir("/dev"))
+    return tuple(map(str, range(num_gpus)))
 
 
 _DEVICE = re.compile(r"nvidia\d+")

@@ -128,13 +128,23 @@ class ControlConnection:
         self.reader = FrameReader(self.stream)
         self._lock = threading.Lock()
 
-    def send(self, message: Any) -> None:
-        """Sends a message. If the other end is gone, `receive` says so."""
+    def send(self, message: Any, seconds: float | None = None) -> None:
+        """Sends a message. If the other end is gone, `receive` says so.
+
+        What it does not take within `seconds`, if it is stopped, say, is kept; the next
+        message follows it.
+        """
+        limit = None if seconds is None else time.monotonic() + seconds
         with self._lock, suppress(OSError):
             is_sent = self.stream.send(encode(CONTROL, 0, message).pieces)
             while not is_sent:
-                self._wait(select.POLLOUT)
+                self._wait(select.POLLOUT, limit)
                 is_sent = self.stream.flush()
+
+    def flush(self) -> None:
+        """Sends what was kept, as far as the other end takes it."""
+        with self._lock, suppress(OSError):
+            self.stream.flush()
 
     def receive(self, seconds: float | None = None) -> Any:
         """The next message; None when the other end is gone.

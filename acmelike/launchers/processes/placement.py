@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +65,7 @@ class Machines(Protocol):
         """A process has ended, and is not started again for now."""
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """For how many more processes of such nodes there are cores.
+        """For how many more processes of such nodes there are cores and the rest.
 
         It is below 0 if processes share cores already.
         """
@@ -126,7 +127,7 @@ class Placer:
             self._taken.pop(name, None)
 
     def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
-        """For how many more processes of such nodes there are cores.
+        """For how many more processes of such nodes there are cores and the rest.
 
         It is below 0 where nodes of the group share cores already.
 
@@ -141,6 +142,7 @@ class Placer:
                 if needs.labels.items() <= machine.capacity.labels.items():
                     free = (1 - self._load(machine)) * machine.capacity.num_cpus
                     number = math.floor(free / needs.num_cpus + _SMALL)
+                    number = min(number, self._room_besides_cores(machine, needs))
                     # Fewer of others would be no help.
                     room += max(number, -self._num_of(machine, group))
             return room
@@ -190,6 +192,17 @@ class Placer:
             and memory + needs.memory_bytes <= capacity.memory_bytes
             and (not needs.num_gpus or bool(self._free_gpus(machine, needs.num_gpus)))
         )
+
+    def _room_besides_cores(self, machine: Machine, needs: Resources) -> int:
+        """For how many processes a machine has memory and GPUs, at most."""
+        if not self._has_room(machine, needs):
+            return 0
+        if needs.num_gpus:
+            return 1  # Whoever asks does so again after one more was started.
+        if not needs.memory_bytes:
+            return sys.maxsize
+        taken = sum(each.seat.resources.memory_bytes for each in self._on(machine))
+        return int((machine.capacity.memory_bytes - taken) // needs.memory_bytes)
 
     def _free_gpus(self, machine: Machine, num_gpus: float) -> tuple[str, ...]:
         """GPUs of a machine for a process; none if it has too few."""

@@ -24,6 +24,8 @@ from acmelike.launchers.processes.placement import Seat
 
 # How long what is left of a process's output may take to be read, after its end.
 _END_SECONDS = 3.0
+# How long a process may take to take a message; one that is stopped takes none.
+_SEND_SECONDS = 1.0
 # How long a process is asked for its status again that has not answered.
 _OWING_SECONDS = 10.0
 
@@ -117,6 +119,7 @@ class Process:
             return False
         if self._asked > self.answered:
             if time.monotonic() - self._asked_at > _OWING_SECONDS:
+                self._connection.flush()  # The question may not have left.
                 return False
         else:
             self._asked_at = time.monotonic()
@@ -128,14 +131,14 @@ class Process:
         """Sends a message; one that has no nodes yet does not get it."""
         with self._sending:
             if self._is_started:
-                self._connection.send(message)
+                self._connection.send(message, _SEND_SECONDS)
 
     def end(self, reason: str) -> None:
         """Tells it that the run is over."""
         with self._sending:
             self._end = EndOfRun(reason)
             if self._is_started:
-                self._connection.send(self._end)
+                self._connection.send(self._end, _SEND_SECONDS)
 
     def silent_seconds(self) -> float:
         """How long it has neither answered nor used a processor.

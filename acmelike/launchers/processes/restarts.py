@@ -59,7 +59,7 @@ class Restarts:
         self._failures.append((now, failure))
         if self.num_failures > policy.max_restarts:
             return None
-        doubled = 2.0 ** (self.num_failures - 1)
+        doubled = 2.0 ** min(self.num_failures - 1, 64)
         return now + min(policy.backoff * doubled, _MAX_BACKOFF)
 
     @property

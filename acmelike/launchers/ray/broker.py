@@ -19,11 +19,12 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from acmelike.core.status import num_cores
 from acmelike.graph.resources import count
 from acmelike.launchers.processes.control import ControlConnection
 from acmelike.launchers.ray.agent import RayAgent
@@ -147,7 +148,7 @@ class Broker:
         self._folder = tempfile.mkdtemp(prefix="acmelike-ray-")
         ray.init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, round(num_cpus + 0.5)),
+            num_cpus=max(num_cores(), round(num_cpus + 0.5)),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -189,6 +190,25 @@ class Broker:
     # --- Reserve
 
     def _reserve(self, message: Reserve) -> Reserved:
+        num_groups, ranks = len(self._groups), set(self._agents)
+        try:
+            return self._reserve_all(message)
+        except BaseException:
+            self._undo(self._agents.keys() - ranks, self._groups[num_groups:])
+            raise
+
+    def _undo(self, ranks: Iterable[int], groups: Iterable[Any]) -> None:
+        """Gives back what a reservation got that has failed."""
+        import ray
+
+        for rank in ranks:
+            with suppress(Exception):
+                ray.kill(self._agents.pop(rank).actor)
+        for group in groups:
+            with suppress(Exception):
+                self._remove(group)
+
+    def _reserve_all(self, message: Reserve) -> Reserved:
         import ray
         from ray.util import placement_group
 

@@ -206,7 +206,12 @@ class RayMachines:
         """Where Ray has reserved it; if that host is lost, where there is room."""
         bundles = [] if name in self._seats else make_bundles({name: entries}, 0.0)
         if bundles:
-            self.reserve(bundles)
+            try:
+                self.reserve(bundles)
+            except BaseException:
+                if name in self._seats:  # It is reserved, but its agent has not come.
+                    self._give_back(name)
+                raise
             self._added.add(name)
         if name in self._seats:
             rank, resources = self._seats[name]
@@ -223,9 +228,12 @@ class RayMachines:
         self._hosts.release(name)
         if name in self._added:
             self._added.remove(name)
-            rank, _ = self._seats.pop(name)
-            self._hosts.forget(rank)
-            self._ray.give_back(rank)
+            self._give_back(name)
+
+    def _give_back(self, name: str) -> None:
+        rank, _ = self._seats.pop(name)
+        self._hosts.forget(rank)
+        self._ray.give_back(rank)
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
         resources = joined(entry.resources for entry in entries.values())

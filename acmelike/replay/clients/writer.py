@@ -45,8 +45,8 @@ class Writer:
         in that message is raised by the next call. With more, what is written meanwhile
         is gathered, and becomes one message when that one is done. Under `serial` and
         outside a run nothing happens ahead of need.
-      name: of a writer that another one replaces when it has failed, under the same
-        name; None for a writer without a successor. See `last_version`.
+      name: of a writer whose place another one takes after a failure, under the same
+        name; None for other writers. See `take_over`.
     """
 
     def __init__(self, replay: Replay, *, num_ahead: int = 0, name: str | None = None):
@@ -67,8 +67,10 @@ class Writer:
         # The number of the next step of each column.
         self._next: dict[str, int] = defaultdict(int)
 
-    def last_version(self) -> int:
+    def take_over(self) -> int:
         """Takes the place of the writer that had this name; call it before `write`.
+
+        Messages of that one are refused from now on.
 
         Returns:
           The version of the last items that replay got from a writer of this name; -1

@@ -63,9 +63,9 @@ class Replay:
       may_exceed_memory: whether full tables may take more than all memory here.
 
     Raises:
-      ConfigError: there is no table, or two have the same name; or a number is out of
-        its range; or the tables are too large for this machine; or the checkpoint has
-        other tables or other signatures.
+      ConfigError: there is no table, or two have the same name; or an argument is out
+        of its range; or the tables are too large for this machine; or the checkpoint
+        has other tables or other signatures, or more items than a queue holds.
       CheckpointDamaged: there are checkpoints, but none is complete.
     """
 
@@ -92,6 +92,10 @@ class Replay:
         ):
             if value < 1:
                 raise ConfigError(f"replay: {name} must be at least 1: {value}")
+        if limits not in ("code", "checkpoint"):
+            raise ConfigError(
+                f"replay: limits must be 'code' or 'checkpoint': {limits!r}"
+            )
         check_engine(engine, tables, restore)
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
@@ -144,16 +148,20 @@ class Replay:
             self._last_episodes.extend(message.episodes)
         return self._writers.admit(message)
 
-    @idempotent
+    # Not idempotent: a late repetition would take the name from a later writer.
     def replace_writer(self, name: str, writer: int) -> int:
         """Lets a writer take the place of the one that had this name.
 
-        What that one has sent, and what comes only now, is refused. An actor that works
-        in lock-step and was restarted so learns which items are still to be given.
+        Messages of the old writer that are read after this are refused. What it had
+        inserted stays. So an actor in lock-step that was restarted learns which items
+        are missing.
 
         Returns:
           The version of the parameters with which the last items of a writer of this
           name were collected; -1 if there are none.
+
+        Raises:
+          ValueError: only some items of the old writer's last message are inserted.
         """
         return self._writers.replace(name, writer)
 

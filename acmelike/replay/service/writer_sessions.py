@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from acmelike.replay.message import Message
+from acmelike.replay.message import Message, Share
 from acmelike.replay.storage.rows import SharedColumn, WriterHistory
 from acmelike.replay.tables.columns import ItemBatch
 from acmelike.replay.tables.engine import AnyTable
@@ -22,6 +22,7 @@ class _Session:
       num_inserted: items of that message that were inserted.
       remaining: items of that message that were not, by table, in order.
       num_restored: items of the next message that came with a checkpoint; None mostly.
+      share: of the message, if it has items and its writer a name.
     """
 
     histories: dict[str, WriterHistory] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class _Session:
     num_inserted: int = 0
     remaining: list[tuple[AnyTable, ItemBatch]] = field(default_factory=list)
     num_restored: int | None = None
+    share: Share | None = None
 
 
 class WriterSessions:
@@ -45,7 +47,7 @@ class WriterSessions:
     restart of replay, is accepted as new, whatever the number of its message.
 
     A writer may have a name. Then there is one writer of this name at a time: `replace`
-    says which, and messages of the others are refused.
+    says which, and messages of the others are refused. A checkpoint has no names.
 
     Args:
       tables: where items go, by name.
@@ -67,7 +69,8 @@ class WriterSessions:
         # The writer that was heard of last is at the end.
         self._sessions: OrderedDict[int, _Session] = OrderedDict()
         self._forgotten: OrderedDict[int, _Session] = OrderedDict()
-        # By name: the present writer, and the version of the last items.
+        # By name: the present writer, and the version of the last message of which all
+        # items were inserted.
         self._named: dict[str, tuple[int, int]] = {}
 
     def replace(self, name: str, writer: int) -> int:
@@ -76,9 +79,18 @@ class WriterSessions:
         Returns:
           The version of the last items that came from a writer of this name; -1 if
           there are none.
+
+        Raises:
+          ValueError: only some items of its last message are inserted, and nobody will
+            repeat that message.
         """
         last, version = self._named.get(name, (writer, -1))
         if last != writer:
+            if last in self._sessions and self._sessions[last].remaining:
+                raise ValueError(
+                    f"no writer can take the place of '{name}': the rate limiter has "
+                    f"admitted only a part of its last message"
+                )
             self.close(last)
         self._named[name] = writer, version
         return version
@@ -151,8 +163,7 @@ class WriterSessions:
             self._make_room()
             self._forgotten.pop(message.writer, None)
             self._sessions[message.writer] = session
-        if message.share is not None and message.items:
-            self._named[message.share.name] = message.writer, message.share.version
+        session.share = message.share if message.items else None
         return num_restored is None
 
     def admit(self, message: Message) -> int:
@@ -179,6 +190,8 @@ class WriterSessions:
                 break
             session.remaining.pop(0)
         if not session.remaining:
+            if session.share is not None:
+                self._named[session.share.name] = message.writer, session.share.version
             for name, first in message.keep_from.items():
                 if name in session.histories:
                     session.histories[name].trim(first)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from dm_env import specs
 
+from acmelike.errors import ConfigError
 from acmelike.replay.config import Fifo, TableConfig, limits_to_json
-from acmelike.replay.limiters import RateLimiter, RateLimiterConfig
+from acmelike.replay.limiters import Queue, RateLimiter, RateLimiterConfig, Stack
 from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.selectors.base import Selector, draw, is_ordered
 from acmelike.replay.selectors.make import make_selector
@@ -340,6 +341,9 @@ class Table:
 
         Items get new keys. If there are more than the table can hold, the remover
         chooses which are dropped.
+
+        Raises:
+          ConfigError: items of a queue or a stack would be dropped.
         """
         priorities, times_sampled = saved("priorities"), saved("times_sampled")
         self._rng.bit_generator.state = metadata["random"]
@@ -347,6 +351,14 @@ class Table:
         kept = _choose_kept(
             self._config, remover_order, priorities, times_sampled, self._rng
         )
+        is_queue = isinstance(self._config.rate_limiter, Queue | Stack)
+        if is_queue and len(kept) < len(priorities):
+            raise ConfigError(
+                f"table '{self._name}': the checkpoint has {len(priorities)} items, of "
+                f"which {len(kept)} fit; as a queue counts on all of them, samples and "
+                f"inserts would wait for each other: enlarge it, or restore with "
+                f"limits='checkpoint'"
+            )
         self._slots = Slots(self._num_slots, metadata["next_key"])
         slots = self._slots.allocate(len(kept))
         self._columns.restore(slots, kept, saved, new_ids)

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from acmelike.core.status import memory_limit
+from acmelike.core.status import memory_limit, num_cores
 from acmelike.errors import StoreFull
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
@@ -604,7 +604,7 @@ def _copy(source: Bytes, target: Bytes) -> None:
     if len(source) < _SPLIT_BYTES:
         target[:] = source
         return
-    num_parts = min(_MAX_COPIERS, _num_cores())
+    num_parts = min(_MAX_COPIERS, num_cores())
     parts = zip(
         np.array_split(target, num_parts),
         np.array_split(source, num_parts),
@@ -623,13 +623,6 @@ def _copy(source: Bytes, target: Bytes) -> None:
     first()
     for thread in threads:
         thread.join()
-
-
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def size_of(views: Sequence[memoryview]) -> int:

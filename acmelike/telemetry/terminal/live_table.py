@@ -90,9 +90,15 @@ class _Table(Live):
         self._is_interrupted = False
 
     def refresh(self) -> None:
-        if not self._is_interrupted:
-            with suppress(OSError):
-                super().refresh()
+        if self._is_interrupted:
+            return
+        try:
+            super().refresh()
+        except (OSError, ValueError):
+            # Rich keeps what it could not write, and would add to it each time.
+            self.console.quiet = True
+            self.console.control()  # Drops it.
+            self.console.quiet = False
 
     def __exit__(
         self,
@@ -101,7 +107,7 @@ class _Table(Live):
         traceback: TracebackType | None,
     ) -> None:
         self._is_interrupted = isinstance(error, KeyboardInterrupt)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             super().__exit__(kind, error, traceback)
 
 
@@ -134,7 +140,9 @@ def _signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # None of a handler that was not installed from Python, which stays.
+    handlers = {n: h for n in numbers if (h := signal.getsignal(n)) is not None}
     came: list[int] = []
     try:
         for number in handlers:
@@ -143,5 +151,5 @@ def _signals_held() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if came:
-        signal.raise_signal(came[0])
+        if came:
+            signal.raise_signal(came[0])

@@ -133,7 +133,8 @@ def tables_section(
     infos: Sequence[TableInfo], waits: Sequence[tuple[int, ParkedCall]], width: int
 ) -> Section:
     """What each table holds, and below who waits to insert or to sample, and why."""
-    inserting = [wait for wait in waits if wait[1].method in ("insert", "sample")]
+    methods = ("write", "insert", "sample")
+    inserting = [wait for wait in waits if wait[1].method in methods]
 
     def draw(height: int) -> list[Text]:
         shown = infos[: height - 2]

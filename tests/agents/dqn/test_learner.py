@@ -111,6 +111,19 @@ def test_probabilities_count_only_with_prioritized_sampling(prioritized):
     assert (outputs.priorities is not None) == prioritized
 
 
+def test_an_item_that_is_drawn_more_often_counts_less():
+    _, update, state = compiled()
+    data, _ = make_items()
+
+    def loss(probabilities):
+        return float(update(state, data, probabilities)[1].loss)
+
+    even = loss(np.full(4, 0.05))
+    # The one that is hardly ever drawn counts whole, and the others next to nothing.
+    alone = [loss(np.where(np.arange(4) == k, 1e-12, 1.0)) for k in range(4)]
+    assert sum(alone) == pytest.approx(even, rel=1e-3)
+
+
 def test_the_learning_rate_falls_with_the_updates():
     _, update, state = compiled(
         learning_rate=0.01,

@@ -11,7 +11,7 @@ from acmelike.agents.td3 import TD3Config
 from acmelike.agents.td3.learner import TD3
 from acmelike.agents.td3.losses import critic_loss, smoothed
 from tests.agents.compiled import compiled_update, first_state
-from tests.agents.sac.test_learner import SPEC, flat, make_items
+from tests.agents.sac.test_learner import BOUNDS, SPEC, flat, make_items
 from tests.agents.settings import configure
 
 
@@ -83,10 +83,12 @@ def test_the_policy_moves_to_what_the_first_critic_values_more():
 
 def test_actions_are_the_policys_with_noise_within_the_bounds():
     agent, _, state = compiled()
-    parameters = agent.parameters(state)
+    parameters = jax.tree.map(lambda x: x + 0.05, agent.parameters(state))
     observation = np.ones((3, 3), np.float32)
     noise = np.array([[0, 0], [9, -9], [0.1, 0]], np.float32)
     action = np.asarray(agent.act(parameters, (), observation, noise).action)
+    mean = np.asarray(agent.policy.apply(parameters, observation[:1]))
+    np.testing.assert_allclose(action[:1], BOUNDS.scale(mean), atol=1e-5)
     np.testing.assert_allclose(action[1], [2.0, 0.0], atol=1e-6)
     # A tenth of half of its range.
     np.testing.assert_allclose(action[2] - action[0], [0.2, 0.0], atol=1e-5)

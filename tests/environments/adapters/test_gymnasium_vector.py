@@ -206,6 +206,10 @@ def test_a_fault_in_a_reset(returned, message):
             {"reward": np.array([1.0, 1e300])},
             "environment 1 returned reward inf; a reward is finite",
         ),
+        (
+            {"reward": np.float32(1)},
+            "the environments returned reward of shape (), not (2,)",
+        ),
         (KeyError(), "the environments raised KeyError in step"),
     ],
 )

@@ -104,6 +104,21 @@ def test_a_factory_is_a_value_that_can_be_pickled():
     assert factory(seed=0).reset().observation.shape == (2, 10, 5, 1)
 
 
+def test_an_environment_that_cannot_be_stacked_is_closed():
+    class Several(Counting):
+        def observation_spec(self):
+            return {"board": super().observation_spec()}
+
+        def close(self):
+            closed.append(self)
+
+    closed = []
+    factory = FrameStackFactory(inner=lambda seed: Several(), num_frames=2)
+    with pytest.raises(ConfigError):
+        factory(0)
+    assert len(closed) == 1
+
+
 def test_it_takes_one_frame_at_least_and_no_vectorised_environment():
     with pytest.raises(ConfigError, match="num_frames must be at least 1, not 0"):
         FrameStack(Counting(), num_frames=0)

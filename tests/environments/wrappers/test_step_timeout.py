@@ -96,6 +96,20 @@ def test_a_call_that_hangs_ends_in_time_and_all_later_ones_at_once(event, call):
     with pytest.raises(TimeoutError, match="not returned from an earlier call"):
         timed.reset()
     timed.close()  # Nothing waits for what hangs.
+    assert any(thread.name == "environment" for thread in threading.enumerate())
+
+
+def test_after_a_late_call_none_is_taken_though_it_has_returned(event):
+    timed = StepTimeout(lambda: Hanging("step", event), seconds=SHORT)
+    timed.reset()
+    with pytest.raises(TimeoutError, match="not returned for"):
+        timed.step(0)
+    event.set()
+    while not timed._thread.is_free:
+        pass
+    with pytest.raises(TimeoutError, match="not returned from an earlier call in time"):
+        timed.step(0)
+    timed.close()
 
 
 ERRORS = [OSError("no display"), TimeoutError("the simulator does not answer")]

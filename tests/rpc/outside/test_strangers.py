@@ -436,6 +436,10 @@ def test_of_many_strangers_the_first_are_refused(exposed, caller):
     try:
         assert caller.call("echo", 1) == 1
         assert all(is_closed(stranger) for stranger in strangers[:10])
+        strangers[-1].setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                assert strangers[-1].recv(2**10)  # Its number at most, and no end.
     finally:
         for stranger in strangers:
             stranger.close()

@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import threading
+import zlib
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -375,7 +376,11 @@ def header(magic=b"aL", version=4, kind=CALL, num_buffers=0, slot=-1, length=10)
 def test_a_frame_that_cannot_be_ends_its_connection(served, caplog, wrong):
     with Caller(served.address) as liar:
         liar.greet()
-        liar.sock.sendall(header(**wrong) + bytes(64))
+        frame = bytearray(header(**wrong) + bytes(64))
+        if wrong:  # Whatever else it says, its checksum is right.
+            end = HEADER.size + 8 * min(wrong.get("num_buffers", 0), 1) + 10
+            struct.pack_into("<I", frame, 0, zlib.crc32(frame[4:end]))
+        liar.sock.sendall(frame)
         assert liar.is_closed()
     assert served.client.echo(1) == 1
     assert len(caplog.records) == 1

@@ -391,7 +391,7 @@ def test_a_path_that_has_become_another_is_not_mapped(tmp_path, ends, kind):
 @pytest.mark.parametrize("num_cores", [1, 2, 3, 64])
 def test_a_large_array_is_copied_in_parts(monkeypatch, num_cores):
     monkeypatch.setattr(shared_memory, "_SPLIT_BYTES", 100)
-    monkeypatch.setattr(shared_memory, "_num_cores", lambda: num_cores)
+    monkeypatch.setattr(shared_memory, "num_cores", lambda: num_cores)
     started, refused = [], []
     start = threading.Thread.start
 

@@ -143,8 +143,10 @@ def test_a_closed_stderr_is_no_hindrance(tmp_path, monkeypatch):
 
 def test_without_a_live_table_there_are_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(watch, "find_terminal", lambda: pytest.fail("looked"))
+    monkeypatch.setattr(watch, "PROGRESS_SECONDS", 0.001)
     assert dqn(tmp_path, "--no-live") == 0
-    assert "\x1b" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and len(said.splitlines()) > 2
 
 
 # --- On a terminal ----------------------------------------------------------------

@@ -61,7 +61,7 @@ def snapshot(at, num_actors=2, num_evaluations=4):
         )
         for index in range(num_actors)
     ]
-    waits = [ParkedCall(actor.label, "insert", FULL) for actor in actors]
+    waits = [ParkedCall(actor.label, "write", FULL) for actor in actors]
     nodes = by_label(
         status(
             "replay",
@@ -130,7 +130,7 @@ edges          calls/s  bytes/s      p50      p99
 
 tables            size       of   memory                samples/insert
   transitions   25,000  100,000   1.4 MB  ━━━─────────  2.00
-  actor x2 waits for insert  samples per insert: 7 of 7
+  actor x2 waits for write  samples per insert: 7 of 7
 
 returns  latest 300.0  best 300.0  target 475                     at 3,000 steps
      475
