@@ -13,7 +13,7 @@ import numpy as np
 import acmelike as al
 from acmelike.launchers import LAUNCHERS
 from acmelike.launchers.processes.launcher import ProcessNodes
-from acmelike.launchers.processes.machine import OneHost
+from acmelike.launchers.processes.placement import OneHost
 from benchmarks import rpc_load as load
 
 # As `processes`, but they talk as those of two hosts do: over TCP with TLS.
