@@ -17,8 +17,7 @@ class PPOConfig(UnrollConfig):
     Attributes:
       activation: after each hidden layer of "mlp", "minatar" and "nature"; their
         convolutions have relu.
-      unroll_length: steps that each environment takes with one version of the
-        parameters.
+      unroll_length: steps of each environment with one version of the parameters.
       num_epochs: how often each step is used.
       num_minibatches: updates of an epoch; they divide the steps of a batch.
       gae_lambda: of generalized advantage estimation (Schulman 2015): 0 bootstraps
@@ -73,15 +72,13 @@ class PPOBuilder(UnrollBuilder):
     def check(self, spec: EnvironmentSpec) -> None:
         super().check(spec)
         num_steps = self.batch_size * self.unroll_length
-        if num_steps % self.config.num_minibatches:
+        num_minibatches = self.config.num_minibatches
+        if num_steps % num_minibatches:
             raise ConfigError(
                 f"num_minibatches must divide the {num_steps} steps of "
-                f"{self.batch_size} environments: {self.config.num_minibatches}"
+                f"{self.batch_size} environments: {num_minibatches}"
             )
-        if (
-            self.config.normalize_advantages
-            and num_steps == self.config.num_minibatches
-        ):
+        if self.config.normalize_advantages and num_steps == num_minibatches:
             raise ConfigError(
                 f"num_minibatches must be below the {num_steps} steps of a batch: "
                 f"normalize_advantages makes the advantage of one step zero"
