@@ -9,10 +9,15 @@ from acmelike.actors.parameter_follower import ParameterFollower
 from acmelike.actors.recorder import Recorder
 from acmelike.adders import Adder
 from acmelike.agent import PolicyInputs
+from acmelike.core import deadline
 from acmelike.environments import EnvironmentFactory, make_vector_environment
+from acmelike.errors import RpcTimeout
 from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
-from acmelike.types import EnvironmentSpec, VectorStep
+from acmelike.types import EnvironmentSpec, Nested, VectorStep
+
+# In lock-step, between two looks at what replay says while the next version is due.
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +119,22 @@ class Actor:
         lock_step = self._lock_step
         if lock_step is not None and self._num_steps % lock_step.num_steps:
             return self._inference
-        newer = self._parameters.take(waits=lock_step is not None)
+        newer = self._parameters.take() if lock_step is None else self._next()
         if newer is not None:
             self._inference.set_parameters(newer)
         return self._inference
+
+    def _next(self) -> Nested | None:
+        """Waits for newer parameters, which need all that this actor has written.
+
+        So it looks now and then whether replay has it, or has refused it.
+        """
+        while self._recorder.is_ahead:
+            if (newer := self._parameters.take()) is not None:
+                return newer
+            try:
+                with deadline(_LOOK_SECONDS):
+                    return self._parameters.take(waits=True)
+            except RpcTimeout:
+                self._recorder.look()
+        return self._parameters.take(waits=True)

@@ -49,10 +49,8 @@ class Recorder:
         )
         self._table = table.name
         # What is used once is to be of the newest parameters; other data may be some
-        # calls old, and what is gathered meanwhile goes in one message. In lock-step an
-        # actor waits for parameters next, which need all that it has written.
+        # calls old, and what is gathered meanwhile goes in one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
-        num_ahead = num_ahead if name is None else 0
         self._writer = Writer(replay, num_ahead=num_ahead, name=name)
         # Of the present episodes: the rewards so far, when they began, and how many
         # actions were clipped.
@@ -67,6 +65,15 @@ class Recorder:
           The version of the last items that replay got from it; -1 if it got none.
         """
         return self._writer.take_over()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether replay has not said yet that it has all that was written."""
+        return self._writer.is_ahead
+
+    def look(self) -> None:
+        """Takes note of what replay has said, without waiting; raises its errors."""
+        self._writer.write()
 
     def start(self, step: VectorStep) -> None:
         """Starts with the step that the next action answers."""

@@ -170,6 +170,14 @@ class Writer:
         """Whether what is gathered is to be sent."""
         return bool(self._items) or self._num_env_steps >= _MAX_UNCOUNTED
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether replay has not said yet that all that was written is admitted.
+
+        `write()` without arguments takes note of what it has said meanwhile.
+        """
+        return bool(self._pending or self._items)
+
     def flush(self) -> None:
         """Waits until all items that were written are admitted; raises as `write`."""
         while self._pending or self._items:
