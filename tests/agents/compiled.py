@@ -1,6 +1,8 @@
 """An agent's functions as tests call them: compiled, as by learners."""
 
 import jax
+import numpy as np
+import pytest
 
 
 def first_state(agent):
@@ -23,3 +25,13 @@ def compiled_update(agent):
         )
 
     return call
+
+
+def check_what_is_drawn_often_counts_less(update, state, data):
+    """Of four items, one that is hardly ever drawn counts whole, the others hardly."""
+
+    def loss(probabilities):
+        return float(update(state, data, probabilities)[1].loss)
+
+    alone = [loss(np.where(np.arange(4) == k, 1e-12, 1.0)) for k in range(4)]
+    assert sum(alone) == pytest.approx(loss(np.full(4, 0.05)), rel=1e-3)

@@ -65,7 +65,7 @@ class Machines(Protocol):
         """A process has ended, and is not started again for now."""
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """For how many more processes of such nodes there are cores and the rest.
+        """For how many more processes of such nodes there is room.
 
         It is below 0 if processes share cores already.
         """
@@ -127,7 +127,7 @@ class Placer:
             self._taken.pop(name, None)
 
     def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
-        """For how many more processes of such nodes there are cores and the rest.
+        """For how many more processes of such nodes there is room.
 
         It is below 0 where nodes of the group share cores already.
 

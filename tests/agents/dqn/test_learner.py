@@ -14,7 +14,11 @@ from acmelike.agents.dqn.learner import DQN
 from acmelike.agents.dqn.losses import td_errors
 from acmelike.agents.parts.updates import TargetState
 from acmelike.types import Transition
-from tests.agents.compiled import compiled_update, first_state
+from tests.agents.compiled import (
+    check_what_is_drawn_often_counts_less,
+    compiled_update,
+    first_state,
+)
 from tests.agents.settings import configure, make_spec
 
 
@@ -113,15 +117,7 @@ def test_probabilities_count_only_with_prioritized_sampling(prioritized):
 
 def test_an_item_that_is_drawn_more_often_counts_less():
     _, update, state = compiled()
-    data, _ = make_items()
-
-    def loss(probabilities):
-        return float(update(state, data, probabilities)[1].loss)
-
-    even = loss(np.full(4, 0.05))
-    # The one that is hardly ever drawn counts whole, and the others next to nothing.
-    alone = [loss(np.where(np.arange(4) == k, 1e-12, 1.0)) for k in range(4)]
-    assert sum(alone) == pytest.approx(even, rel=1e-3)
+    check_what_is_drawn_often_counts_less(update, state, make_items()[0])
 
 
 def test_the_learning_rate_falls_with_the_updates():
