@@ -229,10 +229,11 @@ def _is_categories(spec: specs.Array) -> bool:
     """Whether networks see it one-hot."""
     if isinstance(spec, MultiDiscreteArray):
         return bool(sum(spec.categories()[1]) <= MAX_CATEGORIES)
-    if not isinstance(spec, specs.BoundedArray) or spec.shape != ():
+    is_bounded = isinstance(spec, specs.BoundedArray) and spec.shape == ()
+    if not is_bounded or spec.dtype.kind not in "iu":
         return False
     number = int(spec.maximum) - int(spec.minimum) + 1
-    return spec.dtype.kind in "iu" and 0 < number <= MAX_CATEGORIES
+    return 0 < number <= MAX_CATEGORIES
 
 
 class WrongObservation(ValueError):

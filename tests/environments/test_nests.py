@@ -147,6 +147,11 @@ def test_a_category_that_the_spec_does_not_have_is_a_fault(spec, seen, words):
     assert str(caught.value).startswith(f"environment 1 {words}")
 
 
+def test_a_number_with_one_bound_is_no_category():
+    leaves = Leaves(specs.BoundedArray((), np.float32, -np.inf, 5))
+    leaves.check_finite([np.float32([7, 8])], 1, [0, 0])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("step", [2, 3])  # In an episode, and its last one.
 def test_what_is_not_finite_is_named_with_environment_array_and_step(bad, step):
