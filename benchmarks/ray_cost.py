@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-# As the programs do: small networks gain nothing from threads of XLA and BLAS.
+# One thread each, as the peers have: small networks gain nothing from more.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

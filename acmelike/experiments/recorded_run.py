@@ -82,7 +82,7 @@ class RecordedRun:
 
         Raises:
           ConfigError: it cannot be made as the flags say; the folder is gone again.
-          KeyboardInterrupt: it was interrupted, and has ended in order.
+          KeyboardInterrupt: it was interrupted, and has ended cleanly.
           Exception: what else ended it.
         """
         try:

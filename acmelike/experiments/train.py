@@ -85,7 +85,7 @@ def train(
         run = al.train("ppo", "CartPole-v1", max_env_steps=100_000, num_actors=2)
         run.policy.act(observation)
 
-    Ctrl-C ends the run in order and raises KeyboardInterrupt. As on the command line,
+    Ctrl-C ends the run cleanly and raises KeyboardInterrupt. As on the command line,
     XLA and BLAS get one thread each, if they have not been imported yet.
 
     Args:

@@ -278,7 +278,7 @@ _running: weakref.WeakSet[Run] = weakref.WeakSet()
 
 @atexit.register
 def _stop_all() -> None:
-    """At the interpreter's exit, ends what is still running in order."""
+    """At the interpreter's exit, cleanly ends what is still running."""
     for run in list(_running):
         run.stop("the interpreter exits")
         run._released.wait(run._grace_seconds)

@@ -25,8 +25,8 @@ class Layout:
         `Run.scale` instead.
       num_envs_per_actor: how many environments each actor steps as one vector.
       num_eval_episodes: episodes in an evaluation.
-      num_eval_envs: environments that they are played in, side by side; None for one
-        for each episode, but 20 at most.
+      num_eval_envs: environments in which an evaluation plays its episodes, side by
+        side; None for one for each episode, but 20 at most.
       parameter_interval: updates between two versions of the parameters that an actor
         takes, at least; 1 for every version.
       num_cachers: nodes that take each version from the learner once, for an equal
@@ -35,7 +35,7 @@ class Layout:
         one helps large networks only.
       learner_gpus: GPUs that the learner has where nodes have processes; None for one,
         on the first host that has a free one, if there is any. Other nodes see no GPU,
-        but for the one that acts with central inference.
+        except the one that acts with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       replay_may_exceed_memory: start also if its machine has less memory than full

@@ -13,9 +13,10 @@ class RewardSettings:
     """What is done to each reward before learning; recorded returns are without it.
 
     Attributes:
-      scale: it is multiplied by this.
-      clip: then it is at most this and at least minus this; None for no limit. Mnih et
-        al. 2015 clip those of Atari to 1, so that one learning rate fits all games.
+      scale: each reward is multiplied by it.
+      clip: rewards are clipped to [-clip, clip], after they were scaled; None for no
+        limit. Mnih et al. 2015 clip those of Atari to 1, so that one learning rate fits
+        all games.
     """
 
     scale: Annotated[float, above(0)] = 1.0

@@ -31,8 +31,8 @@ class QLearningConfig:
       discount: of the agent, for one step.
       priority_exponent: 0 samples uniformly, 1 in proportion to TD errors; only with
         prioritized replay.
-      importance_exponent: 0 leaves the bias of that sampling, 1 corrects it fully;
-        likewise.
+      importance_exponent: of the weights that correct the bias of prioritized sampling:
+        0 for no correction, 1 for a full one; only with prioritized replay.
       huber_delta: TD errors beyond it count linearly.
       batch_size: items of one update.
       num_updates_per_call: updates made in one compiled call.

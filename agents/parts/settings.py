@@ -67,9 +67,9 @@ class OptimizerSettings:
     """Adam with a learning rate that may decay linearly.
 
     Attributes:
-      learning_rate: at the start.
-      final_fraction: the part of it that is left at the end of the decay; 1 for a rate
-        that stays as it is.
+      learning_rate: Adam's, at the first update.
+      final_fraction: the learning rate at the end of the decay, as a fraction of the
+        first one; 1 for a rate that stays as it is.
       decay_updates: updates over which it decays. It does not follow from the budget of
         a run: raise it with max_env_steps.
       max_gradient_norm: gradients are scaled down to this norm, over all that one

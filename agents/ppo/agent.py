@@ -24,7 +24,8 @@ class PPOConfig(UnrollConfig):
         after one step, 1 after the last.
       clip: how far the probability of an action may leave the old one, as a fraction,
         before its gradient is zero.
-      clip_values: how far values may leave the old ones likewise; None for no limit.
+      clip_values: how far a value may move from the old value before its gradient is
+        zero; None for no limit.
       normalize_advantages: mean zero and variance one in every minibatch.
       normalize_rewards: divided by the root of their mean square so far.
     """

@@ -61,7 +61,7 @@ class R2D2Config(QLearningConfig):
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       lstm_size: units of the LSTM.
       sequence_length: steps of a sequence, burn-in included.
-      burn_in: steps of it that only bring the LSTM's state up to date.
+      burn_in: first steps of a sequence, which only bring the LSTM's state up to date.
       overlap: steps that successive sequences of an episode share; each step is learned
         from if that is more than burn_in.
       rescale_values: learn h(q), which grows as the square root (Pohlen 2018).

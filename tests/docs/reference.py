@@ -42,6 +42,12 @@ They are flags of `acmelike train PROGRAM`, and arguments of `al.train`:
 `rewards={"clip": 1.0}`.
 """
 _KINDS = ("Functions", "Classes", "Errors", "Types")
+# Values have the docstring of their type, which says nothing of them.
+_VALUES = {
+    "NetworkSource": "Chooses a network: a name, a flax module, or what returns one.",
+    "PADDING": "In place of the number of a step: a step of zeros.",
+    "SelectorConfig": "Configuration of a sampler or remover; yours may be one too.",
+}
 # Of programs with one agent, that which has its name.
 _FIRST = ("dqn", "impala", "ppo", "r2d2", "sac", "td3")
 
@@ -95,7 +101,7 @@ def _names(
     found: dict[str, list[tuple[str, str]]] = {kind: [] for kind in _KINDS}
     for name in sorted(set(package.__all__), key=str.lower):
         value = getattr(package, name)
-        line = _first_line(inspect.getdoc(value) or "")
+        line = _VALUES.get(name) or _first_line(inspect.getdoc(value) or "")
         if name.startswith("__") or not line:
             continue
         if others is None or name not in others.__all__:

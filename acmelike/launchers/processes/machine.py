@@ -122,7 +122,7 @@ class _Starter:
 
     Linux kills a process with the thread that made it, so this one lives as long as the
     processes should. It is no thread of a pool: Python ends those before what is
-    registered with `atexit`, which ends a run in order.
+    registered with `atexit`, which ends a run cleanly.
     """
 
     def __init__(self) -> None:
@@ -187,7 +187,7 @@ class LocalChild:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    # A Ctrl-C is for the launcher, which ends the run in order.
+                    # A Ctrl-C is for the launcher, which ends the run cleanly.
                     start_new_session=True,
                 )
             except BaseException:
