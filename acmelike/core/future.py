@@ -19,6 +19,8 @@ T_co = TypeVar("T_co", covariant=True)
 class Future(ABC, Generic[T_co]):
     """The outcome of a call that may still be under way; `start` returns one."""
 
+    __slots__ = ()
+
     @abstractmethod
     def done(self) -> bool:
         """Whether `result` would return or raise without waiting."""

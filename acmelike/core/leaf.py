@@ -46,6 +46,21 @@ class leaf:
         _thread.leaf = self._outer
 
 
+def enter(inside: leaf) -> leaf | None:
+    """Puts the calling thread into a leaf that threads may share; see `leave`.
+
+    Returns:
+      The leaf that the thread was in.
+    """
+    outer, _thread.leaf = _thread.leaf, inside
+    return outer
+
+
+def leave(outer: leaf | None) -> None:
+    """Puts the calling thread back into the leaf that `enter` returned."""
+    _thread.leaf = outer
+
+
 def current_leaf() -> leaf | None:
     """The innermost leaf that the calling thread is in."""
     return _thread.leaf

@@ -116,15 +116,16 @@ class Call(Future[Any]):
       is_withdrawn: whether it was cancelled while a method ran, and has to end.
       wakeup: set after the outcome is known; None until the call is parked.
       follow_up: what to do when the caller has the outcome, such as to end the run.
+      error: what it raised; None if it did not, or is not done.
     """
 
     __slots__ = (
         "_done",
-        "_error",
         "_value",
         "arrived",
         "came",
         "deadline",
+        "error",
         "follow_up",
         "is_trusted",
         "is_withdrawn",
@@ -147,7 +148,7 @@ class Call(Future[Any]):
         self.follow_up: Callable[[], None] | None = None
         self._done = False
         self._value: Any = None
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
 
     @property
     def target(self) -> str:
@@ -179,15 +180,10 @@ class Call(Future[Any]):
                 raise RpcTimeout(f"{self.target}{self.why_parked()}")
         return self.outcome()
 
-    @property
-    def error(self) -> BaseException | None:
-        """What it raised; None if it did not, or is not done."""
-        return self._error
-
     def outcome(self) -> Any:
         """Returns or raises the outcome of a call that is done."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._value
 
     def cancel(self) -> None:
@@ -209,8 +205,8 @@ class Call(Future[Any]):
 
     def fail(self, error: BaseException) -> None:
         """Records the failure; only the server calls this."""
-        self._error, self._done = error, True
+        self.error, self._done = error, True
 
     def release_outcome(self) -> None:
         """Drops the outcome, which was sent; its error would keep this call."""
-        self._value = self._error = None
+        self._value = self.error = None

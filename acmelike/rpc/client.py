@@ -143,13 +143,15 @@ class Method(RemoteMethod[Any, Any]):
         context = current_context()
         caller, edge = "outside", None
         if context is not None:
-            caller, edge = context.label, context.metrics.edges[self._full_name]
-            edge.num_calls += 1
+            caller = context.label
         if self._owner is not None and caller != self._owner:
             raise ContractError(
                 f"{self._full_name} was called by a thread that is not the thread of "
                 f"node '{self._owner}': only a node's step or run may use its edges"
             )
+        if context is not None:
+            edge = context.metrics.edges[self._full_name]
+            edge.num_calls += 1
         if kwargs:
             kwargs = freeze(kwargs)
         request = Request(self._name, freeze(args), kwargs, seconds_left(), caller)

@@ -26,8 +26,11 @@ def freeze(value: Any) -> Any:
         return _frozen(value)
     if kind in ATOMS:
         return value
-    if isinstance(value, (tuple, list)):
-        if all([type(part) in ATOMS for part in value]):
+    if kind is tuple or isinstance(value, (tuple, list)):
+        for part in value:  # Not `all`: a loop takes half the time for few parts.
+            if type(part) not in ATOMS:
+                break
+        else:
             return value
         parts = [freeze(part) for part in value]
         if not any(map(is_not, parts, value)):

@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 from types import MethodType
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from acmelike.core.batched import Batched
 from acmelike.core.contract import Guarded
-from acmelike.core.leaf import leaf
+from acmelike.core.leaf import enter, leaf, leave
 from acmelike.core.runtime import current_context, register_service
 from acmelike.core.status import EdgeMetrics, MethodMetrics, MethodStatus, ParkedCall
 from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
@@ -91,7 +92,8 @@ class Server:
         """
         interface = interface_of(type(service))
         methods = {
-            name: _served(getattr(service, name), service) for name in interface.methods
+            name: _served(getattr(service, name), service, f"{self.label}.{name}")
+            for name in interface.methods
         }
         if service is not None:
             register_service(service, self.label)
@@ -155,13 +157,14 @@ class Server:
             call.metrics = method.metrics
             if method.is_concurrent:
                 self._run(call, method)
-                self._follow_up(call, wakeup)
+                if wakeup is None:
+                    self._follow_up(call)
                 return call
             if method.batch is not None:
                 self._park_in_batch(call, method.batch, wakeup)
                 return call
         after: Reports = []
-        if not self._lock.acquire(blocking=False):
+        if not self._lock.acquire(False):
             self._wait_for_lock(call)
             if call.done():
                 return call
@@ -181,7 +184,8 @@ class Server:
             self._lock.release()
             if after:
                 _report(after)
-        self._follow_up(call, wakeup)
+        if wakeup is None:
+            self._follow_up(call)
         return call
 
     def _park_in_batch(self, call: Call, batch: Batch, wakeup: Wakeup | None) -> None:
@@ -213,9 +217,9 @@ class Server:
         assert self._alarm is not None  # There is one if there is a batched method.
         self._alarm.set(at)
 
-    def _follow_up(self, call: Call, wakeup: Wakeup | None) -> None:
-        """Does what follows a call, of a caller of this process."""
-        if call.wakeup is None and wakeup is None and call.follow_up is not None:
+    def _follow_up(self, call: Call) -> None:
+        """Does what follows an unparked call, of a caller of this process."""
+        if call.wakeup is None and call.follow_up is not None:
             call.follow_up()
 
     def _wait_for_lock(self, call: Call) -> None:
@@ -424,13 +428,13 @@ class Server:
                 self._ring_at(call.came)
         elif batch.is_due(now := self.scheduler.now()):
             if not batch.has_run:
-                return self._run_batch(method.metrics, batch)
+                return self._run_batch(method, batch)
             self._ring_at(now)
         else:
             self._set_alarm(call, batch)
         return []
 
-    def _run_batch(self, metrics: MethodMetrics, batch: Batch) -> list[Call]:
+    def _run_batch(self, method: _Served, batch: Batch) -> list[Call]:
         """Handles the oldest calls of a batch; returns them, all with an outcome."""
         reason = str(batch)
         taken = [call for call in batch.take() if not call.has_outcome]
@@ -442,39 +446,42 @@ class Server:
             return taken
         calls = [call for call, _ in readable]
         started = perf_counter()
-        with leaf("method", calls[0]):
-            try:
-                for call, row in zip(
-                    calls, batch.handle(self._service, readable), strict=True
-                ):
-                    call.succeed(row)
-            except RunStopped as stopped:
-                for call in calls:
-                    call.succeed(None)
-                # When all have their outcome.
-                calls[-1].follow_up = partial(self._supervisor.stop, str(stopped))
-            except BaseException as error:  # As in `_run`.
-                _note(error, f"raised by {calls[0].target}")
-                for call in calls:
-                    call.fail(error)
+        outer = enter(method.leaf)
+        try:
+            rows = batch.handle(self._service, readable)
+            for call, row in zip(calls, rows, strict=True):
+                call.succeed(row)
+        except RunStopped as stopped:
+            for call in calls:
+                call.succeed(None)
+            # When all have their outcome.
+            calls[-1].follow_up = partial(self._supervisor.stop, str(stopped))
+        except BaseException as error:  # As in `_run`.
+            _note(error, f"raised by {calls[0].target}")
+            for call in calls:
+                call.fail(error)
+        finally:
+            leave(outer)
         for call in calls:
-            metrics.count_call(started - call.arrived)
-        metrics.count_run(perf_counter() - started)
+            method.metrics.count_call(started - call.arrived)
+        method.metrics.count_run(perf_counter() - started)
         return taken
 
     def _run(self, call: Call, method: _Served) -> None:
         request = call.request
         started = perf_counter()
-        with leaf("method", call):
-            try:
-                call.succeed(freeze(method.body(*request.args, **request.kwargs)))
-            except RunStopped as stopped:
-                # The method did what its caller asked for; then the run ends.
-                call.succeed(None)
-                call.follow_up = partial(self._supervisor.stop, str(stopped))
-            except BaseException as error:  # Code of a method may even exit.
-                _note(error, f"raised by {call.target}")
-                call.fail(error)
+        outer = enter(method.leaf)
+        try:
+            call.succeed(freeze(method.body(*request.args, **request.kwargs)))
+        except RunStopped as stopped:
+            # The method did what its caller asked for; then the run ends.
+            call.succeed(None)
+            call.follow_up = partial(self._supervisor.stop, str(stopped))
+        except BaseException as error:  # Code of a method may even exit.
+            _note(error, f"raised by {call.target}")
+            call.fail(error)
+        finally:
+            leave(outer)
         request.release_arguments()
         method.metrics.count_one(started - call.arrived, perf_counter() - started)
 
@@ -518,11 +525,13 @@ class _Busy(NamedTuple):
     can_end_alone: bool
 
 
-class _Served(NamedTuple):
+@dataclass(slots=True)
+class _Served:
     """A method as it is served.
 
     Attributes:
       body: the method without its guard, bound to the service.
+      leaf: that a thread is in while it runs.
       metrics: its counters.
       guarded: what has its guard; None for a method without one.
       batch: the calls that are handled together; None for a method that is not batched.
@@ -530,21 +539,22 @@ class _Served(NamedTuple):
     """
 
     body: Callable[..., Any]
-    metrics: MethodMetrics
+    leaf: leaf
+    metrics: MethodMetrics = field(default_factory=MethodMetrics)
     guarded: Guarded | None = None
     batch: Batch | None = None
     is_concurrent: bool = False
 
 
-def _served(method: Any, service: object) -> _Served:
-    declared, metrics = getattr(method, "__func__", None), MethodMetrics()
+def _served(method: Any, service: object, name: str) -> _Served:
+    declared, inside = getattr(method, "__func__", None), leaf("method", name)
     if isinstance(declared, Guarded):
         body = MethodType(declared.body, service)
-        return _Served(body, metrics, guarded=declared)
+        return _Served(body, inside, guarded=declared)
     if isinstance(declared, Batched):
-        return _Served(method, metrics, batch=Batch(declared))
+        return _Served(method, inside, batch=Batch(declared))
     return _Served(
-        method, metrics, is_concurrent=getattr(method, "is_concurrent", False)
+        method, inside, is_concurrent=getattr(method, "is_concurrent", False)
     )
 
 

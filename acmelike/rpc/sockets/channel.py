@@ -76,7 +76,6 @@ class RemoteCall(Future[Any]):
     """
 
     reason = ""
-    is_known = is_lost = False
 
     def __init__(
         self,
@@ -89,6 +88,7 @@ class RemoteCall(Future[Any]):
         self.number, self.target, self.deadline = number, target, deadline
         self._edge = edge
         self._channel = channel
+        self.is_known = self.is_lost = False
         self._value: Any = None
         self._error: BaseException | None = None
 
@@ -254,9 +254,9 @@ class Channel:
         payload = make_payload(
             (label, request.method, request.args, request.kwargs, until, request.caller)
         )
+        frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)
         if payload.refs:
             self._ledger.lend(payload.refs)
-        frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)
         if edge is not None:
             edge.num_bytes += frame.num_bytes
         self._calls[call.number] = call
@@ -275,7 +275,7 @@ class Channel:
         if until is None and call.deadline is not None:
             limit = call.deadline + GRACE_SECONDS
         while not call.is_known:
-            if self._reading.acquire(blocking=False):
+            if self._reading.acquire(False):
                 try:
                     if not self._is_lost:
                         self._read(call, limit)
@@ -497,24 +497,28 @@ class Channel:
                 call.lose(ConnectionLost(f"{call.target}: {LOST} ({why}). {_UNKNOWN}"))
 
     def _dispatch(self, frame: Frame) -> None:
-        if frame.kind == RETURN:
+        kind, number, value, num_bytes, fault = frame
+        if kind == RETURN:
             if (dropped := returned(frame)) is not None:
                 self._ledger.take_back(*dropped)
             return
-        call = self._calls.pop(frame.request, None)
+        call = self._calls.pop(number, None)
         if call is None:
             return
-        call.count(frame.num_bytes)
-        if frame.error is not None:
-            words = f"{call.target}: its outcome cannot be read: {frame.error}"
-            failed = RpcFailed(words)
-            failed.__cause__ = frame.error.__cause__
+        call.count(num_bytes)
+        if fault is not None:
+            failed = RpcFailed(f"{call.target}: its outcome cannot be read: {fault}")
+            failed.__cause__ = fault.__cause__
             call.settle(None, failed)
-        elif frame.kind == RESULT:
-            value = frame.value
-            call.settle(value if type(value) in ATOMS else freeze(value), None)
+        elif kind != RESULT:
+            call.settle(None, from_wire(value))
+        elif type(value) in ATOMS:
+            call.settle(value, None)
         else:
-            call.settle(None, from_wire(frame.value))
+            try:
+                call.settle(freeze(value), None)
+            except Exception as error:  # A class of the user's own: its caller waits.
+                call.settle(None, error)
         if self._num_waiting:
             self._wake_waiting()
 

@@ -70,6 +70,8 @@ _PADDINGS = [bytes(-length % ALIGNMENT) for length in range(ALIGNMENT)]
 # What one frame may have at most.
 MAX_BUFFERS = 2**20
 MAX_BYTES = 2**36
+# Makes a named tuple without the call of a function of Python.
+_new = tuple.__new__
 # Frames that are smaller are read with one call of the system. Of what is larger, the
 # greater part is received where it will stay.
 _BUFFER_BYTES = 2**14
@@ -182,9 +184,11 @@ def make_frame(
         released, length = 0, len(body)
         if shared is not None and shared.borrower.released:
             released = shared.borrower.take_released()
-        fields = magic, _VERSION, kind, 0, _NO_SLOT, request, length, released
-        pieces.append(_with_checksum(_FIELDS.pack(*fields) + body, length))
-        return Encoded(pieces, length)
+        header = _FIELDS.pack(
+            magic, _VERSION, kind, 0, _NO_SLOT, request, length, released
+        )
+        pieces.append(_with_checksum(header + body, length))
+        return _new(Encoded, (pieces, length))
     slot, released = None, 0
     if shared is not None:
         if num_bytes - len(body) >= LARGE_BYTES:
@@ -301,8 +305,10 @@ class FrameReader:
     ):
         self._stream, self._shared, self._codec = stream, shared, codec
         self._ledger = ledger
+        self._magic, self._kinds = codec.magic, codec.kinds
         # What has arrived and is not read yet.
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._memory = bytearray(_BUFFER_BYTES)
+        self._buffer = memoryview(self._memory)
         self._start = self._end = 0
         # A part that is larger than the buffer, and how much of it has arrived.
         self._block: memoryview | None = None
@@ -419,17 +425,18 @@ class FrameReader:
         if self._end < body:
             return None
         checksum, magic, version, kind, num_buffers, slot, number, length, released = (
-            _HEADER.unpack_from(self._buffer, start)
+            _HEADER.unpack_from(self._memory, start)
         )
         end = body + length
         padded_end = end + -length % ALIGNMENT
         if (
             num_buffers
             or released
-            or not body <= end <= padded_end <= self._end
-            or magic != self._codec.magic
+            or length < 0
+            or padded_end > self._end
+            or magic != self._magic
             or version != _VERSION
-            or kind not in self._codec.kinds
+            or kind not in self._kinds
             or slot != _NO_SLOT
             or zlib.crc32(self._buffer[start + 4 : end]) != checksum
         ):
@@ -474,7 +481,7 @@ class FrameReader:
             value = self._codec.read(body, buffers)
         except BaseException as error:  # Code of a class may even exit.
             return Frame(kind, number, None, num_bytes, without_frames(error))
-        return Frame(kind, number, value, num_bytes)
+        return _new(Frame, (kind, number, value, num_bytes, None))
 
     def _take(self, num_bytes: int) -> memoryview | None:
         """The next bytes, if all have arrived; a part of the buffer if they fit."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import RpcError
 from acmelike.rpc.call import Call, CallScheduler, Request
@@ -37,7 +37,6 @@ from acmelike.rpc.sockets.frames import (
     RESULT,
     RETURN,
     Encoded,
-    Frame,
     FrameReader,
     PayloadCache,
     encode,
@@ -196,10 +195,11 @@ class SocketServer:
         for connection in ready:
             self._serve(connection, 0)
         for key, events in found:
-            if not isinstance(key.data, _Connection):
-                key.data()
-            elif key.data not in ready:
-                self._serve(key.data, events)
+            served = key.data
+            if not isinstance(served, _Connection):
+                served()
+            elif served not in ready:
+                self._serve(served, events)
         if self._deadlines:
             self._expire()
         if self._stuck:
@@ -278,7 +278,8 @@ class SocketServer:
         if connection not in self._connections:
             return  # It was closed since the selector found something.
         stream, reader = connection.stream, connection.reader
-        connection.heard_at = time.monotonic()
+        if self._stuck:  # Nobody asks when others were heard.
+            connection.heard_at = time.monotonic()
         try:
             if events & selectors.EVENT_WRITE:
                 stream.flush()
@@ -395,58 +396,64 @@ class SocketServer:
     def _handle_next(self, connection: _Connection) -> None:
         """Reads a message and does what it says; raises what `read` raises."""
         frame = connection.reader.read()
-        if frame.kind == RETURN:
+        kind, number, value, num_bytes, fault = frame
+        if kind == RETURN:
             if (dropped := returned(frame)) is not None:
                 connection.ledger.take_back(*dropped)
-        elif frame.kind == CANCEL:
-            parked = connection.parked.get(frame.request)
+            return
+        if kind == CANCEL:
+            parked = connection.parked.get(number)
             if parked is not None:
                 self._withdraw(parked)
-        elif frame.kind == CALL:
-            number, num_bytes = frame.request, frame.num_bytes
-            if not connection.codec.is_trusted and number in connection.parked:
-                raise RpcError(f"two calls at once have the number {number}")
-            try:
-                label, request = self._read_call(connection, frame)
-                if not connection.codec.is_trusted:
-                    self._check_room(connection, label, request.method)
-            except Exception as error:
-                connection.send_error(number, error)
-                return
-            del frame  # So that the arguments go when the request drops them.
-            reply = _Reply(connection, number, num_bytes)
-            if request.timeout is not None and request.timeout < -GRACE_SECONDS:
-                return  # Its caller has given up.
-            if request.method in self._servers[label].concurrent_methods:
-                # It runs without the lock and may take long, so it gets a thread.
-                thread = threading.Thread(
-                    target=self._run_call,
-                    args=(label, request, reply),
-                    name=f"{label}.{request.method}",
-                    daemon=True,
-                )
-                alive = [other for other in self._concurrent if other.is_alive()]
-                self._concurrent = [*alive, thread]
-                thread.start()
-                return
-            call = self._run_call(label, request, reply)
-            if call.deadline is not None and not call.has_outcome:
-                self._note_deadline(call.deadline, call)
+            return
+        if kind != CALL:
+            return
+        if not connection.is_trusted and number in connection.parked:
+            raise RpcError(f"two calls at once have the number {number}")
+        try:
+            server, request = self._read_call(connection, value, fault)
+            if not connection.is_trusted:
+                self._check_room(connection, server, request.method)
+        except Exception as error:
+            connection.send_error(number, error)
+            return
+        del frame, value  # So that the arguments go when the request drops them.
+        if request.timeout is not None and request.timeout < -GRACE_SECONDS:
+            return  # Its caller has given up.
+        reply = _Reply(connection, number, num_bytes)
+        if request.method in server.concurrent_methods:
+            # It runs without the lock and may take long, so it gets a thread.
+            thread = threading.Thread(
+                target=self._run_call,
+                args=(server, request, reply),
+                name=f"{server.label}.{request.method}",
+                daemon=True,
+            )
+            alive = [other for other in self._concurrent if other.is_alive()]
+            self._concurrent = [*alive, thread]
+            thread.start()
+            return
+        call = self._run_call(server, request, reply)
+        if call.deadline is not None and not call.has_outcome:
+            self._note_deadline(call.deadline, call)
 
-    def _read_call(self, connection: _Connection, frame: Frame) -> tuple[str, Request]:
-        """The label of the node that is called, and what is asked of it.
+    def _read_call(
+        self, connection: _Connection, value: Any, fault: RpcError | None
+    ) -> tuple[Server, Request]:
+        """The server of the node that is called, and what is asked of it.
 
         Raises:
           RpcError: there is no such node here, or the call cannot be read.
         """
-        if frame.error is not None:
-            words = f"the arguments of the call cannot be read: {frame.error}"
-            raise RpcError(words) from frame.error.__cause__
+        if fault is not None:
+            words = f"the arguments of the call cannot be read: {fault}"
+            raise RpcError(words) from fault.__cause__
         try:
             label, method, args, kwargs, timeout, caller = connection.codec.read_call(
-                frame.value
+                value
             )
-            if label not in self._servers:
+            server = self._servers.get(label)
+            if server is None:
                 raise RpcError(f"there is no node '{label}' here")
             if timeout is not None and connection.shared is not None:
                 timeout -= time.monotonic()  # It is a time of the host's clock.
@@ -454,27 +461,27 @@ class SocketServer:
             request = Request(str(method), freeze(args), kwargs, timeout, caller)
         except (TypeError, ValueError) as error:
             raise RpcError(f"what was sent is no call: {error}") from None
-        return label, request
+        return server, request
 
-    def _check_room(self, connection: _Connection, label: str, method: str) -> None:
+    def _check_room(self, connection: _Connection, server: Server, method: str) -> None:
         """Raises RpcError if a program outside of the run has too many calls here."""
+        called = f"{server.label}.{method}"
         if len(connection.parked) >= _MAX_PARKED:
             raise RpcError(
-                f"{label}.{method}: {_MAX_PARKED:,} calls of this connection wait "
-                f"already; cancel some, or give them deadlines"
+                f"{called}: {_MAX_PARKED:,} calls of this connection wait already; "
+                f"cancel some, or give them deadlines"
             )
-        if method in self._servers[label].concurrent_methods:
+        if method in server.concurrent_methods:
             num_threads = sum(thread.is_alive() for thread in self._concurrent)
             if num_threads >= _MAX_THREADS:
                 raise RpcError(
-                    f"{label}.{method}: {num_threads} calls like this one run already; "
-                    f"call it again later"
+                    f"{called}: {num_threads} calls like this one run already; call it "
+                    f"again later"
                 )
 
-    def _run_call(self, label: str, request: Request, reply: _Reply) -> Call:
+    def _run_call(self, server: Server, request: Request, reply: _Reply) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
-        is_trusted = reply.is_trusted
-        call = self._servers[label].submit(request, None, reply, is_trusted)
+        call = server.submit(request, None, reply, reply.is_trusted)
         if call.wakeup is not None:
             reply.send_or_wait(call)
             return call
@@ -568,6 +575,8 @@ class _Connection:
       events: that the selector waits for.
       parked: calls without an outcome, by their numbers.
       ledger: of the refs that went to the caller.
+      is_trusted: whether the caller is a process of the run.
+      replying: held for a moment by the replies to its calls.
     """
 
     def __init__(
@@ -578,6 +587,7 @@ class _Connection:
         server: SocketServer,
     ):
         self.shared, self.codec = shared, codec
+        self.is_trusted, self.replying = codec.is_trusted, threading.Lock()
         self.sock, self.stream = sock, Stream(sock)
         self.ledger = Ledger(server.holder, self._give_back)
         self.reader = FrameReader(self.stream, shared, codec, self.ledger)
@@ -634,12 +644,13 @@ class _Connection:
         self, kind: int, request: int, payload: Payload, call: Call, num_in: int
     ) -> None:
         try:
-            if payload.refs:
-                self.ledger.lend(payload.refs)
-            pack = call.server.is_packed and self.codec.is_trusted
+            pack = call.server.is_packed and self.is_trusted
             frame = make_frame(kind, request, payload, self.shared, pack=pack)
         except Exception as error:  # It is too large, say.
             frame = make_frame(ERROR, request, self.error_payload(error), self.shared)
+        else:
+            if payload.refs:
+                self.ledger.lend(payload.refs)
         call.count_bytes(num_in, frame.num_bytes)
         self.send(frame)
 
@@ -683,12 +694,9 @@ class _Reply:
         self._num_bytes = num_bytes
         self._call: Call | None = None
         self._is_due = False
-        self._lock = threading.Lock()
-
-    @property
-    def is_trusted(self) -> bool:
-        """Whether it goes to a process of the run."""
-        return self._connection.codec.is_trusted
+        self._lock = connection.replying
+        # Whether it goes to a process of the run.
+        self.is_trusted = connection.is_trusted
 
     def send_or_wait(self, call: Call) -> None:
         """Sends the outcome of a call; if it was parked, `set` will do that."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MAX_PIECES = 256
 # What says that the other end has closed a stream; not every system has it.
 _ENDED = getattr(select, "POLLRDHUP", 0)
+_READABLE = int(select.POLLIN)
 _MAX_POLL_SECONDS = 3600.0  # `poll` takes no more than some weeks.
 
 
@@ -59,10 +60,10 @@ class Stream:
           EOFError: the other end has closed the stream, and all was received.
           OSError: the connection is lost.
         """
-        num_received = self._sock.recv_into(view)
-        if num_received == 0 and len(view):
+        num_received, size = self._sock.recv_into(view), len(view)
+        if num_received == 0 and size:
             raise EOFError
-        self.is_drained = num_received < len(view) and not self._is_tls
+        self.is_drained = num_received < size and not self._is_tls
         return num_received
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> bool:
@@ -72,13 +73,14 @@ class Stream:
           OSError: the connection is lost.
         """
         with self._lock:
-            if not self._unsent and len(pieces) <= _MAX_PIECES:
-                is_one = len(pieces) == 1  # As of a small message; that is quicker.
-                num_bytes = len(pieces[0]) if is_one else sum(map(len, pieces))
+            num_pieces = len(pieces)
+            if not self._unsent and num_pieces <= _MAX_PIECES:
                 try:
-                    if is_one:
+                    if num_pieces == 1:  # As of a small message; that is quicker.
+                        num_bytes = len(pieces[0])
                         num_sent = self._sock.send(pieces[0])
                     else:
+                        num_bytes = sum(map(len, pieces))
                         num_sent = self._sock.sendmsg(pieces)
                 except BlockingIOError:
                     num_sent = 0
@@ -109,7 +111,7 @@ class Stream:
         Returns:
           Whether there is something to receive; False also if the time is up.
         """
-        if self._unsent or not self._polling.acquire(blocking=False):
+        if self._unsent or not self._polling.acquire(False):
             events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
             happened = _happened(_poll(self._sock, events), seconds)
         else:
@@ -120,6 +122,8 @@ class Stream:
                     happened = _happened(self._poll, seconds)
             finally:
                 self._polling.release()
+        if happened == _READABLE:  # As nearly always.
+            return True
         if happened & select.POLLOUT:
             self.flush()
         return bool(happened & ~select.POLLOUT)
