@@ -24,7 +24,8 @@ class Endpoint:
 
     Attributes:
       node: the node's label.
-      ip: where its process listens; "0.0.0.0" means every network of its host.
+      ip: where its process listens. "0.0.0.0" means every network of this host; on
+        several hosts it is the address of the host of the node instead.
       port: there.
       key: that a caller proves, 32 bytes as hexadecimal digits; not in its repr.
       name: that the certificate of its process is for; "" without TLS.

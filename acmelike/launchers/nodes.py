@@ -57,6 +57,9 @@ class Nodes(Protocol):
         It is below 0 if nodes share cores already.
         """
 
+    def is_started(self, handle: Handle) -> bool:
+        """Whether a node was started; some of a group with a size are not."""
+
     def client(self, handle: Handle) -> Client:
         """A client of a node, for any thread outside the program."""
 
@@ -197,6 +200,9 @@ class LocalNodes:
     def status(self) -> dict[str, NodeStatus]:
         memory_bytes = resident_bytes()
         return {thread.label: thread.status(memory_bytes) for thread in self._threads}
+
+    def is_started(self, handle: Handle) -> bool:
+        return handle in self._servers
 
     def client(self, handle: Handle) -> Client:
         return self._client(handle, None)

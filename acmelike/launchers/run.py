@@ -30,6 +30,10 @@ from acmelike.launchers.watch import ProgressWatch
 T = TypeVar("T")
 logger = logging.getLogger("acmelike")
 
+# How much longer than its grace a run may take to end when the interpreter exits: the
+# processes that are left after the grace are killed then, and released.
+_EXIT_SECONDS = 5.0
+
 
 class Launcher(Protocol):
     """Places the nodes of a program."""
@@ -170,9 +174,12 @@ class Run:
         """A client of a node, for use from outside the program.
 
         Raises:
-          GraphError: it is not a handle of this program.
+          GraphError: it is not a handle of this program, or of a node that is not
+            started, as its group has a size.
         """
-        self.program.entry(handle)
+        label = self.program.entry(handle).label
+        if not self._nodes.is_started(cast(Any, handle)):
+            raise GraphError(f"node '{label}' is not started: its group has a size")
         return cast(T, self._nodes.client(cast(Any, handle)))
 
     def endpoint(self, handle: object) -> Endpoint:
@@ -281,4 +288,4 @@ def _stop_all() -> None:
     """At the interpreter's exit, cleanly ends what is still running."""
     for run in list(_running):
         run.stop("the interpreter exits")
-        run._released.wait(run._grace_seconds)
+        run._released.wait(run._grace_seconds + _EXIT_SECONDS)

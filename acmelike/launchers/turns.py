@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -20,6 +21,8 @@ Waited: TypeAlias = CallWait | Sleep
 # the node. With 32 steps in a turn DQN makes an eighth more environment steps a second
 # than with one, and IMPALA two fifths more.
 _STEPS_OF_A_TURN = 32
+# How often one looks whether a wait is over that nothing tells of.
+_LOOK_SECONDS = 0.01
 
 
 @dataclass
@@ -80,7 +83,8 @@ class TurnScheduler:
       labels: of the nodes.
       ended: set when the run ends.
       on_deadlock: called by the thread that finds that no node can ever run again;
-        afterwards every wait is over.
+        afterwards every wait is over, or ends with the method that a caller outside
+        runs.
     """
 
     is_serial = True
@@ -162,9 +166,8 @@ class TurnScheduler:
 
     def _choose(self, order: Sequence[Turn]) -> Turn:
         """The first of `order` that can run; time passes if it must."""
-        for turn in order:
-            if turn.can_run():
-                return turn
+        if (ready := _first_ready(order)) is not None:
+            return ready
         timed = [
             (turn.deadline, label_order(turn.label), turn)
             for turn in order
@@ -183,10 +186,18 @@ class TurnScheduler:
             self._time = max(self._time, deadline)
             return turn
         self._on_deadlock()
-        return self._choose(order)
+        # The calls that are parked where a caller outside the program runs a method end
+        # after that method. Nothing tells of it here, so this thread looks again.
+        while (ready := _first_ready(order)) is None:
+            time.sleep(_LOOK_SECONDS)
+        return ready
 
     def _turn(self, label: str) -> Turn:
         return next(turn for turn in self._turns if turn.label == label)
+
+
+def _first_ready(order: Sequence[Turn]) -> Turn | None:
+    return next((turn for turn in order if turn.can_run()), None)
 
 
 def label_order(label: str) -> list[tuple[int, str]]:

@@ -320,9 +320,12 @@ class Server:
         elif self._closed is None and self._alarm is not None:
             self._alarm.set(self.scheduler.now())
         else:
-            threading.Thread(
-                target=self._test, name=f"closing {self.label}", daemon=True
-            ).start()
+            # At the exit of Python 3.12 and later no thread can be started. The thread
+            # that runs a method now tests the parked calls after it, too.
+            with suppress(RuntimeError):
+                threading.Thread(
+                    target=self._test, name=f"closing {self.label}", daemon=True
+                ).start()
 
     def _settle_and_release(self, after: Reports) -> None:
         try:

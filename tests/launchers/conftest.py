@@ -56,6 +56,10 @@ class Alternating:
         machine = self.hosts.machines[index]
         return self.placements[index].choose(name, entries, [machine])
 
+    def release(self, name):
+        for placement in self.placements:
+            placement.release(name)
+
 
 def place_on_two_hosts(*args):
     config = make_hosts(2)

@@ -21,9 +21,16 @@ from acmelike.launchers import HostsConfig
 from acmelike.launchers.hosts import agent as agent_module
 from acmelike.launchers.hosts import rendezvous as rendezvous_module
 from acmelike.launchers.hosts.agent import join_run
-from acmelike.launchers.hosts.rendezvous import Rendezvous, launcher_identity
+from acmelike.launchers.hosts.launcher import Hosts
+from acmelike.launchers.hosts.rendezvous import (
+    Rendezvous,
+    guest_certificate,
+    join_rendezvous,
+    launcher_identity,
+)
+from acmelike.launchers.processes.capacity import capacity_of_this_host
 from acmelike.launchers.processes.machine import LocalMachine
-from acmelike.rpc import Authority
+from acmelike.rpc import Authority, Identity
 from acmelike.rpc.sockets.frames import CONTROL, encode
 from tests.launchers.conftest import SECRET, free_port, make_hosts
 from tests.launchers.contract import LIMIT, Board, Noter
@@ -278,6 +285,81 @@ def test_other_versions_are_refused(caplog):
     words = "it has jax 0.0.1, and the launcher "
     assert f"the launcher refuses this host: {words}" in said
     assert f"(rank 1) is refused: {words}" in caplog.text
+
+
+def test_only_the_agent_that_has_a_rank_may_join_again():
+    authority, capacity = Authority(SECRET), capacity_of_this_host()
+    hosts, lines = Hosts(("127.0.0.1", 0), authority, {}, 10.0), []
+
+    def join(identity, is_again):
+        place = hosts.place
+        line, _ = join_rendezvous(*place, identity, 1, capacity, is_again, LIMIT)
+        lines.append(line)
+        hosts.wait_for({1: "host 1"}, LIMIT)
+
+    agents = [Identity(), Identity()]
+    for agent in agents:
+        agent.take(guest_certificate(authority, agent.public_key))
+    try:
+        with pytest.raises(ConfigError, match="have not joined"):
+            hosts.wait_for({1: "host 1"}, 0.0)  # From now on it may come.
+        join(agents[0], is_again=False)
+        first = hosts.machine(1)
+        with pytest.raises(ConfigError, match="there is another host of rank 1"):
+            join(agents[1], is_again=True)
+        assert hosts.machine(1) is first
+        join(agents[0], is_again=True)
+        assert hosts.machine(1) is not first
+    finally:
+        for line in lines:
+            line.close()
+        hosts.close("seen")
+
+
+def test_versions_are_said_before_anything_that_depends_on_them(monkeypatch, caplog):
+    versions = rendezvous_module.versions
+
+    def versions_there():
+        is_launcher = threading.current_thread().name == "guest"
+        return versions() if is_launcher else {**versions(), "acmelike": "0.0.1"}
+
+    def never(*args):
+        raise AssertionError("it is of another version")
+
+    monkeypatch.setattr(rendezvous_module, "versions", versions_there)
+    monkeypatch.setattr(rendezvous_module, "Hello", never)
+    hosts = make_hosts(2, 1)
+    identity = launcher_identity(Authority(hosts.secret))
+    meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, never, never)
+    words = "it has acmelike 0.0.1, and the launcher "
+    try:
+        with pytest.raises(ConfigError, match=f"refuses this host: {words}"):
+            join_run(hosts)
+        said = threading.Event()
+        while f"(rank 1) is refused: {words}" not in caplog.text:
+            assert not said.wait(0.01)
+    finally:
+        meeting.close()
+
+
+def test_a_launcher_that_cannot_be_understood_is_said_in_one_line(monkeypatch):
+    def speak_otherwise(self, connection):
+        connection.stream.send([b"x" * 64])
+        while connection.receive(LIMIT) is not None:
+            pass
+        connection.close()
+
+    monkeypatch.setattr(Rendezvous, "_let_in", speak_otherwise)
+    hosts = make_hosts(2, 1)
+    identity = launcher_identity(Authority(hosts.secret))
+    meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, str, print)
+    try:
+        with pytest.raises(ConfigError, match="says cannot be read") as error:
+            join_run(hosts)
+    finally:
+        meeting.close()
+    assert "the same version of acmelike" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_lost_connection_is_not_taken_for_another_secret():

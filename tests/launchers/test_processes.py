@@ -34,7 +34,7 @@ from acmelike.launchers.processes import launcher as launcher_module
 from acmelike.launchers.processes import process as process_module
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
-from acmelike.launchers.processes.output import pass_on_output
+from acmelike.launchers.processes.output import log_files, pass_on_output
 
 LIMIT = 30.0
 
@@ -196,6 +196,41 @@ def test_output_is_prefixed_and_kept(tmp_path, capfd):
     assert capfd.readouterr().err == "[sleeper/0] good night\n"
 
 
+class Namer:
+    """Prints its name and waits for the end."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def step(self):
+        print(self.name, flush=True)
+        sleep(None, "the end of the run")
+
+
+def test_no_two_processes_share_a_log(tmp_path):
+    logs = {"a/b": "a-b.log", "a-b": "a-b-2.log", "run": "run-2.log"}
+    program = Program("names")
+    for label in logs:
+        program.add_node(Node(Namer, label), label=label)
+    (tmp_path / "run.log").write_text("of the run\n")
+    with launch(program, "processes", logs=tmp_path) as run:
+        while [node.phase for node in run.status().values()] != ["waiting"] * 3:
+            pass
+    assert (tmp_path / "run.log").read_text() == "of the run\n"
+    for label, log in logs.items():
+        assert (tmp_path / log).read_text() == f"{label}\n"
+
+
+def test_a_log_has_its_usual_name_where_that_is_free():
+    names = ["actor/0", "actor-0", "actor-0-2", "ray"]
+    assert log_files(names) == {
+        "actor/0": "actor-0.log",
+        "actor-0": "actor-0-3.log",
+        "actor-0-2": "actor-0-2.log",
+        "ray": "ray-2.log",
+    }
+
+
 def test_output_that_cannot_be_written_ends_nobody(tmp_path, monkeypatch):
     class Closed:
         def write(self, text):
@@ -207,14 +242,14 @@ def test_output_that_cannot_be_written_ends_nobody(tmp_path, monkeypatch):
     stream = io.BytesIO(b"one\ntwo\n")
     monkeypatch.setattr(sys, "stderr", Closed())
     (tmp_path / "full.log").symlink_to("/dev/full")
-    pass_on_output(stream, "full", tmp_path)
+    pass_on_output(stream, "full", tmp_path / "full.log")
     assert stream.closed
 
 
 def test_output_without_an_end_of_the_line_is_kept_at_once(tmp_path, capfd):
     reading, writing = os.pipe()
     stream, log = os.fdopen(reading, "rb"), tmp_path / "bar.log"
-    thread = threading.Thread(target=pass_on_output, args=(stream, "bar", tmp_path))
+    thread = threading.Thread(target=pass_on_output, args=(stream, "bar", log))
     thread.start()
     written = b""
     for percent in (10, 20, 100):
@@ -232,7 +267,7 @@ def test_output_without_an_end_of_the_line_is_kept_at_once(tmp_path, capfd):
 
 def test_an_endless_line_is_passed_on_in_pieces(tmp_path, capfd):
     written = b"x" * 1_000_000
-    pass_on_output(io.BytesIO(written), "long", tmp_path)
+    pass_on_output(io.BytesIO(written), "long", tmp_path / "long.log")
     assert (tmp_path / "long.log").read_bytes() == written
     lines = capfd.readouterr().err.splitlines()
     assert sum(len(line.removeprefix("[long] ")) for line in lines) == len(written)

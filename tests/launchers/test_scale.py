@@ -10,7 +10,7 @@ import pytest
 
 from acmelike import Node, Program, RestartPolicy, launch, node_seed
 from acmelike.errors import ConfigError, Deadlock, GraphError, NodeFailed, RunError
-from tests.launchers.contract import LIMIT, Board, Noter, run_to_end
+from tests.launchers.contract import LIMIT, Board, Noter, Once, run_to_end
 
 pytestmark = pytest.mark.long
 
@@ -133,3 +133,14 @@ def test_what_cannot_be_scaled_is_said():
             run.scale("actor", 5)
     with pytest.raises(RunError, match="the run has ended"):
         run.scale("actor", 2)
+
+
+def test_a_node_that_is_not_started_has_no_client(launcher):
+    program = Program("elastic")
+    with program.group("worker", size=1):
+        nodes = [program.add_node(Node(Once, lambda: None)) for _ in range(2)]
+    with launch(program, launcher) as run:
+        assert run.client(nodes[0]) is not None
+        words = "node 'worker/1' is not started: its group has a size"
+        with pytest.raises(GraphError, match=words):
+            run.client(nodes[1])

@@ -1,7 +1,10 @@
 """`serial`: whose turn it is, and when a turn ends."""
 
+import threading
+
 from acmelike import Node, Program, launch
 from acmelike.core import stop_run, when
+from acmelike.launchers.turns import TurnScheduler
 
 
 class Log:
@@ -64,3 +67,27 @@ def test_a_turn_ends_with_the_step_that_another_node_waited_for():
     # It comes after both have had a turn. Then it waits for two more calls, and is next
     # after the nodes that are before it in label order.
     assert found[64:] == ["reader", "a", "a", "b", "reader"]
+
+
+class Parked:
+    """A wait for a call at a service where a caller outside runs a method."""
+
+    deadline = None
+
+    def __init__(self, num_looks):
+        self.num_looks = num_looks
+
+    def done(self):
+        self.num_looks -= 1
+        return self.num_looks < 0
+
+
+def test_a_deadlock_is_told_once_though_a_wait_ends_later():
+    """The run is ended then, and a method that runs meanwhile is not interrupted."""
+    told = []
+    turns = TurnScheduler(["a", "b"], threading.Event(), lambda: told.append(True))
+    turns.enter("a")
+    turns._turn("a").waits_for = Parked(num_looks=4)
+    turns.leave("b")
+    assert told == [True]
+    turns.enter("a")  # It has the turn.

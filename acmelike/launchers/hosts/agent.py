@@ -27,7 +27,12 @@ from acmelike.launchers.hosts.rendezvous import (
 )
 from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_host
 from acmelike.launchers.processes.control import ControlConnection
-from acmelike.launchers.processes.machine import LocalChild, LocalMachine
+from acmelike.launchers.processes.machine import (
+    DOES_NOT_END,
+    KILLED_SECONDS,
+    LocalChild,
+    LocalMachine,
+)
 from acmelike.rpc import Authority, Identity
 
 logger = logging.getLogger("acmelike")
@@ -51,13 +56,14 @@ class HostAgent:
         self._lease = LEASE * heartbeat
         self._machine = LocalMachine("")
         self._children: dict[int, LocalChild] = {}
-        self._waiting: list[threading.Thread] = []
+        # The threads that wait for processes, and the names of these.
+        self._waiting: dict[threading.Thread, str] = {}
         self._reason: str | None = None
 
     def run(self) -> tuple[str | None, str]:
         """Does what the launcher says, until the run is over or the launcher is lost.
 
-        All processes have ended afterwards.
+        All processes have ended afterwards, except those that cannot be killed.
 
         Returns:
           Why the run ended, or None; and why the launcher was lost, or "".
@@ -67,8 +73,11 @@ class HostAgent:
         finally:
             for child in list(self._children.values()):
                 child.kill()
-            for thread in self._waiting:
-                thread.join()
+            limit = time.monotonic() + KILLED_SECONDS
+            for thread, name in self._waiting.items():
+                thread.join(max(0.0, limit - time.monotonic()))
+                if thread.is_alive():
+                    logger.warning(DOES_NOT_END, name)
             self._machine.close()
         return self._reason, why
 
@@ -104,12 +113,13 @@ class HostAgent:
         self._children[number] = child
         self._multiplexer.add(control_stream(number), child.control)
         self._multiplexer.add(output_stream(number), child.output)
+        name = message.order.name
         thread = threading.Thread(
-            target=self._wait, args=(number, child), name=f"end of {message.order.name}"
+            target=self._wait, args=(number, child), name=f"end of {name}", daemon=True
         )
-        self._waiting = [each for each in self._waiting if each.is_alive()]
-        self._waiting.append(thread)
+        self._waiting = {t: n for t, n in self._waiting.items() if t.is_alive()}
         thread.start()
+        self._waiting[thread] = name
 
     def _wait(self, number: int, child: LocalChild) -> None:
         how = child.wait()

@@ -60,6 +60,8 @@ class Hosts:
         self._changed = threading.Condition()
         # The hosts that are there; None for one that is about to be.
         self._by_rank: dict[int, RemoteMachine | None] = {}
+        # The keys of their agents, which tell whether one is back or is another one.
+        self._keys: dict[int, bytes] = {}
         self._names: Mapping[int, str] = {}
         self._placement = Placer()
         self._is_closed = False
@@ -165,12 +167,14 @@ class Hosts:
             self._changed.wait_for(lambda: bool(self._names), _ADMIT_SECONDS)
             if join.rank not in self._names:
                 return f"there are ranks 1 to {max(self._names, default=0)}"
-            if join.rank in self._by_rank and not join.is_again:
+            is_taken = join.rank in self._by_rank
+            if is_taken and join.public_key != self._keys[join.rank]:
                 return f"there is another host of rank {join.rank}"
             last = self._by_rank.get(join.rank)
             if last is not None:
                 last.drop("it joins again")  # It has noticed the loss earlier.
             self._by_rank[join.rank] = None
+            self._keys[join.rank] = join.public_key
             return ""
 
     def _joined(self, join: Join, line: ControlConnection) -> None:

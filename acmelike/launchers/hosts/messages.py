@@ -29,7 +29,8 @@ class Join(NamedTuple):
       port: where it listens there for the launcher to try.
       launcher_port_error: why the port of `Hello` could not be reached, or "".
       capacity: what it has.
-      versions: of what has to be the same on all hosts, by name.
+      public_key: of the agent, as PEM; the same when it joins again, and another one
+        when it was started anew.
       is_again: whether it had joined before, and was lost.
     """
 
@@ -39,7 +40,7 @@ class Join(NamedTuple):
     port: int
     launcher_port_error: str
     capacity: Capacity
-    versions: Mapping[str, str]
+    public_key: bytes
     is_again: bool
 
 

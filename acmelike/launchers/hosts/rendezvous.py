@@ -22,7 +22,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from acmelike.errors import ConfigError, RpcError
+from acmelike.errors import ConfigError, RpcError, first_line
 from acmelike.launchers.hosts.config import MIN_SECRET_BYTES
 from acmelike.launchers.hosts.messages import Hello, Join, Refusal, Welcome
 from acmelike.launchers.processes.capacity import Capacity
@@ -158,17 +158,25 @@ class Rendezvous:
             self._strangers.release()
 
     def _let_in(self, connection: ControlConnection) -> None:
+        connection.send({"versions": versions()})
+        said = connection.receive(_STRANGER_SECONDS)
+        if said is None:
+            connection.close()
+            return  # It has gone again.
+        why = _why_unlike(_versions_of(said), versions())
+        if why:  # The agent finds the same.
+            _warn_of_refusal(said.get("name"), said.get("rank"), why)
+            connection.close()
+            return
         with _listener(self._sock.getsockname()[0]) as listener:
             connection.send(Hello(listener.getsockname()[1]))
             join = connection.receive(_STRANGER_SECONDS)
         if not isinstance(join, Join):
             connection.close()
-            return  # It has gone again.
-        why = _why_unlike(join.versions) or self._why_apart(join) or self._admit(join)
+            return
+        why = self._why_apart(join) or self._admit(join)
         if why:
-            logger.warning(
-                "host '%s' (rank %d) is refused: %s", join.name, join.rank, why
-            )
+            _warn_of_refusal(join.name, join.rank, why)
             connection.send(Refusal(why))
             connection.close()
             return
@@ -220,18 +228,29 @@ def join_rendezvous(
     except BaseException:
         sock.close()
         raise
-    connection = ControlConnection(TlsSocket(tls))
+    connection, name = ControlConnection(TlsSocket(tls)), socket.gethostname()
     try:
+        connection.send({"name": name, "rank": rank, "versions": versions()})
         answer: Any = connection.receive(seconds)
+        if answer is not None:
+            if why := _why_unlike(versions(), _versions_of(answer)):
+                raise ConfigError(_REFUSED.format(why=why))
+            answer = connection.receive(seconds)
         if isinstance(answer, Hello):
             error = "" if is_again else _try_port(host, answer.port, seconds)
-            name = socket.gethostname()
             with _listener(ip) as listener:
-                own = listener.getsockname()[1]
+                own, key = listener.getsockname()[1], identity.public_key
                 connection.send(
-                    Join(rank, name, ip, own, error, capacity, versions(), is_again)
+                    Join(rank, name, ip, own, error, capacity, key, is_again)
                 )
                 answer = connection.receive(seconds)
+    except RpcError as error:
+        connection.close()
+        raise ConfigError(
+            f"rendezvous {host}:{port}: what its launcher says cannot be read "
+            f"({first_line(error)}); give all hosts the same version of acmelike: here "
+            f"it is {__version__}"
+        ) from None
     except BaseException:
         connection.close()
         raise
@@ -239,11 +258,12 @@ def join_rendezvous(
         return connection, answer
     connection.close()
     if isinstance(answer, Refusal):
-        raise ConfigError(f"the launcher refuses this host: {answer.reason}")
+        raise ConfigError(_REFUSED.format(why=answer.reason))
     # Its certificate is of the same secret, so it is not that.
     raise ConnectionError("the launcher has closed the connection")
 
 
+_REFUSED = "the launcher refuses this host: {why}"
 _OTHER_SECRET = (
     "rendezvous {host}:{port}: its launcher has another secret; give all hosts the "
     "same file, or the same ACMELIKE_SECRET"
@@ -297,15 +317,33 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _why_unlike(theirs: Mapping[str, str]) -> str:
-    ours = versions()
-    for name in sorted({*ours, *theirs}):
-        if ours.get(name) != theirs.get(name):
+def _versions_of(said: Any) -> Mapping[str, str]:
+    """Those of the other end, which it says first, as all other messages need them.
+
+    It is a dict of texts, so that every version can read it.
+
+    Raises:
+      RpcError: it has said something else.
+    """
+    found = said.get("versions") if isinstance(said, dict) else None
+    if not isinstance(found, dict):
+        raise RpcError("it has not said which versions it has")
+    return found
+
+
+def _why_unlike(host: Mapping[str, str], launcher: Mapping[str, str]) -> str:
+    """What is not the same, with both versions; "" if all is."""
+    for name in sorted({*host, *launcher}):
+        if host.get(name) != launcher.get(name):
             return (
-                f"it has {name} {theirs.get(name, 'not at all')}, and the launcher "
-                f"{ours.get(name, 'has not')}"
+                f"it has {name} {host.get(name, 'not at all')}, and the launcher "
+                f"{launcher.get(name, 'has not')}"
             )
     return ""
+
+
+def _warn_of_refusal(name: object, rank: object, why: str) -> None:
+    logger.warning("host '%s' (rank %s) is refused: %s", name, rank, why)
 
 
 def launcher_identity(authority: Authority) -> Identity:

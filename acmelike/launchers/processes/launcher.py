@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from acmelike.core.runtime import seconds_left
 from acmelike.core.status import NodeStatus
-from acmelike.errors import ProcessDied, RpcClosed, RpcTimeout
+from acmelike.errors import ConfigError, ProcessDied, RpcClosed, RpcTimeout
 from acmelike.graph import Entry, Handle, Program
 from acmelike.graph.resources import count
 from acmelike.launchers.exposed import Endpoint, exposed_nodes
@@ -27,6 +28,8 @@ from acmelike.launchers.processes.control import (
     StopReport,
     WorkReport,
 )
+from acmelike.launchers.processes.machine import KILLED_SECONDS, Machine
+from acmelike.launchers.processes.output import log_files
 from acmelike.launchers.processes.placement import Machines, OneHost, Seat
 from acmelike.launchers.processes.process import Process
 from acmelike.launchers.processes.restarts import Failure
@@ -51,6 +54,8 @@ _STATUS_SECONDS = 3.0
 # How long a process may neither answer nor compute that can be restarted. Whoever
 # looks at the status, the watch of a run above all, finds it.
 _SILENT_SECONDS = 10.0
+# How much longer than the heartbeat if it is on another host, which may be cut off.
+_CUT_OFF_SECONDS = 5.0
 # How long a process may take to end that is not wanted for now.
 _RETIRE_SECONDS = 10.0
 # How long the thread may take to end that starts processes again.
@@ -116,9 +121,13 @@ class ProcessNodes:
         self._credentials = Credentials(new_key(), self._new_identity())
         self._peers = Peers(self._credentials, self._machines.heartbeat)
         self._reason: str | None = None
-        self._logs = logs
+        self._log_files: dict[str, Path] = {}
         self._alarm = ClockAlarm("restarts", self._start_due)
         grouped = processes_of(program.entries)
+        if logs is not None:
+            self._log_files = {
+                name: logs / file for name, file in log_files(grouped).items()
+            }
         self._supervised: dict[str, Supervised] = {}
         # Nodes that may be started later, each in a process of its own.
         self._absent = {label: grouped.pop(label) for label in program.absent}
@@ -155,8 +164,9 @@ class ProcessNodes:
             if not process.is_over.wait(max(0.0, limit - time.monotonic())):
                 left.append(process.name)
                 process.kill()
+        limit = time.monotonic() + KILLED_SECONDS
         for process in self._processes():
-            process.dispose()
+            process.dispose(max(0.0, limit - time.monotonic()))
         self._alarm.close()
         self._alarm.join(_END_SECONDS)
         self._machines.close((self._reason or "").removeprefix(_ENDED))
@@ -206,6 +216,8 @@ class ProcessNodes:
                 if label not in running:
                     self._add(label)
             self._announce()  # All that are wanted may be there by now.
+        if self.is_work_over():  # Those that had work left are ended.
+            self._supervisor.work_ended()
 
     def room(self, labels: Sequence[str]) -> int:
         label = labels[-1]
@@ -224,17 +236,28 @@ class ProcessNodes:
 
     def _add(self, label: str) -> None:
         """Starts a node that was absent, or retired."""
-        if label in self._supervised:
-            self._start_again(self._supervised[label], was_retired=True)
+        supervised = self._supervised.get(label)
+        if supervised is not None:
+            self._start_again(supervised, supervised.process, was_retired=True)
             return
         entries = self._absent[label]
-        seat = self._machines.choose(label, entries)
-        with self._lock:
+
+        def make(seat: Seat) -> Process | None:
             if self._reason is not None:
-                return
+                return None
             process = self._new_process(label, entries, 0, seat)
             self._supervised[label] = Supervised(process, is_called=False)
-        process.start(self._assignment(process))
+            return process
+
+        self._start_placed(label, entries, make)
+
+    def is_started(self, handle: Handle) -> bool:
+        label = self._entries[handle].label
+        with self._lock:
+            supervised = self._supervised.get(label)
+        if supervised is None:  # Or it shares a process, which has another name.
+            return label not in self._absent
+        return not supervised.is_retired
 
     def client(self, handle: Handle) -> Client:
         return self._peers.client(self._entries[handle], None)
@@ -287,7 +310,7 @@ class ProcessNodes:
             seat=seat,
             on_message=self.handle,
             on_end=self._take_end,
-            logs=self._logs,
+            log=self._log_files.get(name),
         )
 
     def _assignment(self, process: Process) -> Assignment:
@@ -309,28 +332,74 @@ class ProcessNodes:
         """Starts the processes again whose time has come; in the alarm's thread."""
         for supervised in list(self._supervised.values()):
             with self._lock:
-                at, was_retired = supervised.starts_at, supervised.is_retired
-            if at is not None and at > time.monotonic():
+                at, last = supervised.starts_at, supervised.process
+            if at is None:
+                continue
+            if at > time.monotonic():
                 self._alarm.set(at)
-            elif at is not None:
-                try:
-                    self._start_again(supervised, was_retired)
-                except Exception as error:  # Such as of no memory, or no thread.
-                    label = supervised.labels[0]
-                    self._supervisor.fail(label, "process", error)
+                continue
+            label = supervised.labels[0]
+            try:
+                self._start_again(supervised, last, was_retired=False)
+            except (ConfigError, OSError) as error:
+                # Such as of no host with room now, or no memory, which may pass.
+                failure = Failure(
+                    label=label, where="process", error=error, has_worked=True
+                )
+                self._restart(supervised, last, failure)
+            except Exception as error:  # Such as of no thread.
+                self._supervisor.fail(label, "process", error)
 
-    def _start_again(self, supervised: Supervised, was_retired: bool) -> None:
-        last = supervised.process
-        last.dispose()
-        seat = self._machines.choose(last.name, last.entries)  # It may take a while.
-        with self._lock:
-            if self._reason is not None or supervised.is_retired != was_retired:
-                return  # The run has ended meanwhile, or the group is smaller.
-            process = self._new_process(
-                last.name, last.entries, last.incarnation + 1, seat
-            )
-            supervised.replace(process)
-        process.start(self._assignment(process))
+    def _start_again(
+        self, supervised: Supervised, last: Process, was_retired: bool
+    ) -> None:
+        """Starts a process in the place of the last; raises as `_start_placed`."""
+        with supervised.starting:
+            if supervised.process is not last:
+                return  # Another thread has done so meanwhile.
+            last.dispose()
+            if not last.is_over.is_set():
+                raise ConfigError(f"the last process of '{last.name}' has not ended")
+
+            def make(seat: Seat) -> Process | None:
+                if self._reason is not None or supervised.is_retired != was_retired:
+                    return None  # The run has ended meanwhile, or the group is smaller.
+                process = self._new_process(
+                    last.name, last.entries, last.incarnation + 1, seat
+                )
+                supervised.replace(process)
+                return process
+
+            self._start_placed(last.name, last.entries, make)
+
+    def _start_placed(
+        self,
+        name: str,
+        entries: Mapping[Handle, Entry],
+        make: Callable[[Seat], Process | None],
+    ) -> None:
+        """Starts a process where there is room for it.
+
+        Args:
+          name: of the process.
+          entries: its nodes.
+          make: makes it; called under the lock. It returns None if the process is not
+            wanted any more.
+
+        Raises:
+          ConfigError: no machine has what the nodes need.
+          OSError: the process cannot be started.
+        """
+        process: Process | None = None
+        try:
+            seat = self._machines.choose(name, entries)  # It may take a while.
+            with self._lock:
+                process = make(seat)
+        finally:
+            if process is None:
+                self._machines.release(name)
+        if process is not None:
+            process.start(self._assignment(process))
 
     def _warn_of_idle_gpus(self) -> None:
         num_gpus = sum(len(each.capacity.gpus) for each in self._machines.machines)
@@ -349,15 +418,16 @@ class ProcessNodes:
             assert self._authority is not None
             process.send(self._authority.sign(message.public_key))
         elif isinstance(message, ListenReport):
+            endpoints = self._seen_from_outside(process, message.endpoints)
             with self._answered:
-                self._endpoints.update(message.endpoints)
+                self._endpoints.update(endpoints)
                 self._answered.notify_all()
             self._note_address(process, message.address)
         elif isinstance(message, StatusReply):
             with self._answered:
                 process.status = dict(message.status)
                 if message.number is not None:
-                    process.answered = message.number
+                    process.answered = max(process.answered, message.number)
                 self._answered.notify_all()
         elif isinstance(message, StopReport):
             self._supervisor.stop(message.reason)
@@ -393,7 +463,7 @@ class ProcessNodes:
         """Ends a process that is stopped or blocked, if it can be restarted."""
         if self._supervised[process.name].policy is None or process.is_over.is_set():
             return
-        if (silent := process.silent_seconds()) >= _SILENT_SECONDS:
+        if (silent := process.silent_seconds()) >= self._max_silence(process):
             label = next(iter(process.entries.values())).label
             words = f"it has neither answered nor computed for {silent:.0f} s"
             error = ProcessDied(words)
@@ -402,47 +472,93 @@ class ProcessNodes:
             )
             self._take_failure(process, failure)
 
+    def _max_silence(self, process: Process) -> float:
+        """How many seconds a process may neither answer nor compute.
+
+        One of another host is silent while its host is cut off. If that is for long,
+        the host is lost; if it is not, it costs nothing.
+        """
+        if not self._is_elsewhere(process.seat.machine):
+            return _SILENT_SECONDS
+        return max(_SILENT_SECONDS, self._machines.heartbeat + _CUT_OFF_SECONDS)
+
+    def _is_elsewhere(self, machine: Machine) -> bool:
+        """Whether a machine is another one than the launcher's."""
+        return machine is not self._machines.machines[0]
+
     def _take_end(self, process: Process) -> None:
         """A process has ended, with the run or before it."""
         with self._answered:
             self._answered.notify_all()
             supervised = self._supervised[process.name]
-            is_retired = supervised.is_retired and supervised.process is process
-        if self._ended.is_set() or is_retired:
+            is_wanted = supervised.process is process and not supervised.is_retired
+        if self._ended.is_set() or not is_wanted:
             return
-        failure, restarts = supervised.take_failure(), supervised.restarts
-        words = f"node '{failure.label}' failed ({failure.where}): {failure.error}"
+        failure = supervised.take_failure()
         if supervised.policy is not None and supervised.is_done:
-            logger.warning("%s; its work was done, and the run goes on", words)
+            logger.warning("%s; its work was done, and the run goes on", failure)
             return
-        now = time.monotonic()
-        starts_at = restarts.next_start(failure, now)
+        self._restart(supervised, process, failure)
+
+    def _restart(self, supervised: Supervised, last: Process, failure: Failure) -> None:
+        """After a failure, has the last process replaced by another, or ends the run.
+
+        Neither is done if the run is over, or if `scale` has ended or replaced it.
+        """
+        restarts, now = supervised.restarts, time.monotonic()
+        with self._lock:
+            is_wanted = supervised.process is last and not supervised.is_retired
+            if self._ended.is_set() or not is_wanted:
+                return
+            starts_at = restarts.next_start(failure, now)
+            if starts_at is not None:
+                supervised.starts_at = starts_at
+                for label in supervised.labels:
+                    self._addresses.pop(label, None)
+                    self._endpoints.pop(label, None)
         if supervised.policy is None or starts_at is None:
             cause = restarts.cause
             if restarts.num_failures > 1:
                 logger.error(
                     "%s; that is too often (%d times), and the first failure ends the "
                     "run",
-                    words,
+                    failure,
                     restarts.num_failures,
                 )
             self._supervisor.fail(cause.label, cause.where, cause.error)
             return
         logger.warning(
             "%s; it is restarted in %.1f s (%d of %d within %.0f s)",
-            words,
+            failure,
             starts_at - now,
             restarts.num_failures,
             supervised.policy.max_restarts,
             supervised.policy.window,
             exc_info=None if failure.where == "process" else failure.error,
         )
-        with self._lock:
-            supervised.starts_at = starts_at
-            for label in supervised.labels:
-                self._addresses.pop(label, None)
         self._announce()
         self._alarm.set(starts_at)
+
+    def _seen_from_outside(
+        self, process: Process, endpoints: Mapping[str, Endpoint]
+    ) -> dict[str, Endpoint]:
+        """Where a process listens for other programs, as one of these may use it."""
+        machine, found = process.seat.machine, dict(endpoints)
+        for label, endpoint in endpoints.items():
+            # "Every network" is nothing that a caller elsewhere could use.
+            every = "::" if ":" in (machine.ip or "") else "0.0.0.0"
+            if machine.ip is not None and endpoint.ip == every:
+                found[label] = replace(endpoint, ip=machine.ip)
+            is_own = ipaddress.ip_address(endpoint.ip).is_loopback
+            if is_own and self._is_elsewhere(machine):
+                logger.warning(
+                    "node '%s' is on %s and listens at %s, which only programs of that "
+                    'machine reach: call program.expose(handle, ip="0.0.0.0")',
+                    label,
+                    machine.name,
+                    endpoint.ip,
+                )
+        return found
 
     def _new_identity(self) -> Identity | None:
         """Of this process, as a caller of nodes."""

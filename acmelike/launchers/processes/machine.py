@@ -21,6 +21,14 @@ from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_hos
 from acmelike.launchers.processes.groups import ProcessGroups
 from acmelike.rpc.sockets.frames import CONTROL, encode
 
+# How long a process may take to end that was killed, and what is said of one that takes
+# longer: nothing ends a process that waits for a device before that answers.
+KILLED_SECONDS = 5.0
+DOES_NOT_END = (
+    "process '%s' was killed and has not ended: it may wait for a disk or a network "
+    "that does not answer"
+)
+
 
 class Order(NamedTuple):
     """What a machine has to know of a process to start it.
@@ -136,8 +144,8 @@ class _Starter:
     def run(self, start: Callable[[], LocalChild]) -> LocalChild:
         with self._lock:
             if not self._has_begun:
-                self._has_begun = True
                 self._thread.start()
+                self._has_begun = True
         child = Future[LocalChild]()
         self._orders.put((child, start))
         return child.result()

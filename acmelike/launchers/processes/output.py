@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -10,33 +11,63 @@ from typing import IO, Any
 
 # So much of a line without an end is kept; then it is passed on as one.
 _MAX_LINE_BYTES = 2**16
+# Names of files that are not of processes: the log of the run, and what Ray prints.
+_NOT_OF_PROCESSES = ("run", "ray")
+
+
+def log_files(names: Iterable[str]) -> dict[str, str]:
+    """The name of each process's log, which it shares with no other.
+
+    A slash becomes a dash. If the run or another process has that name already, a
+    number follows.
+
+        >>> log_files(["actor/0", "actor-0", "run"])
+        {'actor/0': 'actor-0.log', 'actor-0': 'actor-0-2.log', 'run': 'run-2.log'}
+    """
+    found: dict[str, str] = {}
+    taken = set(_NOT_OF_PROCESSES)
+    clashing: list[str] = []
+    for name in names:
+        stem = name.replace("/", "-")
+        if stem in taken:
+            clashing.append(name)
+        else:
+            taken.add(stem)
+            found[name] = f"{stem}.log"
+    # Last, so that a process whose usual name is free has that.
+    for name in clashing:
+        stem, number = name.replace("/", "-"), 2
+        while f"{stem}-{number}" in taken:
+            number += 1
+        taken.add(f"{stem}-{number}")
+        found[name] = f"{stem}-{number}.log"
+    return found
 
 
 def pass_on_output(
     stream: BufferedReader,
     name: str,
-    logs: Path | None,
+    log: Path | None,
     is_continued: bool = False,
 ) -> None:
-    """Copies what comes to `logs/<name>.log`, and lines with a prefix to stderr.
+    """Copies what comes to a log, and lines with a prefix to stderr.
 
     Of a line that was written over again and again, such as a progress bar, stderr
     gets what a terminal would show at its end.
 
     Args:
       stream: a process's output; read until its end.
-      name: of the process; a slash in it becomes a dash in the file's name.
-      logs: the folder, or None for no file.
+      name: of the process.
+      log: the file, or None for none.
       is_continued: whether the file has lines of an earlier process, which stay.
     """
     with ExitStack() as stack:
         stack.enter_context(stream)
         file: IO[Any] | None = None
-        if logs is not None:
-            path = logs / f"{name.replace('/', '-')}.log"
+        if log is not None:
             mode = "ab" if is_continued else "wb"
             with suppress(OSError):
-                file = stack.enter_context(path.open(mode, buffering=0))
+                file = stack.enter_context(log.open(mode, buffering=0))
         pending = b""
         while chunk := stream.read1(_MAX_LINE_BYTES):
             # A full disk must not end a node that prints.

@@ -18,12 +18,15 @@ from acmelike.launchers.processes.control import (
     EndOfRun,
     StatusRequest,
 )
-from acmelike.launchers.processes.machine import Order
+from acmelike.launchers.processes.machine import DOES_NOT_END, KILLED_SECONDS, Order
 from acmelike.launchers.processes.output import pass_on_output
 from acmelike.launchers.processes.placement import Seat
 
 # How long what is left of a process's output may take to be read, after its end.
 _END_SECONDS = 3.0
+# How long what it has said may take, likewise. Its connection is then ended here, as
+# what it has forked may hold the other end.
+_FORK_SECONDS = 3.0
 # How long a process may take to take a message; one that is stopped takes none.
 _SEND_SECONDS = 1.0
 # How long a process is asked for its status again that has not answered.
@@ -42,7 +45,7 @@ class Process:
       seat: where it is started, and what it gets there.
       on_message: called with the process and each message of it.
       on_end: called with the process when it has ended.
-      logs: the folder for its output, or None.
+      log: the file for its output, or None.
 
     Attributes:
       has_work: whether a node of it has something left to do, as it last said.
@@ -65,7 +68,7 @@ class Process:
         seat: Seat,
         on_message: Callable[[Process, Any], None],
         on_end: Callable[[Process], None],
-        logs: Path | None,
+        log: Path | None,
     ):
         self.name, self.entries, self.incarnation = name, entries, incarnation
         self.seat = seat
@@ -78,32 +81,34 @@ class Process:
         # When it was last seen to do anything, and the processor time it had had then.
         self._active_at, self._done = time.monotonic(), (0, 0.0)
         self.how_it_ended = ""
-        self.is_over = threading.Event()
+        self.is_over, self._has_exited = threading.Event(), threading.Event()
         self._sending = threading.Lock()
         self._is_started = self._is_disposed = False
         self._end: EndOfRun | None = None
         self._child = seat.machine.start(_order(name, list(entries.values()), seat))
         self._connection = ControlConnection(self._child.control)
         output = partial(
-            pass_on_output, self._child.output, name, logs, is_continued=incarnation > 0
+            pass_on_output, self._child.output, name, log, is_continued=incarnation > 0
+        )
+        self._waiter = threading.Thread(
+            target=self._wait, name=f"end of {name}", daemon=True
         )
         self._threads = [
+            self._waiter,
+            threading.Thread(target=output, name=f"output of {name}", daemon=True),
+            # Last: when it has noticed the end, this object may be disposed of.
             threading.Thread(
                 target=self._listen, name=f"connection to {name}", daemon=True
-            ),
-            threading.Thread(target=output, name=f"output of {name}", daemon=True),
-            # What it has forked may hold its connection open. This ends that, too, if
-            # it is of the process's group.
-            threading.Thread(
-                target=self._child.wait, name=f"end of {name}", daemon=True
             ),
         ]
 
     def start(self, assignment: Assignment) -> None:
         """Sends the nodes, and starts to listen."""
-        for thread in self._threads:
-            thread.start()
         with self._sending:
+            if self._is_disposed:
+                return  # The run has ended meanwhile.
+            for thread in self._threads:
+                thread.start()
             self._connection.send(assignment)
             self._is_started = True
             if self._end is not None:
@@ -157,18 +162,42 @@ class Process:
         """Ends it at once."""
         self._child.kill()
 
-    def dispose(self) -> None:
-        """After its end: waits for the threads, and releases everything."""
-        if self._is_disposed:
+    def dispose(self, seconds: float = KILLED_SECONDS) -> None:
+        """After its end: waits for the threads, and releases everything.
+
+        Args:
+          seconds: how long it may take to end. One that was killed takes longer only if
+            it waits for a device that does not answer. A warning names it then, and
+            nothing is released.
+        """
+        with self._sending:
+            if self._is_disposed:
+                return
+            is_started = self._waiter.ident is not None
+            self._is_disposed = not is_started  # From now on it cannot be started.
+        if not is_started:
+            self._child.wait()  # It was sent no nodes, so nothing holds it up.
+        elif not (self.is_over.is_set() or self._has_exited.wait(seconds)):
+            logger.warning(DOES_NOT_END, self.name)
             return
         self._is_disposed = True
-        self._child.wait()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(_END_SECONDS)
         if not any(thread.is_alive() for thread in self._threads):
             self._child.output.close()
         self._connection.close()
+
+    def _wait(self) -> None:
+        """Waits for the process itself, whose connection may outlive it.
+
+        What it has forked may hold the connection open. It ends with the process if it
+        is of its group. If it is not, the connection is ended here.
+        """
+        self._child.wait()
+        self._has_exited.set()
+        if not self.is_over.wait(_FORK_SECONDS):
+            self._connection.stream.end()
 
     def _listen(self) -> None:
         try:

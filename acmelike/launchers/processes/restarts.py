@@ -28,6 +28,9 @@ class Failure:
     error: BaseException
     has_worked: bool
 
+    def __str__(self) -> str:
+        return f"node '{self.label}' failed ({self.where}): {self.error}"
+
 
 class Restarts:
     """The failures of the processes of one name; decides what follows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 from acmelike.core.status import NodeStatus
@@ -19,6 +20,7 @@ class Supervised:
 
     Attributes:
       process: the present one, or the last until there is another.
+      starting: a lock, held while another one is placed and started.
       starts_at: when the next is started, on the monotonic clock; None if none is due.
       failure: what a node said before its process was killed for it.
       is_retired: whether its nodes are not wanted for now, so that its end is no
@@ -29,6 +31,7 @@ class Supervised:
 
     def __init__(self, process: Process, is_called: bool):
         self.process, self._is_called = process, is_called
+        self.starting = threading.Lock()
         self.starts_at: float | None = None
         self.is_retired, self._num_returns = False, 0
         self.failure: Failure | None = None

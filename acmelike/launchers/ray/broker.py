@@ -15,11 +15,10 @@ import queue
 import shutil
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from acmelike.launchers.ray.messages import (
     Reserve,
     Reserved,
     Room,
+    Withdraw,
 )
 
 logger = logging.getLogger("acmelike")
@@ -80,6 +80,8 @@ class Broker:
         self._agents: dict[int, _Agent] = {}  # By rank, which begins at 1.
         self._num_agents = 0
         self._groups: list[Any] = []
+        # What the last reservation got: agents by rank, and placement groups.
+        self._last: tuple[Collection[int], Sequence[Any]] = (), ()
 
     def run(self) -> None:
         """Until the launcher says that it is over, or is gone."""
@@ -88,6 +90,7 @@ class Broker:
             Connect: self._connect,
             Reserve: self._reserve,
             LetIn: self._let_in,
+            Withdraw: self._withdraw,
             GiveBack: self._give_back,
             Available: self._available,
             Release: self._release,
@@ -103,8 +106,8 @@ class Broker:
             except CannotServe as refusal:
                 answer = Refused(str(refusal))
             except Exception as error:
-                answer = Refused(f"Ray: {_first_line(error)}")
-            if isinstance(message, LetIn | GiveBack):  # Nobody waits for an answer.
+                answer = Refused(f"Ray: {_one_line(error)}")
+            if isinstance(message, LetIn | GiveBack | Withdraw):  # Nobody waits for it.
                 if answer is not None:
                     logger.warning("%s", answer.words)
             elif answer is not None:
@@ -126,7 +129,7 @@ class Broker:
     # --- Connect
 
     def _connect(self, message: Connect) -> Connected:
-        address = message.address or os.environ.get("RAY_ADDRESS")
+        address, self._folder = message.address, message.folder
         self._path = message.path
         if address is None:
             self._start_local(message.num_cpus)
@@ -145,7 +148,6 @@ class Broker:
     def _start_local(self, num_cpus: float) -> None:
         import ray
 
-        self._folder = tempfile.mkdtemp(prefix="acmelike-ray-")
         ray.init(
             address="local",
             num_cpus=max(num_cores(), round(num_cpus + 0.5)),
@@ -180,7 +182,7 @@ class Broker:
             )
         except ConnectionError as error:
             raise CannotServe(
-                f"the Ray at {address} refuses this run ({_first_line(error)}); is the "
+                f"the Ray at {address} refuses this run ({_one_line(error)}); is the "
                 f"token the same: RAY_AUTH_TOKEN, or ~/.ray/auth_token"
             ) from None
         except RuntimeError as error:  # Such as other versions of Ray and Python.
@@ -191,14 +193,24 @@ class Broker:
 
     def _reserve(self, message: Reserve) -> Reserved:
         num_groups, ranks = len(self._groups), set(self._agents)
+        self._last = (), ()
         try:
-            return self._reserve_all(message)
+            reserved = self._reserve_all(message)
         except BaseException:
             self._undo(self._agents.keys() - ranks, self._groups[num_groups:])
             raise
+        self._last = self._agents.keys() - ranks, self._groups[num_groups:]
+        return reserved
 
-    def _undo(self, ranks: Iterable[int], groups: Iterable[Any]) -> None:
-        """Gives back what a reservation got that has failed."""
+    def _withdraw(self, message: Withdraw) -> None:
+        """Gives back a reservation that has come too late, so that nobody has it."""
+        self._undo(*self._last)
+        self._last = (), ()
+
+    def _undo(self, ranks: Collection[int], groups: Sequence[Any]) -> None:
+        """Gives back what a reservation got that has failed, or is withdrawn."""
+        if not ranks and not groups:
+            return
         import ray
 
         for rank in ranks:
@@ -209,7 +221,6 @@ class Broker:
                 self._remove(group)
 
     def _reserve_all(self, message: Reserve) -> Reserved:
-        import ray
         from ray.util import placement_group
 
         limit = time.monotonic() + message.seconds
@@ -256,14 +267,15 @@ class Broker:
             time.sleep(_LOOK_SECONDS)
         return Reserved(
             [
-                AgentKey(rank, numbers, host, ray.get(agent.key))
+                AgentKey(rank, numbers, host, agent.take_key())
                 for rank, (numbers, host, agent) in agents.items()
             ]
         )
 
     def _check_released(self) -> None:
         """Gives up a long answer if the launcher does not wait for it any more."""
-        if any(isinstance(message, Release) for message in list(self._messages.queue)):
+        unread = list(self._messages.queue)
+        if any(isinstance(message, Release | Withdraw) for message in unread):
             raise CannotServe("the launcher does not wait any more")
 
     def _wait_for(
@@ -388,6 +400,14 @@ class _Agent:
             message.place, message.certificate, message.rank, message.heartbeat
         )
 
+    def take_key(self) -> bytes:
+        """Its public key, which is there; once for each agent."""
+        import ray
+
+        key: bytes = ray.get(self.key)
+        self.key = None
+        return key
+
     def new_key(self, rank: int) -> bytes | None:
         """Starts another if this one has ended; the key of the other when it is there.
 
@@ -400,12 +420,10 @@ class _Agent:
             if self._outcome is not None and _is_there(self._outcome):
                 ray.get(self._outcome)  # The run is over.
             elif self._outcome is None and self.key is not None and _is_there(self.key):
-                key: bytes = ray.get(self.key)
-                self.key = None
-                return key
+                return self.take_key()
         except Exception as error:
             words = "the agent of rank %d has ended: %s; another one is started"
-            logger.warning(words, rank, _first_line(error))
+            logger.warning(words, rank, _one_line(error))
             self._start()
         return None
 
@@ -474,9 +492,14 @@ def _words(resources: dict[str, float]) -> str:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
+    """An error in one line; of one of Ray's, with the cause, which is in the last."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    if type(error).__module__.partition(".")[0] == "ray" and len(lines) > 1:
+        return f"{lines[0]} ... {lines[-1]}"
+    return lines[0]
 
 
 def main() -> None:

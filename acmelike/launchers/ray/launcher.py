@@ -6,7 +6,9 @@ import importlib.util
 import logging
 import os
 import queue
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -42,6 +44,7 @@ from acmelike.launchers.ray.messages import (
     Reserve,
     Reserved,
     Room,
+    Withdraw,
 )
 from acmelike.rpc import Authority
 
@@ -77,7 +80,9 @@ class RayConnection:
         self._asking, self._num_owed = threading.Lock(), 0
         self._rendezvous: tuple[tuple[str, int], float] = ("", 0), 0.0
         self._is_closed = False
-        output = partial(pass_on_output, self._child.output, "ray", logs)
+        self._folder: str | None = None
+        log = None if logs is None else logs / "ray.log"
+        output = partial(pass_on_output, self._child.output, "ray", log)
         self._threads = [
             threading.Thread(target=output, name="output of ray", daemon=True),
             threading.Thread(target=self._listen, name="Ray", daemon=True),
@@ -103,6 +108,8 @@ class RayConnection:
             try:
                 found = self._answers.get(timeout=max(0, limit - time.monotonic()))
             except queue.Empty:
+                if answer is Reserved:  # Else it may be reserved later, for nobody.
+                    self._connection.send(Withdraw())
                 words = f"Ray did not answer within {seconds:.0f} s"
                 raise ConfigError(words) from None
             if found is None:
@@ -130,6 +137,14 @@ class RayConnection:
         """Ends an agent that has left, and what was reserved with it."""
         self._connection.send(GiveBack(rank))
 
+    def make_folder(self) -> str:
+        """A folder for the files of a Ray of the run's own; `close` removes it.
+
+        The process cannot do that for itself if it has to be killed.
+        """
+        self._folder = tempfile.mkdtemp(prefix="acmelike-ray-")
+        return self._folder
+
     def close(self) -> None:
         """Gives everything back to Ray, and ends the process."""
         if self._is_closed:
@@ -138,15 +153,29 @@ class RayConnection:
         # Before the lock: who holds it may wait for a place, and is refused it now.
         self._connection.send(Release())
         try:
-            with self._asking:
-                self._answer(Released, _RELEASE_SECONDS)
+            self._wait_until_released()
         except ConfigError as error:
             logger.warning("Ray has not released everything: %s", error)
             self._child.kill()
         self._child.wait()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
         for thread in self._threads:
             thread.join(_RELEASE_SECONDS)
         self._connection.close()
+
+    def _wait_until_released(self) -> None:
+        """Waits for the answer to `Release`, and before it for who waits for another.
+
+        Raises:
+          ConfigError: it did not come in time, or the process has ended.
+        """
+        if not self._asking.acquire(timeout=_RELEASE_SECONDS):
+            raise ConfigError("it has not answered an earlier question")
+        try:
+            self._answer(Released, _RELEASE_SECONDS)
+        finally:
+            self._asking.release()
 
     def _listen(self) -> None:
         while (message := self._connection.receive()) is not None:
@@ -301,9 +330,10 @@ def place_on_ray(
     processes = processes_of(started_entries(program))
     try:
         needed = sum(b.resources.num_cpus for b in make_bundles(processes, 0.0))
-        connect = Connect(
-            config.address, needed, config.working_dir, tuple(map(str, sys.path))
-        )
+        address = config.address or os.environ.get("RAY_ADDRESS") or None
+        folder = ray.make_folder() if address is None else None
+        path = tuple(map(str, sys.path))
+        connect = Connect(address, folder, needed, config.working_dir, path)
         connected = ray.ask(connect, Connected, _CONNECT_SECONDS)
         logger.info("connected to %s", connected.words)
         hosts = Hosts((connected.ip, 0), authority, {}, config.heartbeat)

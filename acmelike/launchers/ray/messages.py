@@ -13,13 +13,16 @@ class Connect(NamedTuple):
     """To the broker: connect to Ray, or start one.
 
     Attributes:
-      address: of the cluster, or None.
+      address: of the cluster, or None to start one.
+      folder: for the files of a Ray that is started; None if none is. The launcher
+        removes it, or the broker if the launcher is gone.
       num_cpus: of a Ray that is started, which may be more than there are.
       working_dir: the folder that is sent to all hosts, or None.
       path: where the launcher finds modules, for hosts that have the same folders.
     """
 
     address: str | None
+    folder: str | None
     num_cpus: float
     working_dir: str | None
     path: Sequence[str]
@@ -66,6 +69,10 @@ class Reserve(NamedTuple):
 
     bundles: Sequence[Bundle]
     seconds: float
+
+
+class Withdraw(NamedTuple):
+    """To the broker: the launcher waits no longer for the last reservation."""
 
 
 class AgentKey(NamedTuple):
