@@ -23,7 +23,7 @@ Nested: TypeAlias = Any
 NestedSpec: TypeAlias = Any
 
 
-# In observations that are a dict, `[A]`: 1 for each action that is allowed, else 0.
+# In observations that are a dict, `[M]`: 1 for each action that is allowed, else 0.
 ACTION_MASK = "action_mask"
 # More categories than that, of one number or of several together, are taken as numbers.
 # It is also the limit of a constant in a policy's text: `policies/numpy_text.py`.
@@ -79,6 +79,23 @@ class OffsetDiscreteArray(specs.DiscreteArray):  # type: ignore[misc]  # no type
         return is_same and bool(super().__eq__(other))
 
 
+def is_category(spec: specs.Array, num_frames: int = 1) -> bool:
+    """Whether networks see an array one-hot: a category, or several of them.
+
+    Args:
+      spec: of the array.
+      num_frames: F, if observations are stacks of F frames.
+    """
+    if isinstance(spec, MultiDiscreteArray):
+        return sum(spec.categories()[1]) <= MAX_CATEGORIES
+    is_one = spec.shape == () or (num_frames > 1 and len(spec.shape) == 1)
+    is_bounded = isinstance(spec, specs.BoundedArray) and spec.dtype.kind in "iu"
+    if not (is_one and is_bounded):
+        return False
+    number = int(np.max(spec.maximum)) - int(np.min(spec.minimum)) + 1
+    return 0 < number <= MAX_CATEGORIES
+
+
 class EnvironmentSpec(NamedTuple):
     """The specs of one environment's arrays, without a batch axis.
 
@@ -99,11 +116,22 @@ class EnvironmentSpec(NamedTuple):
     num_frames: int = 1
 
     @property
+    def mask_size(self) -> int:
+        """M, the numbers of an action mask; 0 where actions are not discrete.
+
+        Of several categories a mask has the values of all, one after the other.
+        """
+        if isinstance(self.actions, specs.DiscreteArray):
+            return int(self.actions.num_values)
+        if isinstance(self.actions, MultiDiscreteArray):
+            return sum(self.actions.categories()[1])
+        return 0
+
+    @property
     def has_action_mask(self) -> bool:
         """Whether observations say which of the discrete actions are allowed."""
-        is_discrete = isinstance(self.actions, specs.DiscreteArray)
         is_dict = isinstance(self.observations, dict)
-        return is_discrete and is_dict and ACTION_MASK in self.observations
+        return self.mask_size > 0 and is_dict and ACTION_MASK in self.observations
 
     def zero_observations(self, num_envs: int) -> Nested:
         """Observations `[K, ...]` of zeros, such as to make a network's parameters."""

@@ -10,6 +10,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.environments.nests import plain
+from acmelike.environments.wrappers.wrapper import num_stacked_frames
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, OffsetDiscreteArray, VectorStep
 
@@ -101,6 +102,11 @@ def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment
     return factory(seed)
 
 
+# For factories from which several actors would get one and the same environment.
+SAME_AGAIN = (
+    "the environment factory returned the same environment again, and each actor needs "
+    "its own: make a new one in every call, such as lambda: gymnasium.make(...)"
+)
 # A network has an output for each of them.
 _MAX_ACTIONS = 2**16
 
@@ -112,7 +118,7 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
         actions=discrete_if_counted(environment.action_spec()),
         rewards=environment.reward_spec(),
         discounts=environment.discount_spec(),
-        num_frames=getattr(environment, "num_stacked_frames", 1),
+        num_frames=num_stacked_frames(environment),
     )
 
 
@@ -139,21 +145,33 @@ def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> A
 
     Raises:
       TypeError: they cannot be cast to this dtype without changing their kind.
-      ValueError: their shape differs from the spec, or a number in them is NaN.
+      ValueError: their shape differs from the spec, a discrete one is not in its range,
+        or a number in them is NaN.
     """
-    shape = (num_envs, *spec.actions.shape)
+    given, shape = np.asarray(actions), (num_envs, *spec.actions.shape)
     # They are copied because an environment may clip its action in place.
-    owned = np.asarray(actions).astype(spec.actions.dtype, casting="same_kind")
+    owned = given.astype(spec.actions.dtype, casting="same_kind")
     if owned.shape != shape:
         raise ValueError(
             f"actions have the shape {owned.shape}, "
             f"{num_envs} environments need {shape}"
         )
-    if isinstance(spec.actions, OffsetDiscreteArray):
-        owned += spec.actions.start
-    elif owned.dtype.kind == "f":
+    is_bounded = isinstance(spec.actions, specs.BoundedArray)
+    if owned.dtype.kind == "f":
         if np.isnan(owned).any():
             raise ValueError("actions have nan: the policy returned it")
-        if isinstance(spec.actions, specs.BoundedArray):
+        if is_bounded:
             owned.clip(spec.actions.minimum, spec.actions.maximum, out=owned)
+    elif is_bounded and owned.dtype.kind in "iu":
+        low, high = spec.actions.minimum, spec.actions.maximum
+        # As they were given: cast to 8 bits, 300 is another number.
+        is_outside = (given < low) | (given > high)
+        if np.count_nonzero(is_outside):
+            wrong = given[np.unique(np.argwhere(is_outside)[:, 0])]
+            raise ValueError(
+                f"actions are from {low.tolist()} to {high.tolist()}, not "
+                f"{wrong.tolist()}: the policy returned them"
+            )
+        if isinstance(spec.actions, OffsetDiscreteArray):
+            owned += spec.actions.start
     return owned

@@ -6,20 +6,14 @@ import functools
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError, EnvironmentFault
-from acmelike.types import (
-    MAX_CATEGORIES,
-    Array,
-    EnvironmentSpec,
-    MultiDiscreteArray,
-    NestedSpec,
-)
+from acmelike.types import Array, EnvironmentSpec, NestedSpec, is_category
 
 
 def plain(nest: Any) -> Any:
@@ -72,11 +66,26 @@ def check_observation_spec(spec: NestedSpec) -> None:
         raise ConfigError("observations have no numbers: the shape of each is empty")
 
 
+class BadNumber(NamedTuple):
+    """A number of observations `[K, ...]` that no agent can learn from.
+
+    Attributes:
+      row: which of the K observations has it.
+      found: the number, and the name of its array.
+      rule: that it breaks.
+    """
+
+    row: int
+    found: str
+    rule: str
+
+
 class Leaves:
     """The arrays of observations, in the order in which JAX has them.
 
     Args:
       spec: of one observation, as `plain` returns it.
+      num_frames: F, if observations are stacks of F frames.
 
     Attributes:
       names: of the arrays, such as "arm/position"; "" for the only one.
@@ -84,11 +93,12 @@ class Leaves:
       only: shape and dtype, if an observation is one array and no nest; else None.
     """
 
-    def __init__(self, spec: NestedSpec) -> None:
+    def __init__(self, spec: NestedSpec, num_frames: int = 1) -> None:
         paths, self.specs, self._nest = optree.tree_flatten_with_path(spec)
         self.names = ["/".join(map(str, path)) for path in paths]
         self._paths: list[tuple[Any, ...]] = paths
         self._is_one = paths == [()]
+        self._num_frames = num_frames
 
     @functools.cached_property
     def _forms(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -123,7 +133,7 @@ class Leaves:
         found = (observation,) if self._is_one else self._found(observation)
         for place, array in enumerate(found):
             if not isinstance(array, np.ndarray):
-                array = np.asarray(array)
+                array = self._as_array(place, array)
             shape, dtype = self._forms[place]
             if array.shape != axes + shape:
                 said = f"shape {array.shape}", f"{axes + shape}"
@@ -147,7 +157,7 @@ class Leaves:
           WrongObservation: as `of`; or there is no K.
         """
         found = (observations,) if self._is_one else self._found(observations)
-        shape = np.shape(found[0])
+        shape = self._as_array(0, found[0]).shape
         if not shape:
             raise WrongObservation(
                 "act_batch takes observations [K, ...] of K environments; act takes one"
@@ -157,9 +167,7 @@ class Leaves:
     def check_finite(
         self, arrays: Sequence[Array], num_steps: int, begins: Sequence[int] | Array
     ) -> None:
-        """Checks arrays `[K, ...]` for what no agent can learn from.
-
-        A category that the spec does not have would be nothing at all, one-hot.
+        """Checks arrays `[K, ...]` for what `bad_number` finds.
 
         Args:
           arrays: of K environments.
@@ -167,44 +175,54 @@ class Leaves:
           begins: how many there were when the episode of each environment began.
 
         Raises:
-          EnvironmentFault: one has a NaN, an infinity or a category that is not in its
-            spec. It names the environment and the array, and for a number that is not
-            finite the step.
+          EnvironmentFault: there is one. It names the environment, the array and the
+            step.
+        """
+        if (bad := self.bad_number(arrays)) is not None:
+            step = num_steps - begins[bad.row]
+            raise EnvironmentFault(
+                f"environment {bad.row} returned an observation with {bad.found} in "
+                f"step {step} of an episode; {bad.rule}"
+            )
+
+    def bad_number(self, arrays: Sequence[Array]) -> BadNumber | None:
+        """The first number of arrays `[K, ...]` that no agent can learn from.
+
+        That is a NaN, an infinity, a category that the spec does not have, which would
+        be nothing at all one-hot, or a whole number that needs more than 32 bits.
         """
         for place, array in enumerate(arrays):
-            if (bounds := self._categories[place]) is not None:
-                self._check_categories(place, array, *bounds)
-            # The sum takes half the time. It may be infinite where no number is.
-            if array.dtype.kind != "f" or math.isfinite(np.add.reduce(array, None)):
+            if (limits := self._limits[place]) is not None:
+                low, high, rule = limits
+                is_bad = (array < low) | (array > high)
+            elif array.dtype.kind == "f":
+                # The sum takes half the time. It may be infinite where no number is.
+                if math.isfinite(np.add.reduce(array, None)):
+                    continue
+                is_bad, rule = ~np.isfinite(array), "its numbers must be finite"
+            else:
                 continue
-            if np.isfinite(array).all():
+            if not np.count_nonzero(is_bad):
                 continue
-            k = int(np.argwhere(~np.isfinite(array))[0][0])
-            bad = array[k][~np.isfinite(array[k])][0]
-            raise EnvironmentFault(
-                f"environment {k} returned an observation with {bad}{self._in(place)} "
-                f"in step {num_steps - begins[k]} of an episode; its numbers must be "
-                "finite"
-            )
+            k = int(np.argwhere(is_bad)[0][0])
+            bad: Any = array[k][is_bad[k]][0]
+            if is_category(self.specs[place], self._num_frames):
+                bad = array[k].tolist()  # In the order of the rule's bounds.
+            return BadNumber(k, f"{bad}{self._in(place)}", rule)
+        return None
 
     @functools.cached_property
-    def _categories(self) -> list[tuple[Array, Array] | None]:
-        """The bounds of what networks see one-hot; None for all else."""
-        return [
-            (leaf.minimum, leaf.maximum) if _is_categories(leaf) else None
-            for leaf in self.specs
-        ]
+    def _limits(self) -> list[tuple[Any, Any, str] | None]:
+        """Which whole numbers an array may have, and why; None where all are good."""
+        return [_limits_of(leaf, self._num_frames) for leaf in self.specs]
 
-    def _check_categories(
-        self, place: int, array: Array, low: Array, high: Array
-    ) -> None:
-        is_outside = (array < low) | (array > high)
-        if np.count_nonzero(is_outside):
-            k = int(np.argwhere(is_outside)[0][0])
-            raise EnvironmentFault(
-                f"environment {k} returned {array[k].tolist()}{self._in(place)}, its "
-                f"specification says {low.tolist()} to {high.tolist()}"
-            )
+    def _as_array(self, place: int, found: Any) -> Array:
+        try:
+            return np.asarray(found)
+        except ValueError:  # Such as of lists of different lengths in one.
+            got = f"type {type(found).__name__}, which is no array"
+            shape, _ = self._forms[place]
+            raise WrongObservation(self._sentence(place, got, f"{shape}")) from None
 
     def _found(self, observation: Any) -> list[Any]:
         found = []
@@ -225,15 +243,16 @@ class Leaves:
         return f" in '{self.names[place]}'" if self.names[place] else ""
 
 
-def _is_categories(spec: specs.Array) -> bool:
-    """Whether networks see it one-hot."""
-    if isinstance(spec, MultiDiscreteArray):
-        return bool(sum(spec.categories()[1]) <= MAX_CATEGORIES)
-    is_bounded = isinstance(spec, specs.BoundedArray) and spec.shape == ()
-    if not is_bounded or spec.dtype.kind not in "iu":
-        return False
-    number = int(spec.maximum) - int(spec.minimum) + 1
-    return 0 < number <= MAX_CATEGORIES
+def _limits_of(spec: specs.Array, num_frames: int) -> tuple[Any, Any, str] | None:
+    if is_category(spec, num_frames):
+        low, high = spec.minimum, spec.maximum
+        return low, high, f"its specification says {low.tolist()} to {high.tolist()}"
+    if spec.dtype.kind in "iu" and spec.dtype.itemsize == 8:
+        # JAX would make another number of a larger one, without an error.
+        narrow = np.iinfo("int32" if spec.dtype.kind == "i" else "uint32")
+        rule = "networks take whole numbers of 32 bits; return it as a float"
+        return narrow.min, narrow.max, rule
+    return None
 
 
 class WrongObservation(ValueError):

@@ -12,6 +12,7 @@ from dm_env import specs
 from numpy.typing import ArrayLike
 
 from acmelike.environments.interface import (
+    SAME_AGAIN,
     EnvironmentFactory,
     Vector,
     VectorFactory,
@@ -20,6 +21,7 @@ from acmelike.environments.interface import (
 )
 from acmelike.environments.nests import Leaves, WrongObservation, check_observation_spec
 from acmelike.environments.place import making_environment
+from acmelike.environments.wrappers.wrapper import innermost
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
@@ -28,6 +30,8 @@ logger = logging.getLogger("acmelike")
 _FIRST = int(dm_env.StepType.FIRST)
 _MID = int(dm_env.StepType.MID)
 _LAST = int(dm_env.StepType.LAST)
+# Most steps are MID, which is compared first.
+_STEP_TYPES = (dm_env.StepType.MID, dm_env.StepType.LAST, dm_env.StepType.FIRST)
 
 
 class VectorEnvironment:
@@ -48,9 +52,8 @@ class VectorEnvironment:
       spec: of one environment, without the leading axis of K.
 
     Raises:
-      ConfigError: `num_envs` is less than 1, the spec of actions, rewards or discounts
-        is not a single array, that of rewards or discounts not scalar, or observations
-        have no numbers.
+      ConfigError: `num_envs` is less than 1, the factory returns the same environment
+        twice, or as `checked_environment_spec`.
     """
 
     def __init__(
@@ -70,8 +73,8 @@ class VectorEnvironment:
         try:
             for k in range(num_envs):
                 self._environments.append(self._made(k))
-            self.spec = _checked_spec(self._environments[0])
-            self._leaves = Leaves(self.spec.observations)
+            self.spec = checked_environment_spec(self._environments[0])
+            self._leaves = Leaves(self.spec.observations, self.spec.num_frames)
         except BaseException:
             with suppress(EnvironmentFault):
                 self.close()
@@ -104,7 +107,8 @@ class VectorEnvironment:
             returned a time step that breaks its specs or the order FIRST, MID, ...,
             LAST. The message has its index.
           TypeError: the actions are not of the kind of the action spec's dtype.
-          ValueError: the shape of the actions differs from the spec.
+          ValueError: the shape of the actions differs from the spec, or a discrete one
+            is not in its range.
         """
         return self._advance(check_actions(actions, self.spec, self.num_envs))
 
@@ -146,17 +150,21 @@ class VectorEnvironment:
                 raise _wrong_observation(k, wrong) from None
             except Exception as error:
                 fault = _raised(k, "reset" if begins else "step", error)
-                if self._num_restarts == self._max_restarts:
-                    raise fault from error
-                timestep, begins = self._restarted(k, fault), True
+                timestep, begins = self._restarted(k, fault, error), True
 
             try:
                 kind, reward_k, discount_k, o = timestep
+                is_known = kind in _STEP_TYPES
             except (TypeError, ValueError):
                 raise EnvironmentFault(
                     f"environment {k} returned {type(timestep).__name__} of "
                     f"{'reset' if begins else 'step'}, which is no dm_env.TimeStep"
                 ) from None
+            if not is_known:
+                raise EnvironmentFault(
+                    f"environment {k} returned the step type {kind}, which is not "
+                    f"FIRST, MID or LAST"
+                )
             if begins != (kind == _FIRST):
                 raise _wrong_order(k, kind, begins)
             # NumPy would broadcast or cast a wrong observation without an error.
@@ -189,25 +197,41 @@ class VectorEnvironment:
 
     def _made(self, k: int, *restart: int) -> dm_env.Environment:
         with making_environment(vector_index=k):
-            return self._factory(_seed(self._given_seed, k, *restart))
+            made = self._factory(_seed(self._given_seed, k, *restart))
+        inside = innermost(made)
+        if any(inside is innermost(other) for other in self._environments):
+            raise ConfigError(SAME_AGAIN)
+        return made
 
-    def _restarted(self, k: int, fault: EnvironmentFault) -> dm_env.TimeStep:
-        """Makes an environment again that has failed; returns its first step."""
-        self._num_restarts += 1
-        logger.warning(
-            "%s; it is made again (%s of %s), and its unfinished episode is dropped",
-            *(fault, self._num_restarts, self._max_restarts),
-        )
-        with suppress(Exception):  # It may not be able to do even that.
-            self._environments[k].close()
-        try:
-            environment = self._made(k, self._num_restarts)
-            self._environments[k] = environment
-            return environment.reset()
-        except AcmelikeError:
-            raise
-        except Exception as error:
-            raise _raised(k, "restart", error) from error
+    def _restarted(
+        self, k: int, fault: EnvironmentFault, cause: Exception
+    ) -> dm_env.TimeStep:
+        """Makes an environment again that has failed; returns its first step.
+
+        If that fails too, it is made once more, as long as a restart is left.
+
+        Raises:
+          EnvironmentFault: no restart is left; it is the last fault, with its cause.
+        """
+        while self._num_restarts < self._max_restarts:
+            self._num_restarts += 1
+            logger.warning(
+                "%s; it is made again (%s of %s), and its unfinished episode is "
+                "dropped",
+                *(fault, self._num_restarts, self._max_restarts),
+            )
+            with suppress(Exception):  # It may not be able to do even that.
+                self._environments[k].close()
+            try:
+                self._environments[k] = self._made(k, self._num_restarts)
+                return self._environments[k].reset()
+            except AcmelikeError:
+                raise
+            except WrongObservation as wrong:
+                raise _wrong_observation(k, wrong) from None
+            except Exception as error:
+                fault, cause = _raised(k, "restart", error), error
+        raise fault from cause
 
 
 def make_vector_environment(
@@ -234,7 +258,13 @@ def _seed(seed: int, *place: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _checked_spec(environment: dm_env.Environment) -> EnvironmentSpec:
+def checked_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
+    """Collects the specs of an environment, and checks that they are as agents need.
+
+    Raises:
+      ConfigError: the spec of actions, rewards or discounts is not a single array, that
+        of rewards or discounts not scalar, or observations have no numbers.
+    """
     spec = make_environment_spec(environment)
     check_observation_spec(spec.observations)
     for name in ("actions", "rewards", "discounts"):

@@ -49,7 +49,7 @@ class SavedPolicy:
         self.environment_factory = contents.environment_factory
         self.record = contents.record
         self._contents = contents
-        self._leaves = Leaves(contents.spec.observations)
+        self._leaves = Leaves(contents.spec.observations, contents.spec.num_frames)
         self._inference: Inference | None = None
         self._num_envs = 0
         self._begins = True
@@ -86,13 +86,16 @@ class SavedPolicy:
 
         Raises:
           ValueError: an array is missing, its shape differs from the spec, or its dtype
-            cannot be cast to that of the spec without changing its kind; or K changed
-            during an episode.
+            cannot be cast to that of the spec without changing its kind; a number is
+            not finite, or a category that the spec does not have; or K changed during
+            an episode.
         """
         return self._act(self._leaves.of_many(observations))
 
     def _act(self, arrays: Sequence[Array]) -> Array:
         """Returns the actions for observations, array by array `[K, ...]`."""
+        if (bad := self._leaves.bad_number(arrays)) is not None:
+            raise ValueError(f"observation {bad.row} has {bad.found}; {bad.rule}")
         num_envs = len(arrays[0])
         inference = self._inference_for(num_envs)
         kind = StepType.FIRST if self._begins else StepType.MID

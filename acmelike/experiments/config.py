@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from acmelike.checks import above, at_least, check_fields
-from acmelike.errors import ConfigError
+from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.video import VideoSettings
 from acmelike.graph.resources import parse_place
@@ -133,7 +133,7 @@ def parse_kwargs(texts: Iterable[str]) -> dict[str, Any]:
     A value is a literal of Python, such as 0.5, true or [1, 2]; any other is a text.
 
     Raises:
-      ConfigError: one has another form.
+      ConfigError: one has another form, or Python cannot read its value.
     """
     found: dict[str, Any] = {}
     for text in texts:
@@ -150,4 +150,9 @@ def parse_kwargs(texts: Iterable[str]) -> dict[str, Any]:
             found[key] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             found[key] = value
+        except (TypeError, RecursionError, MemoryError) as error:
+            raise ConfigError(
+                f"environment_kwargs: the value of {key} cannot be read: "
+                f"{first_line(error)}"
+            ) from error
     return found

@@ -32,10 +32,10 @@ from acmelike.networks.choice import (
 )
 from acmelike.types import (
     ACTION_MASK,
-    MAX_CATEGORIES,
     EnvironmentSpec,
     MultiDiscreteArray,
     Nested,
+    is_category,
 )
 
 # Pixels of a side that networks for images need.
@@ -150,19 +150,14 @@ def check_observations(
     Raises:
       ConfigError: or an action mask is not one; the message names the agent.
     """
-    is_dict = isinstance(spec.observations, dict)
-    if is_dict and isinstance(spec.actions, MultiDiscreteArray):
-        if ACTION_MASK in spec.observations:
-            raise ConfigError(
-                f"{agent}: an observation has '{ACTION_MASK}', which is for one "
-                f"discrete action; these are several: {spec.actions.shape}"
-            )
     if spec.has_action_mask:
-        mask, num_actions = spec.observations[ACTION_MASK], spec.actions.num_values
-        if mask.shape != (num_actions,):
+        shape, size = spec.observations[ACTION_MASK].shape, spec.mask_size
+        if shape != (size,):
+            is_multi = isinstance(spec.actions, MultiDiscreteArray)
+            what = "values of all categories" if is_multi else "actions"
             raise ConfigError(
                 f"{agent}: '{ACTION_MASK}' of an observation must have the shape "
-                f"{(num_actions,)}, as there are {num_actions} actions: {mask.shape}"
+                f"{(size,)}, as there are {size} {what}: {shape}"
             )
     least = LEAST.get(network) if isinstance(network, str) else None
     shapes = preparation_of(spec, network).shapes
@@ -182,14 +177,13 @@ def check_observations(
 def _preparation_of(
     spec: specs.Array, num_frames: int, network: NetworkSource
 ) -> ArrayPreparation | MultiDiscretePreparation:
-    if isinstance(spec, MultiDiscreteArray):
-        lows, numbers = spec.categories()
-        if sum(numbers) <= MAX_CATEGORIES:
-            return MultiDiscretePreparation(lows=lows, numbers=numbers)
     shape: tuple[int, ...] = spec.shape
-    categories = _categories(spec, num_frames)
-    if categories is not None:
-        first, number = categories
+    if is_category(spec, num_frames):
+        if isinstance(spec, MultiDiscreteArray):
+            lows, numbers = spec.categories()
+            return MultiDiscretePreparation(lows=lows, numbers=numbers)
+        first = int(np.min(spec.minimum))
+        number = int(np.max(spec.maximum)) - first + 1
         return ArrayPreparation(
             shape=(*shape, number), low=first, num_categories=number
         )
@@ -206,18 +200,6 @@ def _preparation_of(
     return ArrayPreparation(
         shape=shape, low=low, scale=scale, has_channels_first=has_channels_first
     )
-
-
-def _categories(spec: specs.Array, num_frames: int) -> tuple[int, int] | None:
-    """The lowest category and how many there are; None if it is no category."""
-    is_one = spec.shape == () or (num_frames > 1 and len(spec.shape) == 1)
-    if not is_one or spec.dtype.kind not in "iu":
-        return None
-    if not isinstance(spec, specs.BoundedArray):
-        return None
-    low = int(np.min(spec.minimum))
-    number = int(np.max(spec.maximum)) - low + 1
-    return (low, number) if 0 < number <= MAX_CATEGORIES else None
 
 
 def _has_channels_first(shape: tuple[int, ...], network: NetworkSource) -> bool:

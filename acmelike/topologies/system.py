@@ -16,8 +16,8 @@ from typing import Annotated, NamedTuple, Protocol
 from acmelike.adders import Adder, RewardAdder
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
-from acmelike.environments import EnvironmentFactory, make_environment_spec
-from acmelike.environments.nests import check_observation_spec
+from acmelike.environments import EnvironmentFactory
+from acmelike.environments.vector import checked_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.episodes import check_video
@@ -97,9 +97,9 @@ class Topology(Protocol):
         videos are wanted.
 
         Raises:
-          ConfigError: the agent cannot act in the environment or does not fit the
-            topology, or the table's rate limiter would deadlock with the agent's batch
-            size.
+          ConfigError: the environment's specs are not what agents need, the agent
+            cannot act in it or does not fit the topology, or the table's rate limiter
+            would deadlock with the agent's batch size.
         """
 
 
@@ -126,9 +126,8 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
     builder, layout = experiment.builder, experiment.layout
     environment = experiment.environment_factory(derive_seed(experiment.seed, "spec"))
     with closing(environment):
-        spec = make_environment_spec(environment)
+        spec = checked_environment_spec(environment)
     check_builder(builder)
-    check_observation_spec(spec.observations)
     builder.check(spec)
     table = builder.make_table(spec)
     check_items(table, builder.name)

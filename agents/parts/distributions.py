@@ -14,7 +14,13 @@ from dm_env import specs
 
 from acmelike.adders import Unroll
 from acmelike.agents.parts.bounds import Bounds, bounds_of
-from acmelike.agents.parts.heads import SMALL, only_allowed
+from acmelike.agents.parts.heads import (
+    FORBIDDEN,
+    SMALL,
+    are_allowed,
+    given_mask,
+    only_allowed,
+)
 from acmelike.networks import entropy_of, log_prob_of, log_softmax, take_action
 from acmelike.types import MultiDiscreteArray, Nested
 
@@ -99,7 +105,12 @@ class MultiCategorical:
         return nn.Dense(sum(self.numbers), kernel_init=SMALL, name=name)
 
     def allowed(self, outputs: Any, observation: Nested) -> Any:
-        return outputs
+        """By a mask `[..., O]`; a category with nothing allowed ignores its part."""
+        mask = given_mask(observation)
+        if mask is None:
+            return outputs
+        parts = [are_allowed(part) for part in self._split(mask)]
+        return jnp.where(jnp.concatenate(parts, axis=-1), outputs, FORBIDDEN)
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """By Gumbel's noise `[K, O]`."""
@@ -131,7 +142,7 @@ class MultiCategorical:
         return sum(parts[1:], parts[0])
 
     def _split(self, outputs: Any) -> list[Any]:
-        """The part of each category, `[..., A]`."""
+        """The part of each category, `[..., A]`, of outputs, noise or a mask."""
         ends = np.cumsum(self.numbers).tolist()
         begins = [0, *ends[:-1]]
         return [outputs[..., i:j] for i, j in zip(begins, ends, strict=True)]

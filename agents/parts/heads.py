@@ -41,16 +41,24 @@ class QHead(nn.Module):
 FORBIDDEN = -1e9
 
 
-def mask_of(observation: Nested) -> Any:
-    """Which actions are allowed, `[..., A]` bool; None if observations do not say.
+def given_mask(observation: Nested) -> Any:
+    """The action mask of an observation, `[..., M]`; None if it has none."""
+    return observation.get(ACTION_MASK) if isinstance(observation, dict) else None
 
-    Where an observation allows none, as the last one of an episode may, all are.
+
+def are_allowed(mask: Any) -> Any:
+    """Which actions a mask `[..., A]` allows, as bool.
+
+    Where it allows none, as that of the last observation of an episode may, all are.
     """
-    mask = observation.get(ACTION_MASK) if isinstance(observation, dict) else None
-    if mask is None:
-        return None
     is_allowed = mask > 0
     return is_allowed | ~is_allowed.any(axis=-1, keepdims=True)
+
+
+def mask_of(observation: Nested) -> Any:
+    """Which actions are allowed, `[..., A]` bool; None if observations do not say."""
+    mask = given_mask(observation)
+    return None if mask is None else are_allowed(mask)
 
 
 def only_allowed(values: Any, observation: Nested) -> Any:

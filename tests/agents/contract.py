@@ -127,6 +127,28 @@ class Levers(dm_env.Environment):
         return MultiDiscreteArray((2,), np.int64, [0, 5], [2, 6])
 
 
+class LockedLevers(Levers):
+    """Levers some of whose positions are locked; to choose one of these is an error.
+
+    At times both positions of the second lever are, and then either may be chosen.
+    """
+
+    def step(self, action):
+        first, second = self.is_open[:3], self.is_open[3:]
+        assert first[action[0]], f"{action} is locked"
+        assert second[action[1] - 5] or not second.any(), f"{action} is locked"
+        return super().step(action)
+
+    def _observe(self):
+        self.is_open = self.random.integers(2, size=5).astype(np.int8)
+        self.is_open[self.random.integers(3)] = 1
+        return {"number": super()._observe(), "action_mask": self.is_open}
+
+    def observation_spec(self):
+        mask = specs.BoundedArray((5,), np.int8, 0, 1)
+        return {"number": super().observation_spec(), "action_mask": mask}
+
+
 class ByteCatch(EnvironmentWrapper):
     """Catch in bytes, with a channel that comes first."""
 
@@ -357,6 +379,12 @@ AGENTS = {
     "ppo with levers": Agent(
         make_ppo(), make_synchronous, factory=Levers, refused=UNBOUNDED
     ),
+    "impala with locked levers": Agent(
+        make_impala(), factory=LockedLevers, refused=UNBOUNDED
+    ),
+    "ppo with locked levers": Agent(
+        make_ppo(normalize_observations=True), make_synchronous, LockedLevers, UNBOUNDED
+    ),
     "sac on parts": Agent(make_sac(), factory=PointOfParts, refused=DISCRETE),
     "td3 on parts": Agent(make_td3(), factory=PointOfParts, refused=DISCRETE),
 }
@@ -372,5 +400,6 @@ VARIANTS = {
     *("dqn on bytes", "impala on bytes", "ppo on bytes"),
     *("dqn on parts", "r2d2 on parts", "impala with an lstm on parts", "ppo on parts"),
     *("sac on parts", "td3 on parts", "impala with levers", "ppo with levers"),
+    *("impala with locked levers", "ppo with locked levers"),
     *("dqn with masks", "r2d2 with masks", "impala with masks", "ppo with masks"),
 }

@@ -5,16 +5,20 @@ import jax
 import numpy as np
 import pytest
 from dm_env import specs
+from gymnasium import spaces
+from scipy import stats
 
 import acmelike as al
+from acmelike.agent import ActorPlace
 from acmelike.agents.dqn.losses import td_errors
-from acmelike.agents.parts.distributions import Categorical
+from acmelike.agents.parts.distributions import Categorical, distribution_of
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import FORBIDDEN, mask_of, only_allowed
 from acmelike.environments import ActionMaskFromInfo, GymnasiumEnvironment
 from acmelike.networks import check_observations, make_network, preparation_of
+from acmelike.policies import make_portable
 from acmelike.types import EnvironmentSpec, MultiDiscreteArray, Transition
-from tests.agents.contract import make_dqn
+from tests.agents.contract import make_dqn, make_ppo
 from tests.agents.settings import make_spec
 
 VALUES = np.array([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [1.0, 3.0, 2.0]], np.float32)
@@ -167,8 +171,119 @@ def test_the_spec_of_an_environment_says_that_it_has_a_mask():
     assert isinstance(masked_spec(), EnvironmentSpec)
 
 
-def test_a_mask_for_several_actions_is_refused():
-    actions = MultiDiscreteArray((2,), np.int64, 0, 2)
-    spec = masked_spec((3,))._replace(actions=actions)
-    with pytest.raises(al.ConfigError, match=r"ppo: .* is for one discrete action; th"):
-        check_observations(spec, "auto", agent="ppo")
+# --- Several categories at a time -------------------------------------------------
+
+LEVERS = MultiDiscreteArray((2,), np.int64, [0, 5], [2, 6])
+# Of three values of the first category, and of two of the second.
+LEVER_LOGITS = np.log(np.array([[0.2, 0.5, 0.3, 0.9, 0.1]] * 3, np.float32))
+LEVER_MASKS = np.array([[0, 1, 1, 1, 0], [0, 0, 0, 0, 1], [1, 1, 1, 0, 0]], np.int8)
+# Where nothing is allowed in a category, everything is.
+LEVER_PROBABILITIES = [
+    ([0, 0.625, 0.375], [1, 0]),
+    ([0.2, 0.5, 0.3], [0, 1]),
+    ([0.2, 0.5, 0.3], [0.9, 0.1]),
+]
+
+
+def levers_spec(mask_shape=(5,)):
+    return masked_spec(mask_shape)._replace(actions=LEVERS)
+
+
+def test_a_mask_of_several_categories_has_the_values_of_all():
+    spec = levers_spec()
+    assert spec.has_action_mask and spec.mask_size == 5
+    check_observations(spec, "auto", agent="ppo")
+    assert preparation_of(spec, "auto").shapes == ((2,),)
+    with pytest.raises(al.ConfigError) as caught:
+        check_observations(levers_spec((3,)), "auto", agent="ppo")
+    assert str(caught.value) == (
+        "ppo: 'action_mask' of an observation must have the shape (5,), as there are 5 "
+        "values of all categories: (3,)"
+    )
+
+
+def test_each_category_has_the_distribution_of_what_its_mask_allows():
+    actions = distribution_of(LEVERS, "ppo")
+    logits = actions.allowed(LEVER_LOGITS, {"action_mask": LEVER_MASKS})
+    chosen = np.array([[1, 0], [0, 1], [2, 1]])
+    found = np.exp(actions.log_prob(logits, chosen))
+    np.testing.assert_allclose(found, [0.625, 0.2, 0.3 * 0.1], rtol=1e-5)
+    assert float(np.exp(actions.log_prob(logits, np.zeros((3, 2), int)))[0]) == 0
+    entropy = [sum(map(stats.entropy, each)) for each in LEVER_PROBABILITIES]
+    np.testing.assert_allclose(actions.entropy(logits), entropy, rtol=1e-4)
+    observed = {"action_mask": LEVER_MASKS}
+    gradient = jax.grad(lambda x: actions.entropy(actions.allowed(x, observed)).sum())
+    assert np.isfinite(gradient(LEVER_LOGITS)).all()
+    # Gumbel's noise is never so large.
+    action, extras = actions.sample(logits, 50 * (1 - LEVER_MASKS).astype(np.float32))
+    assert np.asarray(action)[:2].tolist() == [[1, 5], [1, 6]]
+    np.testing.assert_allclose(np.exp(extras["log_prob"][:2]), [0.625, 0.5], rtol=1e-5)
+
+
+def test_without_a_mask_several_categories_stay_as_they_are():
+    actions = distribution_of(LEVERS, "ppo")
+    assert actions.allowed(LEVER_LOGITS, {"x": VALUES}) is LEVER_LOGITS
+
+
+def test_a_policy_of_several_categories_keeps_to_the_mask_in_numpy_and_in_jax():
+    spec, builder, num = levers_spec(), make_ppo(), 200
+    agent = builder.make_agent(spec)
+    parameters = jax.device_get(agent.parameters(agent.init(jax.random.key(0))))
+    random = np.random.default_rng(0)
+    mask = random.integers(2, size=(num, 5)).astype(np.int8)
+    x = random.normal(size=(num, 2)).astype(np.float32)
+    observation = {"x": x, "action_mask": mask}
+    place = ActorPlace(index=0, num_actors=1, num_envs=num)
+    noise = builder.make_policy_inputs(spec, place).noise(random, num)
+    by_text = make_portable(builder, spec, parameters).load_text()(parameters)
+    action, _, extras = by_text((), observation, noise)
+    expected = agent.act(parameters, (), observation, noise)
+    np.testing.assert_array_equal(action, expected.action)
+    np.testing.assert_allclose(
+        extras["log_prob"], expected.extras["log_prob"], rtol=1e-4, atol=1e-5
+    )
+    for part, chosen in ((mask[:, :3], action[:, 0]), (mask[:, 3:], action[:, 1] - 5)):
+        is_free = ~part.any(axis=1)
+        assert 0 < is_free.sum() < num
+        assert (is_free | (part[np.arange(num), chosen] == 1)).all()
+
+
+def test_only_agents_of_several_categories_take_their_masks():
+    make_ppo().check(levers_spec())
+    with pytest.raises(al.ConfigError, match="dqn needs discrete actions, one at a t"):
+        make_dqn().check(levers_spec())
+
+
+class Piano(gymnasium.Env):
+    """Has the mask of its actions in its info."""
+
+    observation_space = spaces.Box(-1, 1, (2,), np.float32)
+
+    def __init__(self, action_space, mask):
+        self.action_space, self.mask = action_space, mask
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {"action_mask": self.mask}
+
+
+@pytest.mark.parametrize(
+    ("space", "mask", "expected"),
+    [
+        (spaces.MultiDiscrete([3, 2]), ([0, 1, 1], [1, 0]), [0, 1, 1, 1, 0]),
+        (
+            spaces.MultiDiscrete([3, 2]),
+            (np.array([0, 1, 1], np.int8), np.array([True, False])),
+            [0, 1, 1, 1, 0],
+        ),
+        (spaces.MultiDiscrete([3, 2]), np.array([0, 1, 1, 1, 0]), [0, 1, 1, 1, 0]),
+        (spaces.MultiBinary(2), ([1, 0], [0, 1]), [1, 0, 0, 1]),
+        (spaces.Discrete(3), [1, 0, 1], [1, 0, 1]),
+    ],
+)
+def test_masks_of_an_info_become_one_in_the_order_of_the_categories(
+    space, mask, expected
+):
+    environment = GymnasiumEnvironment(ActionMaskFromInfo(Piano(space, mask)), seed=0)
+    assert environment.observation_spec()["action_mask"].shape == (len(expected),)
+    seen = environment.reset().observation["action_mask"]
+    assert seen.dtype == np.int8 and seen.tolist() == expected

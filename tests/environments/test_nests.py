@@ -108,6 +108,11 @@ def put(name, value):
             "returned an observation of dtype int64, whose numbers int32 cannot hold "
             "in 'arm/1', its specification says int32",
         ),
+        (
+            put("place", [[0.0], [0.0, 1.0]]),
+            "returned an observation of type list, which is no array in 'place', its "
+            "specification says (2,)",
+        ),
     ],
 )
 def test_what_breaks_the_spec_is_named(change, message):
@@ -125,18 +130,18 @@ def test_types_are_cast_as_the_spec_says():
 
 
 @pytest.mark.parametrize(
-    ("spec", "seen", "words"),
+    ("spec", "seen", "range_"),
     [
-        (specs.DiscreteArray(3), 3, "returned 3, its specification says 0 to 2"),
+        (specs.DiscreteArray(3), 3, "0 to 2"),
         (
             MultiDiscreteArray((2,), np.int64, [0, 0], [2, 1]),
             [3, 0],
-            "returned [3, 0], its specification says [0, 0] to [2, 1]",
+            "[0, 0] to [2, 1]",
         ),
-        (specs.BoundedArray((), np.int8, 1, 4), 0, "returned 0, its specification"),
+        (specs.BoundedArray((), np.int8, 1, 4), 0, "1 to 4"),
     ],
 )
-def test_a_category_that_the_spec_does_not_have_is_a_fault(spec, seen, words):
+def test_a_category_that_the_spec_does_not_have_is_a_fault(spec, seen, range_):
     leaves = Leaves(spec)
     good = np.stack([np.broadcast_to(spec.minimum, spec.shape)] * 2).astype(spec.dtype)
     leaves.check_finite([good], 1, [0, 0])
@@ -144,7 +149,39 @@ def test_a_category_that_the_spec_does_not_have_is_a_fault(spec, seen, words):
     bad[1] = seen
     with pytest.raises(EnvironmentFault) as caught:
         leaves.check_finite([bad], 1, [0, 0])
-    assert str(caught.value).startswith(f"environment 1 {words}")
+    assert str(caught.value) == (
+        f"environment 1 returned an observation with {seen} in step 1 of an episode; "
+        f"its specification says {range_}"
+    )
+
+
+def test_each_category_of_a_stack_is_checked():
+    spec = specs.BoundedArray((2,), np.int64, 0, 2)
+    seen = [np.array([[0, 2], [1, 3]])]
+    with pytest.raises(EnvironmentFault) as caught:
+        Leaves(spec, num_frames=2).check_finite(seen, 1, [0, 0])
+    assert str(caught.value).startswith("environment 1 returned an observation with [1")
+    # Else they are numbers, such as coordinates.
+    Leaves(spec).check_finite(seen, 1, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        (np.int64, [-(2**31), 2**31 - 1], 2**31),
+        (np.int64, [-(2**31), 2**31 - 1], -(2**31) - 1),
+        (np.uint64, [0, 2**32 - 1], 2**32),
+    ],
+)
+def test_a_whole_number_that_jax_would_change_is_a_fault(dtype, good, bad):
+    leaves = Leaves({"time": specs.Array((2,), dtype)})
+    leaves.check_finite([np.array([good, good], dtype)], 3, [0, 0])
+    with pytest.raises(EnvironmentFault) as caught:
+        leaves.check_finite([np.array([good, [1, bad]], dtype)], 3, [0, 0])
+    assert str(caught.value) == (
+        f"environment 1 returned an observation with {bad} in 'time' in step 3 of an "
+        "episode; networks take whole numbers of 32 bits; return it as a float"
+    )
 
 
 def test_a_number_with_one_bound_is_no_category():
@@ -261,3 +298,5 @@ def test_leaves_of_many():
         leaves.of_many({"place": 1.0, "arm": (1.0, 1)})
     with pytest.raises(WrongObservation, match=r"shape \(3,\) in 'arm/1'"):
         leaves.of_many(observation | {"arm": (np.zeros(4), np.zeros(3, int))})
+    with pytest.raises(WrongObservation, match="list, which is no array in 'arm/0'"):
+        leaves.of_many(observation | {"arm": ([[0.0], [0.0, 1.0]], np.zeros(4, int))})

@@ -323,6 +323,23 @@ def test_a_factory_stays_what_it_is():
     assert make_environment_factory(factory) is factory
 
 
+def test_a_function_that_returns_the_same_environment_again_is_refused():
+    env, board = gymnasium.make("CartPole-v1"), Catch()
+    makes = [lambda: env, lambda: board, lambda seed: board]
+    makes.append(functools.partial(lambda seed, rows: board, rows=3))
+    for make in makes:
+        factory = make_environment_factory(make)  # It looks at one, and closes it.
+        with pytest.raises(ConfigError, match="the same environment again, and each"):
+            factory(seed=1)
+
+
+def test_a_function_may_return_what_another_one_made():
+    factory = make_environment_factory(lambda seed: Catch(seed=seed))
+    outer = make_environment_factory(lambda seed: factory(seed))
+    made = [outer(seed=1), outer(seed=2)]
+    assert made[0] is not made[1]
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -6,12 +6,19 @@ import pytest
 from dm_env import specs
 
 from acmelike.environments import (
+    CatchFactory,
+    FrameStackFactory,
+    GymnasiumVectorFactory,
     RestartingFactory,
+    StepTimeoutFactory,
+    TimeLimit,
+    TimeLimitFactory,
     VectorEnvironment,
     make_environment_factory,
     make_vector_environment,
 )
 from acmelike.errors import ConfigError, EnvironmentFault, RpcClosed
+from acmelike.types import MultiDiscreteArray, OffsetDiscreteArray
 
 FIRST, MID, LAST = 0, 1, 2
 
@@ -183,6 +190,36 @@ def test_an_action_that_is_nan_is_refused_as_the_policys():
         vector.step(np.float32([[0, 0], [0, np.nan]]))
 
 
+@pytest.mark.parametrize(
+    ("spec", "actions", "words"),
+    [
+        (specs.DiscreteArray(3), [0, 7], "0 to 2, not [7]"),
+        (specs.DiscreteArray(3), [-1, 3], "0 to 2, not [-1, 3]"),
+        # Cast to 8 bits it is 44.
+        (specs.DiscreteArray(100, np.int8), [300, 44], "0 to 99, not [300]"),
+        # Agents count from 0.
+        (OffsetDiscreteArray(5, 3, np.int64, None), [5, 0], "0 to 2, not [5]"),
+        (
+            MultiDiscreteArray((2,), np.int64, [0, 5], [2, 6]),
+            [[2, 6], [0, 0]],
+            "[0, 5] to [2, 6], not [[0, 0]]",
+        ),
+    ],
+)
+def test_a_discrete_action_out_of_its_range_is_refused_as_the_policys(
+    spec, actions, words
+):
+    environments = [Counting(), Counting()]
+    for environment in environments:
+        environment.action_spec = lambda: spec
+    vector = make_vector(*environments)
+    vector.reset()
+    with pytest.raises(ValueError) as caught:
+        vector.step(actions)
+    assert str(caught.value) == f"actions are from {words}: the policy returned them"
+    assert not environments[0].actions
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 3), ()])
 def test_actions_of_another_shape_are_refused(shape):
     vector = make_vector(Counting(), Counting())
@@ -262,6 +299,18 @@ FAULTS = [
         "environment 2 returned a FIRST step in the middle of an episode",
     ),
     (
+        dm_env.TimeStep(7, 1.0, 1.0, GOOD),
+        "environment 2 returned the step type 7, which is not FIRST, MID or LAST",
+    ),
+    (
+        dm_env.TimeStep(None, 1.0, 1.0, GOOD),
+        "environment 2 returned the step type None, which is not FIRST, MID or LAST",
+    ),
+    (
+        (GOOD, 1.0, False, {}),  # As of Gym's first version.
+        "environment 2 returned tuple of step, which is no dm_env.TimeStep",
+    ),
+    (
         (GOOD, 1.0, False, False, {}),  # As of Gymnasium.
         "environment 2 returned tuple of step, which is no dm_env.TimeStep",
     ),
@@ -330,6 +379,16 @@ def test_what_was_made_is_closed_if_the_next_cannot_be_made():
     with pytest.raises(ConfigError, match="not scalar"):
         make_vector(odd)
     assert all(environment.is_closed for environment in (*made, odd))
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: inner, lambda inner: TimeLimit(inner, num_steps=9)]
+)
+def test_one_environment_for_several_is_refused(wrap):
+    environment = Counting()
+    with pytest.raises(ConfigError, match="the same environment again, and each actor"):
+        VectorEnvironment(lambda seed: wrap(environment), num_envs=2, seed=0)
+    assert environment.is_closed
 
 
 def test_no_environment_is_refused():
@@ -402,11 +461,32 @@ def test_the_next_failure_is_a_fault():
         vector.step(actions_for(vector))
 
 
-def test_one_that_cannot_be_made_again_is_a_fault():
-    vector, _ = crashing_vector(5, Crashing(), Crashing(1), Crashing(0))
+def test_one_that_cannot_be_made_again_is_a_fault_when_no_restart_is_left(caplog):
+    failing = [Crashing(0), Crashing(0)]
+    vector, seeds = crashing_vector(2, Crashing(), Crashing(1), *failing)
     vector.reset()
     with pytest.raises(EnvironmentFault, match="1 raised OSError in restart: no sim"):
         vector.step(actions_for(vector))
+    assert failing[0].is_closed and len(set(seeds)) == 4
+    assert len(caplog.messages) == 2 and "(2 of 2)" in caplog.messages[1]
+
+
+def test_one_that_cannot_be_made_at_once_may_be_made_later(caplog):
+    waiting = [Crashing(), Crashing(1), OSError("no licence"), Crashing(0), Crashing()]
+
+    def factory(seed):
+        made = waiting.pop(0)
+        if isinstance(made, OSError):
+            raise made
+        return made
+
+    factory = RestartingFactory(inner=factory, max_restarts=3)
+    vector = make_vector_environment(factory, num_envs=2, seed=0)
+    vector.reset()
+    step = vector.step(actions_for(vector))
+    assert step.step_type.tolist() == [MID, FIRST]
+    assert "OSError in restart: no licence; it is made again (2 of 3)" in caplog.text
+    assert "OSError in restart: no simulator; it is made again (3 of 3)" in caplog.text
 
 
 def test_vectorised_environments_are_not_made_again():
@@ -414,3 +494,20 @@ def test_vectorised_environments_are_not_made_again():
         RestartingFactory(
             inner=make_environment_factory("vec:CartPole-v1"), max_restarts=1
         )
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda inner: FrameStackFactory(inner=inner, num_frames=2),
+        lambda inner: TimeLimitFactory(inner=inner, num_steps=2),
+        lambda inner: StepTimeoutFactory(inner=inner, seconds=1.0),
+    ],
+)
+def test_a_wrapper_goes_inside_of_what_is_made_again(wrap):
+    restarting = RestartingFactory(inner=CatchFactory(), max_restarts=1)
+    with pytest.raises(ConfigError, match="put RestartingFactory around this one"):
+        wrap(restarting)
+    with pytest.raises(ConfigError, match="leave out 'vec:' or 'envpool:'"):
+        wrap(GymnasiumVectorFactory(name="CartPole-v1"))
+    RestartingFactory(inner=wrap(CatchFactory()), max_restarts=1)

@@ -154,6 +154,35 @@ def test_observations_that_do_not_fit_are_refused(tmp_path):
     assert policy.act_batch(np.zeros((3, 3))).tolist() == [3, 3, 3]
 
 
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"place": [0.0, np.nan], "room": 1}, "has nan in 'place'; its numbers must"),
+        ({"place": [0.0, np.inf], "room": 1}, "has inf in 'place'; its numbers must"),
+        ({"place": [0.0, 1.0], "room": 3}, "has 3 in 'room'; its spec.* says 0 to 2"),
+    ],
+)
+def test_observations_that_no_environment_may_return_are_refused(tmp_path, seen, words):
+    rooms = {"place": specs.Array((2,), np.float32), "room": specs.DiscreteArray(3)}
+    spec = make_spec(VECTOR)._replace(observations=rooms)
+    builder, parameters = CountingBuilder(), {"count": np.int32(3)}
+    PolicyFile(
+        path=str(tmp_path / "policy.zip"),
+        builder=builder,
+        spec=spec,
+        environment_factory=CatchFactory(),
+    ).write(make_policy(builder, parameters, spec), parameters, RECORD)
+    policy = load_policy(tmp_path)
+    good = {"place": [0.0, 1.0], "room": 2}
+    assert policy.act(good) == 3
+    with pytest.raises(ValueError, match=f"observation 0 {words}"):
+        policy.act(seen)
+    policy.reset()
+    both = {name: np.stack([good[name], seen[name]]) for name in good}
+    with pytest.raises(ValueError, match=f"observation 1 {words}"):
+        policy.act_batch(both)
+
+
 def test_a_small_network_acts_without_jax(tmp_path):
     builder = BUILDERS["dqn"]
     save(tmp_path, builder, make_parameters(builder, make_spec(VECTOR)))

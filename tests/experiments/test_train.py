@@ -14,6 +14,7 @@ import flax.linen as nn
 import nbformat
 import numpy as np
 import pytest
+from dm_env import specs
 
 import acmelike as al
 from acmelike.agents import dqn
@@ -131,6 +132,15 @@ def test_arguments_on_the_command_line_are_literals_or_texts(texts, found):
     assert parse_kwargs(texts) == found
 
 
+@pytest.mark.parametrize(
+    "value", ["{[1]: 2}", "-" * 10_000 + "1"], ids=["a list as key", "too deep"]
+)
+def test_an_argument_that_python_cannot_read_is_refused(value):
+    with pytest.raises(al.ConfigError, match="value of a cannot be read: ") as caught:
+        parse_kwargs([f"a={value}"])
+    assert "\n" not in str(caught.value)
+
+
 def test_the_best_policy_is_kept_beside_the_last(tmp_path):
     run = train(tmp_path, "Catch", keep_best=True)
     assert run.best_policy.record["learner_steps"] in run.curves["learner_steps"]
@@ -221,6 +231,35 @@ def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):
         train(out, "Catch", **settings)
     assert "\n" not in str(caught.value)
     assert not out.exists()
+
+
+class TwoRewards(Catch):
+    def reward_spec(self):
+        return specs.Array((2,), np.float32)
+
+
+class NamedActions(Catch):
+    def action_spec(self):
+        return {"move": specs.DiscreteArray(3)}
+
+
+SHARED = Catch()
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        (TwoRewards, r"the spec of rewards is not scalar but has shape \(2,\)"),
+        (NamedActions, r"the spec of actions is not one array but \{'move'"),
+        (lambda: SHARED, "returned the same environment again, and each actor needs"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_refused_before_anything_is_there(
+    tmp_path, environment, words
+):
+    with pytest.raises(al.ConfigError, match=words):
+        train(tmp_path / "run", environment)
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_program_is_named():

@@ -12,7 +12,7 @@ from acmelike.networks import (
     make_network,
     preparation_of,
 )
-from acmelike.types import EnvironmentSpec, MultiDiscreteArray
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray, is_category
 
 
 def spec_of(observations, num_frames=1):
@@ -63,6 +63,27 @@ def test_several_categories_are_one_hot_each():
     # Of any shape: gymnasium's may be a grid.
     grid = spec_of(MultiDiscreteArray((2, 1), np.int64, 0, 1))
     assert prepared(grid, [[[0], [1]]]).tolist() == [[1, 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "num_frames", "expected"),
+    [
+        (specs.DiscreteArray(3), 1, True),
+        (specs.BoundedArray((2,), np.int64, 0, 3), 2, True),
+        (specs.BoundedArray((2,), np.int64, 0, 3), 1, False),
+        (specs.BoundedArray((2, 3), np.int64, 0, 3), 2, False),
+        (MultiDiscreteArray((2, 1), np.int64, 0, 1), 1, True),
+        (MultiDiscreteArray((2,), np.int64, 0, 5_000), 2, False),
+        (specs.DiscreteArray(10_000), 1, True),
+        (specs.DiscreteArray(10_001), 1, False),
+        (specs.BoundedArray((), np.float32, 0, 3), 1, False),
+        (specs.Array((), np.int64), 1, False),
+    ],
+)
+def test_a_category_is_what_becomes_one_hot(spec, num_frames, expected):
+    assert is_category(spec, num_frames) == expected
+    (shape,) = preparation_of(spec_of(spec, num_frames), "auto").shapes
+    assert (shape != spec.shape) == expected
 
 
 NEST = {

@@ -6,7 +6,8 @@ from typing import Any
 
 import gymnasium
 
-from acmelike.errors import ConfigError
+from acmelike.environments.wrappers.wrapper import wrapped
+from acmelike.errors import ConfigError, first_line
 
 PREFIX = "ALE/"
 # With the module that registers them, as Gymnasium allows.
@@ -44,7 +45,8 @@ def make_atari(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
         `noop_max`. `preprocess=False` leaves it out.
 
     Raises:
-      ConfigError: the packages are not installed.
+      ConfigError: the packages are not installed, or a setting of the preprocessing is
+        not one that it takes.
     """
     arguments = {"repeat_action_probability": _REPEAT_PROBABILITY, **arguments}
     if not arguments.pop("preprocess", True):
@@ -53,8 +55,15 @@ def make_atari(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
     # The preprocessing repeats actions itself, as it needs the frames between.
     env = gymnasium.make(name, disable_env_checker=True, frameskip=1, **arguments)
     try:
-        return gymnasium.wrappers.AtariPreprocessing(
-            env, grayscale_newaxis=bool(settings["grayscale_obs"]), **settings
+        return wrapped(
+            env,
+            lambda game: gymnasium.wrappers.AtariPreprocessing(
+                game, grayscale_newaxis=bool(settings["grayscale_obs"]), **settings
+            ),
         )
     except gymnasium.error.DependencyNotInstalled:
         raise ConfigError("Atari needs OpenCV: pip install 'acmelike[atari]'") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"Atari's preprocessing does not take its settings: {first_line(error)}"
+        ) from error

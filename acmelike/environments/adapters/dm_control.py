@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, wrapped
 from acmelike.errors import ConfigError, first_line, nearest
 
 PREFIX = "dm_control:"
@@ -50,7 +50,7 @@ class ControlFactory:
         settings = {"random": seed, **dict(self.arguments)}
         suite = _import_suite()
         made = suite.load(self.domain, self.task, task_kwargs=settings)
-        return ControlEnvironment(made)
+        return wrapped(made, ControlEnvironment)
 
 
 def make_control_factory(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import optree
 from dm_env import specs
 
 from acmelike.environments.adapters.gymnasium_vector import GymnasiumVector
+from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.types import NestedSpec, OffsetDiscreteArray, VectorStep
 
@@ -45,7 +47,7 @@ class EnvpoolFactory:
             env = envpool.make(
                 self.name, env_type="gymnasium", num_envs=num_envs, seed=seed % 2**31
             )
-            return GymnasiumVector(env, seed=None)
+            return wrapped(env, partial(GymnasiumVector, seed=None))
 
 
 class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types

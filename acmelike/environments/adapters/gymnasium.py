@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dm_env
@@ -14,6 +15,7 @@ from dm_env import specs
 
 from acmelike.environments.adapters import atari
 from acmelike.environments.interface import discrete_if_counted
+from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.types import MultiDiscreteArray, NestedSpec, OffsetDiscreteArray
 
@@ -114,13 +116,12 @@ class GymnasiumFactory:
         register_package_of(self.name)
         settings |= dict(self.arguments)
         if self.name.startswith(atari.PREFIX):
-            return GymnasiumEnvironment(
-                atari.make_atari(self.name, settings), seed=seed
-            )
-        # Gymnasium's checker is off because it costs time: it warns of faults that
-        # `VectorEnvironment` raises as errors.
-        env = gymnasium.make(self.name, disable_env_checker=True, **settings)
-        return GymnasiumEnvironment(env, seed=seed)
+            env = atari.make_atari(self.name, settings)
+        else:
+            # Gymnasium's checker is off because it costs time: it warns of faults that
+            # `VectorEnvironment` raises as errors.
+            env = gymnasium.make(self.name, disable_env_checker=True, **settings)
+        return wrapped(env, partial(GymnasiumEnvironment, seed=seed))
 
 
 def make_gymnasium_factory(

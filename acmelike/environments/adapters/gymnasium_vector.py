@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -22,6 +23,7 @@ from acmelike.environments.adapters.gymnasium import (
 )
 from acmelike.environments.interface import check_actions
 from acmelike.environments.nests import Leaves, WrongObservation
+from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault, first_line
 from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
@@ -100,7 +102,8 @@ class GymnasiumVector:
           EnvironmentFault: the environments raised, or returned arrays that break their
             spaces or the order of steps in an episode.
           TypeError: the actions are not of the kind of the action spec's dtype.
-          ValueError: the shape of the actions differs from the spec.
+          ValueError: the shape of the actions differs from the spec, or a discrete one
+            is not in its range.
         """
         owned = check_actions(actions, self.spec, self.num_envs)
         if not self._has_begun:
@@ -178,7 +181,7 @@ class GymnasiumVectorFactory(GymnasiumFactory):
         env = gymnasium.make_vec(
             registered, num_envs, vectorization_mode=mode, **dict(self.arguments)
         )
-        return GymnasiumVector(env, seed=seed)
+        return wrapped(env, partial(GymnasiumVector, seed=seed))
 
 
 def make_gymnasium_vector_factory(

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 import dm_env
 import gymnasium
 
 from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
-from acmelike.environments.interface import EnvironmentFactory, VectorFactory
+from acmelike.environments.interface import (
+    SAME_AGAIN,
+    EnvironmentFactory,
+    VectorFactory,
+)
 from acmelike.environments.place import current_place
+from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import ConfigError, first_line
 
 _BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PLACE, _MODE = "environment_place", "render_mode"
+
+# What users' functions have returned and is still there, by the ids of both.
+_returned: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
+_returned_lock = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +53,8 @@ class OwnFactory:
         """Makes one environment.
 
         Raises:
-          ConfigError: it is of neither kind, or its spaces are not supported.
+          ConfigError: it is of neither kind, its spaces are not supported, or `make`
+            has returned it before.
         """
         return self._make(seed)
 
@@ -56,14 +69,23 @@ class OwnFactory:
         if self.takes_place:
             named[_PLACE] = current_place()
         made = self.make(*first, **named)
+        if not isinstance(made, gymnasium.Env | dm_env.Environment):
+            raise ConfigError(
+                f"it made a {type(made).__name__}, which is neither a gymnasium.Env "
+                f"nor a dm_env.Environment"
+            )
+        self._check_new(made)
         if isinstance(made, gymnasium.Env):
-            return GymnasiumEnvironment(made, seed=seed)
-        if isinstance(made, dm_env.Environment):
-            return made
-        raise ConfigError(
-            f"it made a {type(made).__name__}, which is neither a gymnasium.Env nor a "
-            f"dm_env.Environment"
-        )
+            return wrapped(made, partial(GymnasiumEnvironment, seed=seed))
+        return made
+
+    def _check_new(self, made: Any) -> None:
+        key = id(self.make), id(made)
+        with _returned_lock:
+            if _returned.get(key) is made:
+                raise ConfigError(SAME_AGAIN)
+            with suppress(TypeError):  # Of some classes there are no weak references.
+                _returned[key] = made
 
 
 def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
@@ -105,9 +127,11 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     except (Exception, SystemExit) as error:  # It is the user's code.
         reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
-    # One that is a factory already may do more than make one environment at a time.
+    # One that is a factory already may do more than make one environment at a time, but
+    # a plain function does not.
     is_factory = (
-        factory.seed_as == "first"
+        not inspect.isroutine(_called(make))
+        and factory.seed_as == "first"
         and names[0] == "seed"  # Or it could not be called with `seed=`.
         and not factory.takes_place
         and not factory.takes_mode
@@ -116,8 +140,9 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     return make if is_factory or isinstance(make, VectorFactory) else factory
 
 
-def _is_class(make: Callable[..., Any]) -> bool:
-    return inspect.isclass(make.func if isinstance(make, partial) else make)
+def _called(make: Callable[..., Any]) -> Callable[..., Any]:
+    """The class or function inside arguments that were given before."""
+    return make.func if isinstance(make, partial) else make
 
 
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -139,8 +164,9 @@ def _how_it_takes_a_seed(
         and parameter.name not in (_PLACE, _MODE)
     ]
     first = parameters[0] if parameters else None
+    is_class = inspect.isclass(_called(make))
     if first is not None and first.kind in by_position:
-        if first.name != "seed" and needed == [first] and _is_class(make):
+        if first.name != "seed" and needed == [first] and is_class:
             raise ConfigError(
                 f"environment {name} needs '{first.name}', which is not called seed: "
                 f"pass a function that gives it, such as "

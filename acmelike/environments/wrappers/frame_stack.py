@@ -11,12 +11,9 @@ import numpy as np
 from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
-from acmelike.environments.interface import (
-    EnvironmentFactory,
-    make_rendering,
-    refuse_vectors,
-)
+from acmelike.environments.interface import EnvironmentFactory, make_rendering
 from acmelike.environments.nests import Leaves
+from acmelike.environments.wrappers.restarting import refuse_vectors_inside
 from acmelike.environments.wrappers.wrapper import (
     EnvironmentWrapper,
     reshaped_spec,
@@ -94,7 +91,7 @@ class FrameStackFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        refuse_vectors(
+        refuse_vectors_inside(
             self.inner,
             "frames of a vectorised environment cannot be stacked: leave out 'vec:' or "
             "'envpool:'",

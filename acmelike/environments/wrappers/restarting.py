@@ -14,6 +14,7 @@ from acmelike.environments.interface import (
     refuse_vectors,
 )
 from acmelike.environments.vector import VectorEnvironment
+from acmelike.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class RestartingFactory:
     Attributes:
       inner: makes the environments.
       max_restarts: how often in each vector; the next failure is an `EnvironmentFault`.
+        One that cannot be made or reset again uses up another restart.
     """
 
     inner: EnvironmentFactory
@@ -48,3 +50,21 @@ class RestartingFactory:
     def make_rendering(self, seed: int) -> dm_env.Environment:
         """Makes one environment that can draw itself, if the inner factory can."""
         return make_rendering(self.inner, seed)
+
+
+def refuse_vectors_inside(factory: EnvironmentFactory, why: str) -> None:
+    """Refuses a factory of vectors for a wrapper, which has one environment inside.
+
+    Args:
+      factory: of the environments that are wrapped.
+      why: a vectorised environment does not fit, and what to do.
+
+    Raises:
+      ConfigError: it is one.
+    """
+    if isinstance(factory, RestartingFactory):
+        raise ConfigError(
+            "RestartingFactory steps its environments as one vector, which cannot be "
+            "wrapped: put RestartingFactory around this one"
+        )
+    refuse_vectors(factory, why)

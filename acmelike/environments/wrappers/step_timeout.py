@@ -15,14 +15,15 @@ from typing import Annotated, Any, TypeVar
 import dm_env
 
 from acmelike.checks import above, check_fields
-from acmelike.environments.interface import (
-    EnvironmentFactory,
-    make_rendering,
-    refuse_vectors,
-)
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.environments.interface import EnvironmentFactory, make_rendering
+from acmelike.environments.wrappers.restarting import refuse_vectors_inside
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, wrapped
+from acmelike.types import NestedSpec
 
 T = TypeVar("T")
+
+# Closing may take longer than a step, as it does where a simulator writes files.
+_CLOSE_SECONDS = 30.0
 
 
 class StepTimeout(EnvironmentWrapper):
@@ -41,12 +42,13 @@ class StepTimeout(EnvironmentWrapper):
         self, make: Callable[[], dm_env.Environment], *, seconds: float
     ) -> None:
         self._seconds, self._thread = seconds, _EnvironmentThread()
+        self._is_closed = False
         try:
-            environment = self._thread.call(make)
+            environment, spec = self._thread.call(partial(_make_with_spec, make))
         except BaseException:
             self._thread.end()
             raise
-        super().__init__(environment, environment.observation_spec())
+        super().__init__(environment, spec)
 
     def reset(self) -> dm_env.TimeStep:
         """Starts an episode.
@@ -69,10 +71,21 @@ class StepTimeout(EnvironmentWrapper):
         return self._call(self._environment.render)
 
     def close(self) -> None:
-        """Closes the inner environment, unless it hangs."""
+        """Closes the inner environment, unless it hangs.
+
+        A call whose wait was interrupted ends first.
+
+        Raises:
+          TimeoutError: it has not closed in time: 30 seconds, or those of a step if
+            these are more.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
-            if self._thread.is_free:
-                self._thread.call(self._environment.close, self._seconds)
+            if self._thread.is_free or not self._thread.was_late:
+                seconds = max(self._seconds, _CLOSE_SECONDS)
+                self._thread.call(self._environment.close, seconds)
         finally:
             self._thread.end()
 
@@ -80,6 +93,14 @@ class StepTimeout(EnvironmentWrapper):
         if self._thread.was_late:  # What that call returned is lost.
             raise TimeoutError("it has not returned from an earlier call in time")
         return self._thread.call(function, self._seconds)
+
+
+def _make_with_spec(
+    make: Callable[[], dm_env.Environment],
+) -> tuple[dm_env.Environment, NestedSpec]:
+    """An environment and the spec of its observations; it is closed if it has none."""
+    environment = make()
+    return environment, wrapped(environment, lambda made: made.observation_spec())
 
 
 class _EnvironmentThread:
@@ -146,7 +167,7 @@ class StepTimeoutFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        refuse_vectors(
+        refuse_vectors_inside(
             self.inner,
             "a vectorised environment steps all at once, in its own way: leave out "
             "'vec:' or 'envpool:', or step_timeout",

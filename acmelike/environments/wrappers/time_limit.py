@@ -8,12 +8,9 @@ from typing import Annotated
 import dm_env
 
 from acmelike.checks import at_least, check_fields
-from acmelike.environments.interface import (
-    EnvironmentFactory,
-    make_rendering,
-    refuse_vectors,
-)
-from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
+from acmelike.environments.interface import EnvironmentFactory, make_rendering
+from acmelike.environments.wrappers.restarting import refuse_vectors_inside
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper, wrapped
 from acmelike.errors import ConfigError
 
 
@@ -67,15 +64,18 @@ class TimeLimitFactory:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        refuse_vectors(
+        refuse_vectors_inside(
             self.inner,
             "a vectorised environment limits its episodes itself: leave out 'vec:' or "
             "'envpool:'",
         )
 
     def __call__(self, seed: int) -> TimeLimit:
-        return TimeLimit(self.inner(seed), num_steps=self.num_steps)
+        return wrapped(self.inner(seed), self._limit)
 
     def make_rendering(self, seed: int) -> TimeLimit:
         """Makes one environment that can draw itself, if the inner factory can."""
-        return TimeLimit(make_rendering(self.inner, seed), num_steps=self.num_steps)
+        return wrapped(make_rendering(self.inner, seed), self._limit)
+
+    def _limit(self, environment: dm_env.Environment) -> TimeLimit:
+        return TimeLimit(environment, num_steps=self.num_steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dm_env
 import numpy as np
@@ -12,6 +12,14 @@ from dm_env import specs
 
 from acmelike.types import Array, MultiDiscreteArray, NestedSpec
 
+
+class Closable(Protocol):
+    """What can be closed: an environment, or several as one vector."""
+
+    def close(self) -> Any: ...
+
+
+E = TypeVar("E", bound=Closable)
 W = TypeVar("W")
 
 
@@ -29,7 +37,7 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
 
     def __init__(self, environment: dm_env.Environment, spec: NestedSpec) -> None:
         self._environment, self._spec = environment, spec
-        self.num_stacked_frames: int = getattr(environment, "num_stacked_frames", 1)
+        self.num_stacked_frames: int = num_stacked_frames(environment)
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """What becomes of a time step of the inner environment."""
@@ -73,10 +81,26 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
         self._environment.close()
 
 
-def wrapped(
-    environment: dm_env.Environment, wrap: Callable[[dm_env.Environment], W]
-) -> W:
-    """The environment in a wrapper; it is closed if the wrapper refuses it."""
+def num_stacked_frames(environment: dm_env.Environment) -> int:
+    """How many observations an observation of an environment has, stacked; else 1.
+
+    Only wrappers of this package are asked: another one may pass the answer of what is
+    inside it through, and change the observations.
+    """
+    if not isinstance(environment, EnvironmentWrapper):
+        return 1
+    return environment.num_stacked_frames
+
+
+def innermost(environment: dm_env.Environment) -> dm_env.Environment:
+    """The environment inside all wrappers of this package."""
+    while isinstance(environment, EnvironmentWrapper):
+        environment = environment._environment
+    return environment
+
+
+def wrapped(environment: E, wrap: Callable[[E], W]) -> W:
+    """What `wrap` makes of an environment, which is closed if it raises."""
     try:
         return wrap(environment)
     except BaseException:

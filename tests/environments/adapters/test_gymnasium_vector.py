@@ -156,6 +156,14 @@ def test_actions_are_copied_and_cast_within_their_kind():
         vector.step(np.zeros((2, 2), complex))
 
 
+def test_a_discrete_action_out_of_its_range_is_refused():
+    vector = GymnasiumVector(Counting((5, 5), space=spaces.Discrete(2)), seed=0)
+    vector.reset()
+    vector.step([0, 1])
+    with pytest.raises(ValueError, match=r"from 0 to 1, not \[2\]: the policy"):
+        vector.step([0, 2])
+
+
 @pytest.mark.parametrize(
     ("returned", "message"),
     [

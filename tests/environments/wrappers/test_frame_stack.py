@@ -12,7 +12,10 @@ from acmelike.environments import (
     FrameStack,
     FrameStackFactory,
     RestartingFactory,
+    TimeLimit,
+    VectorEnvironment,
     make_environment_factory,
+    make_environment_spec,
 )
 from acmelike.errors import ConfigError, EnvironmentFault
 from acmelike.types import MultiDiscreteArray
@@ -96,6 +99,54 @@ def test_a_wrong_frame_does_not_count_as_a_crash(caplog):
     with pytest.raises(EnvironmentFault, match="0 returned an observation of shape"):
         vector.step([0])
     assert not caplog.records
+
+
+class Doubled(dm_env.Environment):
+    """A wrapper of somebody else, which shows other observations."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def reset(self):
+        return self.doubled(self.inner.reset())
+
+    def step(self, action):
+        return self.doubled(self.inner.step(action))
+
+    def doubled(self, step):
+        return step._replace(observation=2 * step.observation)
+
+    def observation_spec(self):
+        return self.inner.observation_spec()
+
+    def action_spec(self):
+        return self.inner.action_spec()
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda inner: inner, lambda inner: TimeLimit(inner, num_steps=2)]
+)
+def test_what_another_wrapper_shows_is_not_taken_for_a_stack(wrap):
+    """Replay would store the frames inside of it."""
+    stack = FrameStack(Counting(), num_frames=3)
+    assert Doubled(stack).num_stacked_frames == 3
+    assert make_environment_spec(wrap(stack)).num_frames == 3
+    assert make_environment_spec(wrap(Doubled(stack))).num_frames == 1
+
+
+def test_a_category_that_the_spec_does_not_have_is_a_fault_in_a_stack_too():
+    inside = Counting(())
+    inside.observation_spec = lambda: specs.DiscreteArray(3, np.uint8)
+    vector = VectorEnvironment(
+        lambda seed: FrameStack(inside, num_frames=2), num_envs=1, seed=0
+    )
+    vector.reset()
+    vector.step([0])
+    with pytest.raises(EnvironmentFault, match=r"with \[2, 3\] in step 2 of an ep"):
+        vector.step([0])
 
 
 def test_a_factory_is_a_value_that_can_be_pickled():

@@ -1,6 +1,7 @@
 """A step or a reset that does not return in time is an error of its environment."""
 
 import threading
+from concurrent.futures import Future
 
 import dm_env
 import numpy as np
@@ -17,6 +18,7 @@ from acmelike.environments import (
 )
 from acmelike.environments.catch import Catch
 from acmelike.environments.interface import make_rendering
+from acmelike.environments.wrappers import step_timeout
 from acmelike.errors import ConfigError, EnvironmentFault
 
 LONG = 60.0  # No call of these tests takes so long, unless it fails.
@@ -110,6 +112,41 @@ def test_after_a_late_call_none_is_taken_though_it_has_returned(event):
     with pytest.raises(TimeoutError, match="not returned from an earlier call in time"):
         timed.step(0)
     timed.close()
+
+
+def test_closing_may_take_longer_than_a_step(event):
+    timed = StepTimeout(lambda: Hanging("close", event), seconds=1e-3)
+    threading.Timer(SHORT, event.set).start()
+    timed.close()
+    assert event.is_set()
+
+
+def test_one_that_is_closed_twice_is_closed_once(event):
+    environment = Hanging("nothing", event)
+    timed = StepTimeout(lambda: environment, seconds=LONG)
+    for _ in range(2):
+        timed.close()  # There is no thread any more that could do it again.
+    assert len(environment.threads) == 1
+
+
+class Interrupted(Future):
+    """Is waited for until somebody interrupts the program."""
+
+    def result(self, timeout=None):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_step_ends_before_its_environment_is_closed(event, monkeypatch):
+    environment = Hanging("step", event)
+    timed = StepTimeout(lambda: environment, seconds=LONG)
+    timed.reset()
+    with monkeypatch.context() as patched:
+        patched.setattr(step_timeout, "Future", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            timed.step(0)
+    threading.Timer(SHORT, event.set).start()
+    timed.close()
+    assert len(environment.threads) == 3  # Of reset, step and close.
 
 
 ERRORS = [OSError("no display"), TimeoutError("the simulator does not answer")]
