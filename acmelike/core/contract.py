@@ -26,13 +26,13 @@ from typing_extensions import ParamSpec
 
 from acmelike.core.batched import Batched
 from acmelike.core.future import Future, LocalFuture, RemoteMethod
-from acmelike.core.leaf import refuse_inside_leaf
+from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import (
     current_context,
-    current_deadline,
+    enter_deadline,
+    leave_deadline,
     now,
     seconds_left,
-    set_deadline,
     update_outside_node,
 )
 from acmelike.errors import ContractError, NotReady, RpcTimeout, RunStopped, nearest
@@ -108,15 +108,17 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
         def get(self): ...
 
     The guard is a pure function of the service and of the call's arguments. It names
-    only those parameters of the method that it uses. It returns None if the call can
-    proceed, and otherwise why not, in words and numbers for people.
+    only those parameters of the method that it uses, and has the method's defaults. It
+    returns None if the call can proceed, and otherwise why not, in words and numbers
+    for people.
 
     In a run, a call that cannot proceed is parked: it holds no thread of the service.
     After every change of the service the parked calls are tested again, the oldest
     first. Guard and body run as one atomic step.
 
     Raises:
-      TypeError: the guard names a parameter that the method does not have.
+      TypeError: the guard names a parameter that the method does not have, or takes
+        `*args` or `**kwargs` that are not all of the method's arguments.
       NotReady: from the method outside a run, with the guard's reason.
       ContractError: from the method, if the guard returns anything but None or a text.
     """
@@ -129,8 +131,9 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
 
 def concurrent(method: Callable[P, T]) -> Callable[P, T]:
     """Lets a method run beside all others: it reads a snapshot, or locks by itself."""
-    _refuse_both("concurrent", method)
-    method.is_concurrent = True  # type: ignore[attr-defined]
+    function: Any = getattr(method, "__func__", method)  # Of a static or class method.
+    _refuse_both("concurrent", function)
+    function.is_concurrent = True
     return method
 
 
@@ -272,7 +275,7 @@ class deadline:
     """
 
     # A class, because a generator would cost more than a call.
-    __slots__ = ("_outer", "_seconds")
+    __slots__ = ("_seconds",)
 
     def __init__(self, seconds: float | None):
         if seconds is not None and not seconds >= 0:
@@ -280,10 +283,8 @@ class deadline:
         self._seconds = None if seconds == math.inf else seconds
 
     def __enter__(self) -> None:
-        self._outer = outer = current_deadline()
-        if self._seconds is not None:
-            at = now() + self._seconds
-            set_deadline(at if outer is None else min(outer, at))
+        at = None if self._seconds is None else now() + self._seconds
+        enter_deadline(at)
 
     def __exit__(
         self,
@@ -291,7 +292,7 @@ class deadline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        set_deadline(self._outer)
+        leave_deadline()
 
 
 def sleep(seconds: float | None, reason: str) -> None:
@@ -323,11 +324,13 @@ def sleep(seconds: float | None, reason: str) -> None:
 def set_status(text: str) -> None:
     """Says in a long step how far it is, for those who look at the node's status.
 
-    The text holds until the step ends or sets another. Outside a run it has no effect.
+    The text holds until the step ends or sets another. Outside a run it has no effect,
+    and neither in a method: that may run in the thread of a node that calls it.
     """
-    context = current_context()
-    if context is not None:
-        context.metrics.doing = text
+    context, inside = current_context(), current_leaf()
+    if context is None or (inside is not None and inside.kind in ("method", "guard")):
+        return
+    context.metrics.doing = text
 
 
 def stop_run(reason: str) -> NoReturn:
@@ -348,12 +351,17 @@ def _select_arguments(
     """How to find the guard's arguments in those of a call; None if they are equal."""
     of_guard = list(inspect.signature(guard).parameters.values())[1:]
     of_body = list(inspect.signature(body).parameters.values())[1:]
-    if [(p.name, p.kind) for p in of_guard] == [(p.name, p.kind) for p in of_body]:
+    if len(of_guard) == len(of_body) and all(map(_is_same, of_guard, of_body)):
         return None
     places = {parameter.name: place for place, parameter in enumerate(of_body)}
+    name = getattr(guard, "__name__", "the guard")
     for parameter in of_guard:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise TypeError(
+                f"{name} takes '{parameter}', and not all arguments of "
+                f"{body.__name__}: name those that it uses"
+            )
         if parameter.name not in places:
-            name = getattr(guard, "__name__", "the guard")
             raise TypeError(
                 f"{name} names '{parameter.name}', which is not a parameter of "
                 f"{body.__name__}{nearest(parameter.name, places)}"
@@ -373,3 +381,12 @@ def _select_arguments(
         return chosen
 
     return select
+
+
+def _is_same(of_guard: inspect.Parameter, of_body: inspect.Parameter) -> bool:
+    """Whether a guard that is called as the method is gets the same argument."""
+    return (
+        of_guard.name == of_body.name
+        and of_guard.kind == of_body.kind
+        and of_guard.default is of_body.default
+    )

@@ -16,6 +16,10 @@ class _ContextOfThread(threading.local):
     # On the thread's clock.
     deadline: float | None = None
 
+    def __init__(self) -> None:
+        # Those of the scopes around the innermost one.
+        self.outer_deadlines: list[float | None] = []
+
 
 _thread = _ContextOfThread()
 # The labels of the nodes whose services are served in this process, by the id of the
@@ -72,9 +76,21 @@ def current_deadline() -> float | None:
     return _thread.deadline
 
 
-def set_deadline(at: float | None) -> None:
-    """Sets the calling thread's deadline, on its clock."""
-    _thread.deadline = at
+def enter_deadline(at: float | None) -> None:
+    """Begins a scope in which the calling thread's deadline is not later than `at`.
+
+    Args:
+      at: on the thread's clock; None for that of the scope around it.
+    """
+    outer = _thread.deadline
+    _thread.outer_deadlines.append(outer)
+    if at is not None:
+        _thread.deadline = at if outer is None else min(outer, at)
+
+
+def leave_deadline() -> None:
+    """Ends the innermost of these scopes."""
+    _thread.deadline = _thread.outer_deadlines.pop()
 
 
 def seconds_left() -> float | None:

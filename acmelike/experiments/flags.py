@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from acmelike.errors import ConfigError, nearest
@@ -72,23 +72,6 @@ def flags_of(config: Any, prefix: str = "--") -> Iterator[str]:
             yield f"{prefix}{name}"
             if isinstance(default, bool):
                 yield f"{prefix}no-{name}"
-
-
-def restore(default: T, values: Mapping[str, Any]) -> T:
-    """Makes a configuration from the content of a `config.json`.
-
-    Args:
-      default: a configuration of the same classes.
-      values: what `json.load` returned.
-    """
-    restored = dict(values)
-    for field in dataclasses.fields(default):  # type: ignore[arg-type]
-        value = getattr(default, field.name)
-        if dataclasses.is_dataclass(value):
-            restored[field.name] = restore(value, values[field.name])
-        elif isinstance(value, tuple):
-            restored[field.name] = tuple(values[field.name])  # JSON has lists only.
-    return type(default)(**restored)
 
 
 def _config_error_behind(end: SystemExit) -> ConfigError | None:

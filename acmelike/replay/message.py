@@ -34,11 +34,14 @@ class Items(NamedTuple):
       data: nest of `[n, ...]`, as the table's signature has it. Where the signature has
         `Rows`, the leaf has the numbers of steps, or `PADDING`.
       priorities: `[n]`; None for the largest priority that the table has seen so far.
+      columns: of each leaf, the column of its steps; None for an array. Or None if they
+        are not told: then they are the signature's.
     """
 
     table: str
     data: Nested
     priorities: Array | None = None
+    columns: tuple[str | None, ...] | None = None
 
     @property
     def num_items(self) -> int:

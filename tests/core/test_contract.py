@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import re
 
 import numpy as np
@@ -116,6 +117,15 @@ def test_the_earliest_of_nested_deadlines_holds():
     assert seconds_left() is None
 
 
+def test_a_deadline_may_be_entered_again_before_it_is_left():
+    limit = deadline(1.0)
+    with limit:
+        with deadline(0.25), limit:
+            assert seconds_left() <= 0.25
+        assert 0.25 < seconds_left() <= 1.0
+    assert seconds_left() is None
+
+
 def test_a_scope_that_is_left_by_an_error_has_no_effect_afterwards():
     with pytest.raises(KeyError), deadline(1.0):
         raise KeyError
@@ -176,6 +186,45 @@ def test_a_guard_gets_a_parameter_by_position_or_by_name():
     for call in (lambda: Both().call(1, 2), lambda: Both().call(1, second=2)):
         with pytest.raises(NotReady, match=r"Both\.call: second is 2"):
             call()
+
+
+@pytest.mark.parametrize("default", [inspect.Parameter.empty, 1])
+def test_a_guard_has_the_defaults_of_the_method(default):
+    def guard(self, num):
+        return f"num is {num}"
+
+    parameters = list(inspect.signature(guard).parameters.values())
+    parameters[1] = parameters[1].replace(default=default)
+    guard.__signature__ = inspect.Signature(parameters)
+
+    class Takes:
+        @when(guard)
+        def take(self, num=2):
+            raise AssertionError
+
+    with pytest.raises(NotReady, match="num is 2"):
+        Takes().take()
+
+
+def test_a_guard_of_any_arguments_is_refused_unless_the_method_takes_the_same():
+    def guard(self, *numbers):
+        return f"numbers are {numbers}"
+
+    class Same:
+        @when(guard)
+        def add(self, *numbers):
+            raise AssertionError
+
+    with pytest.raises(NotReady, match=r"numbers are \(1, 2\)"):
+        Same().add(1, 2)
+    with pytest.raises(
+        TypeError, match=r"takes '\*numbers', .* name those that it uses"
+    ):
+
+        class _Other:
+            @when(guard)
+            def add(self, first, *numbers):
+                raise AssertionError
 
 
 def test_a_guard_gets_a_parameter_that_stands_behind_any_number_of_others():
@@ -258,6 +307,23 @@ def test_a_method_cannot_be_both_guarded_and_concurrent():
             @concurrent
             def read(self):
                 raise AssertionError
+
+
+def test_static_and_class_methods_may_be_concurrent():
+    class Snapshot:
+        @concurrent
+        @staticmethod
+        def of_none():
+            return 1
+
+        @concurrent
+        @classmethod
+        def of_class(cls):
+            return 2
+
+    snapshot = Snapshot()
+    assert (snapshot.of_none(), snapshot.of_class()) == (1, 2)
+    assert snapshot.of_none.is_concurrent and snapshot.of_class.is_concurrent
 
 
 class Reads:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from acmelike.core import set_status, status
+from acmelike.core.leaf import leaf
 from acmelike.core.runtime import set_context
 from acmelike.core.status import EdgeMetrics, MethodMetrics, NodeMetrics
 
@@ -61,6 +62,18 @@ def test_a_long_step_says_how_far_it_is_until_it_ends(context, clock):
         set_status("has played 1 steps")
         raise ValueError
     assert look(context)[1] == ""
+
+
+@pytest.mark.parametrize("kind", ["method", "guard"])
+def test_a_method_says_nothing_of_the_node_that_calls_it(context, kind):
+    with context.metrics.stepping():
+        set_status("has played 1 steps")
+        with leaf(kind, "store.put"):
+            set_status("has stored 5 items")
+        assert context.metrics.doing == "has played 1 steps"
+        with leaf("updating", "updating(store)"):
+            set_status("has played 2 steps")
+        assert context.metrics.doing == "has played 2 steps"
 
 
 def test_work_is_counted_from_the_last_wait_on(context, clock):

@@ -1,11 +1,11 @@
 """Flags as a function of a configuration."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import pytest
 
 from acmelike.errors import ConfigError
-from acmelike.experiments.flags import flags_of, parse, restore
+from acmelike.experiments.flags import flags_of, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +122,3 @@ def test_the_flags_of_a_configuration():
         "--agent.no-double",
         "--agent.sizes",
     ]
-
-
-def test_a_configuration_is_restored_from_what_json_keeps():
-    config = Program(target=0.1, agent=Agent(double=False, sizes=(7,)))
-    values = asdict(config)
-    values["agent"]["sizes"] = list(values["agent"]["sizes"])
-    assert restore(Program(), values) == config

@@ -253,31 +253,10 @@ def test_a_sample_asked_for_under_a_deadline_that_passed_is_asked_for_again(slow
     assert slow.sample.timeouts == [0.25, 0.75]
 
 
-def test_what_came_too_late_is_asked_for_again_without_a_wait(slow):
-    batches = Batches(slow, "table", batch_size=5, num_prefetch=2, stage=abs)
-    with core.deadline(0.75):
-        batches.prefetch()
-    slow.sample.context.time += 1.0
-    batches.prefetch()
-    assert slow.sample.timeouts == [0.75, 0.75, None, None]
-    assert slow.sample.context.time == 1.0
-
-
-def test_samples_are_staged_as_soon_as_they_are_here(in_run):
-    in_run(is_serial=False)
-    staged = []
-
-    def stage(number):
-        staged.append(number)
-        return -number
-
-    batches = Batches(Client(), "table", batch_size=5, num_prefetch=2, stage=stage)
-    assert next(batches) == 0
-    batches.prefetch()
-    assert staged == [0]
-    batches.prefetch()
-    assert staged == [0, 1, 2]
-    assert [next(batches), next(batches), next(batches)] == [-1, -2, -3]
+def test_the_deadline_of_the_scope_is_no_end_of_the_iteration(slow):
+    batches = Batches(slow, "table", batch_size=5, num_prefetch=1)
+    with pytest.raises(RpcTimeout, match="no sample in time"), core.deadline(0.25):
+        next(batches)
 
 
 @pytest.mark.parametrize(("batch_size", "num_prefetch"), [(0, 2), (4, -1)])

@@ -123,6 +123,14 @@ def test_an_empty_table_comes_back_empty(make_config, restored, tmp_path):
     assert restored().infos() == empty.infos()
 
 
+def test_one_checkpoint_is_restored_by_its_own_path(make_replay, restored, tmp_path):
+    replay = make_replay()
+    path = save_checkpoint(replay, str(tmp_path))
+    size = replay.info("table").size
+    assert size > 0
+    assert restored(folder=tmp_path / path).info("table").size == size
+
+
 def test_without_a_checkpoint_it_begins_empty(restored, tmp_path):
     assert restored(folder=tmp_path / "none").info("table").size == 0
 

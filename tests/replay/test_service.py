@@ -46,7 +46,7 @@ def test_tables_that_this_machine_can_never_fill_are_refused_unless_told(make_co
     words = r"GB when its tables are full \(vast: 1,000,000,000,000 items\), and this"
     with pytest.raises(ConfigError, match=words) as caught:
         Replay([vast], seed=0)
-    assert "--replay-may-exceed-memory starts all the same" in str(caught.value)
+    assert "starts all the same with --replay-may-exceed-memory" in str(caught.value)
 
 
 def test_inserts_are_admitted_in_part_then_wait(replay, make_items):

@@ -258,6 +258,33 @@ def test_an_item_that_no_table_takes_is_refused_at_once(
     assert replay.sample("transitions", 1).priorities.tolist() == [2]
 
 
+@pytest.mark.parametrize(
+    ("leaf", "change", "message"),
+    [
+        (
+            "a_tm1",
+            lambda writer: writer.history["observation"][-1],
+            "to be steps of 'action', got steps of 'observation'",
+        ),
+        ("a_tm1", lambda writer: 1, "to be steps of 'action', got an array"),
+        ("a_tm1", lambda writer: -1, "to be steps of 'action', got an array"),
+        (
+            "weight",
+            lambda writer: writer.history["action"][-1],
+            "to be an array, got steps of 'action'",
+        ),
+    ],
+)
+def test_steps_of_another_column_are_refused(replay, leaf, change, message):
+    writer = TrajectoryWriter(replay, num_keep=2)
+    for n in range(2):
+        writer.append({"observation": observation(n), "action": np.int32(n)})
+    writer.create_item("transitions", {**transition(writer), leaf: change(writer)})
+    with pytest.raises(ValueError, match=rf"\['{leaf}'\] {message}"):
+        writer.flush()
+    assert replay.info("transitions").size == 0
+
+
 def test_a_reference_to_a_step_that_is_no_longer_kept_is_refused_at_once(replay):
     writer = TrajectoryWriter(replay, num_keep=2)
     for n in range(2):

@@ -283,6 +283,18 @@ def test_steps_that_are_refused_change_nothing_and_are_not_tried_again(steps, me
     assert held(replay) == [[9, 9], [9, 12]]
 
 
+@pytest.mark.parametrize("number", [np.int64(3), 0.5])
+def test_items_without_rows_are_refused_and_forgotten(number):
+    replay = Replay([windows_config()], seed=0)
+    writer = Writer(replay)
+    writer.write(steps={"frame": frames(0, 1)})
+    wrong = Items("windows", {"frames": np.zeros((1, 2), int), "number": number})
+    with pytest.raises(ValueError, match=r"\['number'\] to be int64 \[1\]"):
+        writer.write([wrong, wrong])
+    writer.write([windows((0, 1))])
+    assert held(replay) == [[0, 1]]
+
+
 def test_a_step_that_is_no_longer_kept_cannot_be_referred_to():
     replay = Replay([windows_config()], seed=0)
     writer = Writer(replay)

@@ -26,6 +26,11 @@ def checkpoint_paths(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether it is one checkpoint, and no folder of several."""
+    return bool(_NAME.fullmatch(path.name)) and (path / _METADATA).is_file()
+
+
 def checkpoint_path(folder: Path, number: int) -> Path:
     """The path of the checkpoint with this number."""
     return folder / f"{_PREFIX}{number:06}"

@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from acmelike.errors import CheckpointDamaged, ConfigError
-from acmelike.replay.checkpoints.folder import checkpoint_paths, read_metadata
+from acmelike.replay.checkpoints.folder import (
+    checkpoint_paths,
+    is_checkpoint,
+    read_metadata,
+)
 from acmelike.replay.config import TableConfig, with_limits
 from acmelike.replay.storage.rows import ZEROS, SharedColumn
 from acmelike.replay.tables.table import Table
@@ -107,12 +111,17 @@ class CheckpointReader:
 def newest_checkpoint(folder: Path) -> CheckpointReader | None:
     """The newest complete checkpoint; logs a warning for each damaged one.
 
+    Args:
+      folder: of checkpoints; or one of these.
+
     Returns:
       None if there is no checkpoint at all.
 
     Raises:
       CheckpointDamaged: there are checkpoints, but none is complete.
     """
+    if is_checkpoint(folder):
+        return CheckpointReader(folder)
     damages: list[str] = []
     for path in reversed(checkpoint_paths(folder)):
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from acmelike.core import Future, deadline, prefetch_depth, start
 from acmelike.errors import ConfigError, RpcTimeout
@@ -28,8 +28,6 @@ class Batches(Iterator[Sample]):
       num_prefetch: samples to ask for ahead of need.
       timeout: seconds that a caller waits for a sample before the iteration ends; None
         to wait as long as the run goes on.
-      stage: applied to a sample as soon as it arrives, for example to put it on a
-        device.
 
     Attributes:
       batch_size: items in each sample.
@@ -46,7 +44,6 @@ class Batches(Iterator[Sample]):
         batch_size: int,
         num_prefetch: int = 2,
         timeout: float | None = None,
-        stage: Callable[[Sample], Sample] | None = None,
     ):
         if batch_size < 1 or num_prefetch < 0:
             raise ConfigError(
@@ -54,9 +51,8 @@ class Batches(Iterator[Sample]):
                 f"{batch_size} and {num_prefetch}"
             )
         self._replay, self._table, self.batch_size = replay, table, batch_size
-        self._num_prefetch, self._timeout, self._stage = num_prefetch, timeout, stage
+        self._num_prefetch, self._timeout = num_prefetch, timeout
         self._outstanding: deque[Future[Sample]] = deque()
-        self._staged: deque[Sample] = deque()
         self._cursor = SampleCursor(secrets.randbits(62), num_used=0)
         self._is_closed = False
 
@@ -64,44 +60,36 @@ class Batches(Iterator[Sample]):
         """Waits for the next sample.
 
         Raises:
-          StopIteration: it was closed, or no sample came in time.
+          StopIteration: it was closed, or no sample came within `timeout`.
+          RpcTimeout: there is no `timeout`, and the deadline of the scope around it
+            passed.
         """
         if self._is_closed:
             raise StopIteration
-        sample = self._staged.popleft() if self._staged else self._receive()
+        sample = self._receive()
         self._cursor = self._cursor._replace(num_used=self._cursor.num_used + 1)
         return sample
 
     def prefetch(self) -> None:
         """Asks for samples ahead of need, and does not wait for them."""
-        while self._stage and self._outstanding and self._outstanding[0].done():
-            try:
-                sample = self._outstanding.popleft().result()
-            except RpcTimeout:
-                continue  # It was asked for under a deadline; it is asked for again.
-            self._staged.append(self._stage(sample))
-        wanted = prefetch_depth(self._num_prefetch) - len(self._staged)
-        while len(self._outstanding) < wanted:
+        while len(self._outstanding) < prefetch_depth(self._num_prefetch):
             self._outstanding.append(
                 start(self._replay.sample, self._table, self.batch_size, self._cursor)
             )
 
     def is_ready(self) -> bool:
         """Whether the next sample is here, so that `next` would not wait for it."""
-        if self._staged:
-            return True
         return bool(self._outstanding) and self._outstanding[0].done()
 
     def is_ahead(self) -> bool:
         """Whether samples have been asked for ahead of need."""
-        return bool(self._staged or self._outstanding)
+        return bool(self._outstanding)
 
     def close(self) -> None:
         """Withdraws the samples that were asked for and not used."""
         if self._is_closed:
             return
         self._is_closed = True
-        self._staged.clear()
         while self._outstanding:
             self._outstanding.popleft().cancel()
         self._replay.close_cursor(self._cursor)
@@ -109,10 +97,11 @@ class Batches(Iterator[Sample]):
     def _receive(self) -> Sample:
         try:
             with deadline(self._timeout):
-                sample = self._wait()
+                return self._wait()
         except RpcTimeout as error:
+            if self._timeout is None:
+                raise  # It is the deadline of the scope around it.
             raise StopIteration from error
-        return sample if self._stage is None else self._stage(sample)
 
     def _wait(self) -> Sample:
         if self._outstanding:

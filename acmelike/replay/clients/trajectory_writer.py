@@ -148,7 +148,11 @@ class TrajectoryWriter:
             )
         data = optree.tree_map(self._leaf, trajectory)
         priorities = None if priority is None else np.array([priority])
-        items = Items(table, data, priorities)
+        columns = tuple(
+            leaf.column if isinstance(leaf, Reference) else None
+            for leaf in optree.tree_leaves(trajectory)
+        )
+        items = Items(table, data, priorities, columns)
         if items.num_items:  # It raises if there is no leaf.
             self._items.append(items)
 

@@ -313,21 +313,28 @@ def joined(items: Sequence[Items]) -> list[Items]:
 
 
 def _fit(one: Items, other: Items) -> bool:
-    if one.table != other.table or (one.priorities is None) != (
-        other.priorities is None
-    ):
+    is_like = one.table == other.table and one.columns == other.columns
+    if not is_like or (one.priorities is None) != (other.priorities is None):
         return False
     leaves, structure = optree.tree_flatten(one.data)
     others, its_structure = optree.tree_flatten(other.data)
     return structure == its_structure and all(
-        a.dtype == b.dtype and a.shape[1:] == b.shape[1:]
+        # What has no rows is wrong, and replay says so of each part by itself.
+        _has_rows(a)
+        and _has_rows(b)
+        and a.dtype == b.dtype
+        and a.shape[1:] == b.shape[1:]
         for a, b in zip(leaves, others, strict=True)
     )
+
+
+def _has_rows(leaf: object) -> bool:
+    return isinstance(leaf, np.ndarray) and leaf.ndim > 0
 
 
 def _join(parts: Sequence[Items]) -> Items:
     data = optree.tree_map(lambda *rows: np.concatenate(rows), *(p.data for p in parts))
     priorities = [part.priorities for part in parts if part.priorities is not None]
-    return Items(
-        parts[0].table, data, np.concatenate(priorities) if priorities else None
+    return parts[0]._replace(
+        data=data, priorities=np.concatenate(priorities) if priorities else None
     )

@@ -43,7 +43,8 @@ class Replay:
     has exactly the steps whose items replay has accepted, and those of which there were
     no items for long.
 
-    A call with wrong arguments does not wait: it runs, and raises.
+    A call that names no table, or asks for a sample that there can never be, does not
+    wait: it raises. Other arguments are checked when the call may proceed.
 
     Args:
       tables: the tables, at least one, with different names.
@@ -214,6 +215,7 @@ class Replay:
         self._num_env_steps += num_env_steps
         return num_inserted
 
+    @idempotent
     def stop_inserts(self, reason: str) -> None:
         """From now on every insert waits, for this reason; called when a run ends."""
         self._stop_reason = reason
@@ -501,12 +503,12 @@ def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> Non
     names = ", ".join(f"{table.name}: {table.max_size:,} items" for table in tables)
     words = (
         f"replay takes about {full_bytes / 1e9:.3g} GB when its tables are full "
-        f"({names}), and this machine has {memory / 1e9:.3g} GB: a smaller size "
-        f"(--agent.replay.size) takes less"
+        f"({names}), and this machine has {memory / 1e9:.3g} GB: a smaller max_size "
+        f"takes less; for programs of DQN, R2D2, SAC and TD3 it is --agent.replay.size"
     )
     if full_bytes > memory and not may_exceed_memory:
         raise ConfigError(
-            f"{words}, and --replay-may-exceed-memory starts all the same, for a run "
-            f"that ends before"
+            f"{words}. A training program starts all the same with "
+            f"--replay-may-exceed-memory, for a run that ends before"
         )
     logger.warning("%s", words)

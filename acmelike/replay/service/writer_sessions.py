@@ -147,7 +147,7 @@ class WriterSessions:
             for items in message.items:
                 table = self._table(items.table)
                 batch = table.make_batch(
-                    items.data, items.priorities, session.histories
+                    items.data, items.priorities, session.histories, items.columns
                 )
                 remaining.append((table, batch))
         except BaseException:

@@ -6,7 +6,7 @@ A leaf is either an array of the item's own (`ArrayColumn`) or rows that items s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -22,6 +22,8 @@ from acmelike.types import Array, Nested
 
 # By column, a function from the row ids in a checkpoint to the ids in this process.
 NewIds: TypeAlias = Mapping[str, Callable[[Array], Array]]
+# As in `Items`.
+StepColumns: TypeAlias = tuple[str | None, ...] | None
 
 
 class ItemBatch(NamedTuple):
@@ -168,13 +170,17 @@ class Columns:
     ):
         self._name, self._num_slots = config.name, num_slots
         leaves, self._structure = optree.tree_flatten(config.signature)
+        self._specs = leaves
         names = {spec.column for spec in leaves if isinstance(spec, Rows)}
         self._refs = {name: RowRefs(shared[name]) for name in sorted(names)}
         self._columns = [self._make_column(spec) for spec in leaves]
         self._item_bytes: int = sum(column.item_bytes for column in self._columns)
 
     def encode(
-        self, items: Nested, histories: Histories | None
+        self,
+        items: Nested,
+        histories: Histories | None,
+        columns: StepColumns = None,
     ) -> tuple[list[Array], int]:
         """What `put` takes for items as a writer gave them, and how many there are.
 
@@ -182,12 +188,14 @@ class Columns:
           items: nest of `[n, ...]` as the signature has it, n at least 1. Leaves of
             `Rows` have the numbers of steps.
           histories: the writer's steps, by column.
+          columns: those whose steps the writer means; see `Items.columns`.
 
         Raises:
           ValueError: they are not as the signature says; names the leaf.
         """
         leaves, structure = optree.tree_flatten(items)
         check_structure(self._name, structure, self._structure)
+        check_columns(self._name, structure, self._specs, columns)
         leaves = [np.asarray(leaf) for leaf in leaves]
         num_items = leaves[0].shape[0] if leaves[0].ndim else 0
         for index, (column, leaf) in enumerate(zip(self._columns, leaves, strict=True)):
@@ -294,6 +302,30 @@ def check_structure(
         raise ValueError(
             f"table '{table}': expected items of structure {expected}, got {structure}"
         )
+
+
+def check_columns(
+    table: str,
+    structure: optree.PyTreeSpec,
+    leaves: Sequence[specs.Array | Rows],
+    columns: StepColumns,
+) -> None:
+    """Refuses steps of other columns than those of the signature's `leaves`.
+
+    Raises:
+      ValueError: names the leaf, and both columns.
+    """
+    if columns is None:
+        return
+    for index, (spec, column) in enumerate(zip(leaves, columns, strict=True)):
+        wanted = spec.column if isinstance(spec, Rows) else None
+        if column != wanted:
+            words = f"to be {_source(wanted)}, got {_source(column)}"
+            raise leaf_error(table, structure, index, ValueError(words))
+
+
+def _source(column: str | None) -> str:
+    return "an array" if column is None else f"steps of '{column}'"
 
 
 def check_not_empty(table: str, num_items: int) -> None:

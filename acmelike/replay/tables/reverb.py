@@ -23,6 +23,8 @@ from acmelike.replay.results import Sample, TableInfo
 from acmelike.replay.storage.rows import Histories, SharedColumn
 from acmelike.replay.tables.columns import (
     ItemBatch,
+    StepColumns,
+    check_columns,
     check_not_empty,
     check_structure,
     checked_leaf,
@@ -112,11 +114,16 @@ class ReverbTable:
         return self.admit(self.make_batch(items, priorities, histories))
 
     def make_batch(
-        self, items: Nested, priorities: Array | None, histories: Histories | None
+        self,
+        items: Nested,
+        priorities: Array | None,
+        histories: Histories | None,
+        columns: StepColumns = None,
     ) -> ItemBatch:
         """As `Table.make_batch`."""
         leaves, structure = optree.tree_flatten(items)
         check_structure(self._name, structure, self._structure)
+        check_columns(self._name, structure, self._specs, columns)
         num_items = len(leaves[0]) if np.ndim(leaves[0]) else 0
         check_not_empty(self._name, num_items)
         whole = []

@@ -18,7 +18,13 @@ from acmelike.replay.selectors.base import Selector, draw, is_ordered
 from acmelike.replay.selectors.make import make_selector
 from acmelike.replay.storage.rows import Histories, SharedColumn
 from acmelike.replay.storage.snapshot import Arrays, RowSubset, Snapshot
-from acmelike.replay.tables.columns import ArrayColumn, Columns, ItemBatch, NewIds
+from acmelike.replay.tables.columns import (
+    ArrayColumn,
+    Columns,
+    ItemBatch,
+    NewIds,
+    StepColumns,
+)
 from acmelike.replay.tables.slots import SampleCounts, Slots
 from acmelike.types import Array, Nested
 
@@ -89,10 +95,17 @@ class Table:
         return self.admit(self.make_batch(items, priorities, histories))
 
     def make_batch(
-        self, items: Nested, priorities: Array | None, histories: Histories | None
+        self,
+        items: Nested,
+        priorities: Array | None,
+        histories: Histories | None,
+        columns: StepColumns = None,
     ) -> ItemBatch:
-        """Checks items for `admit`; arguments and errors are those of `insert`."""
-        leaves, num_items = self._columns.encode(items, histories)
+        """Checks items for `admit`; arguments and errors are those of `insert`.
+
+        `columns` are those whose steps the writer means; see `Items.columns`.
+        """
+        leaves, num_items = self._columns.encode(items, histories, columns)
         if priorities is not None:
             priorities = checked_priorities(self._name, priorities, num_items)
         return ItemBatch(leaves, priorities)
