@@ -96,6 +96,17 @@ def is_category(spec: specs.Array, num_frames: int = 1) -> bool:
     return 0 < number <= MAX_CATEGORIES
 
 
+def is_stacked(path: tuple[Any, ...]) -> bool:
+    """Whether `FrameStack` stacks an array of observations: all but an action mask.
+
+    A mask says what is allowed now, so only the newest counts.
+
+    Args:
+      path: of the array in an observation, as optree has it; () for the only one.
+    """
+    return path != (ACTION_MASK,)
+
+
 class EnvironmentSpec(NamedTuple):
     """The specs of one environment's arrays, without a batch axis.
 
@@ -106,7 +117,8 @@ class EnvironmentSpec(NamedTuple):
       rewards: the spec of a reward.
       discounts: the spec of a discount.
       num_frames: F if an observation is a stack of the last F frames, `[F, ...]`, as
-        `FrameStack` makes them; otherwise 1.
+        `FrameStack` makes them; otherwise 1. Of several arrays each is such a stack, if
+        it `is_stacked`.
     """
 
     observations: NestedSpec
@@ -117,7 +129,7 @@ class EnvironmentSpec(NamedTuple):
 
     @property
     def mask_size(self) -> int:
-        """M, the numbers of an action mask; 0 where actions are not discrete.
+        """M, the length of an action mask; 0 where actions are not discrete.
 
         Of several categories a mask has the values of all, one after the other.
         """

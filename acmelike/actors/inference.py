@@ -151,6 +151,7 @@ def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
 
     Raises:
       TypeError: they would lose what is behind their point.
+      ValueError: one is a number that the environment's type cannot hold.
     """
     actions: Array = np.asarray(action)
     if actions.dtype == dtype:
@@ -160,7 +161,14 @@ def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
             f"the policy returned actions of {actions.dtype}, and the environment's are"
             f" {dtype}: an `act` returns whole numbers, such as of jnp.argmax"
         )
-    return actions.astype(dtype)
+    cast: Array = actions.astype(dtype)
+    is_safe = np.can_cast(actions.dtype, dtype)
+    if not is_safe and dtype.kind in "iu" and not np.array_equal(cast, actions):
+        raise ValueError(
+            f"the policy returned the actions {actions.tolist()}, and the "
+            f"environment's are {dtype}, which cannot hold them"
+        )
+    return cast
 
 
 def _with_resets(act: Callable[..., Any]) -> Evaluate:

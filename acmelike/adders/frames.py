@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import optree
@@ -12,9 +13,18 @@ from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import Adder, AdderOutput
 from acmelike.replay import PADDING, Rows
-from acmelike.types import Array, EnvironmentSpec, NestedSpec, VectorStep
+from acmelike.types import (
+    Array,
+    EnvironmentSpec,
+    Nested,
+    NestedSpec,
+    VectorStep,
+    is_stacked,
+)
 
-_COLUMN = "frames"
+# The column of the frames of one array. Of several arrays each has a column of its own,
+# such as "frames/camera"; one that is not stacked has "newest/action_mask".
+_FRAMES, _NEWEST = "frames", "newest"
 
 
 def observations_signature(spec: EnvironmentSpec, *axes: int) -> NestedSpec:
@@ -32,8 +42,20 @@ def observations_signature(spec: EnvironmentSpec, *axes: int) -> NestedSpec:
             lambda leaf: specs.Array((*axes, *leaf.shape), leaf.dtype, leaf.name),
             observations,
         )
-    frame = specs.Array(observations.shape[1:], observations.dtype)
-    return Rows(column=_COLUMN, row=frame, length=(*axes, spec.num_frames))
+
+    def rows(path: tuple[Any, ...], leaf: specs.Array) -> Rows:
+        column = _column_of(path)
+        if not is_stacked(path):
+            newest = specs.Array(leaf.shape, leaf.dtype)
+            return Rows(column=column, row=newest, length=axes)
+        frame = specs.Array(leaf.shape[1:], leaf.dtype)
+        return Rows(column=column, row=frame, length=(*axes, spec.num_frames))
+
+    return optree.tree_map_with_path(rows, observations)
+
+
+def _column_of(path: tuple[Any, ...]) -> str:
+    return "/".join([_FRAMES if is_stacked(path) else _NEWEST, *map(str, path)])
 
 
 def store_frames_once(adder: Adder, signature: NestedSpec, *, num_envs: int) -> Adder:
@@ -48,7 +70,7 @@ def store_frames_once(adder: Adder, signature: NestedSpec, *, num_envs: int) -> 
       The wrapped adder, or `adder` itself if observations are not stacks.
     """
     for leaf in optree.tree_leaves(signature):
-        if isinstance(leaf, Rows) and leaf.column == _COLUMN:
+        if isinstance(leaf, Rows) and leaf.column.partition("/")[0] == _FRAMES:
             return FrameAdder(adder, num_envs=num_envs, num_frames=leaf.lengths[-1])
     return adder
 
@@ -57,7 +79,9 @@ class FrameAdder:
     """An `Adder` that sends each frame once; items refer to frames by number.
 
     The inner adder gets the numbers of the frames, `[K, F]`, in the place of the
-    stacked observations. So the observations in its items are numbers of frames.
+    stacked observations, or of each array of them; and in the place of an array that is
+    not stacked the number of the newest, `[K]`. So the observations in its items are
+    numbers of frames.
 
     Args:
       adder: the inner adder, which makes the items.
@@ -72,9 +96,9 @@ class FrameAdder:
         # The steps added so far, and the times so far at which K frames came: also at
         # each `start`.
         self._num_steps, self._time = 0, 0
-        # The frames that are not sent yet, and the numbers `[K, F]` of the stacks of
-        # the last times, as many as an item can contain.
-        self._unsent: list[Array] = []
+        # By column, the frames that are not sent yet; and the numbers `[K, F]` of the
+        # stacks of the last times, as many as an item can contain.
+        self._unsent: defaultdict[str, list[Array]] = defaultdict(list)
         self._stacks: deque[Array] = deque(maxlen=self.span + 1)
 
     def start(self, step: VectorStep) -> None:
@@ -98,28 +122,37 @@ class FrameAdder:
         )
         items, steps = output.items, dict(output.steps)
         keep_from = dict(output.keep_from)
-        if "o_t" in steps:
+        if observed := [name for name in steps if name.partition("/")[0] == "o_t"]:
             # A `Sequence` refers to observations by row. The rows are numbers of
             # frames here, and the items get these numbers instead.
-            del steps["o_t"], keep_from["o_t"]
+            for name in observed:
+                del steps[name], keep_from[name]
             if items is not None:
-                items = items._replace(o_t=self._stacks_of(items.o_t))
+                # All arrays of an observation are of the same steps.
+                numbers = self._stacks_of(optree.tree_leaves(items.o_t)[0])
+                items = items._replace(o_t=_with_numbers(items.o_t, numbers))
         self._num_steps += 1
-        steps[_COLUMN], self._unsent = np.concatenate(self._unsent), []
-        keep_from[_COLUMN] = int(self._stacks[0].min())
+        first_kept = int(self._stacks[0].min())
+        for column, frames in self._unsent.items():
+            steps[column], keep_from[column] = np.concatenate(frames), first_kept
+        self._unsent.clear()
         return output._replace(items=items, steps=steps, keep_from=keep_from)
 
     def _number_frames(self, step: VectorStep) -> VectorStep:
         """Replaces the observation of a step by the numbers of its frames, `[K, F]`."""
         newest = (self._time * len(self._envs) + self._envs)[:, None]
         self._time += 1
-        self._unsent.append(step.observation[:, -1])
+        paths, arrays, _ = optree.tree_flatten_with_path(step.observation)
+        for path, array in zip(paths, arrays, strict=True):
+            frames = array[:, -1] if is_stacked(path) else array
+            self._unsent[_column_of(path)].append(frames)
         if self._stacks:
             before = np.where(step.first()[:, None], newest, self._stacks[-1][:, 1:])
         else:
             before = np.repeat(newest, self._num_frames - 1, axis=1)
         self._stacks.append(np.concatenate([before, newest], axis=1))
-        return step._replace(observation=self._stacks[-1])
+        numbers = _with_numbers(step.observation, self._stacks[-1])
+        return step._replace(observation=numbers)
 
     def _stacks_of(self, steps: Array) -> Array:
         """The numbers of the frames, `[M, T, F]`, of steps `[M, T]` given by number."""
@@ -129,3 +162,13 @@ class FrameAdder:
         is_padding = steps == PADDING
         numbers = seen[np.where(is_padding, 0, steps - first)]
         return np.where(is_padding[..., None], PADDING, numbers)
+
+
+def _with_numbers(observations: Nested, numbers: Array) -> Nested:
+    """Observations with numbers of frames `[..., F]` in the place of their arrays.
+
+    One that is not stacked has the number of the newest, `[...]`.
+    """
+    return optree.tree_map_with_path(
+        lambda path, _: numbers if is_stacked(path) else numbers[..., -1], observations
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import dm_env
@@ -138,10 +139,22 @@ def discrete_if_counted(spec: specs.Array) -> specs.Array:
     return OffsetDiscreteArray(first, num_values, dtype, spec.name)
 
 
-def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> Array:
+def check_actions(
+    actions: ArrayLike,
+    spec: EnvironmentSpec,
+    num_envs: int,
+    is_ignored: Sequence[bool] | Array | None = None,
+) -> Array:
     """Copies actions `[K, ...]` to the dtype of the spec, as the environment has them.
 
     Continuous ones outside of their bounds are clipped to them.
+
+    Args:
+      actions: of a policy.
+      spec: of one environment.
+      num_envs: K.
+      is_ignored: `[K]`, whether an action is ignored, as its environment starts an
+        episode; it may be out of range then. None for none.
 
     Raises:
       TypeError: they cannot be cast to this dtype without changing their kind.
@@ -167,11 +180,25 @@ def check_actions(actions: ArrayLike, spec: EnvironmentSpec, num_envs: int) -> A
         # As they were given: cast to 8 bits, 300 is another number.
         is_outside = (given < low) | (given > high)
         if np.count_nonzero(is_outside):
-            wrong = given[np.unique(np.argwhere(is_outside)[:, 0])]
-            raise ValueError(
-                f"actions are from {low.tolist()} to {high.tolist()}, not "
-                f"{wrong.tolist()}: the policy returned them"
-            )
+            limits = f"{low.tolist()} to {high.tolist()}"
+            _refuse_outside(given, is_outside, is_ignored, limits)
         if isinstance(spec.actions, OffsetDiscreteArray):
             owned += spec.actions.start
     return owned
+
+
+def _refuse_outside(
+    actions: Array,
+    is_outside: Array,
+    is_ignored: Sequence[bool] | Array | None,
+    limits: str,
+) -> None:
+    wrong = [
+        actions[k].tolist()
+        for k in np.unique(np.argwhere(is_outside)[:, 0])
+        if is_ignored is None or not is_ignored[k]
+    ]
+    if wrong:
+        raise ValueError(
+            f"actions are from {limits}, not {wrong}: the policy returned them"
+        )

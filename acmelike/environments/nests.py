@@ -13,7 +13,7 @@ import optree
 from dm_env import specs
 
 from acmelike.errors import ConfigError, EnvironmentFault
-from acmelike.types import Array, EnvironmentSpec, NestedSpec, is_category
+from acmelike.types import Array, EnvironmentSpec, NestedSpec, is_category, is_stacked
 
 
 def plain(nest: Any) -> Any:
@@ -85,9 +85,10 @@ class Leaves:
 
     Args:
       spec: of one observation, as `plain` returns it.
-      num_frames: F, if observations are stacks of F frames.
+      num_frames: F, if observations are stacks of F frames; see `is_stacked`.
 
     Attributes:
+      paths: of the arrays, as optree has them, such as ("arm", "position").
       names: of the arrays, such as "arm/position"; "" for the only one.
       specs: of the arrays.
       only: shape and dtype, if an observation is one array and no nest; else None.
@@ -95,10 +96,10 @@ class Leaves:
 
     def __init__(self, spec: NestedSpec, num_frames: int = 1) -> None:
         paths, self.specs, self._nest = optree.tree_flatten_with_path(spec)
+        self.paths: list[tuple[Any, ...]] = paths
         self.names = ["/".join(map(str, path)) for path in paths]
-        self._paths: list[tuple[Any, ...]] = paths
         self._is_one = paths == [()]
-        self._num_frames = num_frames
+        self._num_frames = [num_frames if is_stacked(path) else 1 for path in paths]
 
     @functools.cached_property
     def _forms(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -114,7 +115,7 @@ class Leaves:
         return [np.empty((num_envs, *shape), dtype) for shape, dtype in self._forms]
 
     def joined(self, arrays: Sequence[Array]) -> Any:
-        """The arrays as a nest."""
+        """The arrays, or what is in their place, as a nest."""
         return arrays[0] if self._is_one else self._nest.unflatten(arrays)
 
     def of(self, observation: Any, *axes: int) -> Sequence[Array]:
@@ -206,7 +207,7 @@ class Leaves:
                 continue
             k = int(np.argwhere(is_bad)[0][0])
             bad: Any = array[k][is_bad[k]][0]
-            if is_category(self.specs[place], self._num_frames):
+            if is_category(self.specs[place], self._num_frames[place]):
                 bad = array[k].tolist()  # In the order of the rule's bounds.
             return BadNumber(k, f"{bad}{self._in(place)}", rule)
         return None
@@ -214,7 +215,7 @@ class Leaves:
     @functools.cached_property
     def _limits(self) -> list[tuple[Any, Any, str] | None]:
         """Which whole numbers an array may have, and why; None where all are good."""
-        return [_limits_of(leaf, self._num_frames) for leaf in self.specs]
+        return [*map(_limits_of, self.specs, self._num_frames)]
 
     def _as_array(self, place: int, found: Any) -> Array:
         try:
@@ -226,7 +227,7 @@ class Leaves:
 
     def _found(self, observation: Any) -> list[Any]:
         found = []
-        for place, path in enumerate(self._paths):
+        for place, path in enumerate(self.paths):
             try:
                 found.append(functools.reduce(operator.getitem, path, observation))
             except (KeyError, IndexError, TypeError):

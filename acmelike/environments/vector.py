@@ -110,7 +110,8 @@ class VectorEnvironment:
           ValueError: the shape of the actions differs from the spec, or a discrete one
             is not in its range.
         """
-        return self._advance(check_actions(actions, self.spec, self.num_envs))
+        owned = check_actions(actions, self.spec, self.num_envs, self._is_over)
+        return self._advance(owned)
 
     def close(self) -> None:
         """Closes every environment.
@@ -199,7 +200,9 @@ class VectorEnvironment:
         with making_environment(vector_index=k):
             made = self._factory(_seed(self._given_seed, k, *restart))
         inside = innermost(made)
-        if any(inside is innermost(other) for other in self._environments):
+        # The one that it replaces is closed, and may come again.
+        others = [*self._environments[:k], *self._environments[k + 1 :]]
+        if any(inside is innermost(other) for other in others):
             raise ConfigError(SAME_AGAIN)
         return made
 

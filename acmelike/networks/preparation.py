@@ -36,6 +36,7 @@ from acmelike.types import (
     MultiDiscreteArray,
     Nested,
     is_category,
+    is_stacked,
 )
 
 # Pixels of a side that networks for images need.
@@ -136,7 +137,7 @@ def preparation_of(spec: EnvironmentSpec, network: NetworkSource) -> Preparation
     parts = [
         None
         if spec.has_action_mask and path == (ACTION_MASK,)
-        else _preparation_of(array, spec.num_frames, network)
+        else _preparation_of(array, spec.num_frames if is_stacked(path) else 1, network)
         for path, array in zip(paths, arrays, strict=True)
     ]
     return Preparation(parts=tuple(parts), nest=nest)

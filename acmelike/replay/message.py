@@ -34,8 +34,8 @@ class Items(NamedTuple):
       data: nest of `[n, ...]`, as the table's signature has it. Where the signature has
         `Rows`, the leaf has the numbers of steps, or `PADDING`.
       priorities: `[n]`; None for the largest priority that the table has seen so far.
-      columns: of each leaf, the column of its steps; None for an array. Or None if they
-        are not told: then they are the signature's.
+      columns: for each leaf, the column whose steps it refers to; None for an array. If
+        the whole field is None, the signature's columns are meant.
     """
 
     table: str

@@ -140,6 +140,8 @@ def test_actions_keep_what_is_behind_their_point():
     assert as_actions(actions, np.dtype(np.uint8)).dtype == np.uint8
     with pytest.raises(TypeError, match="actions of float32, and the env"):
         as_actions(np.array([0.9], np.float32), np.dtype(np.int64))
+    with pytest.raises(ValueError, match=r"actions \[1, 300\], and .* are int8, which"):
+        as_actions(np.array([1, 300]), np.dtype(np.int8))
 
 
 class Bare(Countdown):

@@ -2,25 +2,51 @@
 
 import jax
 import numpy as np
+import optree
 import pytest
+from dm_env import specs
 
 from acmelike.adders import (
     EpisodeAdder,
     NStepAdder,
     SequenceAdder,
     UnrollAdder,
+    observations_signature,
     sequence_signature,
     store_frames_once,
     transition_signature,
     unroll_signature,
 )
 from acmelike.environments import CatchFactory, FrameStackFactory, VectorEnvironment
+from acmelike.environments.wrappers.wrapper import EnvironmentWrapper
 from acmelike.replay import Fifo, Items, MinSize, Replay, TableConfig, Writer
 
 NUM_ENVS, NUM_FRAMES, NUM_STEPS = 3, 4, 60
 # Episodes of nine steps, so that a transition of three reaches back to a whole stack.
 FACTORY = FrameStackFactory(inner=CatchFactory(), num_frames=NUM_FRAMES)
 FRAME_BYTES = 10 * 5 * 4
+
+
+class CatchOfParts(EnvironmentWrapper):
+    """Catch as a nest: the board, its columns in bytes, and a mask that changes."""
+
+    def __init__(self, seed):
+        self.num_observed = 0
+        board, columns = specs.Array((10, 5), np.float32), specs.Array((5,), np.uint8)
+        mask = specs.Array((3,), np.int8)
+        spec = {"seen": (board, columns), "action_mask": mask}
+        super().__init__(CatchFactory()(seed), spec)
+
+    def observe(self, step):
+        self.num_observed += 1
+        board, mask = step.observation, np.zeros(3, np.int8)
+        mask[self.num_observed % 3] = 1
+        columns = 2 * board.sum(axis=0).astype(np.uint8)
+        observation = {"seen": (board, columns), "action_mask": mask}
+        return step._replace(observation=observation)
+
+
+PARTS = FrameStackFactory(inner=CatchOfParts, num_frames=NUM_FRAMES)
 
 
 def priority(items, extras_tm1, extras_t):
@@ -34,9 +60,13 @@ def transitions(n, initial_priority=None):
     return adder, transition_signature
 
 
-def sequences(length, period, at_end):
+def sequences(length, period, at_end, initial_priority=None):
     adder = SequenceAdder(
-        num_envs=NUM_ENVS, length=length, period=period, at_end=at_end
+        num_envs=NUM_ENVS,
+        length=length,
+        period=period,
+        at_end=at_end,
+        initial_priority=initial_priority,
     )
     return adder, lambda spec: sequence_signature(spec, length)
 
@@ -57,6 +87,9 @@ KINDS = {
     "transitions of 1 with priorities": lambda: transitions(1, priority),
     "transitions of 3 with priorities": lambda: transitions(3, priority),
     "padded sequences": lambda: sequences(4, 3, "pad"),
+    "padded sequences with priorities": lambda: sequences(
+        4, 3, "pad", lambda items: np.ones(len(items.mask))
+    ),
     "shifted sequences": lambda: sequences(6, 3, "shift"),
     "sequences that go on": lambda: sequences(7, 7, "continue"),
     "sequences of one step": lambda: sequences(1, 1, "pad"),
@@ -66,10 +99,10 @@ KINDS = {
 }
 
 
-def collect(make, once, max_size=1_000, begin_again=()):
+def collect(make, once, max_size=1_000, begin_again=(), factory=FACTORY):
     """What a table has after some steps, with stacks or with every frame once."""
     adder, signature = make()
-    environment = VectorEnvironment(FACTORY, num_envs=NUM_ENVS, seed=0)
+    environment = VectorEnvironment(factory, num_envs=NUM_ENVS, seed=0)
     # Without word of frames they are observations like others.
     num_frames = NUM_FRAMES if once else 1
     signature = signature(environment.spec._replace(num_frames=num_frames))
@@ -105,12 +138,19 @@ def collect(make, once, max_size=1_000, begin_again=()):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("begin_again", [(), (20, 21, 43)])
-def test_samples_are_those_of_stacks(kind, begin_again):
-    stacks, of_stacks = collect(KINDS[kind], once=False, begin_again=begin_again)
-    frames, of_frames = collect(KINDS[kind], once=True, begin_again=begin_again)
+@pytest.mark.parametrize("factory", [FACTORY, PARTS], ids=["one", "several"])
+def test_samples_are_those_of_stacks(kind, begin_again, factory):
+    (stacks, of_stacks), (frames, of_frames) = (
+        collect(KINDS[kind], once=once, begin_again=begin_again, factory=factory)
+        for once in (False, True)
+    )
     assert of_frames.size == of_stacks.size > 9
     jax.tree.map(np.testing.assert_array_equal, frames, stacks)
-    assert frames.o_t.dtype == stacks.o_t.dtype
+    assert _types(frames) == _types(stacks)
+
+
+def _types(items):
+    return [array.dtype for array in jax.tree.leaves(items)]
 
 
 @pytest.mark.parametrize(
@@ -163,3 +203,25 @@ def test_an_adder_for_whole_stacks_is_left_as_it_is():
     spec = VectorEnvironment(FACTORY, num_envs=1, seed=0).spec
     whole = signature(spec._replace(num_frames=1))
     assert store_frames_once(adder, whole, num_envs=NUM_ENVS) is adder
+
+
+def test_each_array_has_a_column_and_a_mask_one_of_the_newest():
+    one = observations_signature(VectorEnvironment(FACTORY, num_envs=1, seed=0).spec)
+    # As in checkpoints of one array.
+    assert (one.column, one.lengths) == ("frames", (NUM_FRAMES,))
+    spec = VectorEnvironment(PARTS, num_envs=1, seed=0).spec
+    leaves = optree.tree_leaves(observations_signature(spec, 8))
+    assert [(leaf.column, leaf.lengths, leaf.row.shape) for leaf in leaves] == [
+        ("newest/action_mask", (8,), (3,)),
+        ("frames/seen/0", (8, NUM_FRAMES), (10, 5, 1)),
+        ("frames/seen/1", (8, NUM_FRAMES), (5,)),
+    ]
+    adder, _ = unrolls(7)
+    environment = VectorEnvironment(PARTS, num_envs=NUM_ENVS, seed=0)
+    signature = unroll_signature(environment.spec, 7)
+    adder = store_frames_once(adder, signature, num_envs=NUM_ENVS)
+    adder.start(environment.reset())
+    action = np.ones(NUM_ENVS, np.int32)
+    added = adder.add(action, 0, environment.step(action))
+    assert set(added.steps) == set(added.keep_from) == {leaf.column for leaf in leaves}
+    assert {len(rows) for rows in added.steps.values()} == {2 * NUM_ENVS}

@@ -226,6 +226,11 @@ class Doors(dm_env.Environment):
 LOCKED = np.zeros(3, np.int8)
 
 
+# The frames of a nest, and frames beside masks.
+STACKED_PARTS = FrameStackFactory(inner=CatchOfParts, num_frames=2)
+STACKED_DOORS = FrameStackFactory(inner=Doors, num_frames=2)
+
+
 def make_dqn(**settings):
     defaults = {
         "hidden_sizes": (4,),
@@ -385,6 +390,20 @@ AGENTS = {
     "ppo with locked levers": Agent(
         make_ppo(normalize_observations=True), make_synchronous, LockedLevers, UNBOUNDED
     ),
+    "dqn on stacks of parts": Agent(
+        make_dqn(actor_priorities=True, n_step=2), factory=STACKED_PARTS
+    ),
+    "r2d2 on stacks of parts": Agent(make_r2d2(), factory=STACKED_PARTS),
+    "impala with an lstm on stacks of parts": Agent(
+        make_impala(lstm_size=5), make_central_inference, STACKED_PARTS, UNBOUNDED
+    ),
+    "ppo on stacks of parts": Agent(
+        make_ppo(normalize_observations=True),
+        make_synchronous,
+        STACKED_PARTS,
+        UNBOUNDED,
+    ),
+    "r2d2 on stacks with masks": Agent(make_r2d2(), factory=STACKED_DOORS),
     "sac on parts": Agent(make_sac(), factory=PointOfParts, refused=DISCRETE),
     "td3 on parts": Agent(make_td3(), factory=PointOfParts, refused=DISCRETE),
 }
@@ -402,4 +421,6 @@ VARIANTS = {
     *("sac on parts", "td3 on parts", "impala with levers", "ppo with levers"),
     *("impala with locked levers", "ppo with locked levers"),
     *("dqn with masks", "r2d2 with masks", "impala with masks", "ppo with masks"),
+    *("dqn on stacks of parts", "r2d2 on stacks of parts", "ppo on stacks of parts"),
+    *("impala with an lstm on stacks of parts", "r2d2 on stacks with masks"),
 }

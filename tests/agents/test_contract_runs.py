@@ -142,8 +142,8 @@ def watched_run(folder, agent):
         logging.getLogger("jax").removeHandler(WATCHED)
 
 
-# Variants that differ in their losses only, or see stacks, are left out, as compiling
-# takes seconds.
+# Variants that differ in their losses only, or see stacks of one array, are left out,
+# as compiling takes seconds.
 MORE = VARIANTS | {"impala with an lstm", "r2d2", "sac", "td3"}
 RUN = [
     pytest.param(name, marks=pytest.mark.slow if name in MORE else [])

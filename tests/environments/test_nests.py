@@ -272,16 +272,31 @@ def test_an_agent_of_one_array_refuses_several():
     assert observation_shape(one, agent="mine") == (2,)
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda environment: FrameStack(environment, num_frames=2),
-        lambda environment: MaskedObservation(environment, indices=(0,)),
-    ],
-)
-def test_wrappers_of_one_array_refuse_several(wrap):
+def test_a_wrapper_of_one_array_refuses_several():
     with pytest.raises(ConfigError, match="several arrays"):
-        wrap(Robot())
+        MaskedObservation(Robot(), indices=(0,))
+
+
+def test_stacks_of_several_arrays_are_nested_as_the_arrays():
+    vector = vector_of(FrameStack(Robot(), num_frames=2))
+    assert vector.spec.num_frames == 2
+    vector.reset()
+    observation = vector.step([0]).observation
+    assert type(observation) is dict and type(observation["arm"]) is tuple
+    height, joint = observation["arm"]
+    assert observation["place"].tolist() == [[[0, 0], [1, 1]]]
+    assert height.tolist() == joint.tolist() == [[0, 1]]
+    assert (height.dtype, joint.dtype) == (np.float64, np.int32)
+
+
+def test_a_mask_is_no_stack_of_categories():
+    mask = specs.BoundedArray((2,), np.int8, 0, 1)
+    numbers = specs.BoundedArray((2,), np.int64, 0, 1)
+    leaves = Leaves({"action_mask": mask, "number": numbers}, num_frames=2)
+    high, low = np.array([[2, 1]], np.int8), np.array([[0, 1]])
+    leaves.check_finite([high, low], 1, [0])  # As without stacks.
+    with pytest.raises(EnvironmentFault, match=r"with \[0, 2\] in 'number' in step 1"):
+        leaves.check_finite([high, 2 * low], 1, [0])
 
 
 def test_zeros_are_nested_as_observations():

@@ -220,6 +220,16 @@ def test_a_discrete_action_out_of_its_range_is_refused_as_the_policys(
     assert not environments[0].actions
 
 
+def test_an_action_that_is_ignored_may_be_out_of_its_range():
+    environments = [Counting(), Counting()]
+    for environment in environments:
+        environment.action_spec = lambda: specs.DiscreteArray(3)
+    vector = make_vector(*environments)
+    assert vector.step([-1, 3]).first().all()
+    with pytest.raises(ValueError, match=r"from 0 to 2, not \[-1, 3\]"):
+        vector.step([-1, 3])
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 2), (2, 3), ()])
 def test_actions_of_another_shape_are_refused(shape):
     vector = make_vector(Counting(), Counting())
@@ -450,6 +460,14 @@ def test_an_environment_that_fails_is_made_again_and_begins_an_episode(caplog):
         "environment 1 raised OSError in step: the simulator is gone; it is made again "
         "(1 of 1), and its unfinished episode is dropped"
     )
+
+
+def test_the_simulator_that_failed_may_come_again():
+    crashing = Crashing(crashes_at=2)
+    vector, _ = crashing_vector(1, crashing, Crashing(), crashing)
+    vector.reset()
+    vector.step(actions_for(vector))
+    assert vector.step(actions_for(vector)).step_type.tolist() == [FIRST, MID]
 
 
 def test_the_next_failure_is_a_fault():

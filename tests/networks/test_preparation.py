@@ -52,6 +52,19 @@ def test_a_stack_of_categories_is_one_of_each():
     assert prepared(spec, [[0, 2]]).tolist() == [[[1, 0, 0], [0, 0, 1]]]
 
 
+def test_of_a_stack_of_several_arrays_a_mask_is_no_part():
+    observations = {
+        "action_mask": specs.BoundedArray((2,), np.int8, 0, 1),
+        "number": specs.BoundedArray((2,), np.int64, 0, 2),
+    }
+    spec = spec_of(observations, num_frames=2)
+    masked = spec._replace(actions=specs.DiscreteArray(2))
+    assert preparation_of(masked, "auto").shapes == ((2, 3),)
+    # To actions that cannot be masked it is one array more, of numbers.
+    other = spec._replace(actions=specs.BoundedArray((1,), np.float32, -1, 1))
+    assert preparation_of(other, "auto").shapes == ((2,), (2, 3))
+
+
 def test_several_categories_are_one_hot_each():
     spec = spec_of(MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5]))
     found = prepared(spec, [[2, 4], [0, 5]])

@@ -105,9 +105,9 @@ class GymnasiumVector:
           ValueError: the shape of the actions differs from the spec, or a discrete one
             is not in its range.
         """
-        owned = check_actions(actions, self.spec, self.num_envs)
         if not self._has_begun:
             return self.reset()
+        owned = check_actions(actions, self.spec, self.num_envs, self._is_over)
         observation, *others, _ = _call("step", self._env.step, owned)
         reward, terminated, truncated = map(np.asarray, others)
         named = {"reward": reward, "terminated": terminated, "truncated": truncated}

@@ -12,7 +12,7 @@ from dm_env import specs
 
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import EnvironmentFactory, make_rendering
-from acmelike.environments.nests import Leaves
+from acmelike.environments.nests import Leaves, check_observation_spec, plain
 from acmelike.environments.wrappers.restarting import refuse_vectors_inside
 from acmelike.environments.wrappers.wrapper import (
     EnvironmentWrapper,
@@ -20,7 +20,7 @@ from acmelike.environments.wrappers.wrapper import (
     wrapped,
 )
 from acmelike.errors import ConfigError
-from acmelike.types import Array
+from acmelike.types import Array, is_stacked
 
 
 class FrameStack(EnvironmentWrapper):
@@ -28,7 +28,8 @@ class FrameStack(EnvironmentWrapper):
 
     At the beginning of an episode the first observation takes the place of those that
     are missing. Observations without an axis of colours, `[H, W]`, get one:
-    `[F, H, W, 1]`.
+    `[F, H, W, 1]`. Of several arrays each is stacked. An action mask is not: it stays
+    the newest, `[M]`.
 
     Args:
       environment: the inner environment; `close` closes it.
@@ -38,21 +39,26 @@ class FrameStack(EnvironmentWrapper):
       num_stacked_frames: F; `make_environment_spec` reads it.
 
     Raises:
-      ConfigError: `num_frames` is less than 1, or an observation is not one array.
+      ConfigError: `num_frames` is less than 1, or as `check_observation_spec`.
     """
 
     def __init__(self, environment: dm_env.Environment, *, num_frames: int) -> None:
         if num_frames < 1:
             raise ConfigError(f"num_frames must be at least 1, not {num_frames}")
-        spec = environment.observation_spec()
-        if not isinstance(spec, specs.Array):
-            raise ConfigError(
-                "frames of several arrays cannot be stacked: leave out frame_stack, or "
-                "pick one array by a wrapper of your own"
-            )
-        self._frames: deque[Array] = deque(maxlen=num_frames)
+        spec = plain(environment.observation_spec())
+        check_observation_spec(spec)
         self._inner = Leaves(spec)
-        super().__init__(environment, _stacked_spec(spec, num_frames))
+        # Of each array the frames that it shows, and the shape in which it does.
+        self._frames: list[deque[Array]] = []
+        self._shapes: list[tuple[int, ...]] = []
+        stacked = []
+        for path, leaf in zip(self._inner.paths, self._inner.specs, strict=True):
+            if is_stacked(path):
+                leaf = _stacked_spec(leaf, num_frames)
+            self._frames.append(deque(maxlen=num_frames if is_stacked(path) else 1))
+            self._shapes.append(leaf.shape)
+            stacked.append(leaf)
+        super().__init__(environment, self._inner.joined(stacked))
         self.num_stacked_frames = num_frames
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
@@ -61,12 +67,15 @@ class FrameStack(EnvironmentWrapper):
         Raises:
           ValueError: the observation breaks the spec of the inner environment.
         """
-        # It is copied because an environment may reuse the memory of an observation.
-        frame, frames = np.array(self._inner.of(step.observation)[0]), self._frames
-        frames.append(frame)
-        if step.first():
-            frames.extend([frame] * (self._spec.shape[0] - 1))
-        return step._replace(observation=np.stack(frames).reshape(self._spec.shape))
+        arrays = self._inner.of(step.observation)
+        num_new = self.num_stacked_frames if step.first() else 1
+        stacks = []
+        parts = zip(arrays, self._frames, self._shapes, strict=True)
+        for array, frames, shape in parts:
+            # A copy, because an environment may reuse the memory of an observation.
+            frames.extend([np.array(array)] * num_new)
+            stacks.append(np.stack(frames).reshape(shape))
+        return step._replace(observation=self._inner.joined(stacks))
 
 
 def _stacked_spec(spec: specs.Array, num_frames: int) -> specs.Array:

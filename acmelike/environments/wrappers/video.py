@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import tempfile
@@ -15,6 +14,7 @@ import dm_env
 import numpy as np
 from dm_env import specs
 
+from acmelike.checks import is_installed
 from acmelike.environments.interface import (
     EnvironmentFactory,
     Renderable,
@@ -136,7 +136,7 @@ def check_format(format: str) -> None:
     """
     if format not in VIDEO_FORMATS:
         raise ConfigError(f"a video is .gif or .mp4, not .{format}")
-    if format == "mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+    if format == "mp4" and not is_installed("imageio_ffmpeg"):
         raise ConfigError(
             "a video in .mp4 needs imageio-ffmpeg: pip install 'acmelike[video]'"
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from acmelike.checks import is_installed
 from acmelike.errors import ConfigError
 from acmelike.replay.config import BUILT_IN, TableConfig
 from acmelike.replay.storage.rows import SharedColumn
@@ -42,7 +42,7 @@ def check_engine(
         raise ConfigError(f"replay engine: expected one of {ENGINES}, got '{engine}'")
     if engine == "own":
         return
-    if importlib.util.find_spec("reverb") is None:
+    if not is_installed("reverb"):
         raise ConfigError(
             "the replay engine 'reverb' needs dm-reverb; `make reverb-env` installs it "
             "into .venv-reverb"

@@ -4,6 +4,7 @@ import pickle
 
 import dm_env
 import numpy as np
+import optree
 import pytest
 from dm_env import specs
 
@@ -60,6 +61,39 @@ def test_its_spec_is_that_of_a_frame_so_many_times():
     spec = FrameStack(Counting((2, 3, 1)), num_frames=4).observation_spec()
     assert (spec.shape, spec.dtype, spec.name) == ((4, 2, 3, 1), np.uint8, "seen")
     assert spec.minimum.shape == spec.shape and (spec.maximum == 9).all()
+
+
+class CountingParts(Counting):
+    """Shows the number as a picture and as a category, and a mask of its parity."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.mask = np.ones(2, np.int8)
+
+    def look(self):
+        picture = super().look()
+        self.mask[0] = self.time % 2
+        return {"seen": [picture, self.time], "action_mask": self.mask}
+
+    def observation_spec(self):
+        parts = [super().observation_spec(), specs.DiscreteArray(9)]
+        mask = specs.BoundedArray((2,), np.int8, 0, 1)
+        return {"seen": parts, "action_mask": mask}
+
+
+def test_of_several_arrays_each_is_stacked_but_of_a_mask_the_newest_counts():
+    environment = FrameStack(CountingParts((2, 3)), num_frames=3)
+    steps = [environment.reset(), environment.step(0), environment.step(0)]
+    steps.append(environment.reset())
+    spec, masks = environment.observation_spec(), []
+    expected = [[1, 1, 1], [1, 1, 2], [1, 2, 3], [4, 4, 4]]
+    for step, numbers in zip(steps, expected, strict=True):
+        optree.tree_map_(lambda leaf, x: leaf.validate(x), spec, step.observation)
+        picture, number = step.observation["seen"]
+        assert picture.shape == (3, 2, 3, 1)
+        assert picture[:, 1, 2, 0].tolist() == number.tolist() == numbers
+        masks.append(step.observation["action_mask"].tolist())
+    assert masks == [[1, 1], [0, 1], [1, 1], [0, 1]]
 
 
 def test_a_stack_of_several_categories_is_still_one_of_categories():
@@ -156,16 +190,16 @@ def test_a_factory_is_a_value_that_can_be_pickled():
 
 
 def test_an_environment_that_cannot_be_stacked_is_closed():
-    class Several(Counting):
+    class Broken(Counting):
         def observation_spec(self):
-            return {"board": super().observation_spec()}
+            return {"board": "no array"}
 
         def close(self):
             closed.append(self)
 
     closed = []
-    factory = FrameStackFactory(inner=lambda seed: Several(), num_frames=2)
-    with pytest.raises(ConfigError):
+    factory = FrameStackFactory(inner=lambda seed: Broken(), num_frames=2)
+    with pytest.raises(ConfigError, match="no array in 'board'"):
         factory(0)
     assert len(closed) == 1
 
