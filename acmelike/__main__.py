@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from acmelike.errors import ConfigError, nearest
@@ -33,7 +34,8 @@ def run() -> NoReturn:
     """The entry point: runs a command and exits the process with its status."""
     # A program or an environment may be a module in the current folder. `python -m`
     # finds it there first, and a console command would not look there.
-    sys.path.insert(0, os.getcwd())
+    with suppress(FileNotFoundError):  # The current folder may have been removed.
+        sys.path.insert(0, os.getcwd())
     run_process(main)
 
 
@@ -119,7 +121,9 @@ def _draw(args: list[str]) -> int:
         else arg
         for arg in args[1:]
     ]
-    if not {flag.split("=")[0] for flag in flags} & {"--draw", "--help", "-h"}:
+    if {"--help", "-h"} & {*flags}:
+        print("With draw, --out is the file of the picture: .svg, .mmd or .md.\n")
+    elif not any(flag.split("=")[0] == "--draw" for flag in flags):
         raise ConfigError("draw needs a file: acmelike draw PROGRAM --out FILE.svg")
     return train_command(program, flags, prog=f"acmelike draw {args[0]}")
 

@@ -1,4 +1,6 @@
-"""Range checks for configuration fields; a violation is a one-line ConfigError.
+"""Checks of what users set: ranges of fields, and whether a package is installed.
+
+A violation of a range is a one-line ConfigError.
 
 A field says its range in its type, and the class asks for the check once:
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import math
 import numbers
 import typing
@@ -22,6 +25,12 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, cast
 
 from acmelike.errors import ConfigError, nearest
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is installed; a folder that has its name is none."""
+    spec = importlib.util.find_spec(package)
+    return spec is not None and spec.has_location
 
 
 class Range(NamedTuple):

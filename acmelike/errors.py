@@ -137,7 +137,7 @@ class EnvironmentFault(AcmelikeError):
 
 
 class NonFinite(AcmelikeError):
-    """A loss that became infinite or NaN."""
+    """A loss that became infinite or NaN, or parameters with NaN."""
 
 
 def first_line(error: BaseException) -> str:

@@ -108,9 +108,9 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
         def get(self): ...
 
     The guard is a pure function of the service and of the call's arguments. It names
-    only those parameters of the method that it uses, and has the method's defaults. It
-    returns None if the call can proceed, and otherwise why not, in words and numbers
-    for people.
+    only those parameters of the method that it uses. If the caller leaves an argument
+    out, it gets the method's default. It returns None if the call can proceed, and
+    otherwise why not, in words and numbers for people.
 
     In a run, a call that cannot proceed is parked: it holds no thread of the service.
     After every change of the service the parked calls are tested again, the oldest
@@ -118,7 +118,7 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
 
     Raises:
       TypeError: the guard names a parameter that the method does not have, or takes
-        `*args` or `**kwargs` that are not all of the method's arguments.
+        `*args` or `**kwargs` and not exactly the method's parameters.
       NotReady: from the method outside a run, with the guard's reason.
       ContractError: from the method, if the guard returns anything but None or a text.
     """

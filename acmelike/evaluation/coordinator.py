@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import optree
+
 from acmelike.core import idempotent, now, sleep, stop_run, updating, when
+from acmelike.errors import NonFinite
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.records import (
@@ -237,6 +241,7 @@ class Coordinator:
             judged = reached or self._learner.parameters()
         self._record_progress(env_steps)
         if judged is not None:
+            _check_parameters(judged)
             self._order(env_steps, judged, end_reason)
         if end_reason is not None:
             sleep(None, "the final evaluation")
@@ -290,3 +295,19 @@ class Coordinator:
                 self._policy,
                 judged.parameters,
             )
+
+
+def _check_parameters(judged: EvaluationTask | Versioned) -> None:
+    """Refuses parameters with NaN, whose actions would mean nothing.
+
+    The loss of the update that made them may have been finite, and the learner sees the
+    loss of the next one only.
+
+    Raises:
+      NonFinite: a number in them is NaN.
+    """
+    for leaf in optree.tree_leaves(judged.parameters):
+        array = np.asarray(leaf)
+        is_float = array.dtype.kind in "fc" or array.dtype.name == "bfloat16"
+        if is_float and np.isnan(array).any():
+            raise NonFinite(f"the parameters have nan after {judged.version} updates")

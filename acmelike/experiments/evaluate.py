@@ -21,7 +21,7 @@ from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation.episodes import play_episodes, record_episode
 from acmelike.evaluation.saved_policy import SavedPolicy, load_policy
 from acmelike.experiments.flags import parse
-from acmelike.experiments.process import INTERRUPTED, complain
+from acmelike.experiments.process import INTERRUPTED, complain, tell
 from acmelike.topologies.layout import MAX_EVAL_ENVS
 from acmelike.types import Array, EnvironmentSpec, NestedSpec
 
@@ -168,10 +168,17 @@ def evaluate_command(args: Sequence[str]) -> int:
     except (Exception, SystemExit) as error:
         print(f"error: {first_line(error)}", file=sys.stderr)
         return 1
-    print(
+    line = (
         f"return: mean {returns.mean():.2f}, std {returns.std():.2f}, "
         f"min {returns.min():.2f}, max {returns.max():.2f}, {len(returns)} episodes"
     )
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # A full disk, say; the result stands nowhere else.
+        tell(f"error: {first_line(error)}", sys.stderr)
+        return 1
     return 0
 
 

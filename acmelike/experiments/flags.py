@@ -92,10 +92,13 @@ def _with_flag(message: str, flags: Sequence[str]) -> str:
 
 def _first_message(text: str) -> str:
     """The first message in a box that tyro prints, as one line."""
-    lines = [line.strip("│ ").strip() for line in text.splitlines()]
-    message = []
-    for line in lines[1:]:
-        if set(line) <= set("─╰╯"):
+    # In a terminal it has colours, and letters for the box as the terminal has them.
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    message: list[str] = []
+    for line in plain.splitlines()[1:]:
+        words = line.strip("│| ")
+        if not set(words) <= set("─-╰╯+"):  # Not a line of the box.
+            message.append(words)
+        elif message:
             break
-        message.append(line)
     return " ".join(message)

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError, RunError
+from acmelike.experiments.process import tell
 
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig
@@ -100,10 +101,10 @@ def offer_host(hosts: HostsConfig) -> int:
     from acmelike.launchers.hosts.agent import join_run
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    print(f"rank {hosts.rank} offers this host at {hosts.rendezvous}", flush=True)
+    tell(f"rank {hosts.rank} offers this host at {hosts.rendezvous}")
     try:
-        print(join_run(hosts), flush=True)
+        tell(join_run(hosts))
     except RunError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}", sys.stderr)
         return 1
     return 0

@@ -135,16 +135,16 @@ def _exists(module: str) -> bool:
         if f"{module}.".startswith(f"{error.name}."):  # Its package does not exist.
             return False
         raise _cannot_import(module, error) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _cannot_import(module, error) from error
 
 
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:  # It is the user's code.
+    except (Exception, SystemExit) as error:  # It is the user's code.
         raise _cannot_import(name, error) from error
 
 
-def _cannot_import(name: str, error: Exception) -> ConfigError:
+def _cannot_import(name: str, error: BaseException) -> ConfigError:
     return ConfigError(f"cannot import '{name}': {first_line(error)}")

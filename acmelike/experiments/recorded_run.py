@@ -6,13 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import (
-    AbstractContextManager,
-    ExitStack,
-    contextmanager,
-    nullcontext,
-    suppress,
-)
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +14,10 @@ from acmelike.errors import ConfigError, RpcError, first_line
 from acmelike.experiments.global_generators import seeded_global_generators
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
-from acmelike.files import overwrite_json, read_json_lines, to_json, write_json
+from acmelike.files import overwrite_json, to_json, write_json
 from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.logs import logging_to
-from acmelike.telemetry.summary import summarize
+from acmelike.telemetry.summary import read_records, summarize
 
 # What imports NumPy or JAX is imported only when a run starts: `--help` and mistakes
 # are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
@@ -36,6 +30,7 @@ logger = logging.getLogger("acmelike")
 
 GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
 _COUNT_SECONDS = 0.5  # How long an interrupted run may take to say how far it was.
+_MAX_POINTS = 10_000  # Of a picture, which has far fewer pixels.
 _SLOW_SECONDS = 5.0  # What takes longer before the first line has a line of its own.
 
 
@@ -97,8 +92,10 @@ class RecordedRun:
                 self._sum_up_failure(error)
                 raise
         except KeyboardInterrupt:
-            with suppress(OSError):  # The first summary says "interrupted" already.
-                self._summarize("interrupted")
+            # A complete run stays one, whatever its last line came to.
+            if self.summary.get("status") != "completed":
+                with suppress(OSError):  # The first summary says "interrupted" already.
+                    self._summarize("interrupted")
             raise
 
     def extent(self) -> str:
@@ -148,9 +145,9 @@ class RecordedRun:
             f"{self._agent} on {config.environment}, launched by {config.launch}, "
             f"seed {config.seed}; the run is recorded in {folder.path}"
         )
-        with ExitStack() as stack:
-            loggers = make_loggers(config.log, folder.root, settings)
-            stack.enter_context(RecordForwarder(folder.metrics, loggers))
+        loggers = make_loggers(config.log, folder.root, settings)
+        # The run is recorded as complete before loggers end, as they may upload.
+        with RecordForwarder(folder.metrics, loggers):
             self._run = launch(
                 system.program,
                 config.launch,
@@ -159,27 +156,27 @@ class RecordedRun:
                 grace_seconds=GRACE_SECONDS,
                 logs=folder.log.parent,
             )
-            stack.enter_context(self._run)
-            if config.num_places > config.num_actors:
-                ActorFollower(self._run, config).start()
+            with self._run:
+                if config.num_places > config.num_actors:
+                    ActorFollower(self._run, config).start()
+                try:
+                    reason = watch_training(
+                        self._run,
+                        system,
+                        config=config,
+                        metrics=folder.metrics,
+                        started=self._started,
+                    )
+                except KeyboardInterrupt:
+                    self._count(self._run, system)
+                    raise
+            self._summarize("interrupted")  # It is, if the plot is.
             try:
-                reason = watch_training(
-                    self._run,
-                    system,
-                    config=config,
-                    metrics=folder.metrics,
-                    started=self._started,
-                )
-            except KeyboardInterrupt:
-                self._count(self._run, system)
-                raise
-        self._summarize("interrupted")  # It is, if the plot is.
-        try:
-            self._plot()
-        except Exception as error:  # Such as a full disk; all else is written.
-            logger.warning("the run has no pictures: %s", first_line(error))
-        summary = self._summarize("completed", end_reason=reason)
-        say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
+                self._plot()
+            except Exception as error:  # Such as a full disk; all else is written.
+                logger.warning("the run has no pictures: %s", first_line(error))
+            summary = self._summarize("completed", end_reason=reason)
+            say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
 
     def _count(self, run: Run, system: System) -> None:
         """Asks how far a run is that is interrupted; its last record is older."""
@@ -213,7 +210,7 @@ class RecordedRun:
         config, nodes = self._config, self._run.status() if self._run else {}
         lines: list[dict[str, Any]] = []
         with suppress(OSError, ValueError):  # The records may be what failed.
-            lines = read_json_lines(self.folder.metrics)
+            lines = read_records(self.folder.metrics, max_counters=1)
         summary = {
             "status": status,
             "end_reason": None,  # `more` has it if the run was completed.
@@ -239,7 +236,7 @@ class RecordedRun:
         from acmelike.telemetry.plots import plot_curve, plot_metrics
 
         config, summary = self._config, self.summary
-        records = read_json_lines(self.folder.metrics)
+        records = read_records(self.folder.metrics, max_counters=_MAX_POINTS)
         title = f"{self._agent} on {config.environment}"
         subtitle = (
             f"{config.launch}, seed {config.seed}; {summary['env_steps']:,} steps "

@@ -28,7 +28,12 @@ class RunFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path, self.root = Path(path), Path(os.path.abspath(path))
+        # A shell leaves the "~" of "--out=~/runs" as it is.
+        self.path = Path(path).expanduser()
+        try:
+            self.root = Path(os.path.abspath(self.path))
+        except FileNotFoundError:
+            raise ConfigError("the current folder does not exist any more") from None
         self._created: list[Path] = []
         self._others: set[Path] = set()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from acmelike.errors import ConfigError, nearest
 from acmelike.experiments.config import parse_kwargs
@@ -20,6 +22,10 @@ from acmelike.files import read_json_lines
 if TYPE_CHECKING:
     from acmelike.evaluation.saved_policy import SavedPolicy
     from acmelike.types import Array
+
+
+# Held while a run is trained.
+_training = threading.Lock()
 
 
 class TrainedRun:
@@ -97,8 +103,8 @@ def train(
         some of what belongs together: `optimizer={"learning_rate": 3e-4}`.
 
     Raises:
-      ConfigError: there is no such program, environment or setting, or they do not fit
-        together. Nothing has been started.
+      ConfigError: there is no such program, environment or setting, they do not fit
+        together, or another thread trains. Nothing has been started.
       RunError: the run failed; its folder has all that is known.
     """
     prepare_process()
@@ -116,11 +122,32 @@ def train(
     hosts, ray = make_hosts_config(config), make_ray_config(config)
     if hosts is not None and hosts.rank > 0:
         raise ConfigError(f"the host of rank {hosts.rank} has to call join_run instead")
-    folder = create_run_folder(config.out, program.name)
-    run = RecordedRun(program, config, folder, hosts=hosts, ray=ray, environment=make)
-    with interrupts_kept():
+    with _alone(), interrupts_kept():
+        folder = create_run_folder(config.out, program.name)
+        run = RecordedRun(
+            program, config, folder, hosts=hosts, ray=ray, environment=make
+        )
         run.run()
     return TrainedRun(folder.root, run.summary)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Refuses a run beside another one of this process.
+
+    Raises:
+      ConfigError: another thread trains.
+    """
+    if not _training.acquire(blocking=False):
+        raise ConfigError(
+            "al.train is at work in another thread, and both runs would share the log, "
+            "the terminal and the global generators of this process: train one after "
+            "the other, or in a process each"
+        )
+    try:
+        yield
+    finally:
+        _training.release()
 
 
 def _with_settings(config: Any, settings: Mapping[str, Any]) -> Any:
@@ -156,8 +183,8 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
         elif (
             name != "network"  # A flax module is a dataclass, too.
             and dataclasses.is_dataclass(present)
-            and value is not None
             and not dataclasses.is_dataclass(value)
+            and not (value is None and _may_be_none(config, name))
         ):
             raise ConfigError(
                 f"{name} has settings of its own ({', '.join(_names(present))}): give "
@@ -169,6 +196,10 @@ def _changed(config: Any, values: Mapping[str, Any]) -> Any:
             value = tuple(value)
         changes[name] = value
     return dataclasses.replace(config, **changes)
+
+
+def _may_be_none(config: Any, name: str) -> bool:
+    return type(None) in get_args(get_type_hints(type(config))[name])
 
 
 def _as_texts(arguments: Mapping[str, Any]) -> tuple[str, ...]:

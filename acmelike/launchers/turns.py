@@ -83,8 +83,8 @@ class TurnScheduler:
       labels: of the nodes.
       ended: set when the run ends.
       on_deadlock: called by the thread that finds that no node can ever run again;
-        afterwards every wait is over, or ends with the method that a caller outside
-        runs.
+        afterwards every wait is over. Only one at a service in which a caller outside
+        runs a method ends when that method returns.
     """
 
     is_serial = True

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import logging
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from acmelike.checks import is_installed
 from acmelike.errors import ConfigError, first_line, nearest
 from acmelike.files import to_json, write_whole
 from acmelike.telemetry.snapshot import RecordReader
@@ -224,7 +224,7 @@ def check_loggers(names: Iterable[str]) -> list[str]:
                 f"'{name}'{nearest(name, LOGGERS)}"
             )
         module = _MODULES.get(name)
-        if module is not None and importlib.util.find_spec(module) is None:
+        if module is not None and not is_installed(module):
             raise ConfigError(
                 f"log needs {module} for {name}: pip install 'acmelike[{name}]'"
             )

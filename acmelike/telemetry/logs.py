@@ -22,7 +22,8 @@ class _Terminal(logging.Handler):
     """Writes to the present `sys.stderr`; a live table replaces it while it shows."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError):  # The terminal or the pipe may be closed.
+        # The terminal or the pipe may be closed, or lack a letter.
+        with suppress(OSError, ValueError):
             print(self.format(record), file=sys.stderr, flush=True)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
+from acmelike.errors import first_line
 from acmelike.telemetry.plots import draw_curve
 from acmelike.telemetry.snapshot import RecordReader
+
+logger = logging.getLogger("acmelike")
 
 WIDTH = 620  # Of the curve, in pixels.
 
@@ -35,6 +39,7 @@ class NotebookView:
         self._evaluations: list[dict[str, Any]] = []
         self._line: Any = None
         self._curve: Any = None
+        self._is_broken = False
 
     def show(self, line: str) -> None:
         """Shows another line, and what was evaluated meanwhile."""
@@ -45,24 +50,35 @@ class NotebookView:
         self.show_curve()
 
     def show_curve(self) -> None:
-        """Shows what was evaluated meanwhile."""
+        """Shows what was evaluated meanwhile, unless it cannot be drawn.
+
+        The settings of Matplotlib are the user's, and may ask for what is not there,
+        such as LaTeX. That ends no training.
+        """
+        new = [r for r in self._records.read() if r["event"] != "progress"]
+        if not new or self._is_broken:
+            return
+        self._evaluations += new
+        try:
+            self._draw(f"{new[-1]['env_steps']:,} environment steps")
+        except Exception as error:
+            self._is_broken = True
+            logger.warning("the notebook shows no curve: %s", first_line(error))
+
+    def _draw(self, subtitle: str) -> None:
         import IPython.display as ipython
 
-        new = [r for r in self._records.read() if r["event"] != "progress"]
-        if new:
-            self._evaluations += new
-            subtitle = f"{new[-1]['env_steps']:,} environment steps"
-            figure = draw_curve(
-                self._evaluations,
-                title=self._title,
-                subtitle=subtitle,
-                target=self._target,
-            )
-            picture = io.BytesIO()
-            figure.savefig(picture)
-            make_image: Any = ipython.Image
-            image = make_image(data=picture.getvalue(), format="png", width=WIDTH)
-            self._curve = _display(self._curve, image)
+        figure = draw_curve(
+            self._evaluations,
+            title=self._title,
+            subtitle=subtitle,
+            target=self._target,
+        )
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+        make_image: Any = ipython.Image
+        image = make_image(data=picture.getvalue(), format="png", width=WIDTH)
+        self._curve = _display(self._curve, image)
 
 
 def _display(handle: Any, what: Any) -> Any:

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from acmelike.core.status import NodeStatus, group_by_role
+
+# How the records begin that a run of days has too many of to read them all.
+_COUNTERS = b'{"event": "progress"'
+
+
+def read_records(path: Path, *, max_counters: int) -> list[dict[str, Any]]:
+    """The records of a run, of the counters only some; none if there is no file.
+
+    Args:
+      path: of `metrics.jsonl`.
+      max_counters: how many records of counters may be read: evenly many, and also the
+        latest. All evaluations are.
+
+    Raises:
+      ValueError: a line is no JSON.
+    """
+    others: list[tuple[int, bytes]] = []
+    counters: list[tuple[int, bytes]] = []
+    num_counters, stride = 0, 1
+    latest: list[tuple[int, bytes]] = []
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        for numbered in enumerate(file):
+            if not numbered[1].startswith(_COUNTERS):
+                others.append(numbered)
+                continue
+            latest = [numbered]
+            if num_counters % stride == 0:
+                counters.append(numbered)
+                if len(counters) > max_counters:
+                    del counters[1::2]
+                    stride *= 2
+            num_counters += 1
+    lines = sorted({*others, *counters, *latest})
+    return [json.loads(line) for _, line in lines]
 
 
 def summarize(

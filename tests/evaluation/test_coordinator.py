@@ -9,13 +9,14 @@ import pytest
 
 from acmelike import load_policy
 from acmelike.environments import make_environment_spec
-from acmelike.errors import ConfigError, NotReady, RunStopped
+from acmelike.errors import ConfigError, NonFinite, NotReady, RunStopped
 from acmelike.evaluation.coordinator import Coordinator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.schedule import Schedule
 from acmelike.learners import Learner
 from acmelike.replay import Replay
+from acmelike.types import Versioned
 from tests.counting_agent import Clock, CountingBuilder, make_items
 
 SPEC = make_environment_spec(Clock(1))
@@ -237,6 +238,20 @@ def test_the_budget_ends_it_with_the_newest_parameters(tmp_path):
     assert (final.env_steps, final.version) == (30, 2)
     with pytest.raises(RunStopped, match="the budget of 30 environment steps is used"):
         world.coordinator.report(final.number, np.array([7]))
+
+
+def test_parameters_with_nan_are_never_judged(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    world.act(10)
+    world.evaluate(5)
+    kept = (tmp_path / "policy.zip").read_bytes()
+    wrong = Versioned(7, {"a": np.ones(2, np.int64), "b": np.float32([0, np.nan])})
+    monkeypatch.setattr(world.learner, "parameters", lambda: wrong)
+    with pytest.raises(NonFinite, match="the parameters have nan after 7 updates"):
+        world.act(10)
+    with pytest.raises(NotReady):
+        world.coordinator.next_evaluation()
+    assert (tmp_path / "policy.zip").read_bytes() == kept
 
 
 def test_an_evaluation_that_ends_late_does_not_change_why_it_is_over(tmp_path):

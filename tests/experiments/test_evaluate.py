@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import gymnasium
@@ -25,6 +26,7 @@ from acmelike.environments import (
 from acmelike.environments.wrappers import video
 from acmelike.errors import ConfigError
 from acmelike.evaluation.policy_file import PolicyFile
+from acmelike.experiments.evaluate import evaluate_command
 from tests.counting_agent import Clock, CountingBuilder, counting_policy
 
 ROOT = Path(__file__).parents[2]
@@ -250,6 +252,15 @@ def test_a_folder_without_a_policy_is_a_mistake(tmp_path, capsys):
     assert (status, out, len(err)) == (2, [], 1)
     assert f"there is no policy in {tmp_path}" in err[0]
     assert evaluate(capsys)[0] == 2
+
+
+def test_a_result_that_cannot_be_printed_is_status_1(tmp_path, monkeypatch):
+    save(tmp_path, clock)
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert evaluate_command([str(tmp_path), "--episodes", "1"]) == 1
+        with suppress(OSError):  # What is left in its buffer.
+            full.close()
 
 
 def test_an_environment_that_fails_is_one_line_and_status_1(tmp_path, capsys):

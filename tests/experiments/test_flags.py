@@ -1,5 +1,6 @@
 """Flags as a function of a configuration."""
 
+import io
 from dataclasses import dataclass, field
 
 import pytest
@@ -102,6 +103,16 @@ def test_a_mistake_is_told_in_one_line(args, words):
     message = complaint(*args)
     for word in words:
         assert word in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_in_a_terminal_a_mistake_is_the_same_line(monkeypatch, encoding):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    plain = complaint("--num-actors", "two")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert complaint("--num-actors", "two") == plain
 
 
 def test_help_comes_from_the_docstrings(capsys):

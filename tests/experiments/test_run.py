@@ -19,7 +19,7 @@ from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.evaluate import evaluate_command
 from acmelike.files import read_json_lines
 from acmelike.programs.dqn import PROGRAM
-from acmelike.telemetry import plots
+from acmelike.telemetry import loggers, plots
 
 BROKEN = "tests.programs.broken_envs"
 LAUNCHERS = ("serial", "threads")
@@ -361,6 +361,28 @@ def test_an_interrupt_after_the_run_is_still_one(tmp_path, monkeypatch):
     told = summary(tmp_path)
     assert told["status"] == "interrupted"
     assert told["env_steps"] >= 120
+
+
+def test_an_interrupt_of_a_complete_run_leaves_it_complete(tmp_path, monkeypatch):
+    class Uploads:
+        def write(self, record):
+            pass
+
+        def close(self):
+            assert summary(tmp_path)["status"] == "completed"
+            interrupts.append(True)
+
+    def join(self, kind, *error):
+        self._is_over.set()
+        self._thread.join()
+        assert interrupts == [True]
+        raise KeyboardInterrupt
+
+    interrupts = []
+    monkeypatch.setattr(loggers, "CsvLogger", lambda folder: Uploads())
+    monkeypatch.setattr(loggers.RecordForwarder, "__exit__", join)
+    assert dqn(tmp_path, "--log", "csv") == 130
+    assert summary(tmp_path)["status"] == "completed"
 
 
 # --- A picture in place of a run --------------------------------------------------

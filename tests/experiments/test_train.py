@@ -23,8 +23,8 @@ from acmelike.environments import Catch
 from acmelike.experiments import recorded_run, watch
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.process import interrupts_kept
-from acmelike.files import read_json_lines
-from acmelike.telemetry import plots
+from acmelike.files import append_json_line, read_json_lines
+from acmelike.telemetry import notebook, plots
 from tests.programs.broken_envs import Raises, Stumbles
 
 SMALL = {
@@ -205,6 +205,7 @@ def test_the_folder_may_be_a_path(tmp_path):
         ({"replay": 100_000}, r"replay has settings of its own \(.*size.*100000"),
         ({"optimizer": 3e-4}, r"optimizer has settings of its own \(learning_rate"),
         ({"video": 1}, "video has settings of its own"),
+        ({"video": None}, "video has settings of its own .* not None"),
         ({"draw": "x.svg"}, "draw is for the command line"),
         ({"launch": "everywhere"}, "launcher"),
         ({"topology": "sync"}, "one of actor_learner, .*: sync; did you mean 'synch"),
@@ -260,6 +261,38 @@ def test_an_environment_that_cannot_be_used_is_refused_before_anything_is_there(
     with pytest.raises(al.ConfigError, match=words):
         train(tmp_path / "run", environment)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_run_at_the_same_time_is_refused(tmp_path):
+    refused = []
+
+    def make():
+        if not refused:
+            with pytest.raises(al.ConfigError, match="at work in another thread"):
+                train(tmp_path / "second", "Catch")
+            refused.append(True)
+        return Catch()
+
+    assert train(tmp_path / "first", make).summary["status"] == "completed"
+    assert refused and not (tmp_path / "second").exists()
+    train(tmp_path / "second", "Catch")
+
+
+def test_a_curve_that_cannot_be_drawn_ends_no_run_in_a_notebook(
+    tmp_path, monkeypatch, caplog
+):
+    def no_latex(*args, **kwargs):
+        raise RuntimeError("latex could not be found")
+
+    monkeypatch.setattr(notebook, "draw_curve", no_latex)
+    metrics = tmp_path / "metrics.jsonl"
+    view = notebook.NotebookView(metrics, title="dqn", target=None)
+    for env_steps in (1, 2):
+        append_json_line(metrics, {"event": "evaluation", "env_steps": env_steps})
+        view.show_curve()
+    assert caplog.messages == [
+        "the notebook shows no curve: RuntimeError: latex could not be found"
+    ]
 
 
 def test_an_unknown_program_is_named():

@@ -155,3 +155,4 @@ def wait_until(is_so):
     limit = time.monotonic() + LIMIT
     while not is_so():
         assert time.monotonic() < limit
+        time.sleep(0.001)  # Others need the core.

@@ -34,6 +34,7 @@ from acmelike.rpc import Authority, Identity
 from acmelike.rpc.sockets.frames import CONTROL, encode
 from tests.launchers.conftest import SECRET, free_port, make_hosts
 from tests.launchers.contract import LIMIT, Board, Noter
+from tests.launchers.fakes import wait_until
 from tests.rpc.sockets.serving import Writes
 
 AGENT = """
@@ -335,9 +336,7 @@ def test_versions_are_said_before_anything_that_depends_on_them(monkeypatch, cap
     try:
         with pytest.raises(ConfigError, match=f"refuses this host: {words}"):
             join_run(hosts)
-        said = threading.Event()
-        while f"(rank 1) is refused: {words}" not in caplog.text:
-            assert not said.wait(0.01)
+        wait_until(lambda: f"(rank 1) is refused: {words}" in caplog.text)
     finally:
         meeting.close()
 

@@ -35,6 +35,7 @@ from acmelike.launchers.processes import process as process_module
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.output import log_files, pass_on_output
+from tests.launchers.fakes import wait_until
 
 LIMIT = 30.0
 
@@ -214,8 +215,7 @@ def test_no_two_processes_share_a_log(tmp_path):
         program.add_node(Node(Namer, label), label=label)
     (tmp_path / "run.log").write_text("of the run\n")
     with launch(program, "processes", logs=tmp_path) as run:
-        while [node.phase for node in run.status().values()] != ["waiting"] * 3:
-            pass
+        wait_until(lambda: {n.phase for n in run.status().values()} == {"waiting"})
     assert (tmp_path / "run.log").read_text() == "of the run\n"
     for label, log in logs.items():
         assert (tmp_path / log).read_text() == f"{label}\n"

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -81,7 +82,8 @@ def test_nothing_is_left_of_a_ray_whose_broker_is_killed(broker):
 
 @pytest.mark.parametrize("address", [None, "10.0.0.1:6379"])
 def test_only_a_ray_of_the_runs_own_has_a_folder_here(broker, monkeypatch, address):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    found = SimpleNamespace(has_location=True)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: found)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     broker.theirs.send(Refused("there is no Ray"))
     program = Program("rays")

@@ -64,8 +64,8 @@ def test_a_restart_that_finds_no_place_is_one_more_failure(of_machine, error, ca
     assert not supervisor.failures
     words = f"failed (process): {error}; it is restarted in 0.0 s (2 of 2 within"
     assert words in caplog.text
-    # The place that it had is nobody's until the next start.
-    assert machines.released == ["actor/0"]
+    # Nobody else gets its place meanwhile.
+    assert machines.released == []
 
 
 def test_too_many_restarts_without_a_place_end_the_run_with_the_first_failure():

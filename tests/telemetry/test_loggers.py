@@ -172,6 +172,14 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch):
     )
 
 
+def test_a_folder_with_the_name_of_a_package_is_none(monkeypatch, tmp_path):
+    (tmp_path / "not_there").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(loggers, "_MODULES", {"wandb": "not_there"})
+    with pytest.raises(ConfigError, match=r"pip install 'acmelike\[wandb\]'"):
+        check_loggers(["wandb"])
+
+
 class Kept:
     """Keeps what it gets; fails at the record with this number."""
 

@@ -1,5 +1,6 @@
 """What people see of a run: the log, the progress line, the summary, the curve."""
 
+import io
 import logging
 import math
 import struct
@@ -9,6 +10,7 @@ import pytest
 
 from acmelike.errors import NodeFailed
 from acmelike.evaluation.coordinator import Progress
+from acmelike.files import append_json_line, read_json_lines
 from acmelike.telemetry import plots
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.plots import (
@@ -19,7 +21,7 @@ from acmelike.telemetry.plots import (
     running_mean,
 )
 from acmelike.telemetry.progress_line import ProgressLine
-from acmelike.telemetry.summary import summarize
+from acmelike.telemetry.summary import read_records, summarize
 from tests.telemetry.statuses import by_label, status
 
 # --- The progress line ------------------------------------------------------------
@@ -142,6 +144,25 @@ def test_restarts_are_counted():
 
 
 # --- The summary ------------------------------------------------------------------
+
+
+def test_of_very_many_counters_some_are_read_and_the_latest(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert read_records(path, max_counters=1) == []
+    for number in range(100):
+        append_json_line(path, {"event": "progress", "env_steps": number})
+        if number in (0, 50):
+            append_json_line(path, {"event": "evaluation", "mean_return": number})
+    whole = read_json_lines(path)
+    assert read_records(path, max_counters=100) == whole
+    for max_counters in (1, 10):
+        read = read_records(path, max_counters=max_counters)
+        assert read == [record for record in whole if record in read]  # In order.
+        counters = [r["env_steps"] for r in read if r["event"] == "progress"]
+        assert [r["mean_return"] for r in read if "mean_return" in r] == [0, 50]
+        assert counters[-1] == 99 and max_counters / 2 <= len(counters) - 1
+        assert len(counters) - 1 <= max_counters
+        assert len({*np.diff(counters[:-1])}) <= 1  # Evenly many.
 
 
 def test_a_summary_of_records():
@@ -342,6 +363,16 @@ def test_a_node_that_failed_is_not_logged_again(tmp_path):
     with pytest.raises(NodeFailed), logging_to(tmp_path / "run.log"):
         raise NodeFailed("actor", "step", ValueError())
     assert (tmp_path / "run.log").read_text() == ""
+
+
+def test_what_the_terminal_cannot_show_ends_nothing(tmp_path, monkeypatch):
+    stderr = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stderr", stderr)
+    with logging_to(tmp_path / "run.log"):
+        logging.getLogger("acmelike").warning("no file \udcff")
+        logging.getLogger("acmelike").warning("no file")
+    stderr.seek(0)
+    assert stderr.read() == "WARNING: no file\n"
 
 
 def test_a_full_disk_does_not_fill_the_terminal(capsys):

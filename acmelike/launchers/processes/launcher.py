@@ -344,7 +344,7 @@ class ProcessNodes:
             except (ConfigError, OSError) as error:
                 # Such as of no host with room now, or no memory, which may pass.
                 failure = Failure(
-                    label=label, where="process", error=error, has_worked=True
+                    label=label, where="process", error=error, has_worked=False
                 )
                 self._restart(supervised, last, failure)
             except Exception as error:  # Such as of no thread.
@@ -357,8 +357,7 @@ class ProcessNodes:
         with supervised.starting:
             if supervised.process is not last:
                 return  # Another thread has done so meanwhile.
-            last.dispose()
-            if not last.is_over.is_set():
+            if not last.dispose():
                 raise ConfigError(f"the last process of '{last.name}' has not ended")
 
             def make(seat: Seat) -> Process | None:
@@ -370,13 +369,17 @@ class ProcessNodes:
                 supervised.replace(process)
                 return process
 
-            self._start_placed(last.name, last.entries, make)
+            # Between two tries of a restart nobody else gets the seat.
+            self._start_placed(
+                last.name, last.entries, make, keeps_seat=not was_retired
+            )
 
     def _start_placed(
         self,
         name: str,
         entries: Mapping[Handle, Entry],
         make: Callable[[Seat], Process | None],
+        keeps_seat: bool = False,
     ) -> None:
         """Starts a process where there is room for it.
 
@@ -385,20 +388,23 @@ class ProcessNodes:
           entries: its nodes.
           make: makes it; called under the lock. It returns None if the process is not
             wanted any more.
+          keeps_seat: whether a seat is kept if the process cannot be made.
 
         Raises:
           ConfigError: no machine has what the nodes need.
           OSError: the process cannot be started.
         """
-        process: Process | None = None
         try:
             seat = self._machines.choose(name, entries)  # It may take a while.
             with self._lock:
                 process = make(seat)
-        finally:
-            if process is None:
+        except BaseException:
+            if not keeps_seat:
                 self._machines.release(name)
-        if process is not None:
+            raise
+        if process is None:
+            self._machines.release(name)
+        else:
             process.start(self._assignment(process))
 
     def _warn_of_idle_gpus(self) -> None:
@@ -463,7 +469,8 @@ class ProcessNodes:
         """Ends a process that is stopped or blocked, if it can be restarted."""
         if self._supervised[process.name].policy is None or process.is_over.is_set():
             return
-        if (silent := process.silent_seconds()) >= self._max_silence(process):
+        silent = process.silent_seconds()
+        if silent >= _SILENT_SECONDS and silent >= self._max_silence(process):
             label = next(iter(process.entries.values())).label
             words = f"it has neither answered nor computed for {silent:.0f} s"
             error = ProcessDied(words)
@@ -543,14 +550,17 @@ class ProcessNodes:
         self, process: Process, endpoints: Mapping[str, Endpoint]
     ) -> dict[str, Endpoint]:
         """Where a process listens for other programs, as one of these may use it."""
-        machine, found = process.seat.machine, dict(endpoints)
+        machine, here = process.seat.machine, self._machines.machines[0]
+        found = dict(endpoints)
         for label, endpoint in endpoints.items():
             # "Every network" is nothing that a caller elsewhere could use.
             every = "::" if ":" in (machine.ip or "") else "0.0.0.0"
             if machine.ip is not None and endpoint.ip == every:
                 found[label] = replace(endpoint, ip=machine.ip)
             is_own = ipaddress.ip_address(endpoint.ip).is_loopback
-            if is_own and self._is_elsewhere(machine):
+            # The same host may be another machine: a Ray of the run's own, say.
+            is_there = self._is_elsewhere(machine) and machine.ip != here.ip
+            if is_own and is_there:
                 logger.warning(
                     "node '%s' is on %s and listens at %s, which only programs of that "
                     'machine reach: call program.expose(handle, ip="0.0.0.0")',

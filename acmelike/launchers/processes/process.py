@@ -162,24 +162,27 @@ class Process:
         """Ends it at once."""
         self._child.kill()
 
-    def dispose(self, seconds: float = KILLED_SECONDS) -> None:
+    def dispose(self, seconds: float = KILLED_SECONDS) -> bool:
         """After its end: waits for the threads, and releases everything.
 
         Args:
           seconds: how long it may take to end. One that was killed takes longer only if
             it waits for a device that does not answer. A warning names it then, and
             nothing is released.
+
+        Returns:
+          Whether it has ended, and everything is released.
         """
         with self._sending:
             if self._is_disposed:
-                return
+                return True
             is_started = self._waiter.ident is not None
             self._is_disposed = not is_started  # From now on it cannot be started.
         if not is_started:
             self._child.wait()  # It was sent no nodes, so nothing holds it up.
         elif not (self.is_over.is_set() or self._has_exited.wait(seconds)):
             logger.warning(DOES_NOT_END, self.name)
-            return
+            return False
         self._is_disposed = True
         for thread in self._threads:
             if thread.ident is not None:
@@ -187,6 +190,7 @@ class Process:
         if not any(thread.is_alive() for thread in self._threads):
             self._child.output.close()
         self._connection.close()
+        return True
 
     def _wait(self) -> None:
         """Waits for the process itself, whose connection may outlive it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import queue
@@ -17,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from acmelike.checks import is_installed
 from acmelike.errors import ConfigError
 from acmelike.graph import Entry, Handle, Program, Resources
 from acmelike.graph.resources import joined
@@ -255,9 +255,11 @@ class RayMachines:
     def release(self, name: str) -> None:
         """What was reserved when the run began is kept; the rest is given back."""
         self._hosts.release(name)
-        if name in self._added:
+        try:
             self._added.remove(name)
-            self._give_back(name)
+        except KeyError:
+            return  # It was there from the beginning, or another thread was first.
+        self._give_back(name)
 
     def _give_back(self, name: str) -> None:
         rank, _ = self._seats.pop(name)
@@ -321,7 +323,7 @@ def place_on_ray(
     Raises:
       ConfigError: Ray is not installed, cannot be reached or cannot place the nodes.
     """
-    if importlib.util.find_spec("ray") is None:
+    if not is_installed("ray"):
         raise ConfigError(
             "the launcher 'ray' needs the package ray: pip install 'acmelike[ray]'"
         )
