@@ -18,7 +18,7 @@ from acmelike.core.contract import Guarded
 from acmelike.core.leaf import enter, leaf, leave
 from acmelike.core.runtime import current_context, register_service
 from acmelike.core.status import EdgeMetrics, MethodMetrics, MethodStatus, ParkedCall
-from acmelike.errors import RpcClosed, RpcTimeout, RunStopped
+from acmelike.errors import RpcClosed, RpcError, RpcTimeout, RunStopped
 from acmelike.rpc.batch import Batch
 from acmelike.rpc.call import Alarm, Call, CallScheduler, Request, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
@@ -102,10 +102,11 @@ class Server:
             self._alarm = self.scheduler.alarm(f"batches of {self.label}", self._test)
         with self._changing():
             self._service, self._interface = service, interface
-            self._methods = methods
+            # First: who finds the methods has to know which are concurrent.
             self.concurrent_methods = frozenset(
                 name for name, method in methods.items() if method.is_concurrent
             )
+            self._methods = methods
         if self._closed is not None:  # Before the service was known here.
             register_service(service, None)
             self._close_alarm()
@@ -138,6 +139,7 @@ class Server:
         edge: EdgeMetrics | None = None,
         wakeup: Wakeup | None = None,
         is_trusted: bool = True,
+        may_block: bool = True,
     ) -> Call:
         """Runs the call now if its guard lets it, or parks it.
 
@@ -147,15 +149,19 @@ class Server:
           wakeup: told of the outcome if the call is parked; by default a new Event.
           is_trusted: whether its caller is of the run. A guard that raises for the
             arguments of another one fails the call, and not the run.
+          may_block: whether a concurrent method may run in this thread.
         """
         call = Call(self, request)
         call.is_trusted = is_trusted
         if request.timeout is not None:
             call.deadline = self.scheduler.now() + request.timeout
-        method = (self._methods or {}).get(request.method)
+        methods = self._methods
+        method = None if methods is None else methods.get(request.method)
         if method is not None and self._closed is None:
             call.metrics = method.metrics
             if method.is_concurrent:
+                if not may_block:
+                    return self._submit_apart(call, method, wakeup)
                 self._run(call, method)
                 if wakeup is None:
                     self._follow_up(call)
@@ -170,6 +176,9 @@ class Server:
                 return call
         # As `_changing`, but a call that only parks has changed nothing.
         try:
+            if methods is None and (opened := self._concurrent(request.method)):
+                # The service was opened meanwhile. With the lock it would stop it.
+                return self._submit_apart(call, opened, wakeup)
             if method is not None and method.guarded is None and self._closed is None:
                 self._run(call, method)  # As `_try` does in the end.
                 if self._parked:
@@ -187,6 +196,39 @@ class Server:
         if wakeup is None:
             self._follow_up(call)
         return call
+
+    def _concurrent(self, name: str) -> _Served | None:
+        """The concurrent method with this name, if it runs beside others now."""
+        method = None if self._methods is None else self._methods.get(name)
+        if method is None or not method.is_concurrent or self._closed is not None:
+            return None
+        # Under `serial` nothing runs at the same time.
+        return None if self.scheduler.is_serial else method
+
+    def _submit_apart(self, call: Call, method: _Served, wakeup: Wakeup | None) -> Call:
+        """Runs a new call of a concurrent method in a thread of its own."""
+        call.wakeup, call.metrics = wakeup or threading.Event(), method.metrics
+        if not self._start_apart(call, method):
+            call.wakeup = None  # It has its outcome, as if it had never been parked.
+        return call
+
+    def _start_apart(self, call: Call, method: _Served) -> bool:
+        """Starts a thread that runs a call of a concurrent method.
+
+        In a thread that has the lock, it would stop the node for as long as it runs.
+
+        Returns:
+          False if there can be no more threads; the call has failed then.
+        """
+        thread = threading.Thread(
+            target=self._run_apart, args=(call, method), name=call.target, daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            call.fail(RpcError(f"{call.target}: {error}"))
+            return False
+        return True
 
     def _park_in_batch(self, call: Call, batch: Batch, wakeup: Wakeup | None) -> None:
         """Parks a call, and handles its batch if that is due.
@@ -345,8 +387,12 @@ class Server:
             for call in self._parked:
                 if call.deadline is not None and self._expired(call):
                     self._expire(call, after)
-                elif self._runs_apart(call):
+                elif (method := self._concurrent(call.request.method)) is not None:
+                    # It came while the node was starting.
                     self._parked.remove(call)
+                    call.metrics = method.metrics
+                    if not self._start_apart(call, method):
+                        self._wake(call, after)
                 elif done := self._try(call, after):
                     for each in done:
                         self._unpark(each, after)
@@ -354,23 +400,6 @@ class Server:
                     continue
                 progress = True
                 break
-
-    def _runs_apart(self, call: Call) -> bool:
-        """Starts a thread for a call of a concurrent method; False if it is none.
-
-        It came while the node was starting. In this thread, which has the lock, it
-        would stop the node for as long as it runs.
-        """
-        method = (self._methods or {}).get(call.request.method)
-        if method is None or not method.is_concurrent or self._closed is not None:
-            return False
-        call.metrics = method.metrics
-        if self.scheduler.is_serial:
-            return False  # Nothing runs at the same time there.
-        threading.Thread(
-            target=self._run_apart, args=(call, method), name=call.target, daemon=True
-        ).start()
-        return True
 
     def _run_apart(self, call: Call, method: _Served) -> None:
         self._run(call, method)

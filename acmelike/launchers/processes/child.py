@@ -43,6 +43,7 @@ from acmelike.rpc import (
     SocketServer,
     listen_far,
     listen_near,
+    require_compression,
     serve_values,
     to_wire,
 )
@@ -71,6 +72,10 @@ class Child:
         self._ended = threading.Event()
         credentials = self._credentials(assignment)
         self._peers = Peers(credentials, assignment.heartbeat)
+        if assignment.far_ip is not None:
+            for peer in assignment.peers.values():
+                if peer.is_packed:  # Or the first call would end its connection.
+                    require_compression(peer.label)
         scheduler = FreeScheduler(self._ended)
         self._main = MainThread() if len(assignment.entries) == 1 else None
         self._nodes = LocalNodes(
@@ -169,7 +174,9 @@ class Child:
 
     def _handle(self, message: Any) -> None:
         if isinstance(message, AddressBook):
-            self._peers.take_book(message)
+            if self._peers.take_book(message):
+                for server in self._servers:
+                    server.take_names(message.names)
         elif isinstance(message, StatusRequest):
             status = self._nodes.status()
             self._connection.send(StatusReply(message.number, status))

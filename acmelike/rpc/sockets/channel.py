@@ -241,9 +241,9 @@ class Channel:
             stream = self._stream  # Mostly it is open; `connect` would say the same.
             if stream is None or self.is_over or not self._is_near:
                 stream = self.connect(timeout)
-            if stream.num_unsent:
+            if num_unsent := stream.num_unsent:
                 # What is kept of earlier calls must not become more with every call.
-                is_ready = self._send_rest(deadline)
+                is_ready = self._send_rest(deadline, stream.num_taken + num_unsent)
         except OSError as error:
             raise self._not_sent(target, error) from None
         if not is_ready:
@@ -260,10 +260,20 @@ class Channel:
         if edge is not None:
             edge.num_bytes += frame.num_bytes
         self._calls[call.number] = call
+        end: int | None = None
         try:
-            if not stream.send(frame.pieces) and not self._send_rest(deadline):
-                self.give_up(call, _NOT_TAKEN)
+            end = stream.put(frame.pieces)
+            if end > stream.num_taken:
+                if not self._send_rest(deadline, end):
+                    self.give_up(call, _NOT_TAKEN)
+                elif end > stream.num_taken:
+                    raise ConnectionError(_ENDED)  # Before it was all sent.
         except OSError as error:
+            if end is not None and stream.num_taken >= end:
+                # What was behind it could not be sent. It was, and may have run.
+                self.is_over = True
+                self.poll()
+                return call
             # Part of it may have been sent; a call is begun when all of it is there.
             self._calls.pop(call.number, None)
             raise self._not_sent(target, error) from None
@@ -416,15 +426,19 @@ class Channel:
         """Lets the other end know of memory that is needed no longer."""
         self._send(RETURN, 0, None)
 
-    def _send_rest(self, limit: float | None) -> bool:
-        """Sends what is kept; False if the other process does not take it in time."""
+    def _send_rest(self, limit: float | None, end: int) -> bool:
+        """Sends what is kept up to `end`, which is as `Stream.put` returns it.
+
+        Returns:
+          False if the other process does not take it in time.
+        """
         stream = self._stream
         assert stream is not None
-        while stream.num_unsent and not self._is_lost:
+        while stream.num_taken < end and not self._is_lost:
             # It may take no more before somebody reads its answers.
             if self._wait_stalled(stream, limit):
                 self.poll()
-            if _is_over(limit) and stream.num_unsent:
+            if _is_over(limit) and stream.num_taken < end:
                 return False
         return True
 
@@ -435,7 +449,7 @@ class Channel:
                 return False
             self._num_stalled += 1
         try:
-            return stream.wait(_left(limit))
+            return stream.wait(_left(limit), to_send=True)
         finally:
             with self._changed:
                 self._num_stalled -= 1

@@ -50,6 +50,11 @@ class AddressBook(NamedTuple):
     version: int
     by_label: Mapping[str, Address]
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in the certificates of these processes."""
+        return frozenset(each.name for each in self.by_label.values() if each.name)
+
 
 class _Absence(NamedTuple):
     """What a node waits for, as its status tells it: the process of another node."""
@@ -93,14 +98,17 @@ class Peers:
         target = _target(peer.label, find_channel, peer.interface, peer.is_packed)
         return Client(target, peer.interface, owner)
 
-    def take_book(self, book: AddressBook) -> None:
+    def take_book(self, book: AddressBook) -> bool:
         """Takes an address book; calls that waited for it are sent.
 
         One that is not newer than the last changes nothing.
+
+        Returns:
+          Whether it is newer.
         """
         with self._news:
             if book.version <= self._book.version:
-                return
+                return False
             self._book = book
             for label, address in book.by_label.items():
                 self._incarnations[label] = address.incarnation
@@ -112,6 +120,7 @@ class Peers:
         # Without the lock: the values of refs that came this way may end with it.
         for channel in retired:
             channel.retire()
+        return True
 
     def end(self, reason: str) -> None:
         """The run has ended: no call waits for a process any more."""
@@ -254,8 +263,13 @@ class Peers:
                     raise RpcTimeout(words) from None
             except OSError as error:
                 channel.retire()
-                words = f"the process of '{label}' is gone ({error})"
-                raise RpcClosed(words) from None
+                # Nobody listens there any more, or another process. What else there
+                # is may pass, such as a connection that the system has ended.
+                is_gone = ConnectionRefusedError, FileNotFoundError, ValueError
+                if isinstance(error, is_gone):
+                    words = f"the process of '{label}' is gone ({error})"
+                    raise RpcClosed(words) from None
+                self._wait_for_news(label, channel, _FIRST_PAUSE, error)
 
     def _find_incarnation(self, label: str, incarnation: int) -> Channel:
         """The channel to it, once it is announced; raises what its caller raises."""

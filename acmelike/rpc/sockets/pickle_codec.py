@@ -43,7 +43,11 @@ def make_payload(value: Any) -> Payload:
     # Cloudpickle costs ten times as much, but it sends by value what only this process
     # can import.
     buffers, file, current.refs = [], io.BytesIO(), None
-    _CloudPickler(file, 5, buffer_callback=buffers.append).dump(value)
+    try:
+        _CloudPickler(file, 5, buffer_callback=buffers.append).dump(value)
+    except BaseException:
+        current.refs = None  # They are in no message, and would be kept.
+        raise
     return _payload(file.getvalue(), buffers)
 
 

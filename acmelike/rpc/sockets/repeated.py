@@ -102,7 +102,10 @@ def _flatten(value: Any) -> tuple[list[Any], Any]:
 
 def _cannot_change(leaf: Any) -> bool:
     if not isinstance(leaf, np.ndarray):
-        return isinstance(leaf, _CONSTANTS)
+        # A record of NumPy can change, as an array can.
+        return isinstance(leaf, _CONSTANTS) and not isinstance(leaf, np.void)
+    if leaf.dtype.hasobject:
+        return False
     # A view that is read-only may be one of memory that is written.
     memory: Any = leaf
     while isinstance(memory, (np.ndarray, memoryview)):

@@ -62,6 +62,8 @@ _LOOK_SECONDS = 1.0  # Between two looks at connections that are stuck.
 # be about to.
 STRANGER_SECONDS = 10.0
 _MAX_STRANGERS = 100
+# So many are told of in the log at once, and then one a second.
+_MAX_WARNINGS = 20.0
 # How long a caller may read no answers, while many are kept for it, or may stop within
 # a message. A node that compiles or evaluates reads nothing for minutes.
 STUCK_SECONDS = 600.0
@@ -125,9 +127,14 @@ class SocketServer:
         # Closed for a moment where there is no other, so that one can be refused.
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._next_look = 0.0
+        self._warnings_left, self._warned_at = _MAX_WARNINGS, time.monotonic()
+        self._num_untold = 0
         self._deadlines: list[tuple[float, int, Call]] = []
         self._max_deadlines = _MIN_DEADLINES
         self._numbers = itertools.count()
+        # Names in the certificates of callers: of those that there are, and of those
+        # that were replaced or have ended.
+        self._announced, self._gone = frozenset[str](), set[str]()
         self._is_closed = False
         self._late: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._late_sender: threading.Thread | None = None
@@ -136,6 +143,19 @@ class SocketServer:
         self._thread = threading.Thread(
             target=self._run, name="socket server", daemon=True
         )
+
+    def take_names(self, names: frozenset[str]) -> None:
+        """Ends the connections of processes that were announced, and are no longer.
+
+        If a host has vanished, the system may find that after a quarter of an hour.
+        Until then its parked calls would take what others could have.
+
+        Args:
+          names: in the certificates of all processes that there are now.
+        """
+        self._gone |= self._announced - names
+        self._announced = names
+        self._wake()
 
     def start(self) -> None:
         """Starts to take calls."""
@@ -231,12 +251,12 @@ class SocketServer:
         except BlockingIOError:
             return  # It has gone again.
         except OSError as error:
-            logger.warning("refused a connection: %s", error.strerror)
+            self._warn("refused a connection: %s", error.strerror)
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._refuse_newest()
             return
         if self._listener.is_near and not is_own_user(sock):
-            logger.warning("refused a connection of another user")
+            self._warn("refused a connection of another user")
             sock.close()
             return
         strangers = [other for other in self._stuck if not other.is_known]
@@ -309,6 +329,9 @@ class SocketServer:
         listener = self._listener
         if not isinstance(connection.sock, socket.socket):  # It has TLS.
             connection.sock.greet()
+            connection.name = connection.sock.peer_name()
+            if connection.name in self._gone:
+                raise RpcError("its process was replaced")
         if listener.key is not None:
             place: str | bytes = listener.address.path
             if listener.is_outside:
@@ -346,8 +369,21 @@ class SocketServer:
             self._selector.modify(connection.sock, events, connection)
 
     def _refuse(self, connection: _Connection, why: str) -> None:
-        logger.warning("refused a connection: %s", why)
+        self._warn("refused a connection: %s", why)
         self._close(connection)
+
+    def _warn(self, words: str, *args: object) -> None:
+        """Warns of a stranger; of very many once a second, not to fill the log."""
+        now = time.monotonic()
+        room = min(_MAX_WARNINGS, self._warnings_left + now - self._warned_at)
+        self._warned_at, self._warnings_left = now, room
+        if room < 1.0:
+            self._num_untold += 1
+            return
+        self._warnings_left -= 1.0
+        more = f" ({self._num_untold:,} more were not told)" if self._num_untold else ""
+        self._num_untold = 0
+        logger.warning(words + more, *args)
 
     def _close(self, connection: _Connection) -> None:
         self._connections.discard(connection)
@@ -423,17 +459,22 @@ class SocketServer:
         reply = _Reply(connection, number, num_bytes)
         if request.method in server.concurrent_methods:
             # It runs without the lock and may take long, so it gets a thread.
+            called = f"{server.label}.{request.method}"
             thread = threading.Thread(
                 target=self._run_call,
-                args=(server, request, reply),
-                name=f"{server.label}.{request.method}",
+                args=(server, request, reply, True),
+                name=called,
                 daemon=True,
             )
+            try:
+                thread.start()
+            except RuntimeError as error:  # There can be no more threads.
+                connection.send_error(number, RpcError(f"{called}: {error}"))
+                return
             alive = [other for other in self._concurrent if other.is_alive()]
             self._concurrent = [*alive, thread]
-            thread.start()
             return
-        call = self._run_call(server, request, reply)
+        call = self._run_call(server, request, reply, False)
         if call.deadline is not None and not call.has_outcome:
             self._note_deadline(call.deadline, call)
 
@@ -479,9 +520,11 @@ class SocketServer:
                     f"again later"
                 )
 
-    def _run_call(self, server: Server, request: Request, reply: _Reply) -> Call:
+    def _run_call(
+        self, server: Server, request: Request, reply: _Reply, may_block: bool
+    ) -> Call:
         """Runs or parks a call, and sends its outcome if it has one."""
-        call = server.submit(request, None, reply, reply.is_trusted)
+        call = server.submit(request, None, reply, reply.is_trusted, may_block)
         if call.wakeup is not None:
             reply.send_or_wait(call)
             return call
@@ -503,10 +546,16 @@ class SocketServer:
             return
         with self._starting:
             if self._late_sender is None and not self._is_closed:
-                self._late_sender = threading.Thread(
+                sender = threading.Thread(
                     target=self._send_late, name="sender of answers", daemon=True
                 )
-                self._late_sender.start()
+                try:
+                    sender.start()
+                except RuntimeError:  # There can be no more threads: this one sends.
+                    if (send_now := self._late.get()) is not None:
+                        send_now()
+                    return
+                self._late_sender = sender
 
     def _send_late(self) -> None:
         while (send := self._late.get()) is not None:
@@ -528,6 +577,10 @@ class SocketServer:
         self._wake_out.recv(4096)
         while self._unsent:
             self._watch(self._unsent.popleft())
+        if self._gone:
+            for connection in list(self._connections):
+                if connection.name in self._gone:
+                    self._close(connection)
 
     # --- Deadlines
 
@@ -568,6 +621,7 @@ class _Connection:
 
     Attributes:
       is_known: whether the caller has shown that it may call.
+      name: in its certificate; "" if it has shown none.
       number: that a caller outside of the run has to prove its key for; None before it
         is sent.
       opened_at: when it was accepted, later by the time that the server was busy.
@@ -596,7 +650,7 @@ class _Connection:
             if server.holder is not None:
                 news = partial(server.holder.later, self._send_news)
                 shared.borrower.on_released = news
-        self.is_known = False
+        self.is_known, self.name = False, ""
         self.number: bytes | None = None
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ

@@ -32,6 +32,7 @@ class Stream:
 
     Attributes:
       num_unsent: bytes that are kept.
+      num_taken: bytes that the socket has taken so far.
       is_drained: whether the last `receive_into` took all that had arrived.
     """
 
@@ -45,7 +46,7 @@ class Stream:
         self._poll = _poll(sock, select.POLLIN)
         self._polling = threading.Lock()
         self._unsent: deque[memoryview] = deque()
-        self.num_unsent = 0
+        self.num_unsent = self.num_taken = 0
         self.is_drained = False
 
     def fileno(self) -> int:
@@ -67,10 +68,18 @@ class Stream:
         return num_received
 
     def send(self, pieces: Sequence[bytes | memoryview]) -> bool:
-        """Sends bytes behind those that are kept; returns whether all are sent.
+        """Sends bytes as `put`; returns whether the socket has taken all."""
+        return self.put(pieces) <= self.num_taken
+
+    def put(self, pieces: Sequence[bytes | memoryview]) -> int:
+        """Sends bytes behind those that are kept.
+
+        Returns:
+          Where they end, among all bytes of the stream: when `num_taken` is as large,
+          the socket has taken them.
 
         Raises:
-          OSError: the connection is lost.
+          OSError: the connection is lost, and the socket has not taken them all.
         """
         with self._lock:
             num_pieces = len(pieces)
@@ -85,14 +94,17 @@ class Stream:
                 except BlockingIOError:
                     num_sent = 0
                 if num_sent == num_bytes:
-                    return True
+                    self.num_taken += num_bytes
+                    return self.num_taken
                 self._keep(pieces, num_bytes)
                 self._drop(num_sent)
-                if num_sent == 0:
-                    return False
             else:
+                num_sent = -1
                 self._keep(pieces, sum(map(len, pieces)))
-            return self._flush()
+            end = self.num_taken + self.num_unsent
+            if num_sent:  # Else it takes nothing now.
+                self._flush()
+            return end
 
     def flush(self) -> bool:
         """Sends what is kept, as far as the socket takes it; returns whether all is.
@@ -103,16 +115,22 @@ class Stream:
         with self._lock:
             return self._flush()
 
-    def wait(self, seconds: float | None) -> bool:
+    def wait(self, seconds: float | None, to_send: bool = False) -> bool:
         """Waits until it can be received from, or sent to if something is kept.
 
         Also for its end. What is kept is then sent as far as possible.
 
+        Args:
+          seconds: at most; None without a limit.
+          to_send: whether to wait until it can be sent to in any case, as another
+            thread may have sent what was kept.
+
         Returns:
           Whether there is something to receive; False also if the time is up.
         """
-        if self._unsent or not self._polling.acquire(False):
-            events = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+        if to_send or self._unsent or not self._polling.acquire(False):
+            is_sending = to_send or bool(self._unsent)
+            events = select.POLLIN | (select.POLLOUT if is_sending else 0)
             happened = _happened(_poll(self._sock, events), seconds)
         else:
             try:
@@ -163,6 +181,7 @@ class Stream:
         return True
 
     def _drop(self, num_sent: int) -> None:
+        self.num_taken += num_sent
         self.num_unsent -= num_sent
         while self._unsent and num_sent >= len(self._unsent[0]):
             num_sent -= len(self._unsent.popleft())

@@ -197,6 +197,8 @@ class IdempotentCall(Future[Any]):
             if _left(self._deadline) != 0.0:
                 raise call.error
         self._call, self._sent_at = call, time.monotonic()
+        if self._is_cancelled:  # While it waited for the process.
+            call.cancel()
 
 
 def _left(limit: float | None) -> float | None:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 # What TLS encrypts at once, and so what it sends or receives in one call of it. Pieces
 # that fit into it together are sent as one.
@@ -46,6 +47,16 @@ class TlsSocket:
                 self._sock.do_handshake()
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                 raise BlockingIOError from None
+
+    def peer_name(self) -> str:
+        """The name in the other end's certificate; "" if it has shown none."""
+        certificate = self._sock.getpeercert() or {}
+        subject: Any = certificate.get("subject", ())
+        for part in subject:
+            for key, value in part:
+                if key == "commonName":
+                    return str(value)
+        return ""
 
     def recv_into(self, view: memoryview) -> int:
         with self._lock:

@@ -324,6 +324,16 @@ def test_of_many_strangers_the_first_are_refused(served):
             stranger.sock.close()
 
 
+def test_of_very_many_strangers_few_lines_are_logged(served_near, caplog):
+    sockets = served_near.sockets
+    for number in range(50):
+        sockets._warn("refused number %d", number)
+    assert len(caplog.messages) == 20
+    sockets._warned_at -= 1.0
+    sockets._warn("refused another")
+    assert caplog.messages[-1] == "refused another (30 more were not told)"
+
+
 def test_without_a_file_descriptor_the_newest_connection_is_refused(served, caplog):
     assert served.client.echo(1) == 1
     address = served.address

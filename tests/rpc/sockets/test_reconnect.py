@@ -34,6 +34,7 @@ from acmelike.errors import ConfigError, RefLost
 from acmelike.rpc import (
     VALUES,
     AddressBook,
+    Channel,
     Credentials,
     Peer,
     Peers,
@@ -73,6 +74,7 @@ class Shop:
     def __init__(self, name="", store=None):
         self._store = store
         self.name, self.num_calls, self.is_open, self.kept = name, 0, False, None
+        self.has_begun, self.may_end = threading.Event(), threading.Event()
 
     def which(self):
         self.num_calls += 1
@@ -103,8 +105,17 @@ class Shop:
     def keep(self, value):
         self.kept = value
 
+    def hold(self, value):
+        self.num_calls += 1
+        self.has_begun.set()
+        self.may_end.wait(10.0)
+
     def give(self, number):
         return self._store.put(np.full(LARGE_BYTES, number, np.uint8))
+
+    def lend(self, number):
+        self.kept = self.give(number)
+        return self.kept
 
     def make(self, number):
         return np.full(LARGE_BYTES, number, np.uint8)
@@ -300,6 +311,39 @@ def test_a_call_that_was_not_sent_is_sent_whatever_its_method(process, client):
         assert client.which() == "first"
         assert process.shop.num_calls == number + 1
         process.cut()
+
+
+def test_a_call_that_was_sent_is_not_repeated_for_what_is_behind_it(
+    process, client, peers, no_news
+):
+    large = bytes(2**23)
+    first = InThread(lambda: client.hold(large))
+    assert process.shop.has_begun.wait(10.0)
+    second = InThread(lambda: client.hold(large))
+    wait_until(lambda: any(c._stream.num_unsent for c in peers._all_channels()))
+    for connection in process.sockets._connections:
+        connection.stream.end()
+    process.shop.may_end.set()
+    with pytest.raises(ConnectionLost, match="It may have run"):
+        first.outcome()
+    assert second.outcome() is None
+    assert process.shop.num_calls == 2
+
+
+def test_a_call_that_is_cancelled_while_its_process_is_gone_is_not_made(
+    start_process, process, peers, client
+):
+    call = start(client.newest)
+    process.wait_for_parked()
+    peers.take_book(AddressBook(2, {}))
+    waiting = InThread(call.result)
+    wait_until(call._sending.locked)
+    call.cancel()
+    second = start_process(1, "second")
+    peers.take_book(book(3, second))
+    with pytest.raises(RpcClosed, match=r"shop\.newest: cancelled by its caller"):
+        waiting.outcome()
+    assert second.server.parked() == ()
 
 
 def test_calls_of_two_threads_end_with_their_connection(process, client, no_news):
@@ -526,6 +570,20 @@ def test_a_value_of_a_dead_incarnation_is_lost(start_process, process, peers, cl
         other.get()
     assert (value == 1).all()
     assert read.get() is value
+
+
+def test_a_value_is_not_lost_with_a_connection(process, client, monkeypatch):
+    read, other = client.give(1), client.lend(2)
+    assert read.get()[0] == 1
+    connect, errors = Channel.connect, [ConnectionResetError("by the system")]
+
+    def connect_later(channel, seconds):
+        if errors:
+            raise errors.pop()
+        return connect(channel, seconds)
+
+    monkeypatch.setattr(Channel, "connect", connect_later)
+    assert other.get()[0] == 2 and not errors
 
 
 def test_a_ref_may_arrive_before_the_book(start_process, process, peers, client):

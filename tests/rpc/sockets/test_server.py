@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import deadline, start, when
-from acmelike.errors import RpcClosed
-from acmelike.rpc import Channel, Request
+from acmelike import concurrent, deadline, start, when
+from acmelike.errors import ConnectionLost, RpcClosed, RpcError
+from acmelike.launchers.scheduler import FreeScheduler
+from acmelike.rpc import Channel, Request, Server
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.endpoints import listen_near
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
 from acmelike.rpc.sockets.stream import Stream
-from tests.rpc.sockets.serving import FAR, NEAR, client_of, serving
+from tests.launchers.fakes import wait_until
+from tests.rpc.sockets.serving import FAR, NEAR, Supervisor, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
@@ -87,6 +89,10 @@ class Store:
     def take(self):
         return self.given.pop()
 
+    @concurrent
+    def aside(self):
+        return 1
+
     def make(self, number):
         return np.full(SIZE, number, np.uint8)
 
@@ -99,6 +105,67 @@ def served(tmp_path):
     """A server of a store, its address, and a channel there."""
     with serving(Store(), tmp_path) as found:
         yield found.server, found.address, found.channel
+
+
+def test_a_call_that_can_have_no_thread_fails_and_nothing_else_does(
+    served, monkeypatch
+):
+    store = client_of(served[-1])
+    assert store.aside() == 1
+
+    def no_more(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_more)
+        with pytest.raises(RpcError, match=r"store\.aside: can't start new thread"):
+            store.aside()
+    assert store.aside() == 1
+
+
+def test_a_concurrent_call_never_has_the_lock_of_a_service_that_opens():
+    class Gate:
+        def __init__(self):
+            self.is_open = threading.Event()
+
+        @concurrent
+        def wait(self):
+            return self.is_open.wait(5.0)
+
+        def open_up(self):
+            self.is_open.set()
+
+    def open_meanwhile(call):
+        server._lock.release()
+        server.open(Gate())
+        server._lock.acquire()
+
+    server = Server("gate", FreeScheduler(threading.Event()), Supervisor())
+    server._wait_for_lock = open_meanwhile
+    server._lock.acquire()
+    waits = server.submit(Request("wait", (), {}, None, "caller"))
+    server.submit(Request("open_up", (), {}, None, "caller"))
+    assert waits.result() is True
+    server.close("the test is over")
+
+
+def test_what_a_replaced_process_asked_for_is_withdrawn(tmp_path):
+    with serving(Store(), tmp_path, FAR) as served:
+        call = start(served.client.take)
+        served.client.open_up()
+        assert len(served.server.parked()) == 1
+        name = FAR.identity.name
+        served.sockets.take_names(frozenset({name, "another"}))
+        served.client.open_up()
+        served.sockets.take_names(frozenset({"another"}))
+        with pytest.raises(ConnectionLost):
+            call.result()
+        wait_until(lambda: not served.server.parked())
+        again = Channel(served.address, FAR, lambda: None)
+        with pytest.raises(ConnectionLost):
+            client_of(again).open_up()
+        again.close("the test is over")
+        again.dispose()
 
 
 def test_threads_that_share_a_connection_get_their_own_arrays(served):
