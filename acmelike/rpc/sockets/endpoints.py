@@ -271,8 +271,9 @@ def _tune(sock: socket.socket, heartbeat: float) -> None:
 
     After a third of them without a sign of it, it is asked, and then asked again at
     short intervals until all but one of these have passed. While something is under way
-    to it, it is not asked; then the launcher finds that the host is lost, or the system
-    gives up by itself, after about a quarter of an hour. A shorter limit for that
+    to it, it is not asked; then the launcher finds that the host is lost, and says so
+    in the next address book. If nobody does, the system gives up by itself, after about
+    a quarter of an hour. A shorter limit for that
     (TCP_USER_TIMEOUT) would also end connections to processes that are there and read
     nothing, because they compile, say.
     """
