@@ -117,8 +117,8 @@ class EnvironmentSpec(NamedTuple):
       rewards: the spec of a reward.
       discounts: the spec of a discount.
       num_frames: F if an observation is a stack of the last F frames, `[F, ...]`, as
-        `FrameStack` makes them; otherwise 1. Of several arrays each is such a stack, if
-        it `is_stacked`.
+        `FrameStack` makes them; otherwise 1. If an observation has several arrays, each
+        one is such a stack, except the action mask (see `is_stacked`).
     """
 
     observations: NestedSpec

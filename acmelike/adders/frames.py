@@ -78,10 +78,9 @@ def store_frames_once(adder: Adder, signature: NestedSpec, *, num_envs: int) -> 
 class FrameAdder:
     """An `Adder` that sends each frame once; items refer to frames by number.
 
-    The inner adder gets the numbers of the frames, `[K, F]`, in the place of the
-    stacked observations, or of each array of them; and in the place of an array that is
-    not stacked the number of the newest, `[K]`. So the observations in its items are
-    numbers of frames.
+    The inner adder gets numbers instead of arrays. A stacked array is replaced by the
+    numbers of its frames, `[K, F]`; one that is not stacked, by the number of its
+    newest row, `[K]`. So the observations in its items are numbers.
 
     Args:
       adder: the inner adder, which makes the items.

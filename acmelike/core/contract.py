@@ -117,8 +117,8 @@ def when(guard: Callable[..., str | None]) -> Callable[[F], F]:
     first. Guard and body run as one atomic step.
 
     Raises:
-      TypeError: the guard names a parameter that the method does not have, or takes
-        `*args` or `**kwargs` and not exactly the method's parameters.
+      TypeError: the guard names a parameter that the method does not have, or has
+        `*args` or `**kwargs`, but not the same parameters as the method.
       NotReady: from the method outside a run, with the guard's reason.
       ContractError: from the method, if the guard returns anything but None or a text.
     """

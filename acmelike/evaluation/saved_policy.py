@@ -147,7 +147,9 @@ def load_policy(
       ConfigError: the folder has no policy, or the policy file is damaged, has a newer
         format, or needs code that cannot be imported. The message is one line.
     """
-    path = Path(run_folder).expanduser() / (BEST_POLICY_NAME if best else POLICY_NAME)
+    path = Path(os.path.expanduser(run_folder)) / (
+        BEST_POLICY_NAME if best else POLICY_NAME
+    )
     if best and not path.exists():
         raise ConfigError(
             f"there is no best policy in {run_folder}: a run leaves {path.name} with "

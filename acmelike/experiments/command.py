@@ -56,7 +56,8 @@ def train_command(
     except ConfigError as error:
         return complain(error)
     except KeyboardInterrupt:
-        tell(f"interrupted after {run.extent()}; see {run.folder.path}")
+        if run.summary.get("status") != "completed":
+            tell(f"interrupted after {run.extent()}; see {run.folder.path}")
         return INTERRUPTED
     except Exception as error:
         tell(f"error: {first_line(error)}; {run.see}", sys.stderr)

@@ -223,13 +223,14 @@ class RecordedRun:
             **self._counts,
             **more,
         }
-        self.summary = summary
         try:
             write_json(self.folder.summary, summary)
         except OSError:
             if not self.folder.summary.exists():
+                self.summary = summary
                 raise
             overwrite_json(self.folder.summary, summary)
+        self.summary = summary
         return summary
 
     def _plot(self) -> None:

@@ -23,13 +23,13 @@ class RunFolder:
       path: of the folder.
 
     Attributes:
-      path: as given.
+      path: as given, with the home folder in the place of a "~".
       root: the same from the root on, for whoever is in another folder later.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         # A shell leaves the "~" of "--out=~/runs" as it is.
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         try:
             self.root = Path(os.path.abspath(self.path))
         except FileNotFoundError:

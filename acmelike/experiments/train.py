@@ -104,7 +104,7 @@ def train(
 
     Raises:
       ConfigError: there is no such program, environment or setting, they do not fit
-        together, or another thread trains. Nothing has been started.
+        together, or another run of this process is trained. Nothing has been started.
       RunError: the run failed; its folder has all that is known.
     """
     prepare_process()
@@ -136,13 +136,13 @@ def _alone() -> Iterator[None]:
     """Refuses a run beside another one of this process.
 
     Raises:
-      ConfigError: another thread trains.
+      ConfigError: there is one.
     """
     if not _training.acquire(blocking=False):
         raise ConfigError(
-            "al.train is at work in another thread, and both runs would share the log, "
-            "the terminal and the global generators of this process: train one after "
-            "the other, or in a process each"
+            "al.train is at work in this process already, and both runs would share "
+            "the log, the terminal and the global generators: train one after the "
+            "other, or in a process each"
         )
     try:
         yield

@@ -83,8 +83,8 @@ class TurnScheduler:
       labels: of the nodes.
       ended: set when the run ends.
       on_deadlock: called by the thread that finds that no node can ever run again;
-        afterwards every wait is over. Only one at a service in which a caller outside
-        runs a method ends when that method returns.
+        afterwards every wait is over, with one exception: if a caller outside the
+        program runs a method of a service, the calls parked there end when it returns.
     """
 
     is_serial = True

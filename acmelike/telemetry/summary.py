@@ -18,8 +18,8 @@ def read_records(path: Path, *, max_counters: int) -> list[dict[str, Any]]:
 
     Args:
       path: of `metrics.jsonl`.
-      max_counters: how many records of counters may be read: evenly many, and also the
-        latest. All evaluations are.
+      max_counters: the most records of counters that are returned, spread evenly over
+        the run; the latest comes in addition. Evaluations are all returned.
 
     Raises:
       ValueError: a line is no JSON.

@@ -62,7 +62,6 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path, path):
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has it")
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert create_run_folder("~/runs/x", "dqn").root == tmp_path / "runs" / "x"
@@ -77,6 +76,7 @@ def test_where_the_current_folder_is_gone_a_run_is_refused(tmp_path, monkeypatch
         create_run_folder("runs/x", "dqn")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has it")
 def test_a_folder_in_proc_is_refused():
     with pytest.raises(ConfigError, match="cannot write to /proc/run"):
         RunFolder("/proc/run").create()

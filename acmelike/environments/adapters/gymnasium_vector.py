@@ -105,9 +105,10 @@ class GymnasiumVector:
           ValueError: the shape of the actions differs from the spec, or a discrete one
             is not in its range.
         """
+        is_ignored = self._is_over if self._has_begun else np.ones(self.num_envs, bool)
+        owned = check_actions(actions, self.spec, self.num_envs, is_ignored)
         if not self._has_begun:
             return self.reset()
-        owned = check_actions(actions, self.spec, self.num_envs, self._is_over)
         observation, *others, _ = _call("step", self._env.step, owned)
         reward, terminated, truncated = map(np.asarray, others)
         named = {"reward": reward, "terminated": terminated, "truncated": truncated}

@@ -241,9 +241,11 @@ class Channel:
             stream = self._stream  # Mostly it is open; `connect` would say the same.
             if stream is None or self.is_over or not self._is_near:
                 stream = self.connect(timeout)
-            if num_unsent := stream.num_unsent:
+            if stream.num_unsent:
                 # What is kept of earlier calls must not become more with every call.
-                is_ready = self._send_rest(deadline, stream.num_taken + num_unsent)
+                # In this order, as what is sent meanwhile makes the sum smaller.
+                end_of_kept = stream.num_taken + stream.num_unsent
+                is_ready = self._send_rest(deadline, end_of_kept)
         except OSError as error:
             raise self._not_sent(target, error) from None
         if not is_ready:

@@ -251,6 +251,7 @@ class Peers:
             the calling thread.
           RpcClosed: it has ended, or the run has.
         """
+        pause = _FIRST_PAUSE
         while True:
             channel = self._find_incarnation(label, incarnation)
             try:
@@ -269,7 +270,9 @@ class Peers:
                 if isinstance(error, is_gone):
                     words = f"the process of '{label}' is gone ({error})"
                     raise RpcClosed(words) from None
-                self._wait_for_news(label, channel, _FIRST_PAUSE, error)
+                with _waiting(label):
+                    self._wait_for_news(label, channel, pause, error)
+                pause = min(2 * pause, _MAX_PAUSE)
 
     def _find_incarnation(self, label: str, incarnation: int) -> Channel:
         """The channel to it, once it is announced; raises what its caller raises."""

@@ -135,6 +135,7 @@ class SocketServer:
         # Names in the certificates of callers: of those that there are, and of those
         # that were replaced or have ended.
         self._announced, self._gone = frozenset[str](), set[str]()
+        self._has_new_names = False
         self._is_closed = False
         self._late: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._late_sender: threading.Thread | None = None
@@ -154,7 +155,7 @@ class SocketServer:
           names: in the certificates of all processes that there are now.
         """
         self._gone |= self._announced - names
-        self._announced = names
+        self._announced, self._has_new_names = names, True
         self._wake()
 
     def start(self) -> None:
@@ -577,7 +578,8 @@ class SocketServer:
         self._wake_out.recv(4096)
         while self._unsent:
             self._watch(self._unsent.popleft())
-        if self._gone:
+        if self._has_new_names:
+            self._has_new_names = False
             for connection in list(self._connections):
                 if connection.name in self._gone:
                     self._close(connection)
