@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-# One thread each, as the peers have: small networks gain nothing from more.
+# One thread each, also of NPROC, which programs leave alone, as nodes with processes
+# have. Small networks gain nothing from more.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

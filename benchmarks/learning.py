@@ -167,8 +167,8 @@ def measure(quick: bool, command: str) -> Report:
             "`python -m programs.NAME --launch serial --seed S --stop-at-return TARGET "
             f"--max-env-steps BUDGET`, seeds 0 to {seeds - 1}, and the flags that are "
             "named. An evaluation is the mean return of 20 greedy episodes, of SAC "
-            "50, every 1,000 environment steps, if the flags do not say otherwise; the "
-            "target is reached by two in a row.",
+            "and TD3 50, every 1,000 environment steps, if the flags do not say "
+            "otherwise; the target is reached by two in a row.",
             *(
                 f"{task.title}: `{' '.join(task.flags)}`."
                 for task in TASKS

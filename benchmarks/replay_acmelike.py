@@ -75,8 +75,9 @@ def _sampler(replay: Replay, table: str, batch: int) -> Callable[[], int]:
     )
 
     def take() -> int:
+        sample = outstanding.popleft().result()
         outstanding.append(start(replay.sample, table, batch))
-        return len(outstanding.popleft().result().keys)
+        return len(sample.keys)
 
     return take
 

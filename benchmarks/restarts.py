@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# One thread each, as the peers have: small networks gain nothing from more.
+# One thread each, also of NPROC, which programs leave alone, as nodes with processes
+# have. Small networks gain nothing from more.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -42,7 +43,7 @@ AGENT = DQNConfig(
     optimizer=OptimizerSettings(
         learning_rate=5e-4, final_fraction=0.01, decay_updates=100_000
     ),
-    replay=ReplaySettings(size=2_000_000),
+    replay=ReplaySettings(size=4_000_000),
 )
 
 LAUNCHERS = ("processes", "hosts", "ray")
@@ -81,7 +82,9 @@ def measure(launcher: str, seconds: float, quick: bool, command: str) -> Report:
             "place.",
             "Replay has room for all transitions, the target network is copied every "
             "1,000 updates, and the learning rate falls from 5e-4 to a hundredth of it "
-            "within 100,000 updates; all other settings are the program's own.",
+            "within 100,000 updates. Evaluations come every 5,000 environment steps, "
+            "and a node may be restarted 1,000 times in five minutes. All other "
+            "settings are the program's own.",
             f"The run alternates {NUM_WINDOWS} times: an undisturbed window, then one "
             "twice as long in which that happens.",
             "Return: the mean of 20 greedy episodes with the parameters at the end.",

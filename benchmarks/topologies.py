@@ -9,7 +9,8 @@ import os
 from functools import partial
 from typing import Any
 
-# One thread each, as the peers have: small networks gain nothing from more.
+# One thread each, also of NPROC, which programs leave alone, as nodes with processes
+# have. Small networks gain nothing from more.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 os.environ.setdefault("NPROC", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -73,7 +74,7 @@ def trial(
         last, status = learner.progress(), run.status()
         parameters = learner.parameters().parameters
     if topology == "central_inference":
-        latency = status["actor/0"].edges["requests.act"].p50_seconds or 0.0
+        latency = status["actor/0"].edges["requests.actions"].p50_seconds or 0.0
     else:
         latency = _seconds_to_act(config, parameters, num_envs=num_envs)
     updates = last.num_updates - first.num_updates
@@ -130,8 +131,8 @@ def measure(quick: bool, command: str) -> Report:
             "batches of 16 unrolls; the small network has layers of 64 and 64, the "
             "large one of 1,024 and 1,024.",
             "Latency is from an observation to its actions: the median call of the "
-            "inference node as actors see it, or of the evaluation at an actor when "
-            "nothing else runs.",
+            "inference node as actors see it, without the sending of the observation, "
+            "or of the evaluation at an actor when nothing else runs.",
             "Staleness is how far the parameters that chose the actions of an unroll "
             "are behind those it is used with: the mean over its steps, in updates, "
             "and that times the time of an update.",
