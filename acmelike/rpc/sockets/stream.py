@@ -82,7 +82,7 @@ class Stream:
           OSError: the connection is lost, and the socket has not taken them all.
         """
         with self._lock:
-            num_pieces = len(pieces)
+            num_pieces, takes_more = len(pieces), True
             if not self._unsent and num_pieces <= _MAX_PIECES:
                 try:
                     if num_pieces == 1:  # As of a small message; that is quicker.
@@ -98,11 +98,11 @@ class Stream:
                     return self.num_taken
                 self._keep(pieces, num_bytes)
                 self._drop(num_sent)
+                takes_more = num_sent > 0
             else:
-                num_sent = -1
                 self._keep(pieces, sum(map(len, pieces)))
             end = self.num_taken + self.num_unsent
-            if num_sent:  # Else it takes nothing now.
+            if takes_more:
                 self._flush()
             return end
 
