@@ -13,7 +13,7 @@ import optax
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.bounds import bounds_of
-from acmelike.agents.parts.critics import twin_critics
+from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.updates import mean_metrics, scan_minibatches
@@ -57,7 +57,7 @@ class SACState(NamedTuple):
 
     Attributes:
       policy: the parameters, with their optimizer.
-      critics: both, stacked; likewise.
+      critics: of both; likewise.
       log_temperature: `[]`; likewise.
       target: the parameters of the target critics.
     """
@@ -78,7 +78,7 @@ class SAC:
         sizes = config.hidden_sizes
         torso = make_network(config.network, spec, sizes)
         self.policy: Network = GaussianPolicy(torso, self.bounds.size)
-        self.critics: Network = twin_critics(config.network, spec, sizes)
+        self.critics = make_twin_critics(config.network, spec, sizes)
         self.observation = spec.zero_observations(1)
         self.adam = make_adam(config.optimizer)
         # As the settings say, or -A: appendix D of the paper.

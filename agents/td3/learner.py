@@ -12,7 +12,7 @@ import optax
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.bounds import bounds_of
-from acmelike.agents.parts.critics import twin_critics
+from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.heads import SMALL
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.updates import scan_minibatches
@@ -32,7 +32,7 @@ class TD3:
         network = config.network, spec, config.hidden_sizes
         head = nn.Dense(self.bounds.size, kernel_init=SMALL)
         self.policy: Any = nn.Sequential([make_network(*network), head, jnp.tanh])
-        self.critics = twin_critics(*network)
+        self.critics = make_twin_critics(*network)
         self.observation = spec.zero_observations(1)
         self.adam = make_adam(config.optimizer)
 

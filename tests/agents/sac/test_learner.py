@@ -125,9 +125,12 @@ def test_another_key_is_other_noise():
 
 def test_the_twins_begin_apart():
     _, _, state = compiled()
-    weights = state.critics.parameters["params"]["MLP_0"]["Dense_0"]["kernel"]
-    assert weights.shape == (2, 3 + 2, 16)
-    assert not np.array_equal(weights[0], weights[1])
+    first, second = (
+        critic["params"]["MLP_0"]["Dense_0"]["kernel"]
+        for critic in state.critics.parameters
+    )
+    assert first.shape == second.shape == (3 + 2, 16)
+    assert not np.array_equal(first, second)
 
 
 def test_it_learns_which_action_pays():
