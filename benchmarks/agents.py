@@ -19,6 +19,7 @@ from benchmarks.agents_tables import (
     report_waits,
 )
 from benchmarks.agents_trials import (
+    BURST,
     FLAGS,
     FULL,
     QUICK,
@@ -95,9 +96,10 @@ def _notes(size: Size) -> list[str]:
         "nothing is evaluated meanwhile. acmelike's rate is that of its best launcher, "
         "in all bars of an agent; all are in the tables. acmelike and SBX have one XLA "
         "thread.",
-        "Updates of SAC: one for each environment step. acmelike makes 8 in one call, "
-        "SBX one, or 32 after every 32 steps. RLlib's PPO has one process that acts, "
-        "or none. The faster of both counts, for the learning curves too.",
+        f"Updates of SAC: one for each environment step. acmelike makes {BURST} in one "
+        f"call, SBX one, or {BURST} after every {BURST} steps. RLlib's PPO has one "
+        "process that acts, or none. The faster of both counts, for the learning "
+        "curves too.",
         "Alone: the same actors with their data thrown away and trained parameters; "
         "the jitted update on one batch that is on the device. Acting, then learning: "
         "the rate of a program that alternates between both, each at its own rate.",

@@ -15,11 +15,17 @@ SBX, RLLIB_AGENTS = "benchmarks.peers.sbx_agents", "benchmarks.peers.rllib_agent
 LAUNCHERS = ("serial", "threads", "processes")
 # How many processes of RLlib act.
 RLLIB_RUNNERS = {"RLlib": 1, "RLlib, acting in the driver": 0}
+# Updates of SAC in one call, ours and, where it steps as often before, SBX's.
+BURST = 32
 # What is not a default: eight environments in all, IMPALA's in one process, as RLlib's.
 FLAGS: dict[str, dict[str, Any]] = {
     "ppo": {"program": "ppo"},
     "impala": {"program": "impala", "num_actors": 1, "num_envs_per_actor": 8},
-    "sac": {"program": "sac", "learner_cpus": 1},
+    "sac": {
+        "program": "sac",
+        "learner_cpus": 1,
+        "agent": {"num_updates_per_call": BURST},
+    },
 }
 FLAGS["pixels"] = {
     **FLAGS["impala"],
@@ -153,7 +159,7 @@ def ours(agent: str, size: Size) -> dict[str, Any]:
 def sbx(agent: str, size: Size) -> dict[str, Any]:
     """SBX's throughput, as trials by name."""
     arguments = {**_sbx_agent(agent), **_window(agent, size)}
-    bursts = {"SBX": 1, "SBX, in bursts": 32} if agent == "sac" else {"SBX": 1}
+    bursts = {"SBX": 1, "SBX, in bursts": BURST} if agent == "sac" else {"SBX": 1}
     return {
         name: partial(
             _of_peer,
