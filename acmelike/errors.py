@@ -76,7 +76,10 @@ class RefLost(RpcClosed):
 
 
 class RpcFailed(RpcError):
-    """A method of another process raised an error that could not be sent as it is."""
+    """Between processes, something cannot be sent or read as it is.
+
+    That is the arguments of a call, its outcome, or the error that its method raised.
+    """
 
 
 class NoSuchMethod(RpcError, AttributeError):

@@ -12,13 +12,25 @@ from contextlib import contextmanager
 
 import pytest
 
-from acmelike import Node, Program, launch, sleep, start, stop_run, updating, when
+from acmelike import (
+    Node,
+    Program,
+    batched,
+    concurrent,
+    launch,
+    sleep,
+    start,
+    stop_run,
+    updating,
+    when,
+)
 from acmelike.errors import (
     ConfigError,
     ContractError,
     GraphError,
     NodeFailed,
     NoSuchMethod,
+    RpcError,
     RpcFailed,
 )
 from tests.launchers.contract import LIMIT, Buffer, Once, Step, run_to_end
@@ -140,6 +152,85 @@ def test_a_result_cannot_be_waited_for_inside_updating(launcher):
 
     message = r"updating\(node 0\) may not .*: it used the result of buffer\.get"
     fails(launcher, lambda b: Node(Updater, b), match=message)
+
+
+class Waiter:
+    """Keeps a call of its step, and waits for its result in calls of each kind."""
+
+    def __init__(self, buffer):
+        self.buffer, self.call = buffer, None
+
+    def step(self):
+        call = start(self.buffer.get)
+        with updating(self):
+            self.call = call
+        sleep(None, "the end of the run")
+
+    def _has_no_call(self):
+        return "there is no call yet" if self.call is None else None
+
+    @when(_has_no_call)
+    def has_begun(self):
+        return True
+
+    def plain(self, number):
+        return self.call.result()
+
+    @concurrent
+    def aside(self, number):
+        return self.call.result()
+
+    @batched(max_size=1)
+    def at_once(self, number):
+        return self.call.result()
+
+    def _has_no_result(self):
+        return self.call.result()
+
+    @when(_has_no_result)
+    def guarded(self):
+        raise AssertionError
+
+
+def ask_waiter(launcher, ask):
+    """Runs a waiter and a node that calls it; returns why the run ended."""
+    program = Program("waits in a method")
+    buffer = program.add_node(Node(Buffer, 1), label="buffer")
+    waiter = program.add_node(Node(Waiter, buffer), label="waiter")
+    program.add_node(Node(Step, ask, waiter), label="asker")
+    return run_to_end(program, launcher)
+
+
+@pytest.mark.parametrize("method", ["plain", "aside", "at_once"])
+def test_a_result_cannot_be_waited_for_inside_a_method(launcher, method):
+    message = (
+        rf"^waiter\.{method} may not use an edge or wait: it used the result of "
+        r"buffer\.get"
+    )
+
+    def ask(waiter):
+        assert waiter.has_begun()
+        with pytest.raises(ContractError, match=message) as caught:
+            getattr(waiter, method)(1)
+        assert f"raised by waiter.{method}" in caught.value.__notes__
+        assert waiter.has_begun()  # Others can be served afterwards.
+        stop_run("refused")
+
+    assert ask_waiter(launcher, ask) == "refused"
+
+
+def test_a_guard_that_waits_for_a_result_ends_the_run_with_its_node(launcher):
+    def ask(waiter):
+        assert waiter.has_begun()
+        waiter.guarded()
+
+    message = (
+        r"'waiter' failed in its guard of 'guarded': .*the guard of waiter\.guarded "
+        r"may not .*: it used the result of buffer\.get"
+    )
+    with pytest.raises(NodeFailed, match=message) as caught:
+        ask_waiter(launcher, ask)
+    assert isinstance(caught.value.__cause__, ContractError)
 
 
 def test_an_edge_can_be_used_by_the_threads_of_its_node_only(launcher):
@@ -462,17 +553,30 @@ class Frozen(Exception):
     code: int
 
 
+ODD = {
+    "strange": lambda: Strange(1, 2),
+    "unprintable": lambda: Unprintable(),
+    "exits": lambda: Exits("bye"),
+    "holds": lambda: Holds(),
+    "os": lambda: FileNotFoundError(2, "No such file", "x.txt"),
+    "leaves": lambda: SystemExit("no more"),
+    "frozen": lambda: Frozen(3),
+}
+
+
 class Thrower:
+    """Raises what it is asked for, in methods of each kind."""
+
     def throw(self, name):
-        raise {
-            "strange": lambda: Strange(1, 2),
-            "unprintable": lambda: Unprintable(),
-            "exits": lambda: Exits("bye"),
-            "holds": lambda: Holds(),
-            "os": lambda: FileNotFoundError(2, "No such file", "x.txt"),
-            "leaves": lambda: SystemExit("no more"),
-            "frozen": lambda: Frozen(3),
-        }[name]()
+        raise ODD[name]()
+
+    @concurrent
+    def throw_aside(self, name):
+        raise ODD[name]()
+
+    @batched(max_size=1)
+    def throw_at_once(self, number):
+        raise ODD[list(ODD)[number[0]]]()
 
 
 @pytest.mark.parametrize(
@@ -490,21 +594,66 @@ class Thrower:
 def test_an_error_is_an_error_of_the_call_however_odd_it_is(
     launcher, name, kinds, words
 ):
+    arguments = {
+        "throw": name,
+        "throw_aside": name,
+        "throw_at_once": list(ODD).index(name),
+    }
+
     def catch(thrower):
-        with pytest.raises(kinds) as caught:
-            thrower.throw(name)
-        if words is not None:
-            assert re.search(words, str(caught.value))
-        if name != "frozen":
-            assert "raised by thrower.throw" in caught.value.__notes__
-        if isinstance(caught.value, Strange):
-            assert caught.value.two == 2
+        for method, argument in arguments.items():
+            with pytest.raises(kinds) as caught:
+                getattr(thrower, method)(argument)
+            if words is not None:
+                assert re.search(words, str(caught.value))
+            if name != "frozen":
+                assert f"raised by thrower.{method}" in caught.value.__notes__
+            if isinstance(caught.value, Strange):
+                assert caught.value.two == 2
         stop_run("caught")
 
     program = Program("errors")
     thrower = program.add_node(Node(Thrower), label="thrower")
     program.add_node(Node(Step, catch, thrower), label="catcher")
     assert run_to_end(program, launcher) == "caught"
+
+
+class Keeper:
+    """Has something that cannot be pickled, and gives it in calls of each kind."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+
+    def give(self):
+        return self.lock
+
+    @concurrent
+    def give_aside(self):
+        return self.lock
+
+    def name(self):
+        return "keeper"
+
+
+def test_a_result_that_cannot_be_pickled_is_an_error_of_its_call_where_it_is_sent(
+    launcher,
+):
+    is_sent = launcher not in ("serial", "threads")
+
+    def ask(keeper):
+        for give in (keeper.give, keeper.give_aside):
+            if is_sent:
+                with pytest.raises((TypeError, RpcError), match="pickle"):
+                    give()
+            else:
+                assert not give().locked()
+        assert keeper.name() == "keeper"
+        stop_run("asked")
+
+    program = Program("results")
+    keeper = program.add_node(Node(Keeper), label="keeper")
+    program.add_node(Node(Step, ask, keeper), label="asker")
+    assert run_to_end(program, launcher) == "asked"
 
 
 def test_arguments_that_do_not_fit_are_an_error_of_the_call_and_not_of_the_guard(

@@ -20,6 +20,7 @@ from acmelike.errors import (
     RpcError,
     RpcFailed,
     RpcTimeout,
+    describe,
 )
 from acmelike.rpc.call import Request
 from acmelike.rpc.failure import from_wire
@@ -50,6 +51,10 @@ from acmelike.rpc.sockets.stream import Stream
 
 # How long after a call's deadline, which its server keeps, the answer may arrive.
 GRACE_SECONDS = 2.0
+# How long a message may stop on its way, and how long a caller may read no answers
+# while many are kept for it. A node that compiles or evaluates reads nothing for
+# minutes.
+STUCK_SECONDS = 600.0
 _NO_ANSWER = "its process does not answer"
 _NOT_TAKEN = "its process does not take the call"
 _ENDED = "it has ended"
@@ -231,6 +236,7 @@ class Channel:
         Raises:
           NotSent: the connection is lost, or there is none.
           RpcClosed: the run has ended.
+          RpcFailed: the arguments cannot be sent.
         """
         timeout = request.timeout
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -253,9 +259,14 @@ class Channel:
             return call
         # Processes of one host have one clock.
         until = deadline if self._is_near else timeout
-        payload = make_payload(
-            (label, request.method, request.args, request.kwargs, until, request.caller)
-        )
+        parts = label, request.method, request.args, request.kwargs, until
+        try:
+            payload = make_payload((*parts, request.caller))
+        except Exception as error:
+            raise RpcFailed(
+                f"{target}: its arguments cannot be sent ({describe(error)}); give "
+                f"numbers, texts, arrays, or other objects that pickle takes"
+            ) from error
         frame = make_frame(CALL, call.number, payload, self._shared, pack=pack)
         if payload.refs:
             self._ledger.lend(payload.refs)
@@ -465,10 +476,16 @@ class Channel:
 
     def _read(self, call: RemoteCall, limit: float | None) -> None:
         """Reads for all callers until this call's outcome is known or time is up."""
-        assert self._stream is not None
+        assert self._stream is not None and self._reader is not None
         while not call.is_known:
+            left = None if limit is None else _left(limit)
+            stuck_at = None
+            if not self._reader.is_between_frames:
+                # Its end may never come: the other process has its own faults.
+                stuck_at = time.monotonic() + STUCK_SECONDS
+                left = STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
             try:
-                has_come = self._stream.wait(None if limit is None else _left(limit))
+                has_come = self._stream.wait(left)
             except OSError as error:  # What is kept cannot be sent any more.
                 self._read_available()  # What came before the end.
                 if not self._is_lost:
@@ -477,6 +494,10 @@ class Channel:
             if has_come:
                 self._read_available()
             elif _is_over(limit):
+                return
+            elif _is_over(stuck_at):
+                words = f"the end of a message did not come in {STUCK_SECONDS:g} s"
+                self._lose(RpcError(words))
                 return
 
     def _read_available(self) -> None:

@@ -18,11 +18,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from acmelike.errors import RpcError
+from acmelike.errors import RpcError, RpcFailed, describe
 from acmelike.rpc.call import Call, CallScheduler, Request
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
-from acmelike.rpc.sockets.channel import GRACE_SECONDS
+from acmelike.rpc.sockets.channel import GRACE_SECONDS, STUCK_SECONDS
 from acmelike.rpc.sockets.codec import Codec, Payload
 from acmelike.rpc.sockets.endpoints import (
     Listener,
@@ -64,9 +64,6 @@ STRANGER_SECONDS = 10.0
 _MAX_STRANGERS = 100
 # So many are told of in the log at once, and then one a second.
 _MAX_WARNINGS = 20.0
-# How long a caller may read no answers, while many are kept for it, or may stop within
-# a message. A node that compiles or evaluates reads nothing for minutes.
-STUCK_SECONDS = 600.0
 _MAX_UNSENT_BYTES = 2**24
 # So many messages of one caller are handled before it is the others' turn.
 _MAX_FRAMES = 64
@@ -782,10 +779,21 @@ class _Reply:
         else:
             try:
                 kind, payload = RESULT, connection.payload_of(call, payloads)
-            except BaseException as error:  # Its outcome cannot be pickled, say.
-                kind, payload = ERROR, connection.error_payload(error)
+            except BaseException as error:
+                kind, payload = ERROR, connection.error_payload(_unsent(call, error))
         call.release_outcome()
         connection.answer(kind, self._request, payload, call, self._num_bytes)
+
+
+def _unsent(call: Call, error: BaseException) -> RpcFailed:
+    """The error of a call whose outcome cannot be written, as pickle or as data."""
+    why = f"its outcome cannot be sent ({describe(error)}); return numbers, texts, "
+    why += "arrays, or other objects that can be written"
+    if isinstance(error, RpcError):  # It says itself what to do.
+        why = str(error)
+    failed = RpcFailed(f"{call.target}: {why}")
+    failed.__cause__ = error
+    return failed
 
 
 def _left(limit: float | None) -> float | None:

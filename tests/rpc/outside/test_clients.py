@@ -44,7 +44,10 @@ def raised(call):
 
 
 LATE = "shop.wait_for (it waited: 0 of 99 are sold)"
-UNSENDABLE = "a value of type set cannot be sent to another program: make it of None"
+UNSENDABLE = (
+    "shop.make_set: a value of type set cannot be sent to another program: make it of "
+    "None"
+)
 MISSING = "node 'shop' (Shop) has no method 'sel'; did you mean 'sell'?"
 CANCELLED = "shop.wait_for: cancelled by its caller"
 
@@ -75,7 +78,7 @@ def test_a_client_in_python_without_acmelike(endpoint):
 
         assert raised(lambda: shop.call("fail")) == ("KeyError", "'sold out'")
         kind, message = raised(lambda: shop.call("make_set"))
-        assert kind == "RpcError"
+        assert kind == "RpcFailed"
         assert message.startswith(UNSENDABLE)
         assert raised(lambda: shop.call("sel")) == ("NoSuchMethod", MISSING)
         late = raised(lambda: shop.call("wait_for", 99, seconds=0.05))
@@ -102,7 +105,7 @@ def test_a_client_in_javascript(endpoint, tmp_path):
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     kind, message = found.pop("unsendable")
-    assert kind == "RpcError"
+    assert kind == "RpcFailed"
     assert message.startswith(UNSENDABLE)
     assert found == {
         "scalars": [None, True, -7, 2**40, 0.1, "naïve", {"bytes": [0, 255]}],

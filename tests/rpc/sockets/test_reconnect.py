@@ -126,6 +126,7 @@ class Process:
 
     Attributes:
       store, shop, server, sockets, address: see there.
+      annex: the server of another node of the process, "annex".
     """
 
     def __init__(self, folder, credentials, incarnation=0, name=""):
@@ -135,6 +136,8 @@ class Process:
         scheduler = FreeScheduler(threading.Event())
         self.server = Server("shop", scheduler, Supervisor())
         self.server.open(self.shop)
+        self.annex = Server("annex", scheduler, Supervisor())
+        self.annex.open(Shop(f"annex of {name}"))
         values = Server(VALUES, scheduler, Supervisor())
         values.open(Values(self.store))
         if credentials.identity:
@@ -142,7 +145,7 @@ class Process:
         else:
             listener = listen_near(str(folder), credentials.key, incarnation)
         self.sockets = SocketServer(
-            {"shop": self.server, VALUES: values},
+            {"shop": self.server, "annex": self.annex, VALUES: values},
             scheduler,
             listener,
             print,
@@ -198,8 +201,8 @@ def wait_until(is_so):
         assert time.monotonic() < limit
 
 
-def client_of(peers):
-    return peers.client(Peer("shop", interface_of(Shop)), None)
+def client_of(peers, label="shop"):
+    return peers.client(Peer(label, interface_of(Shop)), None)
 
 
 def book(version, process):
@@ -428,6 +431,45 @@ def test_nothing_is_left_of_lost_connections(process, client, no_news):
     # What the connections took of the process's budget is back.
     assert shared_memory.pool.budget.take(MAX_BYTES, MAX_FILES)
     shared_memory.pool.budget.take(-MAX_BYTES, -MAX_FILES)
+
+
+# --- Nodes that share a process ----------------------------------------------------
+
+
+@pytest.fixture
+def nodes(process, peers):
+    """Clients of two nodes of a process."""
+    here = process.address
+    peers.take_book(AddressBook(1, {"shop": here, "annex": here}))
+    return [client_of(peers, label) for label in ("shop", "annex")]
+
+
+def test_two_nodes_of_a_process_share_a_connection(
+    start_process, process, peers, nodes
+):
+    calls = [InThread(node.which) for node in nodes]
+    assert [call.outcome() for call in calls] == ["first", "annex of first"]
+    assert len(process.sockets._connections) == 1
+    # Two processes do not, and the connection to the first one is kept.
+    kept = set(process.sockets._connections)
+    second = start_process(0, "second")
+    addresses = {"shop": process.address, "annex": second.address}
+    peers.take_book(AddressBook(2, addresses))
+    assert [node.which() for node in nodes] == ["first", "annex of second"]
+    assert process.sockets._connections == kept
+    assert len(second.sockets._connections) == 1
+
+
+def test_two_nodes_of_a_process_lose_their_connection_together(process, nodes, no_news):
+    calls = [start(node.take) for node in nodes]
+    process.wait_for_parked()
+    wait_until(lambda: len(process.annex.parked()) == 1)
+    process.cut()
+    for call, label in zip(calls, ("shop", "annex"), strict=True):
+        with pytest.raises(ConnectionLost, match=rf"^{label}\.take: {LOST}$"):
+            call.result()
+    assert [node.which() for node in nodes] == ["first", "annex of first"]
+    assert len(process.sockets._connections) == 1
 
 
 # --- A process that is replaced ----------------------------------------------------
