@@ -28,9 +28,18 @@ class Handle:
         self._program_name, self._program_id, self._key = program_name, program_id, key
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise AttributeError(
-            f"{self!r} has no '{name}': it becomes a client when the node that holds "
-            f"it starts; from outside use run.client(handle)"
+        raise AttributeError(self._used_too_early(f"has no '{name}'"))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError(self._used_too_early("cannot be called"))
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(self._used_too_early("cannot be iterated over"))
+
+    def _used_too_early(self, what: str) -> str:
+        return (
+            f"{self!r} {what}: it becomes a client when the node that holds it starts; "
+            f"from outside use run.client(handle)"
         )
 
     def __repr__(self) -> str:

@@ -36,15 +36,21 @@ class Node(Generic[T]):
         self.constructor, self.args, self.kwargs = constructor, args, kwargs
 
     @property
+    def unwrapped(self) -> Any:
+        """The constructor, without the partials around it."""
+        constructor: Any = self.constructor
+        while isinstance(constructor, functools.partial):
+            constructor = constructor.func
+        return constructor
+
+    @property
     def is_function(self) -> bool:
         """Whether the constructor is a function, and the node is one call of it.
 
         A function runs once; a generator function runs step by step, from one `yield`
         to the next. A class, or a class method, makes a service instead.
         """
-        constructor: Any = self.constructor
-        while isinstance(constructor, functools.partial):
-            constructor = constructor.func
+        constructor = self.unwrapped
         if isinstance(constructor, type):
             return False
         return not isinstance(getattr(constructor, "__self__", None), type)
@@ -52,9 +58,7 @@ class Node(Generic[T]):
     @property
     def name(self) -> str:
         """The name of the constructor."""
-        constructor: Any = self.constructor
-        while isinstance(constructor, functools.partial):
-            constructor = constructor.func
+        constructor = self.unwrapped
         return getattr(constructor, "__name__", type(constructor).__name__)
 
     def arguments(self) -> dict[str, Any]:

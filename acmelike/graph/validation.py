@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ import cloudpickle
 
 from acmelike.errors import ConfigError, GraphError, first_line
 from acmelike.graph.handle import Handle, find_each, find_handles, walk
-from acmelike.graph.node import Entry
+from acmelike.graph.node import Entry, Node
 from acmelike.graph.resources import Resources, joined
 from acmelike.graph.seed import NodeSeed
 
@@ -65,7 +66,7 @@ def validate(
                     )
         arguments = _arguments(entry)
         constructor = {"of its constructor": entry.node.constructor}
-        _check_handles(entries, entry, constructor | arguments)
+        _check_arguments(entries, entry, constructor | arguments)
         _check_picklable(entry, "its constructor", entry.node.constructor)
         for argument, value in arguments.items():
             _check_picklable(entry, f"argument '{argument}'", value, argument)
@@ -79,22 +80,33 @@ def validate(
 
 
 def _arguments(entry: Entry) -> dict[str, Any]:
+    if isinstance(entry.node.unwrapped, (Handle, Node)):
+        raise GraphError(
+            f"node '{entry.label}': its constructor is a "
+            f"{type(entry.node.unwrapped).__name__}: pass a class or a function, and "
+            f"handles among its arguments"
+        )
     try:
         return entry.node.arguments()
     except GraphError as error:
         raise GraphError(f"node '{entry.label}': {error}") from None
 
 
-def _check_handles(
+def _check_arguments(
     known: Mapping[Handle, Entry], entry: Entry, arguments: dict[str, Any]
 ) -> None:
+    """Refuses a Node, a handle that would be called, and one of another program."""
     for name, value in arguments.items():
-        for path, handle in find_handles(value, name):
-            if handle not in known:
-                raise GraphError(
-                    f"node '{entry.label}': argument {path} is a handle of another "
-                    f"program: {handle!r}"
-                )
+        for path, part in walk(value, name):
+            if isinstance(part, Node):
+                fault = "is a Node: pass the handle that add_node returned"
+            elif isinstance(part, functools.partial) and isinstance(part.func, Handle):
+                fault = f"is a partial of {part.func!r}, which cannot be called"
+            elif isinstance(part, Handle) and part not in known:
+                fault = f"is a handle of another program: {part!r}"
+            else:
+                continue
+            raise GraphError(f"node '{entry.label}': argument {path} {fault}")
 
 
 def _check_picklable(entry: Entry, what: str, value: Any, path: str = "") -> None:

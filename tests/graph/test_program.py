@@ -111,6 +111,50 @@ def test_a_handle_of_another_program_is_named_with_its_path(program, value, path
     assert f"argument {path} is a handle of another program" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (lambda node: node, "extra"),
+        (lambda node: [1, {"key": node}], "extra[1]['key']"),
+        (lambda node: Settings(queue=node), "extra.queue"),
+    ],
+)
+def test_a_node_in_the_place_of_a_handle_is_named_with_its_path(program, value, path):
+    extra = value(Node(Queue))
+    program.add_node(Node(Worker, None, extra=extra), label="worker/7")
+    with pytest.raises(GraphError) as caught:
+        program.validate()
+    assert str(caught.value) == (
+        f"node 'worker/7': argument {path} is a Node: pass the handle that add_node "
+        f"returned"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda queue: queue, "Handle"),
+        (lambda queue: functools.partial(queue, 1), "Handle"),
+        (lambda queue: Node(Queue), "Node"),
+    ],
+)
+def test_what_cannot_be_called_is_no_constructor(program, make, kind):
+    queue = program.add_node(Node(Queue), label="queue")
+    program.add_node(Node(make(queue)), label="worker")
+    message = f"node 'worker': its constructor is a {kind}: pass a class or a function"
+    with pytest.raises(GraphError, match=message):
+        program.validate()
+
+
+def test_a_partial_of_a_handle_is_named_with_its_path(program):
+    queue = program.add_node(Node(Queue), label="queue")
+    extra = [functools.partial(queue, 1)]
+    program.add_node(Node(Worker, None, extra=extra), label="worker")
+    message = r"argument extra\[0\] is a partial of <handle 0 .*>, which cannot be call"
+    with pytest.raises(GraphError, match=message):
+        program.validate()
+
+
 def test_an_unpicklable_value_is_named_with_its_path(program):
     extra = Settings(queue=None, sizes=(1, threading.Lock()))
     program.add_node(Node(Worker, None, extra=extra), label="worker")
@@ -181,6 +225,14 @@ def test_a_handle_says_what_it_is_when_it_is_used_too_early(program):
     queue = program.add_node(Node(Queue), label="queue")
     with pytest.raises(AttributeError, match=r"has no 'size'.*run\.client\(handle\)"):
         _ = queue.size
+
+
+def test_a_handle_is_neither_called_nor_iterated_over(program):
+    queue = program.add_node(Node(Queue), label="queue")
+    with pytest.raises(TypeError, match=r"cannot be called: .*run\.client\(handle\)"):
+        queue()
+    with pytest.raises(TypeError, match=r"be iterated over: .*run\.client\(handle\)"):
+        list(queue)
 
 
 def test_what_holds_no_handle_is_not_rebuilt(program):

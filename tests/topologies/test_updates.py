@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from acmelike import (
@@ -10,6 +12,7 @@ from acmelike import (
     Layout,
     Node,
     NodeFailed,
+    RewardSettings,
     launch,
     make_actor_learner,
     make_central_inference,
@@ -29,10 +32,17 @@ TOPOLOGIES = {
 WORKERS = {
     "actor/0": make_actor_learner,
     "learner": make_actor_learner,
+    "cacher/0": make_actor_learner,
     "coordinator": make_actor_learner,
     "evaluator": make_actor_learner,
     "inference": make_central_inference,
     "actor/1": make_central_inference,
+}
+
+# What a run may have besides.
+MORE = {
+    "layout": replace(LAYOUT, num_cachers=1, parameter_interval=3),
+    "rewards": RewardSettings(scale=0.5, clip=1.0),
 }
 
 
@@ -40,24 +50,31 @@ def make_clock(seed):
     return Clock(5)
 
 
-def make_system(folder, topology):
+def make_system(folder, topology, *, layout=LAYOUT, **settings):
     return topology(
         Experiment(
             builder=TOPOLOGIES[topology],
             environment_factory=make_clock,
-            layout=LAYOUT,
+            layout=layout,
             goal=Goal(max_env_steps=120, evaluate_every=40),
             metrics=str(folder / "metrics.jsonl"),
             policy=str(folder / "policy.zip"),
+            **settings,
         )
     )
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES, ids=lambda topology: topology.__name__)
-def test_the_check_finds_nothing_in_the_product(tmp_path, topology):
-    system = make_system(tmp_path, topology)
+@pytest.mark.parametrize(
+    ("topology", "has_more"),
+    [*((topology, False) for topology in TOPOLOGIES), (make_actor_learner, True)],
+)
+def test_the_check_finds_nothing_in_the_product(tmp_path, topology, has_more):
+    best_policy = tmp_path / "best_policy.zip"
+    more = {"best_policy": str(best_policy), **MORE} if has_more else {}
+    system = make_system(tmp_path, topology, **more)
     with launch(system.program, "serial", check=True) as run:
         assert run.wait(60) == "the budget of 120 environment steps is used"
+    assert best_policy.exists() == has_more
 
 
 def forgetful(kind):
@@ -86,7 +103,8 @@ def peek(worker):
 
 @pytest.mark.parametrize(("label", "topology"), WORKERS.items())
 def test_the_check_finds_a_forgotten_one_in_each_worker(tmp_path, label, topology):
-    program = make_system(tmp_path, topology).program
+    layout = replace(LAYOUT, num_cachers=1) if "cacher" in label else LAYOUT
+    program = make_system(tmp_path, topology, layout=layout).program
     handle, entry = next(
         (handle, entry)
         for handle, entry in program.entries.items()
