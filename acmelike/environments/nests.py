@@ -15,6 +15,8 @@ from dm_env import specs
 from acmelike.errors import ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, NestedSpec, is_category, is_stacked
 
+_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
 
 def plain(nest: Any) -> Any:
     """The nest with every mapping as a dict and every list as a tuple.
@@ -196,6 +198,9 @@ class Leaves:
             if (limits := self._limits[place]) is not None:
                 low, high, rule = limits
                 is_bad = (array < low) | (array > high)
+            elif array.dtype.kind == "f" and array.itemsize > 4:
+                is_bad = ~(np.abs(array) <= _MAX_FLOAT32)  # Networks compute with that.
+                rule = "its numbers must be finite as float32"
             elif array.dtype.kind == "f":
                 # The sum takes half the time. It may be infinite where no number is.
                 if math.isfinite(np.add.reduce(array, None)):

@@ -55,6 +55,9 @@ def make_environment_factory(
                                 environments of an actor at once
       "envpool:CartPole-v1"     EnvPool; needs the extra `envpool`
 
+    Observations of Atari are single frames. `train` stacks four of them; for an
+    `Experiment` of your own, put a `FrameStackFactory` around.
+
     Args:
       environment: a name; or a class or function that makes environments of Gymnasium
         or dm_env. It is called with a seed if it has an argument `seed`, or if it is a

@@ -266,7 +266,7 @@ def checked_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec
 
     Raises:
       ConfigError: the spec of actions, rewards or discounts is not a single array, that
-        of rewards or discounts not scalar, or observations have no numbers.
+        of rewards or discounts not scalar, or observations or actions have no numbers.
     """
     spec = make_environment_spec(environment)
     check_observation_spec(spec.observations)
@@ -274,6 +274,8 @@ def checked_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec
         part = getattr(spec, name)
         if not isinstance(part, specs.Array):
             raise ConfigError(f"the spec of {name} is not one array but {part}")
+    if math.prod(spec.actions.shape) == 0:
+        raise ConfigError(f"the spec of actions has no numbers: {spec.actions}")
     for name in ("rewards", "discounts"):
         shape = getattr(spec, name).shape
         if shape != ():

@@ -16,6 +16,7 @@ from dm_env import specs
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import make_environment_factory, make_vector_environment
 from acmelike.environments.nests import Leaves
+from acmelike.environments.wrappers.frame_stack import stacked_like
 from acmelike.environments.wrappers.video import check_format
 from acmelike.errors import ConfigError, first_line
 from acmelike.evaluation.episodes import play_episodes, record_episode
@@ -72,7 +73,8 @@ def evaluate(
         episode is made.
       seed: of the environments; at least 0.
       environment: see `make_environment_factory`; None for the one that the policy was
-        trained in, with its wrappers, such as a limit of steps.
+        trained in, with its wrappers, such as a limit of steps. Another one gets no
+        wrapper but the policy's stack of frames, unless it is stacked already.
 
     Returns:
       The returns, `[num_episodes]`, ordered by environment.
@@ -90,7 +92,7 @@ def evaluate(
         policy = load_policy(policy)
     factory = policy.environment_factory
     if environment is not None:
-        factory = make_environment_factory(environment)
+        factory = stacked_like(make_environment_factory(environment), policy.spec)
     num_envs = min(num_envs, num_episodes)
     vector = make_vector_environment(factory, num_envs=num_envs, seed=seed)
     try:

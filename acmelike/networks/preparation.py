@@ -5,7 +5,7 @@ keeps observations as the environment gives them.
 
 - A category, which is one whole number between bounds as of gymnasium's `Discrete`,
   becomes one-hot; so does each of several, as of `MultiDiscrete`.
-- Bytes are scaled from their bounds to [0, 1].
+- Bytes, signed or not, are scaled from their bounds to [0, 1].
 - Images `[C, H, W]` become `[H, W, C]`, for the networks of this package.
 - All else goes in as it is, as float32.
 - Of several arrays each is prepared, and they stay nested as they are. But an action
@@ -15,6 +15,8 @@ keeps observations as the environment gives them.
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +41,12 @@ from acmelike.types import (
     is_stacked,
 )
 
+logger = logging.getLogger("acmelike")
+
 # Pixels of a side that networks for images need.
 LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
+# Channels of usual images: grey, colours, and colours with transparency.
+_USUAL_CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +154,12 @@ def check_observations(
 ) -> None:
     """Refuses observations that a network of this package cannot take.
 
+    Images that look as if their channels came first, and are too small to be taken for
+    such, are a warning in the log.
+
     Raises:
-      ConfigError: or an action mask is not one; the message names the agent.
+      ConfigError: it cannot take them, or an action mask is not one; the message names
+        the agent.
     """
     if spec.has_action_mask:
         shape, size = spec.observations[ACTION_MASK].shape, spec.mask_size
@@ -162,7 +172,7 @@ def check_observations(
             )
     least = LEAST.get(network) if isinstance(network, str) else None
     shapes = preparation_of(spec, network).shapes
-    if not shapes:
+    if not any(map(math.prod, shapes)):
         raise ConfigError(
             f"{agent}: observations have nothing but '{ACTION_MASK}', which no network "
             f"sees"
@@ -172,6 +182,32 @@ def check_observations(
             f"{agent}: the network '{network}' needs images [H, W, C] of {least} pixels"
             f" a side or more; this environment's observations are "
             f"{', '.join(map(str, shapes))}"
+        )
+    _warn_of_channels(shapes, network, agent)
+
+
+def _warn_of_channels(
+    shapes: tuple[tuple[int, ...], ...], network: NetworkSource, agent: str
+) -> None:
+    """Warns of images that are taken for `[H, W, C]` and look like `[C, H, W]`."""
+    # Dense layers take any order, and a network of the user's own gets images as they
+    # are.
+    if network == "mlp" or network not in NAMES:
+        return
+    unsure = [
+        str(shape)
+        for shape in shapes
+        if are_images(shape)
+        and shape[-3] in _USUAL_CHANNELS
+        and shape[-1] not in _USUAL_CHANNELS
+    ]
+    if unsure:
+        logger.warning(
+            "%s: observations %s are taken for images [..., H, W, C]; if their "
+            "channels come first, transpose them, such as with "
+            "gymnasium.wrappers.TransformObservation",
+            agent,
+            ", ".join(unsure),
         )
 
 
@@ -192,8 +228,9 @@ def _preparation_of(
     if has_channels_first:
         shape = (*shape[:-3], *shape[-2:], shape[-3])
     low, scale = 0.0, 1.0
-    if spec.dtype == np.uint8:
-        low, high = 0.0, 255.0
+    if spec.dtype in (np.uint8, np.int8):
+        limits = np.iinfo(spec.dtype)
+        low, high = float(limits.min), float(limits.max)
         if isinstance(spec, specs.BoundedArray):
             low = float(np.min(spec.minimum))
             high = float(np.max(spec.maximum))

@@ -91,7 +91,7 @@ def test_a_target_bootstraps_from_the_best_allowed_action():
         version=np.zeros(3, int),
     )
     for double in (False, True):
-        errors = td_errors(apply, None, None, batch, double=double)
+        errors, _ = td_errors(apply, None, None, batch, double=double)
         assert np.asarray(errors).tolist() == [2 - 1, 3 - 1, 3 - 1]
 
 
@@ -127,9 +127,12 @@ def test_a_mask_of_another_length_is_refused():
 
 def test_observations_of_a_mask_alone_are_refused():
     spec = masked_spec()
-    spec = spec._replace(observations={"action_mask": spec.observations["action_mask"]})
-    with pytest.raises(al.ConfigError, match="dqn: observations have nothing but"):
-        check_observations(spec, "auto", agent="dqn")
+    alone = {"action_mask": spec.observations["action_mask"]}
+    empty = alone | {"x": specs.Array((0,), np.float32)}
+    for observations in (alone, empty):
+        spec = spec._replace(observations=observations)
+        with pytest.raises(al.ConfigError, match="dqn: observations have nothing but"):
+            check_observations(spec, "auto", agent="dqn")
 
 
 def test_a_policy_keeps_to_the_mask():

@@ -189,6 +189,15 @@ def test_a_number_with_one_bound_is_no_category():
     leaves.check_finite([np.float32([7, 8])], 1, [0, 0])
 
 
+@pytest.mark.parametrize("bad", [1e39, -1e39])
+def test_a_number_that_single_precision_does_not_have_is_a_fault(bad):
+    leaves = Leaves(specs.Array((2,), np.float64))
+    leaves.check_finite([np.array([[1e38, -1e38]])], 1, [0])
+    with pytest.raises(EnvironmentFault, match="must be finite as float32") as caught:
+        leaves.check_finite([np.array([[0.0, bad]])], 1, [0])
+    assert f"with {bad} in step 1" in str(caught.value)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("step", [2, 3])  # In an episode, and its last one.
 def test_what_is_not_finite_is_named_with_environment_array_and_step(bad, step):
@@ -205,7 +214,7 @@ def test_what_is_not_finite_is_named_with_environment_array_and_step(bad, step):
         vector.step([0, 0])
     assert str(caught.value) == (
         f"environment 1 returned an observation with {bad} in 'arm/0' in step {step} "
-        "of an episode; its numbers must be finite"
+        "of an episode; its numbers must be finite as float32"
     )
 
 

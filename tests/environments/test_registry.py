@@ -33,6 +33,13 @@ class Broken(gymnasium.Env):
         raise OSError("no display\nand more that nobody wants to read")
 
 
+class Bodiless(gymnasium.Env):
+    """Cannot be made either, without a package that Gymnasium names."""
+
+    def __init__(self, words):
+        raise gymnasium.error.DependencyNotInstalled(words)
+
+
 class Unusual(gymnasium.Env):
     """Has a space that the adapter does not know."""
 
@@ -122,6 +129,23 @@ def test_an_environment_that_cannot_be_made_gives_the_first_line_of_why(register
     register("Broken-v0", Broken)
     assert complaint("Broken-v0").startswith(
         "environment 'Broken-v0' cannot be made: OSError: no display"
+    )
+
+
+def test_without_mujoco_the_extra_that_installs_it_is_named(register):
+    words = 'MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`'
+    register("Bodiless-v0", lambda: Bodiless(words))
+    assert complaint("Bodiless-v0") == (
+        "environment 'Bodiless-v0': MuJoCo is not installed: "
+        "pip install 'acmelike[mujoco]'"
+    )
+
+
+def test_of_another_package_that_is_missing_gymnasium_says_what_installs_it(register):
+    words = "Box2D is not installed, you can install it by run `pip install swig`"
+    register("Boxless-v0", lambda: Bodiless(words))
+    assert complaint("Boxless-v0") == (
+        "environment 'Boxless-v0' cannot be made: DependencyNotInstalled: " + words
     )
 
 

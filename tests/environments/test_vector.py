@@ -406,6 +406,14 @@ def test_no_environment_is_refused():
         VectorEnvironment(make_environment_factory("Catch"), num_envs=0, seed=0)
 
 
+def test_actions_without_numbers_are_refused():
+    environment = Counting()
+    environment.action_spec = lambda: specs.BoundedArray((0,), np.float32, -1, 1)
+    with pytest.raises(ConfigError, match="the spec of actions has no numbers"):
+        make_vector(environment)
+    assert environment.is_closed
+
+
 def test_rewards_that_are_not_scalar_are_refused():
     environment = Counting()
     environment.reward_spec = lambda: specs.Array((2,), np.float32)

@@ -134,7 +134,7 @@ def test_one_image_among_several_arrays_is_enough_for_a_network_of_images():
         specs.BoundedArray((), np.float32, 0, 3),
         specs.BoundedArray((2,), np.int64, 0, 3),  # Numbers, such as coordinates.
         specs.DiscreteArray(10**6),
-        specs.BoundedArray((2,), np.int8, 0, 1),
+        specs.BoundedArray((2,), np.int16, 0, 9),
         specs.Array((4,), np.float64),
         specs.Array((5, 4, 2), bool),
     ],
@@ -146,18 +146,30 @@ def test_other_numbers_go_in_as_they_are(observations):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 255, [0, 0.2, 1]), (0, 1, None), (51, 255, [-0.25, 0, 1])],
+    ("dtype", "low", "high", "x", "expected"),
+    [
+        (np.uint8, 0, 255, [0, 51, 255], [0, 0.2, 1]),
+        (np.uint8, 51, 255, [0, 51, 255], [-0.25, 0, 1]),
+        (np.int8, -128, 127, [-128, -26, 127], [0, 0.4, 1]),
+        (np.int8, -1, 1, [-1, 0, 1], [0, 0.5, 1]),
+    ],
 )
-def test_bytes_are_scaled_by_their_bounds(low, high, expected):
-    spec = spec_of(specs.BoundedArray((3,), np.uint8, low, high))
-    x = [[0, 51, 255]]
-    found = prepared(spec, x)
-    np.testing.assert_allclose(found, x if expected is None else [expected], rtol=1e-6)
+def test_bytes_are_scaled_by_their_bounds(dtype, low, high, x, expected):
+    spec = spec_of(specs.BoundedArray((3,), dtype, low, high))
+    np.testing.assert_allclose(prepared(spec, [x]), [expected], rtol=1e-6)
 
 
-def test_bytes_without_bounds_are_up_to_255():
-    assert prepared(spec_of(specs.Array((1,), np.uint8)), [[255]]).tolist() == [[1]]
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_bytes_from_0_to_1_stay(dtype):
+    observations = specs.BoundedArray((3,), dtype, 0, 1)
+    assert prepared(spec_of(observations), [[0, 1, 51]]).tolist() == [[0, 1, 51]]
+    assert is_plain(observations)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_bytes_without_bounds_have_those_of_their_type(dtype):
+    spec, limits = spec_of(specs.Array((2,), dtype)), np.iinfo(dtype)
+    assert prepared(spec, [[limits.min, limits.max]]).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -213,3 +225,30 @@ def test_what_a_network_cannot_take_is_refused(network, shape, is_taken):
     with pytest.raises(ConfigError, match=words) as caught:
         check_observations(spec, network, agent="dqn")
     assert "\n" not in str(caught.value) and str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("network", ["auto", "minatar"])
+def test_images_that_may_have_channels_first_are_one_warning(caplog, network):
+    """They are too small to be told from images whose channels come last."""
+    board, stack = specs.Array((3, 10, 10), np.float32), specs.Array((2, 4, 9, 9), bool)
+    parts = {"board": board, "numbers": specs.Array((4,), np.float32), "stack": stack}
+    check_observations(spec_of(parts), network, agent="dqn")
+    assert caplog.messages == [
+        "dqn: observations (3, 10, 10), (2, 4, 9, 9) are taken for images "
+        "[..., H, W, C]; if their channels come first, transpose them, such as with "
+        "gymnasium.wrappers.TransformObservation"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [
+        *(("auto", (10, 10, 4)), ("auto", (3, 10, 1)), ("auto", (2, 10, 10))),
+        *(("auto", (3, 64, 64)), ("auto", (4, 10, 10, 4)), ("auto", (3, 10))),
+        *(("mlp", (3, 10, 10)), ("my_module:MyNetwork", (3, 10, 10))),
+    ],
+)
+def test_where_channels_are_is_no_question_of_other_images(caplog, network, shape):
+    spec = spec_of(specs.Array(shape, np.float32))
+    check_observations(spec, network, agent="dqn")
+    assert not caplog.records

@@ -4,13 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from dm_env import specs
 
 from acmelike.agent import PolicyOutput
-from acmelike.networks import log_prob_of, take_action
+from acmelike.networks import log_prob_of, preparation_of, take_action
 from acmelike.policies.numpy_operations import TEXT_NAMES
 from acmelike.policies.numpy_text import MissingOperation, numpy_text
+from acmelike.types import EnvironmentSpec
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
+BYTES = preparation_of(
+    EnvironmentSpec(specs.BoundedArray((6,), np.int8, -4, 4), None, None, None), "auto"
+)
 
 
 def make_observations(num_envs):
@@ -70,6 +75,7 @@ CASES = {
     "rows cut to the table": lambda x, t: jnp.take(t, x[:, 0], axis=0, mode="clip"),
     "a power": lambda x, t: jnp.exp(floats(x[:, :3]) ** 2 / 9) ** t[0],
     "a remainder": lambda x, t: jax.lax.rem(x, jnp.int32(3)),
+    "signed bytes by their bounds": lambda x, t: BYTES(x.astype(jnp.int8)),
 }
 
 

@@ -118,10 +118,27 @@ class GymnasiumFactory:
         if self.name.startswith(atari.PREFIX):
             env = atari.make_atari(self.name, settings)
         else:
-            # Gymnasium's checker is off because it costs time: it warns of faults that
-            # `VectorEnvironment` raises as errors.
-            env = gymnasium.make(self.name, disable_env_checker=True, **settings)
+            env = _make_registered(self.name, settings)
         return wrapped(env, partial(GymnasiumEnvironment, seed=seed))
+
+
+def _make_registered(name: str, settings: dict[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Makes an environment of Gymnasium's registry.
+
+    Raises:
+      ConfigError: it needs MuJoCo, which is not installed.
+    """
+    try:
+        # Gymnasium's checker is off because it costs time: it warns of faults that
+        # `VectorEnvironment` raises as errors.
+        return gymnasium.make(name, disable_env_checker=True, **settings)
+    except gymnasium.error.DependencyNotInstalled as error:
+        # It names Gymnasium's extra, which may bring a version that does not fit.
+        if "gymnasium[mujoco]" not in str(error):
+            raise
+        raise ConfigError(
+            "MuJoCo is not installed: pip install 'acmelike[mujoco]'"
+        ) from None
 
 
 def make_gymnasium_factory(

@@ -13,6 +13,7 @@ from dm_env import specs
 from acmelike.checks import at_least, check_fields
 from acmelike.environments.interface import EnvironmentFactory, make_rendering
 from acmelike.environments.nests import Leaves, check_observation_spec, plain
+from acmelike.environments.vector import make_vector_environment
 from acmelike.environments.wrappers.restarting import refuse_vectors_inside
 from acmelike.environments.wrappers.wrapper import (
     EnvironmentWrapper,
@@ -20,7 +21,7 @@ from acmelike.environments.wrappers.wrapper import (
     wrapped,
 )
 from acmelike.errors import ConfigError
-from acmelike.types import Array, is_stacked
+from acmelike.types import Array, EnvironmentSpec, is_stacked
 
 
 class FrameStack(EnvironmentWrapper):
@@ -115,3 +116,32 @@ class FrameStackFactory:
 
     def _stack(self, environment: dm_env.Environment) -> FrameStack:
         return FrameStack(environment, num_frames=self.num_frames)
+
+
+def stacked_like(
+    factory: EnvironmentFactory, spec: EnvironmentSpec
+) -> EnvironmentFactory:
+    """Gives environments the stack of frames that a spec has.
+
+    They stay as they are if their observations are stacked already, by `FrameStack` or
+    in a way of their own. To find out, one environment is made and closed.
+
+    Args:
+      factory: makes the environments.
+      spec: of other environments, such as those that a policy was trained in.
+
+    Raises:
+      ConfigError: as `make_vector_environment`, or `factory` makes vectors whose
+        observations are not stacked.
+    """
+    if spec.num_frames == 1:
+        return factory
+    vector = make_vector_environment(factory, num_envs=1, seed=0)
+    vector.close()
+    if vector.spec.num_frames > 1 or _shapes(vector.spec) == _shapes(spec):
+        return factory
+    return FrameStackFactory(inner=factory, num_frames=spec.num_frames)
+
+
+def _shapes(spec: EnvironmentSpec) -> list[tuple[int, ...]]:
+    return [leaf.shape for leaf in Leaves(spec.observations).specs]

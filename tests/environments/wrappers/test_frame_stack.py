@@ -8,6 +8,7 @@ import optree
 import pytest
 from dm_env import specs
 
+import acmelike as al
 from acmelike.environments import (
     CatchFactory,
     FrameStack,
@@ -18,8 +19,11 @@ from acmelike.environments import (
     make_environment_factory,
     make_environment_spec,
 )
+from acmelike.environments.wrappers.frame_stack import stacked_like
 from acmelike.errors import ConfigError, EnvironmentFault
+from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.types import MultiDiscreteArray
+from tests.counting_agent import CountingBuilder, counting_policy
 
 
 class Counting(dm_env.Environment):
@@ -211,3 +215,39 @@ def test_it_takes_one_frame_at_least_and_no_vectorised_environment():
         FrameStackFactory(
             inner=make_environment_factory("vec:CartPole-v1"), num_frames=2
         )
+
+
+def counting(seed):
+    return Counting((2, 3))
+
+
+def whole_stack(seed):
+    """Shows three frames in a way of its own."""
+    return Counting((3, 2, 3, 1))
+
+
+def test_environments_get_the_stack_of_a_spec_unless_they_have_one():
+    stacked = FrameStackFactory(inner=counting, num_frames=3)
+    spec = make_environment_spec(stacked(0))
+    assert stacked_like(counting, spec) == stacked
+    longer = FrameStackFactory(inner=counting, num_frames=4)
+    for factory in (stacked, longer, whole_stack):
+        assert stacked_like(factory, spec) is factory
+    assert stacked_like(counting, make_environment_spec(counting(0))) is counting
+    with pytest.raises(ConfigError, match="leave out 'vec:'"):
+        stacked_like(make_environment_factory("vec:CartPole-v1"), spec)
+
+
+def test_a_policy_is_evaluated_with_the_stack_that_it_was_trained_with(tmp_path):
+    stacked = FrameStackFactory(inner=CatchFactory(), num_frames=2)
+    spec = make_environment_spec(stacked(0))
+    PolicyFile(
+        path=str(tmp_path / "policy.zip"),
+        builder=CountingBuilder(),
+        spec=spec,
+        environment_factory=stacked,
+    ).write(counting_policy(spec), {"count": np.int32(1)}, {})
+    expected = al.evaluate(tmp_path, num_episodes=3)
+    for environment in ("Catch", stacked):
+        found = al.evaluate(tmp_path, num_episodes=3, environment=environment)
+        assert found.tolist() == expected.tolist()
