@@ -149,6 +149,8 @@ class TableConfig:
       max_bytes: how many bytes the items may take; at least those of the smallest item,
         all of whose rows are the same. Items are evicted while it is more. Rows that
         several items share count once. None for no limit.
+      rows_per_item: how many new rows of each column an item brings, where items share
+        rows; `full_bytes` is estimated with it.
     """
 
     name: str
@@ -160,6 +162,7 @@ class TableConfig:
     max_times_sampled: Annotated[int | None, at_least(1)] = None
     replacement: bool = True
     max_bytes: Annotated[int | None, at_least(1)] = None
+    rows_per_item: Annotated[int, at_least(1)] = 1
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -212,9 +215,18 @@ class TableConfig:
     def full_bytes(self) -> int:
         """About how many bytes the items take when the table is full.
 
-        Of rows that items share, each item is counted to bring one of every column.
+        Of rows that items share, each item is counted to bring `rows_per_item`, or as
+        many as it has if that is less.
         """
-        full = self.max_size * _min_item_bytes(optree.tree_leaves(self.signature))
+        leaves = optree.tree_leaves(self.signature)
+        item_bytes = _own_item_bytes(leaves)
+        new_bytes: dict[str, int] = {}  # By column.
+        for leaf in leaves:
+            if isinstance(leaf, Rows):
+                num_new = min(self.rows_per_item, math.prod(leaf.lengths))
+                known = new_bytes.get(leaf.column, 0)
+                new_bytes[leaf.column] = max(known, num_new * _num_bytes(leaf.row))
+        full = self.max_size * (item_bytes + sum(new_bytes.values()))
         return full if self.max_bytes is None else min(full, self.max_bytes)
 
     @classmethod

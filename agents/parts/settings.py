@@ -39,6 +39,7 @@ class ReplaySettings:
         *,
         items_per_call: int,
         sampler: SelectorConfig | None = None,
+        rows_per_item: int = 1,
     ) -> TableConfig:
         """Makes the table.
 
@@ -47,6 +48,7 @@ class ReplaySettings:
           signature: of its items.
           items_per_call: that the learner samples at once.
           sampler: chooses the items; None for uniform.
+          rows_per_item: see `TableConfig`.
         """
         ratio = self.samples_per_insert
         return TableConfig(
@@ -54,6 +56,7 @@ class ReplaySettings:
             signature=signature,
             max_size=self.size,
             sampler=sampler or Uniform(),
+            rows_per_item=rows_per_item,
             rate_limiter=SamplesPerInsert(
                 ratio=ratio,
                 min_size=self.min_size,

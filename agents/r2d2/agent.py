@@ -122,6 +122,7 @@ class R2D2Builder(QLearningBuilder):
             ),
             items_per_call=self.batch_size,
             sampler=Prioritized(exponent=config.priority_exponent),
+            rows_per_item=config.sequence_length - config.overlap,
         )
 
     def make_adder(self, num_envs: int) -> SequenceAdder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -324,4 +325,7 @@ def test_a_full_table_takes_what_its_items_do(make_config):
     )
     # Two numbers, four ids, and one row of its own for each item.
     assert config.full_bytes == 10 * (8 + 4 * 8 + 3)
+    # An item that goes on three rows after the one before brings three.
+    three = dataclasses.replace(config, rows_per_item=3)
+    assert three.full_bytes == 10 * (8 + 4 * 8 + 3 * 3)
     assert make_config(max_size=10, max_bytes=50).full_bytes == 50

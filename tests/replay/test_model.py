@@ -259,7 +259,7 @@ arguments = given(
 
 
 @pytest.mark.long
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=250, deadline=None, derandomize=True, database=None)
 @arguments
 def test_a_table_does_what_its_docs_say(config, limiter, seed, program):
     run(config, limiter, seed, program)

@@ -378,7 +378,7 @@ arguments = given(
 
 
 @pytest.mark.long
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=125, deadline=None, derandomize=True, database=None)
 @arguments
 def test_rows_are_held_as_long_as_somebody_may_use_them(configs, seed, program):
     run(configs, seed, program)

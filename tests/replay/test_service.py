@@ -49,6 +49,18 @@ def test_tables_that_this_machine_can_never_fill_are_refused_unless_told(make_co
     assert "starts all the same with --replay-may-exceed-memory" in str(caught.value)
 
 
+def test_who_is_told_so_starts_with_more_than_all_memory(
+    make_config, caplog, monkeypatch
+):
+    monkeypatch.setattr("acmelike.replay.service.replay.memory_limit", lambda: 1_000)
+    large = make_config(max_size=1_000)
+    with pytest.raises(ConfigError, match="this machine has 1e-06 GB"):
+        Replay([large], seed=0)
+    assert not caplog.text
+    Replay([large], seed=0, may_exceed_memory=True)
+    assert "replay takes about " in caplog.text
+
+
 def test_inserts_are_admitted_in_part_then_wait(replay, make_items):
     assert replay.insert("narrow", make_items(0, 9)) == 5
     reason = (

@@ -158,6 +158,20 @@ def test_replay_remembers_the_writers_of_all_actors(tmp_path, num_actors, num_wr
     assert replay.kwargs["max_writers"] == num_writers
 
 
+@pytest.mark.parametrize(
+    ("num_episodes", "setting", "num_envs"),
+    [(300, None, 20), (5, None, 5), (300, 50, 50), (5, 8, 5)],
+)
+def test_many_episodes_are_played_in_few_environments(
+    tmp_path, num_episodes, setting, num_envs
+):
+    layout = {"num_eval_envs": setting}
+    system = make_system(tmp_path, num_eval_episodes=num_episodes, layout=layout)
+    evaluator = system.program.entry(system.evaluator).node
+    assert evaluator.kwargs["num_episodes"] == num_episodes
+    assert evaluator.kwargs["num_envs"] == num_envs
+
+
 def test_actors_that_come_and_go_keep_their_places(tmp_path):
     system = make_system(tmp_path, num_actors=2, max_actors=8)
     program = system.program

@@ -172,9 +172,9 @@ class Writer:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether replay has not said yet that all that was written is admitted.
+        """Whether some of what was written is not yet confirmed by replay.
 
-        `write()` without arguments takes note of what it has said meanwhile.
+        `write()` without arguments takes note of what it has confirmed meanwhile.
         """
         return bool(self._pending or self._items)
 

@@ -91,3 +91,10 @@ def test_a_table_too_small_for_the_first_update_is_refused():
         ConfigError, match="max_size must be at least min_size = 20: 10"
     ):
         make_builder(size=10, min_size=20).make_table(SPEC)
+
+
+def test_the_memory_of_a_full_table_counts_the_steps_that_are_new_in_each_sequence():
+    steps = make_builder(sequence_length=20, overlap=19, size=1_000).make_table(SPEC)
+    tens = make_builder(sequence_length=20, overlap=10, size=1_000).make_table(SPEC)
+    observation = np.zeros(SPEC.observations.shape, SPEC.observations.dtype)
+    assert tens.full_bytes - steps.full_bytes >= 1_000 * 9 * observation.nbytes
