@@ -15,7 +15,7 @@ from acmelike.types import Array, VectorStep
 
 logger = logging.getLogger("acmelike")
 
-# Calls that an actor may be ahead of replay with data that is used many times.
+# How many unconfirmed writes an actor may have, for items that are sampled repeatedly.
 _NUM_AHEAD = 8
 
 
@@ -48,8 +48,8 @@ class Recorder:
             copy.deepcopy(adder), table.signature, num_envs=num_envs
         )
         self._table = table.name
-        # What is used once is to be of the newest parameters; other data may be some
-        # calls old, and what is gathered meanwhile goes in one message.
+        # Items sampled once should be fresh, so the writer may be one call ahead. Other
+        # items may be eight calls late, sent as one message.
         num_ahead = 1 if table.max_times_sampled == 1 else _NUM_AHEAD
         self._writer = Writer(replay, num_ahead=num_ahead, name=name)
         # Of the present episodes: the rewards so far, when they began, and how many
@@ -68,7 +68,7 @@ class Recorder:
 
     @property
     def is_ahead(self) -> bool:
-        """Whether replay has not said yet that it has all that was written."""
+        """Whether some written items are not yet confirmed by replay."""
         return self._writer.is_ahead
 
     def look(self) -> None:
@@ -88,7 +88,7 @@ class Recorder:
         step_t: VectorStep,
         extras_tm1: Mapping[str, Array],
     ) -> None:
-        """Adds what followed an action; waits until replay has what was written before.
+        """Adds the step after an action; waits while too many writes are unfinished.
 
         The arguments are those of `Adder.add`.
         """
@@ -133,7 +133,7 @@ class Recorder:
         self._num_clipped += is_outside.reshape(len(action), -1).any(axis=1)
         if not self._has_warned:
             self._has_warned = True
-            logger.warning(
+            logger.info(
                 "the policy chose actions outside of their bounds, %s to %s; the "
                 "environment gets them clipped",
                 *(low.tolist(), high.tolist()),

@@ -23,7 +23,7 @@ from acmelike.types import Array, EnvironmentSpec, Transition
 
 @dataclass(frozen=True, kw_only=True)
 class DQNConfig(QLearningConfig):
-    """DQN; every extension of it is a switch.
+    """Settings of DQN. Double Q and prioritized replay can be switched off.
 
     Attributes:
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
@@ -84,7 +84,7 @@ def initial_priority(
     """Priorities `[M]` by the values that the actor had when it acted: |TD error|.
 
     Section 3 of "Distributed Prioritized Experience Replay", arXiv 1803.00933. So new
-    transitions differ in priority before each of them was sampled once.
+    transitions have different priorities before their first sample.
     """
     target = transitions.r_t + transitions.discount_t * extras_t["q_max"]
     priorities: Array = np.abs(target - extras_tm1["q_a"]) + MIN_PRIORITY

@@ -65,21 +65,12 @@ class DQN:
     def update(
         self, state: TargetState, data: Transition, probabilities: Any, key: Any
     ) -> tuple[TargetState, UpdateOutputs]:
-        config = self.config
-        state, (losses, errors) = scan_minibatches(
-            self._update_once, state, (data, probabilities), config.num_updates_per_call
-        )
-        sizes = jnp.abs(errors)
-        priorities = jnp.reshape(sizes, (-1,)) + MIN_PRIORITY
-        return state, UpdateOutputs(
-            loss=jnp.mean(losses),
-            priorities=priorities if config.prioritized else None,
-            metrics={"td_error": jnp.mean(sizes)},
-        )
+        items, num_updates = (data, probabilities), self.config.num_updates_per_call
+        return scan_minibatches(self._update_once, state, items, num_updates)
 
     def _update_once(
         self, state: TargetState, minibatch: tuple[Transition, jax.Array]
-    ) -> tuple[TargetState, tuple[jax.Array, jax.Array]]:
+    ) -> tuple[TargetState, UpdateOutputs]:
         (batch, probabilities), config = minibatch, self.config
         weights = jnp.ones_like(probabilities)
         if config.prioritized:
@@ -90,8 +81,18 @@ class DQN:
             double=config.double,
             huber_delta=config.huber_delta,
         )
-        (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
+        (value, (errors, q_a)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.parameters, state.target, batch, weights
         )
         period = config.target_update_period
-        return state.updated(self.optimizer, gradients, period=period), (value, errors)
+        state = state.updated(self.optimizer, gradients, period=period)
+        sizes = jnp.abs(errors)
+        return state, UpdateOutputs(
+            loss=value,
+            priorities=sizes + MIN_PRIORITY if config.prioritized else None,
+            metrics={
+                "gradient_norm": state.optimizer.gradient_norm,
+                "mean_q": jnp.mean(q_a),
+                "td_error": jnp.mean(sizes),
+            },
+        )

@@ -92,6 +92,7 @@ class Impala:
             state.parameters, data
         )
         state = state.updated(self.optimizer, gradients)
+        metrics["gradient_norm"] = state.optimizer.gradient_norm
         return state, UpdateOutputs(loss=loss, metrics=metrics)
 
     def _loss(

@@ -46,14 +46,16 @@ def unroll_loss(
         config.clip_rho,
         config.clip_pg_rho,
     )
+    value_loss = 0.5 * traced.errors**2
     losses = mask * (
         -log_prob * jax.lax.stop_gradient(traced.pg_advantage)
-        + config.value_weight * 0.5 * traced.errors**2
+        + config.value_weight * value_loss
         - config.entropy_weight * entropy
     )
     metrics = {
         "entropy": mask * entropy,
         "kl": mask * (old_log_prob - log_prob),
         "td_error": mask * jnp.abs(traced.errors),
+        "value_loss": mask * value_loss,
     }
     return losses, metrics

@@ -30,11 +30,16 @@ class Bounds:
         """A, the number of dimensions of an action."""
         return len(self.low)
 
-    def scale(self, x: Any) -> Any:
-        """Actions `[B, ...]` float32 for `x` `[B, A]` from -1 to 1."""
+    def scale(self, x: Any, *, clip: bool = True) -> Any:
+        """Actions `[B, ...]` float32 for `x` `[B, A]`; -1 and 1 become the bounds.
+
+        With `clip` none is outside of them, not even by the bit that rounding may add.
+        Without it, `x` beyond -1 and 1 gives actions outside of the bounds.
+        """
         low, high = self._arrays()
-        # Rounding may carry an action over a bound by one bit, and environments check.
-        action = (low + (x + 1) * ((high - low) / 2)).clip(low, high)
+        action = low + (x + 1) * ((high - low) / 2)
+        if clip:
+            action = action.clip(low, high)
         return action.reshape(x.shape[0], *self.shape)
 
     def unscale(self, action: Any) -> Any:

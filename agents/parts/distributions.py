@@ -172,8 +172,8 @@ class GaussianHead(nn.Module):
 class ClippedGaussian:
     """A normal distribution of each number; outputs are those of `GaussianHead`.
 
-    An action is a sample that is clipped to [-1, 1] and scaled to the bounds. Its
-    density is that of the sample before it was clipped.
+    An action is a sample, scaled so that -1 and 1 become the bounds. It may be outside
+    of them: environments get it clipped. Its density is that of the sample.
 
     Attributes:
       bounds: of the actions.
@@ -188,11 +188,11 @@ class ClippedGaussian:
         return outputs
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
-        """By normal noise `[K, A]`; `sample` `[K, A]` is what was not cut off yet."""
+        """By normal noise `[K, A]`; `sample` `[K, A]` is what was not scaled yet."""
         mean, log_std = self._split(outputs)
         sample = mean + jnp.exp(log_std) * noise
         extras = {"log_prob": _log_density(noise, log_std), "sample": sample}
-        return self.bounds.scale(jnp.clip(sample, -1.0, 1.0)), extras
+        return self.bounds.scale(sample, clip=False), extras
 
     def chosen(self, data: Unroll) -> Any:
         return data.extras["sample"]

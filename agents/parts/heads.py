@@ -49,7 +49,7 @@ def given_mask(observation: Nested) -> Any:
 def are_allowed(mask: Any) -> Any:
     """Which actions a mask `[..., A]` allows, as bool.
 
-    Where it allows none, as that of the last observation of an episode may, all are.
+    If it allows none, as it may at the end of an episode, all are allowed.
     """
     is_allowed = mask > 0
     return is_allowed | ~is_allowed.any(axis=-1, keepdims=True)

@@ -19,7 +19,7 @@ from acmelike.networks import (
 )
 from acmelike.types import EnvironmentSpec, Nested
 
-_BYTES = (np.uint8, np.bool_)
+_BYTES = (np.uint8, np.int8, np.bool_)
 
 
 class NormalizedState(NamedTuple):

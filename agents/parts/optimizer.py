@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from acmelike.agents.parts.settings import OptimizerSettings
@@ -20,7 +21,7 @@ class TrainingState(NamedTuple):
 
     Attributes:
       parameters: of one or several networks.
-      optimizer: its state.
+      optimizer: its state; of one that `make_adam` made, a `MeasuredState`.
     """
 
     parameters: Any
@@ -56,7 +57,37 @@ def make_adam(
     if settings.max_gradient_norm is not None:
         limit = optax.clip_by_global_norm(settings.max_gradient_norm)
         adam = optax.chain(limit, adam)
-    return flat_if_small(adam)
+    return flat_if_small(measured(adam))
+
+
+class MeasuredState(NamedTuple):
+    """The state of an optimizer, and how large the last gradients were.
+
+    Attributes:
+      gradient_norm: `[]`, over all parameters, before any limit; 0 at first.
+      inner: the state of the optimizer.
+    """
+
+    gradient_norm: jax.Array
+    inner: Any
+
+
+def measured(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """The same optimizer, whose state also has the norm of the last gradients."""
+
+    def init(parameters: optax.Params) -> MeasuredState:
+        return MeasuredState(jnp.zeros(()), optimizer.init(parameters))
+
+    def update(
+        gradients: optax.Updates, state: MeasuredState, parameters: Any = None
+    ) -> tuple[optax.Updates, MeasuredState]:
+        # Optax has a function for this too, but its name depends on the version.
+        squares = [jnp.sum(jnp.square(x)) for x in jax.tree.leaves(gradients)]
+        norm = jnp.sqrt(sum(squares))
+        changes, inner = optimizer.update(gradients, state.inner, parameters)
+        return changes, MeasuredState(norm, inner)
+
+    return optax.GradientTransformation(init, update)
 
 
 def flat_if_small(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from acmelike.agent import UpdateOutputs
 from acmelike.agents.parts.optimizer import TrainingState
 from acmelike.types import Nested
 
@@ -50,11 +51,11 @@ class TargetState(NamedTuple):
 
 
 def scan_minibatches(
-    update_once: Callable[[State, Any], tuple[State, Nested]],
+    update_once: Callable[[State, Any], tuple[State, UpdateOutputs]],
     state: State,
     items: Nested,
     num_updates: int,
-) -> tuple[State, Any]:
+) -> tuple[State, UpdateOutputs]:
     """Cuts items `[U * B, ...]` into U minibatches and makes an update on each.
 
     Args:
@@ -64,12 +65,30 @@ def scan_minibatches(
       num_updates: U.
 
     Returns:
-      The last state, and the outputs of all updates, `[U, ...]`.
+      The last state, and the outputs of all updates together; see `joined`.
     """
     minibatches = jax.tree.map(
         lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])), items
     )
-    return jax.lax.scan(update_once, state, minibatches)
+    state, outputs = jax.lax.scan(update_once, state, minibatches)
+    return state, joined(outputs)
+
+
+def joined(outputs: UpdateOutputs) -> UpdateOutputs:
+    """The outputs of a call, from those of its U updates.
+
+    Args:
+      outputs: the loss and each metric `[U]`, priorities `[U, B]` or None.
+
+    Returns:
+      The mean of each of these, and the priorities in one row, `[U * B]`.
+    """
+    priorities = outputs.priorities
+    return UpdateOutputs(
+        loss=jnp.mean(outputs.loss),
+        priorities=None if priorities is None else jnp.reshape(priorities, (-1,)),
+        metrics=jax.tree.map(jnp.mean, outputs.metrics),
+    )
 
 
 def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:
@@ -81,11 +100,6 @@ def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:
     """
     weights = probabilities**-exponent
     return weights / jnp.max(weights)
-
-
-def mean_metrics(metrics: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """The mean over all updates of each metric, `[U]` to `[]`."""
-    return {name: jnp.mean(values) for name, values in metrics.items()}
 
 
 def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:
@@ -104,7 +118,7 @@ def shuffled(key: jax.Array, num_orders: int, num_steps: int) -> jax.Array:
 
 
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
-    """The mean `[]` of `x` `[N]` where the mask `[N]` is one."""
+    """The mean `[]` of `x` where the mask, of the same shape, is one."""
     return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
 
 

@@ -19,11 +19,11 @@ class PPOConfig(UnrollConfig):
         convolutions have relu.
       unroll_length: steps of each environment with one version of the parameters.
       num_epochs: how often each step is used.
-      num_minibatches: updates of an epoch; they divide the steps of a batch.
+      num_minibatches: in an epoch; must divide the number of steps in a batch.
       gae_lambda: of generalized advantage estimation (Schulman 2015): 0 bootstraps
         after one step, 1 after the last.
-      clip: how far the probability of an action may leave the old one, as a fraction,
-        before its gradient is zero.
+      clip: epsilon of the paper: the ratio of an action's probability to the old one
+        gets no gradient beyond 1 - clip and 1 + clip.
       clip_values: how far a value may move from the old value before its gradient is
         zero; None for no limit.
       normalize_advantages: mean zero and variance one in every minibatch.

@@ -13,7 +13,7 @@ from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.distributions import distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
-from acmelike.agents.parts.updates import mean_metrics, shuffled
+from acmelike.agents.parts.updates import joined, shuffled
 from acmelike.agents.ppo.agent import PPOConfig
 from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
 from acmelike.networks import (
@@ -58,10 +58,8 @@ class PPO:
         policy = self.policy.init(keys[0], self.observation)
         value = self.value.init(keys[1], self.observation)
         networks = {"policy": policy, "value": value}
-        return PPOState(
-            TrainingState.init(networks, self.optimizer),
-            init_moments(()) if self.config.normalize_rewards else None,
-        )
+        rewards = init_moments(()) if self.config.normalize_rewards else None
+        return PPOState(TrainingState.init(networks, self.optimizer), rewards)
 
     def parameters(self, state: PPOState) -> Any:
         return state.learned.parameters["policy"]
@@ -89,17 +87,17 @@ class PPO:
 
         def update_once(learned: TrainingState, picked: jax.Array) -> Any:
             minibatch = jax.tree.map(lambda x: x[picked], steps)
-            (loss, metrics), gradients = jax.value_and_grad(self._loss, has_aux=True)(
-                learned.parameters, minibatch
-            )
-            return learned.updated(self.optimizer, gradients), (loss, metrics)
+            gradient_of = jax.value_and_grad(self._loss, has_aux=True)
+            (loss, metrics), gradients = gradient_of(learned.parameters, minibatch)
+            learned = learned.updated(self.optimizer, gradients)
+            metrics["gradient_norm"] = learned.optimizer.gradient_norm
+            return learned, UpdateOutputs(loss=loss, metrics=metrics)
 
-        learned, (losses, metrics) = jax.lax.scan(update_once, learned, order)
-        outputs = UpdateOutputs(loss=jnp.mean(losses), metrics=mean_metrics(metrics))
-        return PPOState(learned, rewards), outputs
+        learned, outputs = jax.lax.scan(update_once, learned, order)
+        return PPOState(learned, rewards), joined(outputs)
 
     def _outputs(self, policy: Any, observation: Nested) -> Any:
-        """Of which the distribution of actions is made, `[B, O]`."""
+        """The parameters `[B, O]` of the distribution of actions."""
         outputs = self.policy.apply(policy, observation)
         return self.actions.allowed(outputs, observation)
 

@@ -38,10 +38,10 @@ def advantages(
 ) -> tuple[jax.Array, jax.Array]:
     """Generalized advantages of an unroll.
 
-    Equation 11 of "Proximal Policy Optimization Algorithms", arXiv 1707.06347. A step
-    that is masked, the last observation of an episode, is worth its value and earns
-    nothing beyond it: so a truncated episode bootstraps from there, and no advantage
-    passes from one episode to another.
+    Equation 11 of "Proximal Policy Optimization Algorithms", arXiv 1707.06347. At a
+    masked step, an episode's last observation, the return is the estimated value. So a
+    truncated episode bootstraps there, and no advantage passes from one episode to
+    another.
 
     Args:
       r_t: `[T]` rewards.
@@ -83,8 +83,9 @@ def value_loss(
 ) -> jax.Array:
     """Half the mean square error `[]` of values `[N]`.
 
-    With `clip`, the larger one of this and of that of values that stay near the old
-    ones: what the authors' implementation does, and the paper does not mention.
+    With `clip`, the maximum of two squared errors: of the value, and of the value
+    clipped to within `clip` of the old one. The authors' implementation does that, and
+    the paper does not mention it.
     """
     errors = (value - target) ** 2
     if clip is not None:

@@ -18,6 +18,7 @@ from acmelike.agents.parts.recurrent import RecurrentNetwork
 from acmelike.agents.parts.updates import (
     TargetState,
     importance_weights,
+    masked_mean,
     scan_minibatches,
 )
 from acmelike.agents.r2d2.agent import Memory, PolicyState, R2D2Config, initial_state
@@ -78,19 +79,12 @@ class R2D2:
     def update(
         self, state: TargetState, data: Sequence, probabilities: Any, key: Any
     ) -> tuple[TargetState, UpdateOutputs]:
-        num_updates = self.config.num_updates_per_call
-        state, (losses, priorities) = scan_minibatches(
-            self._update_once, state, (data, probabilities), num_updates
-        )
-        return state, UpdateOutputs(
-            loss=jnp.mean(losses),
-            priorities=jnp.reshape(priorities, (-1,)) + MIN_PRIORITY,
-            metrics={"priority": jnp.mean(priorities)},
-        )
+        items, num_updates = (data, probabilities), self.config.num_updates_per_call
+        return scan_minibatches(self._update_once, state, items, num_updates)
 
     def _update_once(
         self, state: TargetState, minibatch: tuple[Sequence, jax.Array]
-    ) -> tuple[TargetState, tuple[jax.Array, jax.Array]]:
+    ) -> tuple[TargetState, UpdateOutputs]:
         data, probabilities = minibatch
         config, batch = self.config, _time_major(data)
         mask = learned_steps(batch, burn_in=config.burn_in)
@@ -103,8 +97,8 @@ class R2D2:
 
         q_target = unrolled(state.target)
 
-        def loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
-            errors = td_errors(
+        def loss(parameters: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            errors, q_a = td_errors(
                 unrolled(parameters),
                 q_target,
                 batch,
@@ -113,9 +107,9 @@ class R2D2:
                 rescale_values=config.rescale_values,
             )
             value = r2d2_loss(errors, mask, weights, huber_delta=config.huber_delta)
-            return value, errors
+            return value, (errors, q_a)
 
-        (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(
+        (value, (errors, q_a)), gradients = jax.value_and_grad(loss, has_aux=True)(
             state.parameters
         )
         priorities = sequence_priorities(
@@ -123,7 +117,15 @@ class R2D2:
         )
         period = config.target_update_period
         state = state.updated(self.optimizer, gradients, period=period)
-        return state, (value, priorities)
+        return state, UpdateOutputs(
+            loss=value,
+            priorities=priorities + MIN_PRIORITY,
+            metrics={
+                "gradient_norm": state.optimizer.gradient_norm,
+                "mean_q": masked_mean(q_a, mask),
+                "priority": jnp.mean(priorities),
+            },
+        )
 
 
 def _time_major(batch: Sequence) -> Sequence:

@@ -66,8 +66,8 @@ def td_errors(
     n_step: int,
     discount: float,
     rescale_values: bool,
-) -> jax.Array:
-    """N-step double-Q TD errors `[T - 1, B]` by values `[T, B, A]`.
+) -> tuple[jax.Array, jax.Array]:
+    """N-step double-Q TD errors, and values of the actions, `[T - 1, B]` each.
 
     The target of step t is, by equation 1 of the paper,
 
@@ -75,7 +75,8 @@ def td_errors(
 
     where `a*` is the best action by `q`, and `h` is signed and nearly a square root.
     Where fewer than n steps are left, of the episode or the sequence, it bootstraps
-    from the last observation.
+    from the last observation. The values are `h^-1(q(o_t, a_t))`, as rewards are; `q`
+    and `q_target` are `[T, B, A]`.
     """
     pair = RESCALING if rescale_values else rlax.IDENTITY_PAIR
 
@@ -94,9 +95,8 @@ def td_errors(
     target = returns(
         batch.r_t[:-1], discount * batch.discount_t[:-1], v[1:], batch.mask[1:]
     )
-    q_a = jnp.take_along_axis(q, batch.a_t[..., None], axis=-1)[..., 0]
-    errors: jax.Array = target - q_a[:-1]
-    return errors
+    q_a = jnp.take_along_axis(q, batch.a_t[..., None], axis=-1)[:-1, ..., 0]
+    return target - q_a, pair.apply_inv(q_a)
 
 
 def sequence_priorities(

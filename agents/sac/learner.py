@@ -16,7 +16,7 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
-from acmelike.agents.parts.updates import mean_metrics, scan_minibatches
+from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.sac.agent import SACConfig
 from acmelike.agents.sac.losses import (
     critic_loss,
@@ -107,15 +107,12 @@ class SAC:
         self, state: SACState, data: Transition, probabilities: Any, key: jax.Array
     ) -> tuple[SACState, UpdateOutputs]:
         noise = jax.random.normal(key, (data.r_t.shape[0], 2, self.bounds.size))
-        state, (losses, metrics) = scan_minibatches(
-            self._update_once, state, (data, noise), self.config.num_updates_per_call
-        )
-        outputs = UpdateOutputs(loss=jnp.mean(losses), metrics=mean_metrics(metrics))
-        return state, outputs
+        inputs, num_updates = (data, noise), self.config.num_updates_per_call
+        return scan_minibatches(self._update_once, state, inputs, num_updates)
 
     def _update_once(
         self, state: SACState, inputs: tuple[Transition, jax.Array]
-    ) -> tuple[SACState, tuple[jax.Array, dict[str, jax.Array]]]:
+    ) -> tuple[SACState, UpdateOutputs]:
         """Critics, policy, temperature, target, as in algorithm 1 of the paper."""
         (policy, critics, log_temperature, target), (batch, noise) = state, inputs
         noise_tm1, noise_t = noise[:, 0], noise[:, 1]
@@ -128,10 +125,12 @@ class SAC:
         y = soft_targets(batch.r_t, batch.discount_t, q_t, log_prob_t, temperature)
         a_tm1 = self.bounds.unscale(batch.a_tm1)
 
-        def critics_loss(parameters: Any) -> jax.Array:
-            return critic_loss(q(parameters, batch.o_tm1, a_tm1), y)
+        def critics_loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
+            q_tm1 = q(parameters, batch.o_tm1, a_tm1)
+            return critic_loss(q_tm1, y), jnp.mean(q_tm1)
 
-        loss, gradients = jax.value_and_grad(critics_loss)(critics.parameters)
+        gradient_of = jax.value_and_grad(critics_loss, has_aux=True)
+        (loss, mean_q), gradients = gradient_of(critics.parameters)
         critics = critics.updated(adam, gradients)
 
         def actor_loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
@@ -151,5 +150,10 @@ class SAC:
             critics.parameters, target, self.config.target_rate
         )
         state = SACState(policy, critics, log_temperature, target)
-        metrics = {"temperature": temperature, "entropy": -jnp.mean(log_prob_tm1)}
-        return state, (loss, metrics)
+        metrics = {
+            "entropy": -jnp.mean(log_prob_tm1),
+            "gradient_norm": critics.optimizer.gradient_norm,
+            "mean_q": mean_q,
+            "temperature": temperature,
+        }
+        return state, UpdateOutputs(loss=loss, metrics=metrics)

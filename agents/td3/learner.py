@@ -7,7 +7,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from acmelike.agent import PolicyOutput, UpdateOutputs
@@ -38,7 +37,7 @@ class TD3:
 
     def init(self, key: jax.Array) -> tuple[Any, ...]:
         """The states of policy and critics, their targets, and a count of updates."""
-        keys, action = jax.random.split(key), np.zeros((1, self.bounds.size), "f")
+        keys, action = jax.random.split(key), jnp.zeros((1, self.bounds.size))
         policy = self.policy.init(keys[0], self.observation)
         critics = self.critics.init(keys[1], self.observation, action)
         states = (TrainingState.init(x, self.adam) for x in (policy, critics))
@@ -55,21 +54,21 @@ class TD3:
         shape = data.r_t.shape[0], self.bounds.size
         noise = self.config.smoothing * jax.random.normal(key, shape)
         inputs, num_updates = (data, noise), self.config.num_updates_per_call
-        state, losses = scan_minibatches(self._update_once, state, inputs, num_updates)
-        return state, UpdateOutputs(loss=jnp.mean(losses))
+        return scan_minibatches(self._update_once, state, inputs, num_updates)
 
-    def _update_once(self, state: Any, inputs: Any) -> tuple[Any, jax.Array]:
+    def _update_once(self, state: Any, inputs: Any) -> tuple[Any, UpdateOutputs]:
         """Critics, and with a delay the policy and the targets: algorithm 1."""
         (policy, critics, targets, count), (batch, noise) = state, inputs
         config, adam, q = self.config, self.adam, self.critics.apply
         a_t = self.policy.apply(targets[0], batch.o_t)
         q_t = q(targets[1], batch.o_t, smoothed(a_t, noise, config.smoothing_clip))
 
-        def critics_loss(parameters: Any) -> jax.Array:
+        def critics_loss(parameters: Any) -> tuple[jax.Array, jax.Array]:
             q_tm1 = q(parameters, batch.o_tm1, self.bounds.unscale(batch.a_tm1))
-            return critic_loss(q_tm1, batch.r_t, batch.discount_t, q_t)
+            return critic_loss(q_tm1, batch.r_t, batch.discount_t, q_t), jnp.mean(q_tm1)
 
-        loss, gradients = jax.value_and_grad(critics_loss)(critics.parameters)
+        gradient_of = jax.value_and_grad(critics_loss, has_aux=True)
+        (loss, mean_q), gradients = gradient_of(critics.parameters)
         critics = critics.updated(adam, gradients)
 
         def policy_loss(parameters: Any) -> jax.Array:
@@ -84,4 +83,5 @@ class TD3:
         count += 1
         due = count % config.policy_period == 0
         policy, targets = jax.lax.cond(due, delayed, lambda *x: x, policy, targets)
-        return (policy, critics, targets, count), loss
+        metrics = {"gradient_norm": critics.optimizer.gradient_norm, "mean_q": mean_q}
+        return (policy, critics, targets, count), UpdateOutputs(loss, metrics=metrics)

@@ -1,6 +1,7 @@
 """What a recorder tells replay of the episodes of its actor."""
 
 import dataclasses
+import logging
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ def test_an_episode_that_was_dropped_counts_for_nothing():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_actions_outside_of_their_bounds_are_counted_and_named_once(caplog, dtype):
+    caplog.set_level(logging.INFO, "acmelike")
     actions = specs.BoundedArray((2,), dtype, -0.1, [0.1, 5.0])
     table = dataclasses.replace(
         TABLE, signature=transition_signature(make_spec((1,), actions))

@@ -43,11 +43,15 @@ def test_the_density_is_that_of_the_normal_distribution():
     np.testing.assert_allclose(GAUSSIAN.entropy(OUTPUTS), entropy, rtol=1e-5)
 
 
-def test_actions_are_within_their_bounds_and_samples_need_not_be():
+def test_an_action_is_its_sample_between_the_bounds_and_beyond_them():
     noise = np.array([[9.0, -9.0], [0.5, 0.5]], np.float32)
     action, extras = GAUSSIAN.sample(OUTPUTS, noise)
-    np.testing.assert_allclose(action, [[2.0, 0.0], [1.0, 0.75]], rtol=1e-6)
-    assert np.abs(extras["sample"][0]).min() > 1
+    # 0.5 + 9 exp(-1) and -0.25 - 9 exp(0.5); then both 0 + 0.5 exp(0).
+    sample = [[3.810915, -15.088491], [0.5, 0.5]]
+    np.testing.assert_allclose(extras["sample"], sample, rtol=1e-5)
+    # Of the first number -1 and 1 become -2 and 2, and of the second 0 and 1.
+    expected = [[2 * 3.810915, 0.5 - 0.5 * 15.088491], [1.0, 0.75]]
+    np.testing.assert_allclose(action, expected, rtol=1e-5)
 
 
 def test_without_noise_the_action_is_the_likeliest():

@@ -7,7 +7,6 @@ from dm_env import specs
 
 from acmelike.adders import Sequence, Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
-from acmelike.agents.dqn import DQNBuilder, DQNConfig
 from acmelike.agents.parts.normalized import Normalized
 from acmelike.types import EnvironmentSpec, Transition
 from tests.agents.settings import make_spec
@@ -138,10 +137,3 @@ def test_categories_bytes_and_masks_are_left_alone():
         assert inner.data.o_t[name] is o_t[name]
     assert abs(float(inner.data.o_t["speed"].mean())) < 1e-3
     assert [x is None for x in state.moments] == [True, True, True, True, False]
-
-
-def test_without_the_setting_there_is_nothing_between():
-    spec = make_spec((2,))
-    plain = DQNBuilder(config=DQNConfig()).make_agent(spec)
-    other = DQNBuilder(config=DQNConfig(normalize_observations=True)).make_agent(spec)
-    assert type(other) is Normalized and type(other.agent) is type(plain)

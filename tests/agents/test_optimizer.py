@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from acmelike.agents.parts.optimizer import MAX_FOR_FLAT, make_adam
+from acmelike.agents.parts.optimizer import MAX_FOR_FLAT, TrainingState, make_adam
 from acmelike.agents.parts.settings import OptimizerSettings
 
 SETTINGS = OptimizerSettings(
@@ -34,6 +34,22 @@ def test_it_is_adam_of_gradients_cut_to_their_norm_over_all_arrays(size):
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4), changes, wanted
         )
+
+
+@pytest.mark.parametrize("size", [3, MAX_FOR_FLAT])
+def test_the_norm_of_the_gradients_is_from_before_they_are_limited(size):
+    def loss(parameters):
+        return 0.5 * (jnp.sum(parameters["a"] ** 2) + parameters["b"] ** 2)
+
+    optimizer = make_adam(SETTINGS)  # It limits the norm to 1.
+    parameters = {"a": jnp.zeros(size).at[1].set(3.0), "b": jnp.float32(4.0)}
+    state = TrainingState.init(parameters, optimizer)
+    assert state.optimizer.gradient_norm == 0
+    # The gradients are the parameters: 3 and 4. Adam makes them 2.9 and 3.9.
+    state = state.updated(optimizer, jax.grad(loss)(state.parameters))
+    assert state.optimizer.gradient_norm == pytest.approx(5.0)
+    state = state.updated(optimizer, jax.grad(loss)(state.parameters))
+    assert state.optimizer.gradient_norm == pytest.approx(np.hypot(2.9, 3.9))
 
 
 def test_few_parameters_are_one_array():

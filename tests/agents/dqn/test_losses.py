@@ -40,20 +40,21 @@ def transitions(*rows):
 
 def test_double_takes_the_online_action_at_its_target_value():
     batch = transitions((1, 1, 0.5), (0, 1, 0.5))
-    errors = compiled_td_errors(ONLINE, TARGET, batch, double=True)
+    errors, q_a = compiled_td_errors(ONLINE, TARGET, batch, double=True)
     np.testing.assert_allclose(errors, [1 + 0.5 * 4 - 2, 1 + 0.5 * 4 - 1])
+    np.testing.assert_array_equal(q_a, [2, 1])
 
 
 def test_otherwise_it_takes_the_largest_target_value():
     batch = transitions((1, 1, 0.5), (0, 1, 0.5))
-    errors = compiled_td_errors(ONLINE, TARGET, batch, double=False)
+    errors, _ = compiled_td_errors(ONLINE, TARGET, batch, double=False)
     np.testing.assert_allclose(errors, [1 + 0.5 * 10 - 2, 1 + 0.5 * 10 - 1])
 
 
 @pytest.mark.parametrize("double", [True, False])
 def test_after_termination_there_is_only_the_reward(double):
     batch = transitions((1, 7, 0))
-    errors = compiled_td_errors(ONLINE, TARGET, batch, double=double)
+    errors, _ = compiled_td_errors(ONLINE, TARGET, batch, double=double)
     np.testing.assert_allclose(errors, [7 - 2])
 
 
@@ -71,7 +72,7 @@ def test_importance_weights(exponent, weights):
 def test_the_loss_is_the_mean_of_weighted_huber_losses(delta, losses):
     # The errors are 2.5 - 2 and 5 - 2.
     batch = transitions((1, 2.5, 0), (1, 5, 0))
-    loss, errors = compiled_loss(
+    loss, (errors, _) = compiled_loss(
         ONLINE,
         TARGET,
         batch,

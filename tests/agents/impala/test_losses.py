@@ -73,7 +73,7 @@ def test_a_truncated_episode_bootstraps_from_its_last_observation_and_no_further
 
 def test_policy_value_and_entropy_by_hand():
     config = ImpalaConfig(value_weight=0.5, entropy_weight=0.1)
-    found, _ = unroll_loss(
+    found, metrics = unroll_loss(
         f32(EVEN),
         f32(np.log(2)),
         f32(2, 4),
@@ -86,3 +86,4 @@ def test_policy_value_and_entropy_by_hand():
     # Advantage and error are 1 + 0.5 * 4 - 2 = 1; two even actions have entropy log 2.
     expected = -EVEN * 1 + 0.5 * 0.5 * 1 - 0.1 * np.log(2)
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
+    np.testing.assert_allclose(metrics["value_loss"], [0.5 * 1], rtol=1e-6)

@@ -109,7 +109,7 @@ def test_more_epochs_go_on_in_another_order():
     after, _ = update(state, data, None)
     other, _ = update(state, data, None, jax.random.key(9))
     assert not same(leaves_of(after), leaves_of(other))
-    assert after.learned.optimizer[1][0].count == 6
+    assert after.learned.optimizer.inner[1][0].count == 6
 
 
 def test_rewards_that_are_normalised_have_no_scale():

@@ -52,7 +52,8 @@ def compiled(**settings):
 
 def errors_of(batch, q=ONLINE, q_target=TARGET, **settings):
     defaults = {"n_step": 2, "discount": 0.5, "rescale_values": False}
-    return compiled(**(defaults | settings))(q, q_target, batch)[:, 0]
+    errors, _ = compiled(**(defaults | settings))(q, q_target, batch)
+    return errors[:, 0]
 
 
 # --- Targets ----------------------------------------------------------------------
@@ -105,6 +106,14 @@ def test_rescaled_values_are_scaled_back_before_they_are_added_to_rewards():
     np.testing.assert_allclose(errors_of(batch, q, q_target, **settings), [2], 1e-4)
 
 
+def test_values_of_actions_are_scaled_back_as_rewards_are():
+    # h(3) and h(8), of the actions that were taken.
+    q = np.float32([[1.003, 9], [9, 2.008], [0, 0]])[:, None]
+    settings = {"n_step": 1, "discount": 1.0, "rescale_values": True}
+    _, found = compiled(**settings)(q, q, sequence(a_t=[0, 1, 0]))
+    np.testing.assert_allclose(found[:, 0], [3, 8], rtol=1e-3)
+
+
 def test_rescaling_by_hand_and_its_inverse():
     h, inverse = RESCALING
     by_hand = {-8.0: -2.008, 0.0: 0.0, 3.0: 1.003, 99.0: 9.099}
@@ -118,9 +127,10 @@ def test_the_target_network_gets_no_gradient_and_the_online_one_only_where_it_ac
     batch = sequence(a_t=[1, 0, 1, 0], r_t=[1, 2, 3, 99])
 
     def total(q, q_target):
-        return td_errors(
+        errors, _ = td_errors(
             q, q_target, batch, n_step=2, discount=0.5, rescale_values=True
-        ).sum()
+        )
+        return errors.sum()
 
     online, target = jax.jit(jax.grad(total, argnums=(0, 1)))(ONLINE, TARGET)
     np.testing.assert_array_equal(online[:, 0], [[0, -1], [-1, 0], [0, -1], [0, 0]])

@@ -19,6 +19,12 @@ def test_from_minus_1_to_1_is_from_the_lower_to_the_upper_bound():
     assert action.dtype == BOUNDS.unscale(action).dtype == np.float32
 
 
+def test_what_is_beyond_the_ends_stays_there_only_if_nothing_is_clipped():
+    x = np.array([[-2, 3]], np.float32)
+    assert BOUNDS.scale(x).tolist() == [[-2, 10]]
+    assert BOUNDS.scale(x, clip=False).tolist() == [[-4, 20]]
+
+
 def test_rounding_does_not_leave_the_bounds():
     ends = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
     low, high = np.sort(ends, axis=0)
