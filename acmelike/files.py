@@ -1,4 +1,4 @@
-"""Atomic writing: a file is replaced as a whole, or grows by whole lines."""
+"""Paths, and atomic writing: a file is replaced as a whole, or grows by whole lines."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+
+def absolute(path: str) -> str:
+    """A path that stays the same when the working directory changes."""
+    return os.path.abspath(path)
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOR, GREY = "#1f6fb4", "0.45"
+COLOR, TRAINING_COLOR, GREY = "#1f6fb4", "#d98032", "0.45"
 
 # A metric of one batch is noisy. Above this number of records the mean over a
 # fiftieth of them is drawn over the values themselves.
@@ -38,7 +38,7 @@ def plot_curve(
     subtitle: str,
     target: float | None,
 ) -> None:
-    """Draws the mean return of each evaluation over environment steps.
+    """Draws the returns of evaluations, and of training, over environment steps.
 
     Args:
       records: as `draw_curve`, with the next three.
@@ -62,8 +62,12 @@ def draw_curve(
 ) -> Figure:
     """A figure of the mean return of each evaluation over environment steps.
 
+    If counters have returns of training, these are a second, thin line, and a legend
+    says which is which.
+
     Args:
-      records: of `metrics.jsonl`, with at least one evaluation.
+      records: of `metrics.jsonl`, with at least one evaluation; counters may be left
+        out.
       title: above the plot.
       subtitle: below the title, smaller.
       target: a return, drawn as a line; None for no line.
@@ -76,11 +80,22 @@ def draw_curve(
     lower = [line["mean_return"] - line["std_return"] for line in evaluations]
     upper = [line["mean_return"] + line["std_return"] for line in evaluations]
     num_episodes = evaluations[-1]["num_episodes"]
+    training = [line for line in records if "training_return" in line]
+    training_steps = [line["env_steps"] for line in training]
 
     figure = Figure(figsize=(7, 4), layout="constrained", dpi=150)
     axes = figure.add_subplot()
     axes.fill_between(steps, lower, upper, color=COLOR, alpha=0.15, linewidth=0)
-    axes.plot(steps, means, color=COLOR, marker="o", markersize=3.5)
+    axes.plot(steps, means, color=COLOR, marker="o", markersize=3.5, label="evaluation")
+    if training:
+        axes.plot(
+            training_steps,
+            [line["training_return"] for line in training],
+            color=TRAINING_COLOR,
+            linewidth=0.9,
+            label="training",
+        )
+        axes.legend(loc="best", frameon=False, fontsize=9)
     axes.annotate(
         return_text(means[-1]),
         (steps[-1], means[-1]),
@@ -106,7 +121,7 @@ def draw_curve(
     axes.text(0, 1.03, subtitle, transform=axes.transAxes, color=GREY, fontsize=9)
     axes.set_xlabel("environment steps")
     axes.set_ylabel(f"return, mean ± deviation of {num_episodes} episodes")
-    _style(axes, steps[-1])
+    _style(axes, max([steps[-1], *training_steps]))
     return figure
 
 

@@ -33,6 +33,18 @@ class EvaluationResult(NamedTuple):
     mean_return: float
 
 
+class TrainingEpisodes(NamedTuple):
+    """The last 100 episodes of the actors, which explore.
+
+    Attributes:
+      mean_return: over these episodes.
+      mean_length: of these episodes, in environment steps.
+    """
+
+    mean_return: float
+    mean_length: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSnapshot:
     """A run at one moment.
@@ -45,6 +57,8 @@ class RunSnapshot:
       metrics: the learner's metrics, as last recorded.
       tables: the tables of replay.
       evaluations: all recorded evaluations, in order.
+      training: the latest episodes of the actors, as last recorded; None before the
+        first has ended.
     """
 
     seconds: float
@@ -54,6 +68,7 @@ class RunSnapshot:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tables: Sequence[TableInfo] = ()
     evaluations: Sequence[EvaluationResult] = ()
+    training: TrainingEpisodes | None = None
 
 
 class Probe:
@@ -73,6 +88,7 @@ class Probe:
         self._metrics: dict[str, float] = {}
         self._tables: list[TableInfo] = []
         self._evaluations: list[EvaluationResult] = []
+        self._training: TrainingEpisodes | None = None
 
     def take(self) -> RunSnapshot:
         """Returns the run as it is now; nodes that have ended keep their last state."""
@@ -91,6 +107,7 @@ class Probe:
             metrics=self._metrics,
             tables=self._tables,
             evaluations=tuple(self._evaluations),
+            training=self._training,
         )
 
     def _read_records(self) -> None:
@@ -103,6 +120,10 @@ class Probe:
                     name: math.nan if value is None else value
                     for name, value in line["metrics"].items()
                 }
+                if "training_return" in line:
+                    self._training = TrainingEpisodes(
+                        line["training_return"], line["training_length"]
+                    )
             else:
                 made = EvaluationResult(line["env_steps"], line["mean_return"])
                 self._evaluations.append(made)

@@ -59,15 +59,19 @@ def summarize(
       status: the last status of each node, by label.
     """
     progress: dict[str, Any] = {}
-    seconds, end, returns = 0.0, dict[str, Any](), []
+    seconds, end = 0.0, dict[str, Any]()
+    evaluations: list[dict[str, Any]] = []
     for line in lines:
         if line["event"] == "progress":
             progress, seconds = line, line["time"]["seconds"]
         else:
-            returns.append(line["mean_return"])
+            evaluations.append(line)
             end = line if line["event"] == "end" else {}
     env_steps = progress.get("env_steps", 0)
     learner_steps = progress.get("learner_steps", 0)
+    best: dict[str, Any] = max(
+        evaluations, key=lambda line: line["mean_return"], default={}
+    )
     roles = group_by_role(status.values())
     return {
         "env_steps": env_steps,
@@ -75,7 +79,10 @@ def summarize(
         "final_return": end.get("mean_return"),
         # Of the policy that had this return. The run may have gone on meanwhile.
         "final_learner_steps": end.get("learner_steps"),
-        "best_return": max(returns, default=None),
+        "best_return": best.get("mean_return"),
+        # Likewise, and when its evaluation was ordered.
+        "best_learner_steps": best.get("learner_steps"),
+        "best_env_steps": best.get("env_steps"),
         "env_steps_per_second": env_steps / seconds if seconds else 0.0,
         "learner_steps_per_second": learner_steps / seconds if seconds else 0.0,
         "learner_idle_fraction": _mean_waiting(roles.get("learner", [])),

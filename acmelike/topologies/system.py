@@ -25,6 +25,7 @@ from acmelike.evaluation.evaluator import Evaluator
 from acmelike.evaluation.goal import Goal
 from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.evaluation.video import VideoSettings
+from acmelike.files import absolute
 from acmelike.graph import Node, Program, Resources, derive_seed, node_seed
 from acmelike.learners import Cacher, Learner, ParameterSource
 from acmelike.replay import Replay, TableConfig, check_engine, check_sample_size
@@ -39,6 +40,9 @@ _MIN_WRITERS = 1_000
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """An agent, the environment that it learns in, and how both are run.
+
+    Paths are made absolute when the experiment is made, as an environment may change
+    the working directory later.
 
     Attributes:
       builder: makes the parts of the agent.
@@ -67,6 +71,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name in ("metrics", "policy", "best_policy"):
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, absolute(path))
 
     def make_adder(self) -> Adder:
         """Makes what turns the time steps of one actor into items."""

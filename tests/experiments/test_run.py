@@ -31,7 +31,8 @@ SMALL = [
 ]
 KEYS = set(
     "status agent environment launcher seed env_steps learner_steps wall_seconds "
-    "final_return final_learner_steps best_return env_steps_per_second "
+    "final_return final_learner_steps "
+    "best_return best_learner_steps best_env_steps env_steps_per_second "
     "learner_steps_per_second "
     "learner_idle_fraction actor_blocked_fraction samples_per_insert "
     "staleness_mean num_restarts hosts end_reason".split()
@@ -91,6 +92,9 @@ def test_a_run_leaves_a_folder_whose_files_agree(tmp_path, capsys, launcher):
     assert told["final_return"] == returns[-1]
     assert told["final_learner_steps"] == lines[-1]["learner_steps"]
     assert told["best_return"] == max(returns)
+    best = next(line for line in lines if line.get("mean_return") == max(returns))
+    for name in ("learner_steps", "env_steps"):
+        assert told[f"best_{name}"] == best[name]
     # Actors wait for their first parameters at least. In threads the learner may find
     # the table filled when it has compiled, and never wait.
     assert 0 < told["actor_blocked_fraction"] < 1

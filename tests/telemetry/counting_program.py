@@ -76,20 +76,33 @@ class Asks:
         stop_run("answered")
 
 
+class Breaks:
+    """Has two breakpoints when it has a ticket."""
+
+    def __init__(self, tickets):
+        self._tickets = tickets
+
+    def step(self):
+        self._tickets.take(0)
+        breakpoint()
+        breakpoint()
+        stop_run("debugged")
+
+
 class Probe:
     """Looks at nothing but the nodes; the second time, another thread has a warning."""
 
     def __init__(self, run, tickets):
-        self._run, self._looks, self._tickets = run, 0, run.client(tickets)
+        self._run, self.looks, self._tickets = run, 0, run.client(tickets)
 
     def take(self):
-        self._looks += 1
-        logger.info("look %s", self._looks)
-        if self._looks == 2:
+        self.looks += 1
+        logger.info("look %s", self.looks)
+        if self.looks == 2:
             thread = threading.Thread(target=logger.warning, args=["of concern"])
             thread.start()
             thread.join()
-        if self._looks == 3:  # The table is there.
+        if self.looks == 3:  # The table is there.
             self._tickets.allow(1)
         return RunSnapshot(seconds=time.perf_counter(), nodes=self._run.status())
 

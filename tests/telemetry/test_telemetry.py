@@ -168,7 +168,12 @@ def test_of_very_many_counters_some_are_read_and_the_latest(tmp_path):
 def test_a_summary_of_records():
     lines = [
         {"event": "progress", "env_steps": 5, "time": {"seconds": 0.0}},
-        {"event": "evaluation", "mean_return": 9.0},
+        {
+            "event": "evaluation",
+            "env_steps": 60,
+            "learner_steps": 30,
+            "mean_return": 9.0,
+        },
         {
             "event": "progress",
             "env_steps": 100,
@@ -177,7 +182,7 @@ def test_a_summary_of_records():
             "staleness_mean": 7.25,
             "time": {"seconds": 2.0},
         },
-        {"event": "end", "learner_steps": 40, "mean_return": 8.0},
+        {"event": "end", "env_steps": 80, "learner_steps": 40, "mean_return": 8.0},
     ]
     nodes = by_label(
         status(
@@ -200,6 +205,8 @@ def test_a_summary_of_records():
         "final_return": 8.0,
         "final_learner_steps": 40,
         "best_return": 9.0,
+        "best_learner_steps": 30,
+        "best_env_steps": 60,
         "env_steps_per_second": 50.0,
         "learner_steps_per_second": 25.0,
         "learner_idle_fraction": 0.1,
@@ -219,6 +226,7 @@ def test_a_summary_of_a_run_that_did_not_end_has_no_final_return():
 def test_a_summary_of_nothing():
     told = summarize([], {})
     assert (told["env_steps"], told["env_steps_per_second"]) == (0, 0.0)
+    assert (told["best_return"], told["best_learner_steps"]) == (None, None)
 
 
 # --- The curve --------------------------------------------------------------------
@@ -246,6 +254,35 @@ def test_a_curve_is_drawn(tmp_path, target, num_evaluations):
     means, *others = (list(line.get_ydata()) for line in figure.axes[0].lines)
     assert means == [20.0 * number for number in range(num_evaluations)]
     assert others == ([] if target is None else [[target, target]])
+    assert figure.axes[0].get_legend() is None
+
+
+def test_a_curve_has_the_returns_of_training_as_a_second_line(tmp_path):
+    lines = [
+        {"event": "progress", "env_steps": 500},
+        {"event": "progress", "env_steps": 1_000, "training_return": 9.0},
+        {
+            "event": "evaluation",
+            "env_steps": 1_000,
+            "mean_return": 20.0,
+            "std_return": 3.0,
+            "num_episodes": 20,
+        },
+        {"event": "progress", "env_steps": 2_000, "training_return": 11.0},
+    ]
+    plot_curve(lines, tmp_path / "curve.png", title="", subtitle="", target=None)
+    (axes,) = draw_curve(lines, title="", subtitle="", target=None).axes
+    drawn = {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in axes.lines
+    }
+    assert drawn == {
+        "evaluation": ([1_000], [20.0]),
+        "training": ([1_000, 2_000], [9.0, 11.0]),
+    }
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["evaluation", "training"]
+    assert axes.get_xlim()[1] > 2_000  # The last steps had no evaluation yet.
 
 
 def test_a_curve_that_cannot_be_written_leaves_nothing(tmp_path):

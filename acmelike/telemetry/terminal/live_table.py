@@ -7,10 +7,10 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -111,28 +111,57 @@ class _Table(Live):
             super().__exit__(kind, error, traceback)
 
 
+class _BreakpointHook:
+    """Stops the table for good when `breakpoint()` is first called, and says so.
+
+    A debugger stops in the frame that has called it, which must be the user's. A method
+    of this class would put its own frame between the two. So `__call__` is a property:
+    Python evaluates it, which stops the table, and then calls what it returns.
+
+    Args:
+      table: to stop.
+      hook: what `breakpoint()` calls otherwise.
+    """
+
+    def __init__(self, table: _Table, hook: Callable[..., Any]):
+        self._table, self._hook = table, hook
+
+    @property
+    def __call__(self) -> Callable[..., Any]:
+        if self._table.is_started:
+            self._table.stop()
+            self._table.console.print(
+                "at a breakpoint: the live table stops here, and is shown at the end"
+            )
+        return self._hook
+
+
 @contextmanager
 def _giving_way(table: _Table) -> Iterator[None]:
     """Stops the table for good when this process first asks for a line of input.
 
-    So does a debugger in a node. Its prompts and answers would be drawn over.
+    So does pdb in a node. Its prompts and answers would be drawn over. Other debuggers
+    read the terminal in other ways, so the table stops at a `breakpoint()`, too.
     """
-    ask = builtins.input
+    ask, debug = builtins.input, sys.breakpointhook
 
     def stop_and_ask(*args: object) -> str:
         table.stop()
         return ask(*args)
 
+    stop_and_debug: Any = _BreakpointHook(table, debug)
     builtins.input = stop_and_ask
+    sys.breakpointhook = stop_and_debug
     try:
         yield
     finally:
         builtins.input = ask
+        sys.breakpointhook = debug
 
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Delays SIGINT and SIGTERM until the block, which is short, has ended.
+    """Delays SIGINT, SIGTERM and SIGHUP until the block, which is short, has ended.
 
     A signal in the middle of drawing would leave one half of the table undrawn. Only
     the main thread gets signals.
@@ -140,9 +169,13 @@ def _signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    # None of a handler that was not installed from Python, which stays.
-    handlers = {n: h for n in numbers if (h := signal.getsignal(n)) is not None}
+    # Windows has no SIGHUP.
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # A handler that was not installed from Python is None, and stays. So does one that
+    # ignores the signal, as SIGHUP's after `nohup`.
+    stays = (None, signal.SIG_IGN)
+    handlers = {n: h for n in numbers if (h := signal.getsignal(n)) not in stays}
     came: list[int] = []
     try:
         for number in handlers:

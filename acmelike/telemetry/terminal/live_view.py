@@ -104,7 +104,9 @@ def live_view(
     given = allot(
         {
             "nodes": nodes_section(nodes, width),
-            "returns": returns_section(now.evaluations, facts.target, width),
+            "returns": returns_section(
+                now.evaluations, now.training, facts.target, width
+            ),
             "tables": tables_section(now.tables, waits, width),
             "metrics": metrics_section(now.metrics, width),
             "edges": edges_section(edges, width),

@@ -11,7 +11,7 @@ from rich.text import Text
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
 from acmelike.telemetry.figures import return_text
-from acmelike.telemetry.snapshot import EvaluationResult
+from acmelike.telemetry.snapshot import EvaluationResult, TrainingEpisodes
 from acmelike.telemetry.terminal.cells import (
     BAD,
     BUSY,
@@ -175,12 +175,23 @@ def metrics_section(metrics: Mapping[str, float], width: int) -> Section:
 
 
 def returns_section(
-    evaluations: Sequence[EvaluationResult], target: float | None, width: int
+    evaluations: Sequence[EvaluationResult],
+    training: TrainingEpisodes | None,
+    target: float | None,
+    width: int,
 ) -> Section:
-    """The latest and the best return, and the returns over time as a curve."""
+    """The latest and the best return, those of training, and a curve of evaluations.
+
+    Before the first evaluation only the returns of training are shown.
+    """
     made = [e for e in evaluations if math.isfinite(e.mean_return)]
+    num_of_training = 0 if training is None else 1
 
     def draw(height: int) -> list[Text]:
+        of_training = [] if training is None else [_training(training, width)]
+        if not made:
+            return of_training
+        height -= len(of_training)
         returns = [evaluation.mean_return for evaluation in made]
         left = Text.assemble(("returns", TITLE), f"  latest {return_text(returns[-1])}")
         left.append(f"  best {return_text(max(returns))}")
@@ -193,13 +204,16 @@ def returns_section(
         lines = curve(made, max(1, width - 9), height - 1, low=low, high=high)
         return [
             ends(left, right, width),
+            *of_training,
             *(
                 fit(Text.assemble((f"{mark:>8} ", QUIET), (line, BUSY)), width)
                 for mark, line in zip(marks, lines, strict=True)
             ),
         ]
 
-    return Section(4, 9 if made else 0, draw)
+    if not made:
+        return Section(1, num_of_training, draw)
+    return Section(4, 9 + num_of_training, draw)
 
 
 # --- Their cells ------------------------------------------------------------------
@@ -289,6 +303,13 @@ def _fill(info: TableInfo) -> Text:
 
 def _ratio(info: TableInfo) -> str:
     return f"{info.samples_per_insert:.2f}" if info.num_inserted else ""
+
+
+def _training(episodes: TrainingEpisodes, width: int) -> Text:
+    mean_return = return_text(episodes.mean_return)
+    left = Text.assemble(("training", TITLE), f"  return {mean_return}")
+    left.append(f"  length {episodes.mean_length:,.1f}")
+    return ends(left, Text("mean of the last 100 episodes", QUIET), width)
 
 
 def _parked(wait: tuple[int, ParkedCall]) -> Text:

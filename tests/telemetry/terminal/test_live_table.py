@@ -11,21 +11,29 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from acmelike import launch
+from acmelike import Node, Program, launch
 from acmelike.experiments import watch
 from acmelike.experiments.command import train_command
+from acmelike.files import read_json_lines
 from acmelike.programs.dqn import PROGRAM
 from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.snapshot import RecordReader, RunSnapshot
 from acmelike.telemetry.terminal import live_table
 from acmelike.telemetry.terminal.live_view import live_view
 from acmelike.telemetry.terminal.rows import edge_rows, node_rows
-from tests.telemetry.counting_program import FACTS, make_counting
+from tests.telemetry.counting_program import (
+    FACTS,
+    Breaks,
+    Probe,
+    Tickets,
+    make_counting,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -133,6 +141,10 @@ def test_the_last_table_is_how_the_run_ended(tmp_path, monkeypatch, capsys):
     (returns,) = [line for line in lines if line.startswith("returns")]
     latest, best = map(return_text, (told["final_return"], told["best_return"]))
     assert f"latest {latest}  best {best}" in returns
+    records = read_json_lines(tmp_path / "metrics.jsonl")
+    *_, trained = [line for line in records if "training_return" in line]
+    mean, length = return_text(trained["training_return"]), trained["training_length"]
+    assert f"training  return {mean}  length {length:,.1f}" in "\n".join(lines)
 
 
 def test_a_closed_stderr_is_no_hindrance(tmp_path, monkeypatch):
@@ -249,6 +261,42 @@ def test_an_interrupt_leaves_the_terminal_as_it_was(number, tmp_path):
     assert sum("counting on nothing" in line for line in screen.lines) == 1
 
 
+class Over:
+    """A run that has ended, of which nothing is left to see."""
+
+    def is_over(self, within):
+        return True
+
+    def wait(self):
+        return "over"
+
+    def take(self):
+        return RunSnapshot(seconds=FACTS.started + 1.0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_waits_until_the_table_is_drawn(number):
+    was_drawn = []
+
+    class Paper(io.StringIO):
+        """Gets the signal in the middle of the first table."""
+
+        def write(self, text):
+            if FACTS.title in text and not was_drawn:
+                signal.raise_signal(number)
+            return super().write(text)
+
+    paper = Paper()
+    before = signal.signal(
+        number, lambda *_: was_drawn.append(FACTS.title in paper.getvalue())
+    )
+    try:
+        live_table.watch_live(Over(), Over(), FACTS, terminal(paper))
+    finally:
+        signal.signal(number, before)
+    assert was_drawn == [True]
+
+
 def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
     terminal, log = Terminal(), tmp_path / "log"
     command = ("-m", "tests.telemetry.counting_program", log, "asks")
@@ -264,6 +312,38 @@ def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
     tables = [i for i, line in enumerate(lines) if line.startswith("counting on")]
     assert len(tables) == 2 and tables[0] < asked < tables[1]
     assert "the answer is yes" in lines
+
+
+def test_a_table_stops_for_good_at_a_breakpoint(monkeypatch):
+    """The debugger is called by the function that has the breakpoint."""
+    monkeypatch.setattr(live_table, "REFRESH_SECONDS", 0.01)
+    screen, callers, is_still = io.StringIO(), [], []
+
+    def debugger():
+        callers.append(sys._getframe(1).f_code.co_name)
+        shown, looks = screen.getvalue(), probe.looks
+        while probe.looks < looks + 2:
+            time.sleep(0.001)  # It would have drawn again.
+        is_still.append(screen.getvalue() == shown)
+
+    monkeypatch.setattr(sys, "breakpointhook", debugger)
+    program = Program("breaks")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(Breaks, tickets), label="worker")
+    with launch(program, "threads") as run:
+        probe = Probe(run, tickets)
+        reason = live_table.watch_live(run, probe, FACTS, terminal(screen))
+    assert (reason, callers, is_still) == ("debugged", ["step"] * 2, [True] * 2)
+    assert sys.breakpointhook is debugger
+    lines = Screen(screen.getvalue()).lines
+    found = [
+        words
+        for line in lines
+        for words in ("counting on nothing", "at a breakpoint")
+        if line.startswith(words)
+    ]
+    # The table as it was, what is said of it, and the table of the end.
+    assert found == ["counting on nothing", "at a breakpoint", "counting on nothing"]
 
 
 @pytest.mark.parametrize(

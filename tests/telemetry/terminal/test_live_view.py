@@ -8,7 +8,7 @@ from rich.text import Text
 
 from acmelike.core.status import ParkedCall
 from acmelike.replay import TableInfo
-from acmelike.telemetry.snapshot import EvaluationResult, RunSnapshot
+from acmelike.telemetry.snapshot import EvaluationResult, RunSnapshot, TrainingEpisodes
 from acmelike.telemetry.terminal import cells
 from acmelike.telemetry.terminal.cells import curve
 from acmelike.telemetry.terminal.live_view import Facts, allot, live_view
@@ -25,6 +25,7 @@ FACTS = Facts(
     started=100.0,
 )
 FULL = "samples per insert: 7 of 7"
+TRAINING = TrainingEpisodes(251.34, 1_251.34)
 
 
 def table_info(**values):
@@ -215,7 +216,10 @@ WIDTHS, HEIGHTS = (1, 20, 40, 79, 80, 109, 120, 200), (1, 2, 3, 5, 9, 15, 23, 39
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize(("num_actors", "num_evaluations"), [(2, 0), (5, 1), (16, 300)])
 def test_it_fits(width, height, num_actors, num_evaluations):
-    history = [snapshot(at, num_actors, num_evaluations) for at in (1, 2)]
+    history = [
+        replace(snapshot(at, num_actors, num_evaluations), training=TRAINING)
+        for at in (1, 2)
+    ]
     lines = live_view(FACTS, history, width, height)
     assert 0 < len(lines) <= height
     assert max(line.cell_len for line in lines) <= width
@@ -257,6 +261,27 @@ def test_returns_that_are_no_numbers_are_not_drawn():
     last = RunSnapshot(seconds=101.0, nodes={}, evaluations=made)
     lines = plain(live_view(FACTS, [last], 80, 23))
     assert any("latest 7.00  best 7.00" in line for line in lines)
+
+
+OF_TRAINING = "training  return 251.3  length 1,251.3"
+
+
+def test_returns_of_training_stand_below_those_of_evaluations():
+    now = replace(snapshot(62), training=TRAINING)
+    for height in (13, 23):  # With the smallest curve, and with a larger one.
+        lines = plain(live_view(FACTS, [snapshot(60), now], 80, height))
+        (at,) = (n for n, line in enumerate(lines) if line.startswith("returns"))
+        assert lines[at + 1].startswith(OF_TRAINING)
+        assert lines[at + 1].endswith("mean of the last 100 episodes")
+        assert lines[at + 2].startswith("     475")
+        assert lines[-1].startswith("       0 ")
+
+
+def test_returns_of_training_come_before_the_first_evaluation():
+    first = RunSnapshot(seconds=101.0, training=TRAINING)
+    lines = plain(live_view(FACTS, [first], 80, 23))
+    assert lines[-1].startswith(OF_TRAINING)
+    assert not any(line.startswith("returns") for line in lines)
 
 
 def metrics_line(width, **metrics):
