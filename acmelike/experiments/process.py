@@ -62,6 +62,29 @@ def prepare_process() -> None:
 
 
 @contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does; in the main thread.
+
+    Not where they are handled or ignored already.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    taken = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL
+    ]
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
 def interrupts_kept() -> Iterator[None]:
     """Interrupts the main thread again if Python dropped a KeyboardInterrupt.
 

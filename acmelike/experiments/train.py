@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from acmelike.errors import ConfigError, nearest
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.hosts import make_hosts_config, make_ray_config
-from acmelike.experiments.process import interrupts_kept, prepare_process
+from acmelike.experiments.process import (
+    ended_by_signals,
+    interrupts_kept,
+    prepare_process,
+)
 from acmelike.experiments.program import TrainingProgram, find_program
 from acmelike.experiments.recorded_run import RecordedRun
 from acmelike.experiments.run_folder import create_run_folder
@@ -91,7 +95,8 @@ def train(
         run = al.train("ppo", "CartPole-v1", max_env_steps=100_000, num_actors=2)
         run.policy.act(observation)
 
-    Ctrl-C ends the run cleanly and raises KeyboardInterrupt. As on the command line,
+    Ctrl-C ends the run cleanly and raises KeyboardInterrupt; so do SIGTERM and SIGHUP
+    in the main thread, if nobody else handles them. As on the command line,
     XLA and BLAS get one thread each, if they have not been imported yet.
 
     Args:
@@ -99,8 +104,9 @@ def train(
       environment: a name; or a class or a function that makes environments of Gymnasium
         or dm_env. See `make_environment_factory`. None for the program's own.
       settings: any flag of `acmelike train PROGRAM`, and any setting of the agent, by
-        name: `seed=1`, `launch="processes"`, `hidden_sizes=(64, 64)`. A mapping sets
-        some of what belongs together: `optimizer={"learning_rate": 3e-4}`.
+        name: `seed=1`, `launch="processes"`, `hidden_sizes=(64, 64)`. A dict
+        changes some settings of a group and keeps the others:
+        `optimizer={"learning_rate": 3e-4}`.
 
     Raises:
       ConfigError: there is no such program, environment or setting, they do not fit
@@ -122,7 +128,7 @@ def train(
     hosts, ray = make_hosts_config(config), make_ray_config(config)
     if hosts is not None and hosts.rank > 0:
         raise ConfigError(f"the host of rank {hosts.rank} has to call join_run instead")
-    with _alone(), interrupts_kept():
+    with _alone(), ended_by_signals(), interrupts_kept():
         folder = create_run_folder(config.out, program.name)
         run = RecordedRun(
             program, config, folder, hosts=hosts, ray=ray, environment=make

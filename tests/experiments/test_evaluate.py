@@ -100,6 +100,27 @@ def save(folder, factory, count=1):
     ).write(counting_policy(spec), {"count": np.int32(count)}, {})
 
 
+@pytest.mark.parametrize(
+    ("num_episodes", "settings", "num_envs"),
+    [(300, {}, 20), (7, {}, 7), (7, {"num_envs": 2}, 2)],
+)
+def test_many_episodes_are_played_in_few_environments(
+    tmp_path, num_episodes, settings, num_envs
+):
+    save(tmp_path, clock, count=4)
+    made = []
+
+    def make(seed):
+        made.append(seed)
+        return Clock(3)
+
+    found = al.evaluate(
+        tmp_path, num_episodes=num_episodes, environment=make, **settings
+    )
+    assert found.shape == (num_episodes,) and len(set(found)) == 1
+    assert len(made) == 1 + num_envs  # One is made to be looked at.
+
+
 def evaluate(capsys, *args):
     """The status, and the lines of stdout and stderr."""
     status = main(["evaluate", *map(str, args)])

@@ -330,6 +330,33 @@ def test_an_environment_may_change_the_working_directory(tmp_path, monkeypatch):
     assert (tmp_path / "run/curve.png").exists() and run.policy.record
 
 
+def test_the_files_of_an_experiment_stay_where_it_was_made(tmp_path, monkeypatch):
+    factory = al.make_environment_factory(Wanders)  # It looks at one.
+    monkeypatch.chdir(tmp_path)
+    config = dqn.DQNConfig(
+        hidden_sizes=(16,),
+        batch_size=8,
+        num_updates_per_call=2,
+        replay=ReplaySettings(min_size=50),
+    )
+    experiment = al.Experiment(
+        builder=dqn.DQNBuilder(config=config),
+        environment_factory=factory,
+        layout=al.Layout(num_actors=1, num_eval_episodes=2),
+        goal=al.Goal(max_env_steps=120, evaluate_every=50),
+        policy="policy.zip",
+        best_policy="best_policy.zip",
+    )
+    system = al.make_actor_learner(experiment)
+    with al.launch(system.program, "serial") as run:
+        run.wait()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "metrics.jsonl",
+        "policy.zip",
+        "best_policy.zip",
+    }
+
+
 HAS_SAID = threading.Event()
 
 
@@ -391,12 +418,30 @@ def test_an_interrupt_in_a_callback_that_drops_exceptions_is_not_lost():
         threading.Event().wait(30.0)
 
 
-@pytest.mark.usefixtures("heeds_interrupts")
-def test_an_interrupt_leaves_a_whole_folder(tmp_path, monkeypatch):
+SIGNALS = [
+    "SIGINT",
+    pytest.param("SIGTERM", marks=pytest.mark.slow),
+    pytest.param("SIGHUP", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(params=SIGNALS)
+def ending(request, heeds_interrupts):
+    """A signal that this process does not handle, but for SIGINT as Python does."""
+    number = signal.Signals[request.param]
+    if number == signal.SIGINT:
+        yield number
+        return
+    before = signal.signal(number, signal.SIG_DFL)
+    yield number
+    assert signal.signal(number, before) == signal.SIG_DFL
+
+
+def test_a_signal_leaves_a_whole_folder(tmp_path, ending):
     def interrupt_when_it_runs():
         while not (tmp_path / "metrics.jsonl").exists():
             is_over.wait(0.01)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, ending)
 
     is_over = threading.Event()
     thread = threading.Thread(target=interrupt_when_it_runs)

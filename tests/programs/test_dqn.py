@@ -145,14 +145,8 @@ def test_a_node_that_fails_is_one_line_and_status_1(tmp_path, launcher):
         assert "tests/programs/broken_envs.py" in frames[-1]
 
 
-@pytest.mark.parametrize(
-    "stdout",
-    [
-        "| head -n 1",
-        pytest.param("> /dev/full", marks=pytest.mark.slow),
-        pytest.param(">&-", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("stdout", ["| head -n 1", "> /dev/full", ">&-"])
 def test_what_cannot_be_printed_ends_no_run(tmp_path, stdout):
     args = ["--environment", "Catch", "--max-env-steps", "100"]
     words = shlex.join(map(str, command(*SMALL, *args, "--out", tmp_path / "x")))
@@ -234,13 +228,22 @@ def test_a_signal_ends_a_step_that_never_would(tmp_path, launcher, evaluate_ever
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["serial", "threads"])
-def test_what_an_environment_has_started_ends_with_a_run_that_hangs(tmp_path, launcher):
+@pytest.mark.parametrize(
+    ("launcher", "number"),
+    [
+        ("serial", signal.SIGINT),
+        ("threads", signal.SIGINT),
+        ("threads", signal.SIGHUP),
+    ],
+)
+def test_what_an_environment_has_started_ends_with_a_run_that_hangs(
+    tmp_path, launcher, number
+):
     args = ["--environment", "tests.programs.broken_envs:Hangs-v0"]
     args += ["--launch", launcher, "--num-actors", "1", "--num-envs-per-actor", "1"]
     program = Started(tmp_path, *args, until="hangs beside ")
     started = os.pidfd_open(int(program.line.split()[-1]))
-    program.send(signal.SIGINT)
+    program.send(number)
     program.check_interrupted(within=6)
     poll = select.poll()
     poll.register(started, select.POLLIN)  # Readable when the process has ended.
