@@ -13,13 +13,16 @@ from acmelike.experiments.process import tell
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig
 
-# The variables of Slurm, Open MPI, other MPIs (MPICH, Intel's) and Kubernetes' indexed
-# jobs: how many hosts there are, which Kubernetes does not say, and which one this is.
-_VARIABLES = (
-    ("SLURM_NNODES", "SLURM_NODEID"),
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("PMI_SIZE", "PMI_RANK"),
-    ("", "JOB_COMPLETION_INDEX"),
+# How many hosts there are, by the first of some variables that is set, and which one
+# this is: of Open MPI, of other MPIs (MPICH, Intel's), of Slurm, and of Kubernetes'
+# indexed jobs, which do not say how many. MPIs come before Slurm, as they number
+# processes: in a job of Slurm, mpirun may start several on one node, which would all
+# have the rank of that node. A step of Slurm may have fewer nodes than its job.
+_VARIABLES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("OMPI_COMM_WORLD_SIZE",), "OMPI_COMM_WORLD_RANK"),
+    (("PMI_SIZE",), "PMI_RANK"),
+    (("SLURM_STEP_NUM_NODES", "SLURM_NNODES"), "SLURM_NODEID"),
+    ((), "JOB_COMPLETION_INDEX"),
 )
 
 
@@ -85,10 +88,12 @@ def make_ray_config(config: Any) -> RayConfig | None:
 
 
 def _from_environment() -> tuple[int | None, int | None]:
-    for names in _VARIABLES:
-        size, rank = (os.environ.get(name, "") for name in names)
-        if rank.isdigit():
-            return int(size) if size.isdigit() else None, int(rank)
+    for sizes, rank in _VARIABLES:
+        number = os.environ.get(rank, "")
+        if number.isdigit():
+            found = (os.environ.get(name, "") for name in sizes)
+            size = next((int(text) for text in found if text.isdigit()), None)
+            return size, int(number)
     return None, None
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +14,14 @@ from acmelike.errors import ConfigError
 from acmelike.experiments.command import train_command
 from acmelike.experiments.hosts import make_hosts_config
 from acmelike.launchers import HostsConfig
+from acmelike.launchers.hosts import rendezvous as rendezvous_module
+from acmelike.launchers.hosts.launcher import Hosts
+from acmelike.launchers.hosts.rendezvous import guest_certificate, join_rendezvous
+from acmelike.launchers.processes.capacity import capacity_of_this_host
 from acmelike.programs.dqn import PROGRAM
+from acmelike.rpc import HEARTBEAT_SECONDS, Authority, Identity
+from tests.launchers.conftest import free_port
+from tests.launchers.contract import LIMIT
 
 GIVEN = {
     "hosts": 3,
@@ -26,7 +36,8 @@ SECRET = "0123456789abcdef"
 @pytest.fixture(autouse=True)
 def secret(monkeypatch):
     of_mpi = "OMPI_COMM_WORLD_RANK", "PMI_RANK"
-    for name in ("SLURM_NODEID", *of_mpi, "JOB_COMPLETION_INDEX"):
+    of_slurm = "SLURM_NODEID", "SLURM_STEP_NUM_NODES"
+    for name in (*of_mpi, *of_slurm, "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACMELIKE_SECRET", SECRET)
 
@@ -70,6 +81,27 @@ def test_a_scheduler_numbers_the_hosts(monkeypatch, size, rank):
     found = make(hosts=None, rank=None)
     assert (found.num_hosts, found.rank) == (5, 4)
     assert make(rank=2).rank == 2  # A flag counts more.
+
+
+@pytest.mark.parametrize(
+    ("size", "rank"),
+    [("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"), ("PMI_SIZE", "PMI_RANK")],
+)
+def test_mpi_numbers_processes_of_one_node_of_slurm(monkeypatch, size, rank):
+    # Two of them on each of two nodes; this is the second on the first node.
+    of_slurm = {"SLURM_STEP_NUM_NODES": "2", "SLURM_NNODES": "2", "SLURM_NODEID": "0"}
+    for name, value in {**of_slurm, size: "4", rank: "1"}.items():
+        monkeypatch.setenv(name, value)
+    found = make(hosts=None, rank=None)
+    assert (found.num_hosts, found.rank) == (4, 1)
+
+
+def test_a_step_of_slurm_may_have_fewer_hosts_than_its_job(monkeypatch):
+    of_slurm = {"SLURM_STEP_NUM_NODES": "2", "SLURM_NNODES": "5", "SLURM_NODEID": "1"}
+    for name, value in of_slurm.items():
+        monkeypatch.setenv(name, value)
+    found = make(hosts=None, rank=None)
+    assert (found.num_hosts, found.rank) == (2, 1)
 
 
 def test_kubernetes_says_the_rank_alone(monkeypatch):
@@ -130,6 +162,17 @@ def test_other_launchers_have_no_hosts():
             ],
             "rank must be from 0 to 1, as there are 2 hosts: 2",
         ),
+        (
+            [
+                *("--launch", "hosts", "--hosts", "2", "--rank", "0"),
+                *("--rendezvous", "0.0.0.0:7000"),
+            ],
+            "rendezvous must be an address of the launcher's host that the others ",
+        ),
+        (
+            ["--launch", "ray", "--ray-address", "ray://x:1"],
+            "ray-address ray://x:1: an address with ray:// cannot be used",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, capsys, args, words):
@@ -138,3 +181,115 @@ def test_a_mistake_is_one_line_and_leaves_no_folder(tmp_path, capsys, args, word
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and words in error
     assert not os.path.exists(out)
+
+
+# --- Mistakes that show when hosts meet; each function gives the place ----------------
+
+
+@contextmanager
+def launching():
+    """The launcher of a run, where hosts may join; gives its hosts."""
+    authority = Authority(SECRET.encode())
+    hosts = Hosts(("127.0.0.1", 0), authority, {}, HEARTBEAT_SECONDS)
+    try:
+        yield hosts
+    finally:
+        hosts.close("the test is over")
+
+
+@contextmanager
+def another_secret(monkeypatch):
+    with launching() as hosts:
+        monkeypatch.setenv("ACMELIKE_SECRET", "not the one that is meant")
+        yield hosts.place
+
+
+@contextmanager
+def another_version(monkeypatch):
+    versions = rendezvous_module.versions
+
+    def versions_there():
+        is_launcher = threading.current_thread().name == "guest"
+        return versions() if is_launcher else {**versions(), "acmelike": "0.0.1"}
+
+    monkeypatch.setattr(rendezvous_module, "versions", versions_there)
+    with launching() as hosts:
+        yield hosts.place
+
+
+@contextmanager
+def another_host_of_that_rank(monkeypatch):
+    identity = Identity()
+    authority, capacity = Authority(SECRET.encode()), capacity_of_this_host()
+    identity.take(guest_certificate(authority, identity.public_key))
+    with launching() as hosts:
+        with pytest.raises(ConfigError, match="have not joined"):
+            hosts.wait_for({1: "host 1"}, 0.0)  # From now on it may come.
+        line, _ = join_rendezvous(*hosts.place, identity, 1, capacity, False, LIMIT)
+        try:
+            hosts.wait_for({1: "host 1"}, LIMIT)
+            yield hosts.place
+        finally:
+            line.close()
+
+
+@contextmanager
+def closed_ports(monkeypatch):
+    def bind(ip):
+        sock = socket.socket()
+        sock.bind((ip, 0))
+        return sock
+
+    monkeypatch.setattr(rendezvous_module, "_listener", bind)
+    with launching() as hosts:
+        yield hosts.place
+
+
+@contextmanager
+def another_launcher(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()
+
+
+@contextmanager
+def an_address_of_no_host(monkeypatch):
+    yield "192.0.2.1", 7000  # RFC 5737 keeps it for documents.
+
+
+@contextmanager
+def nobody(monkeypatch):
+    yield "127.0.0.1", free_port()
+
+
+JOINS = ("--hosts", "2", "--rank", "1")
+LAUNCHES = ("--hosts", "2", "--rank", "0")
+NEEDS_A_LABEL = (
+    *("--hosts", "1", "--rank", "0"),
+    *("--host-labels", "zone=a", "--place", "replay=label:zone=b"),
+)
+
+
+@pytest.mark.parametrize(
+    ("there", "args", "words"),
+    [
+        (another_secret, JOINS, "its launcher has another secret"),
+        (another_version, JOINS, "refuses this host: it has acmelike 0.0.1, and "),
+        (another_host_of_that_rank, JOINS, "there is another host of rank 1"),
+        (closed_ports, JOINS, "refuses this host: it cannot reach 127.0.0.1:"),
+        (another_launcher, LAUNCHES, "cannot listen there: Address already in use"),
+        (an_address_of_no_host, LAUNCHES, "there: Cannot assign requested address"),
+        (nobody, NEEDS_A_LABEL, "no host has what node 'replay' needs (1 cpu, the "),
+    ],
+)
+def test_what_hosts_refuse_is_one_line_and_leaves_no_folder(
+    tmp_path, capsys, monkeypatch, there, args, words
+):
+    out = tmp_path / "x"
+    with there(monkeypatch) as place:
+        where = ("--launch", "hosts", "--rendezvous", "{}:{}".format(*place))
+        usual = ("--environment", "Catch", "--out", str(out))
+        assert train_command(PROGRAM, [*where, *args, *usual]) == 2
+    said = capsys.readouterr().err.splitlines()
+    errors = [line for line in said if line.startswith("error:")]
+    assert len(errors) == 1 and words in errors[0]
+    assert not out.exists()

@@ -317,28 +317,49 @@ def test_only_the_agent_that_has_a_rank_may_join_again():
         hosts.close("seen")
 
 
-def test_versions_are_said_before_anything_that_depends_on_them(monkeypatch, caplog):
+@pytest.fixture
+def other_version(monkeypatch):
+    """Agents have another version of acmelike than their launcher; gives the words."""
     versions = rendezvous_module.versions
 
     def versions_there():
         is_launcher = threading.current_thread().name == "guest"
         return versions() if is_launcher else {**versions(), "acmelike": "0.0.1"}
 
+    monkeypatch.setattr(rendezvous_module, "versions", versions_there)
+    return "it has acmelike 0.0.1, and the launcher "
+
+
+def test_versions_are_said_before_anything_that_depends_on_them(
+    monkeypatch, caplog, other_version
+):
     def never(*args):
         raise AssertionError("it is of another version")
 
-    monkeypatch.setattr(rendezvous_module, "versions", versions_there)
     monkeypatch.setattr(rendezvous_module, "Hello", never)
     hosts = make_hosts(2, 1)
     identity = launcher_identity(Authority(hosts.secret))
     meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, never, never)
-    words = "it has acmelike 0.0.1, and the launcher "
     try:
-        with pytest.raises(ConfigError, match=f"refuses this host: {words}"):
+        with pytest.raises(ConfigError, match=f"refuses this host: {other_version}"):
             join_run(hosts)
-        wait_until(lambda: f"(rank 1) is refused: {words}" in caplog.text)
+        wait_until(lambda: f"(rank 1) is refused: {other_version}" in caplog.text)
     finally:
         meeting.close()
+
+
+def test_a_rank_that_was_refused_is_missing_for_that_reason(caplog, other_version):
+    config = make_hosts(2, 1)
+    hosts = Hosts(config.place, Authority(SECRET), {}, config.heartbeat)
+    try:
+        with pytest.raises(ConfigError, match="refuses this host"):
+            join_run(config)
+        wait_until(lambda: "is refused" in caplog.text)
+        words = f"have not joined .*: 1, 2; rank 1 was refused: {other_version}"
+        with pytest.raises(ConfigError, match=words):
+            hosts.wait_for({1: "host 1", 2: "host 2"}, 0.0)
+    finally:
+        hosts.close("seen")
 
 
 def test_a_launcher_that_cannot_be_understood_is_said_in_one_line(monkeypatch):

@@ -98,6 +98,20 @@ def test_only_a_ray_of_the_runs_own_has_a_folder_here(broker, monkeypatch, addre
         assert not Path(connect.folder).exists()
 
 
+@pytest.mark.parametrize("address", ["ray://10.0.0.1:10001", "http://10.0.0.1:8265"])
+def test_an_address_with_a_scheme_is_refused_before_anything_starts(
+    monkeypatch, address
+):
+    words = f"ray-address {address}: .* give HOST:PORT of the head, .*ray start --head"
+    with pytest.raises(ConfigError, match=words):
+        RayConfig(address=address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    for given in (None, "auto"):
+        with pytest.raises(ConfigError, match=f"RAY_ADDRESS {address}: "):
+            RayConfig(address=given)
+    assert RayConfig(address="10.0.0.1:6379").find_cluster() == "10.0.0.1:6379"
+
+
 # --- The broker's end -----------------------------------------------------------------
 
 
@@ -154,6 +168,35 @@ def test_the_key_of_an_agent_is_told_once(fake_ray):
     assert agent.public_key == b"key"
     broker._replace_lost_agents()
     connection.send.assert_not_called()
+
+
+def test_auto_where_no_ray_runs_is_not_taken_for_another_token(fake_ray):
+    ray, _ = fake_ray
+    for said, words in (
+        ("Could not find any running Ray instance. Please", "no Ray runs on this host"),
+        ("Failed to connect to Ray cluster at 10.0.0.1:1", "is the token the same"),
+    ):
+        ray.init.side_effect = ConnectionError(said)
+        with pytest.raises(CannotServe, match=words):
+            Broker(MagicMock())._join_cluster("auto", None)
+
+
+def test_of_many_nodes_with_the_same_needs_one_is_named(fake_ray):
+    ray, util = fake_ray
+    util.placement_group.return_value.wait.return_value = False
+    table = {"stats": {"scheduling_state": "INFEASIBLE"}}
+    util.placement_group_table.return_value = table
+    ray.cluster_resources.return_value = {"CPU": 4.0}
+    ray.available_resources.return_value = {"CPU": 3.0}
+    actor, cacher = Resources(num_cpus=0.5), Resources(num_cpus=2)
+    bundles = [Bundle(f"actor/{number}", actor) for number in range(1000)]
+    bundles += [Bundle(f"cacher/{number}", cacher) for number in range(2)]
+    with pytest.raises(CannotServe) as caught:
+        Broker(MagicMock())._reserve(Reserve(bundles, 1.0))
+    assert (
+        "They need actor/0 and 999 more: 0.5 cpus each; cacher/0: 2 cpus; "
+        "cacher/1: 2 cpus. It has 4 cpus, "
+    ) in str(caught.value)
 
 
 class RayTaskError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from acmelike.errors import ConfigError
@@ -96,9 +96,16 @@ class Hosts:
             ranks = ", ".join(map(str, sorted(missing)))
             where = "{}:{}".format(*self.place)
             raise ConfigError(
-                f"these ranks have not joined at {where} within "
-                f"{seconds:.0f} s: {ranks}{about_loopback(self.place[0])}"
+                f"these ranks have not joined at {where} within {seconds:.0f} s: "
+                f"{ranks}{self._why_missing(missing)}"
             )
+
+    def _why_missing(self, ranks: Iterable[int]) -> str:
+        """What is known of why these ranks have not joined."""
+        for rank in sorted(ranks):
+            if (why := self._rendezvous.refusals.get(rank)) is not None:
+                return f"; rank {rank} was refused: {why}"
+        return about_loopback(self.place[0])
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
         """Where the process of some nodes is to be started, of the hosts there are."""

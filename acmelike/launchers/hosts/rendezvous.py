@@ -57,6 +57,7 @@ class Rendezvous:
 
     Attributes:
       place: host and port, if `port` was 0 the one that was free.
+      refusals: by rank, why the last host that was refused could not join.
 
     Raises:
       ConfigError: one cannot listen there.
@@ -73,6 +74,7 @@ class Rendezvous:
     ):
         self._admit, self._joined, self._heartbeat = admit, joined, heartbeat
         self._identity = identity
+        self.refusals: dict[int, str] = {}
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             # First, as `create_server` does not say which kind of error it had.
@@ -165,7 +167,7 @@ class Rendezvous:
             return  # It has gone again.
         why = _why_unlike(_versions_of(said), versions())
         if why:  # The agent finds the same.
-            _warn_of_refusal(said.get("name"), said.get("rank"), why)
+            self._note_refusal(said.get("name"), said.get("rank"), why)
             connection.close()
             return
         with _listener(self._sock.getsockname()[0]) as listener:
@@ -176,12 +178,17 @@ class Rendezvous:
             return
         why = self._why_apart(join) or self._admit(join)
         if why:
-            _warn_of_refusal(join.name, join.rank, why)
+            self._note_refusal(join.name, join.rank, why)
             connection.send(Refusal(why))
             connection.close()
             return
         connection.send(Welcome(self._heartbeat))
         self._joined(join, connection)
+
+    def _note_refusal(self, name: object, rank: object, why: str) -> None:
+        if isinstance(rank, int):  # It is what a host of any version has said.
+            self.refusals[rank] = why
+        logger.warning("host '%s' (rank %s) is refused: %s", name, rank, why)
 
     def _why_apart(self, join: Join) -> str:
         """Why processes of its host and of this one could not call each other."""
@@ -340,10 +347,6 @@ def _why_unlike(host: Mapping[str, str], launcher: Mapping[str, str]) -> str:
                 f"{launcher.get(name, 'has not')}"
             )
     return ""
-
-
-def _warn_of_refusal(name: object, rank: object, why: str) -> None:
-    logger.warning("host '%s' (rank %s) is refused: %s", name, rank, why)
 
 
 def launcher_identity(authority: Authority) -> Identity:

@@ -56,6 +56,10 @@ _LOOK_SECONDS = 0.1
 _SAY_SECONDS = 2.0
 # Between two looks at the agents.
 _PERIOD_SECONDS = 1.0
+# What Ray says of "auto" where none runs on this host.
+_NO_RAY_HERE = "Could not find any running Ray"
+# Of nodes with the same needs, so many are named; of more, the first.
+_MAX_NAMED = 3
 # Ray takes no larger folder.
 _MAX_SENT_BYTES = 500 * 10**6
 _NOT_SENT = (".git", "__pycache__", "runs", ".venv*", "*.egg-info", ".*_cache")
@@ -181,6 +185,11 @@ class Broker:
                 logging_level=logging.ERROR,
             )
         except ConnectionError as error:
+            if _NO_RAY_HERE in str(error):
+                raise CannotServe(
+                    "no Ray runs on this host, which the address 'auto' stands for; "
+                    "start one with: ray start --head, or give HOST:PORT of a head"
+                ) from None
             raise CannotServe(
                 f"the Ray at {address} refuses this run ({_one_line(error)}); is the "
                 f"token the same: RAY_AUTH_TOKEN, or ~/.ray/auth_token"
@@ -297,12 +306,9 @@ class Broker:
             now = time.monotonic()
             if state != "INFEASIBLE" and now < min(say_at, limit):
                 continue
-            needs = "; ".join(
-                f"{bundle.name}: {bundle.resources}" for bundle in bundles
-            )
             has = _words(ray.cluster_resources())
             free = _words(ray.available_resources())
-            words = f"They need {needs}. It has {has}; free are {free}"
+            words = f"They need {_needs(bundles)}. It has {has}; free are {free}"
             if state != "INFEASIBLE" and now < limit:
                 left = limit - now
                 logger.info(
@@ -458,6 +464,20 @@ def _demand(bundle: Bundle) -> dict[str, float]:
     if resources.memory_bytes:
         demand["memory"] = float(resources.memory_bytes)
     return demand
+
+
+def _needs(bundles: Sequence[Bundle]) -> str:
+    """What bundles need, in words; of many with the same needs, the first is named."""
+    names = defaultdict[str, list[str]](list)
+    for bundle in bundles:
+        names[str(bundle.resources)].append(bundle.name)
+    parts = []
+    for needs, equal in names.items():
+        if len(equal) > _MAX_NAMED:
+            parts.append(f"{equal[0]} and {len(equal) - 1:,} more: {needs} each")
+        else:
+            parts += [f"{name}: {needs}" for name in equal]
+    return "; ".join(parts)
 
 
 def _environment(working_dir: str) -> dict[str, Any]:

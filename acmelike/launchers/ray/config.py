@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
 from acmelike.checks import above, check_fields
+from acmelike.errors import ConfigError
 from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
 
 
@@ -32,3 +34,25 @@ class RayConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         checked_heartbeat(self.heartbeat)
+        self.find_cluster()
+
+    def find_cluster(self) -> str | None:
+        """The address of the cluster; None where the run starts a Ray of its own.
+
+        Raises:
+          ConfigError: it has a scheme, as that of a client or of a dashboard has.
+        """
+        name, address = "ray-address", self.address
+        # Ray itself takes the variable in the place of "auto" too.
+        if address in (None, "", "auto") and (found := os.environ.get("RAY_ADDRESS")):
+            name, address = "RAY_ADDRESS", found
+        if not address:
+            return None
+        scheme, colon, _ = address.partition("://")
+        if colon:
+            raise ConfigError(
+                f"{name} {address}: an address with {scheme}:// cannot be used; give "
+                f"HOST:PORT of the head, such as 10.0.0.1:6379 after: ray start --head "
+                f"--port 6379"
+            )
+        return address

@@ -332,7 +332,7 @@ def place_on_ray(
     processes = processes_of(started_entries(program))
     try:
         needed = sum(b.resources.num_cpus for b in make_bundles(processes, 0.0))
-        address = config.address or os.environ.get("RAY_ADDRESS") or None
+        address = config.find_cluster()
         folder = ray.make_folder() if address is None else None
         path = tuple(map(str, sys.path))
         connect = Connect(address, folder, needed, config.working_dir, path)
