@@ -23,6 +23,8 @@ BENCHMARKS = (
         "restarts",
         "scaling",
         "ray_cost",
+        "launchers",
+        "loggers",
     ),
 )
 

@@ -7,6 +7,7 @@ are given too.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import Any
 
 # One thread each, also of NPROC, which programs leave alone, as nodes with processes
@@ -64,6 +65,21 @@ def learning(
     return ours.learning(setup, env_steps=env_steps, every=every)
 
 
+def rates(
+    *,
+    program: str,
+    launcher: str,
+    seed: int,
+    first_step: int,
+    seconds: float,
+    count: Callable[[], Mapping[str, float]] = dict,
+    **flags: Any,
+) -> dict[str, float]:
+    """Environment steps per second, and what else is counted; see `ours.rates`."""
+    setup = _setup(program, launcher=launcher, seed=seed, **flags)
+    return ours.rates(setup, first_step=first_step, seconds=seconds, count=count)
+
+
 def _setup(
     program: str, *, launcher: str, seed: int, num_frames: int = 1, **flags: Any
 ) -> ours.Setup:
@@ -80,4 +96,6 @@ def _setup(
         ),
         launcher=launcher,
         seed=seed,
+        loggers=config.log,
+        step_timeout=config.step_timeout,
     )

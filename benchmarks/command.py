@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.report import Report
-from benchmarks.trial import TrialFailed
+from benchmarks.trial import TrialFailed, keep_results
 
 # (quick, the command that was typed) -> the report.
 Measure = Callable[[bool, str], Report]
@@ -44,7 +44,8 @@ def run_benchmark(
     """The `__main__` of a benchmark.
 
     It exits with 0 if all bars hold, 1 if one does not or a trial failed, and 2 for a
-    mistake on the command line.
+    mistake on the command line. While it runs, what its trials returned is in a file
+    beside the JSON; the file is removed when the JSON is there.
 
     Args:
       name: of its module.
@@ -68,10 +69,14 @@ def run_benchmark(
     command = f"python -m benchmarks.{name} --out {options.out.name}"
     if options.quick:
         command += " --quick"
+    kept = options.out.with_name(options.out.name + ".trials")
+    keep_results(kept)
     try:
         status = measure(options.quick, command).finish(options.out)
+        kept.unlink()
     except TrialFailed as error:
         print(f"error: {error}", file=sys.stderr)
+        print(f"what earlier trials returned is in {kept}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         status = 130

@@ -17,6 +17,7 @@ from benchmarks.command import run_benchmark
 from benchmarks.curves import IN_A_ROW, reached
 from benchmarks.machine import describe_machine
 from benchmarks.report import Report, say
+from benchmarks.trial import TrialFailed, keep
 
 SEEDS, ENOUGH = 5, 4
 PACKAGES = ("jax", "flax", "optax", "rlax", "numpy", "gymnasium", "MinAtar")
@@ -142,9 +143,18 @@ def train(task: Task, seed: int) -> Curve:
         command += ["--launch", "serial", "--seed", str(seed), "--out", str(out)]
         command += ["--max-env-steps", str(task.max_env_steps)]
         command += ["--stop-at-return", str(task.target)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
-        lines = (out / "metrics.jsonl").read_text().splitlines()
-        seconds = json.loads((out / "summary.json").read_text())["wall_seconds"]
+        ended = subprocess.run(command, capture_output=True, text=True, env=os.environ)
+        if ended.returncode:
+            said = "\n".join(ended.stderr.strip().splitlines()[-15:])
+            words = f"{task.title}, seed {seed}, ended with {ended.returncode}"
+            raise TrialFailed(f"{words}:\n{said}")
+        return read_curve(out, task)
+
+
+def read_curve(folder: Path, task: Task) -> Curve:
+    """How a run of a task went, from its folder."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    seconds = json.loads((folder / "summary.json").read_text())["wall_seconds"]
     records = [json.loads(line) for line in lines]
     judged = [line for line in records if line["event"] in ("evaluation", "end")]
     steps = [line["env_steps"] for line in judged]
@@ -184,6 +194,7 @@ def measure(quick: bool, command: str) -> Report:
         curves[key] = []
         for seed in range(seeds):
             curves[key].append(train(task, seed))
+            keep(key, {"seed": seed}, curves[key][-1]._asdict())
             say(f"{key}, seed {seed}: {curves[key][-1].reached}")
         num_reached = sum(curve.reached is not None for curve in curves[key])
         if task.is_reached:

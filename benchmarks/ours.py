@@ -22,9 +22,11 @@ from acmelike.agent import Builder
 from acmelike.environments import (
     EnvironmentFactory,
     FrameStackFactory,
+    StepTimeoutFactory,
     make_environment_factory,
 )
 from acmelike.policies import make_portable
+from acmelike.telemetry.loggers import RecordForwarder, make_loggers
 from acmelike.topologies.names import TOPOLOGIES
 from acmelike.topologies.system import System
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -47,6 +49,8 @@ class Setup:
       seed: of the run.
       num_frames: observations that are shown together.
       evaluate_every: environment steps between evaluations.
+      loggers: of its records, by name.
+      step_timeout: seconds for a step of an environment; None for no limit.
       settings: more arguments of `launch`.
     """
 
@@ -58,11 +62,15 @@ class Setup:
     seed: int
     num_frames: int = 1
     evaluate_every: int = NEVER
+    loggers: tuple[str, ...] = ()
+    step_timeout: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def make_factory(self) -> EnvironmentFactory:
         """Makes the factory of its environments."""
         factory = make_environment_factory(self.environment)
+        if self.step_timeout is not None:
+            factory = StepTimeoutFactory(inner=factory, seconds=self.step_timeout)
         if self.num_frames == 1:
             return factory
         return FrameStackFactory(inner=factory, num_frames=self.num_frames)
@@ -71,17 +79,21 @@ class Setup:
     def launched(self) -> Any:
         """The run, and the handles of its nodes, until it is left."""
         with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            metrics = folder / "metrics.jsonl"
             experiment = Experiment(
                 builder=self.builder,
                 environment_factory=self.make_factory(),
                 layout=self.layout,
                 goal=Goal(max_env_steps=NEVER, evaluate_every=self.evaluate_every),
                 seed=self.seed,
-                metrics=str(Path(scratch) / "metrics.jsonl"),
+                metrics=str(metrics),
             )
             system = TOPOLOGIES[self.topology](experiment)
-            with launch(system.program, self.launcher, **self.settings) as run:
-                yield run, system
+            loggers = make_loggers(self.loggers, folder, {})
+            with RecordForwarder(metrics, loggers):
+                with launch(system.program, self.launcher, **self.settings) as run:
+                    yield run, system
 
 
 def throughput(
@@ -120,6 +132,33 @@ def throughput(
             setup.builder, spec_of(environment_factory), seconds=seconds_alone
         ),
     }
+
+
+def rates(
+    setup: Setup,
+    *,
+    first_step: int,
+    seconds: float,
+    count: Callable[[], Mapping[str, float]] = dict,
+) -> dict[str, float]:
+    """Environment steps per second in a steady state, as "env_steps".
+
+    Args:
+      setup: the program.
+      first_step: the environment steps at which the window begins.
+      seconds: of the window.
+      count: returns what else is counted, by name; that is returned per second, too.
+    """
+    with setup.launched() as (run, system):
+        replay = run.client(system.replay)
+        replay.past_env_steps(first_step)
+        before = count()
+        steps, began = replay.num_env_steps(), time.perf_counter()
+        time.sleep(seconds)
+        made: dict[str, float] = {"env_steps": replay.num_env_steps() - steps}
+        passed = time.perf_counter() - began
+        made |= {name: value - before[name] for name, value in count().items()}
+    return {name: number / passed for name, number in made.items()}
 
 
 def learning(setup: Setup, *, env_steps: int, every: int) -> dict[str, Any]:

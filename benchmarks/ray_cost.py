@@ -5,18 +5,13 @@ python -m benchmarks.ray_cost --out FILE.json
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from functools import partial
-
-# One thread each, also of NPROC, which programs leave alone, as nodes with processes
-# have. Small networks gain nothing from more.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-os.environ.setdefault("NPROC", "1")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from typing import Any
 
 from benchmarks.command import run_benchmark
 from benchmarks.machine import describe_machine
-from benchmarks.report import Report, interleave, median
+from benchmarks.report import Report, alternate, median, say
 from benchmarks.trial import RAY, run_trial
 
 PROGRAMS = ("ppo", "dqn")
@@ -26,32 +21,10 @@ FIRST_STEP = {"ppo": 20_000, "dqn": 4_000}
 COST_BAR = 0.95
 
 
-def rate(*, program: str, launcher: str, seconds: float, seed: int) -> float:
-    """Environment steps/s in the steady state; a trial."""
-    import time
-
-    from acmelike import Layout
-    from acmelike.experiments.program import find_program
-    from benchmarks import ours
-
-    made = find_program(program)
-    setup = ours.Setup(
-        builder=made.make_builder(made.config),
-        environment="CartPole-v1",
-        topology=made.config.topology,
-        layout=Layout(
-            num_actors=made.config.num_actors,
-            num_envs_per_actor=made.config.num_envs_per_actor,
-        ),
-        launcher=launcher,
-        seed=seed,
-    )
-    with setup.launched() as (run, system):
-        replay = run.client(system.replay)
-        before, began = replay.past_env_steps(FIRST_STEP[program]), time.perf_counter()
-        time.sleep(seconds)
-        made_steps = replay.num_env_steps() - before
-        return made_steps / (time.perf_counter() - began)
+def _rate(arguments: Mapping[str, Any], seed: int) -> float:
+    trial = "benchmarks.agents_acmelike:rates"
+    found = run_trial(trial, {**arguments, "seed": seed}, python=RAY)
+    return found["env_steps"]
 
 
 def measure(quick: bool, command: str) -> Report:
@@ -70,25 +43,19 @@ def measure(quick: bool, command: str) -> Report:
         ],
     )
     for program in PROGRAMS:
-        trials: dict[str, list[float]] = {name: [] for name in LAUNCHERS}
-        for seed in range(repeats):
-            # The launcher that is first in one turn is second in the next.
-            names = LAUNCHERS if seed % 2 == 0 else LAUNCHERS[::-1]
-            arguments = {"program": program, "seconds": seconds, "seed": seed}
-            turn = interleave(
-                {
-                    f"{program}, {name}": partial(
-                        run_trial,
-                        "benchmarks.ray_cost:rate",
-                        {**arguments, "launcher": name},
-                        python=RAY,
-                    )
-                    for name in names
-                },
-                1,
-            )
-            for name in LAUNCHERS:
-                trials[name] += turn[f"{program}, {name}"]
+        say(program)
+        arguments = {
+            "program": program,
+            "first_step": FIRST_STEP[program],
+            "seconds": seconds,
+        }
+        trials = alternate(
+            {
+                launcher: partial(_rate, {**arguments, "launcher": launcher})
+                for launcher in LAUNCHERS
+            },
+            repeats,
+        )
         report.add_table(f"{program}, environment steps", "steps/s", trials)
         ratios = [
             ray / processes

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,6 +44,22 @@ def interleave(
             started = time.perf_counter()
             results[name].append(measure())
             say(f"{repeat + 1}/{repeats} {name}, {time.perf_counter() - started:.1f} s")
+    return results
+
+
+def alternate(
+    measurements: Mapping[str, Callable[[int], T]], repeats: int
+) -> dict[str, list[T]]:
+    """As `interleave`, but the first of one repeat is the last of the next: A B, B A.
+
+    Each measurement is given the number of the repeat, which may be its seed.
+    """
+    results: dict[str, list[T]] = {name: [] for name in measurements}
+    for repeat in range(repeats):
+        names = list(measurements)[:: -1 if repeat % 2 else 1]
+        turn = {name: partial(measurements[name], repeat) for name in names}
+        for name, made in interleave(turn, 1).items():
+            results[name] += made
     return results
 
 

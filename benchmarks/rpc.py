@@ -39,6 +39,15 @@ BATCHED_OVER_UNBATCHED = 6
 PUT_OVER_MEMCPY, MAX_GET_MS = 0.5, 5
 # How long publishing may hold the publisher.
 MAX_PUBLISH_MS = {NEAR: 5, FAR: 10}
+# How long it may take to count a call.
+MAX_COUNTING_US = 3
+
+# What is told of the calls of every side: the title, the kind of call, and its figure.
+TIMES = (
+    ("Small call, median of a trial's calls", "small call", "p50"),
+    ("Small call, processor time of the caller's thread", "small call", "processor"),
+    ("1 KB of arrays in and out, median of a trial's calls", "arrays", "p50"),
+)
 
 # The trials of a side or a job, one for each repeat.
 Trials = Sequence[Mapping[str, Any]]
@@ -102,6 +111,7 @@ def measure(quick: bool, command: str) -> Report:
     _report_pipelined(report, results["pipelined"])
     _report_publishing(report, {name: results[f"publish, {name}"] for name in PUBLISH})
     _report_costs(report, {name: results[f"costs, {name}"] for name in COSTS})
+    _report_counting(report, results["counting"])
     report.add_table(
         "Load of the machine before and after each trial",
         "processes",
@@ -138,6 +148,11 @@ def _notes(size: Size) -> list[str]:
         f"An array is put once for {size.num_readers} readers in processes of their "
         "own, after three others. The time to a view is the longest of all readers "
         "and puts.",
+        "The processor time of a small call is that of the caller's thread, in the "
+        "mean: what other threads and processes do for a call is not in it.",
+        "Counting a call: the lines of both sides that count calls, bytes, seconds and "
+        "waits, in one process and without a call. They are timed a hundred together; "
+        f"the median of {size.num_calls:,} such times.",
         f"Pipelined: {size.num_pipelined:,} small calls are begun before the first "
         "outcome is asked for.",
         f"Published are six arrays, 6 MB, to {size.num_readers} readers in processes "
@@ -223,6 +238,9 @@ def _jobs(size: Size) -> dict[str, Callable[[], Any]]:
             )
             for launcher in COSTS
         },
+        "counting": partial(
+            run_trial, f"{OURS}:counting", {"num_calls": size.num_calls}
+        ),
     }
 
 
@@ -238,18 +256,16 @@ def _with_load(trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def _report_calls(report: Report, results: Mapping[str, Trials]) -> None:
     """The times of calls, and the bars on ours over others'."""
-    times: dict[str, dict[str, list[float]]] = {}
-    for kind, title in (
-        ("small call", "Small call"),
-        ("arrays", "1 KB of arrays in and out"),
-    ):
-        times[kind] = {
-            side: [trial[kind]["p50"] for trial in trials]
+    tables = []
+    for title, kind, figure in TIMES:
+        times = {
+            side: [trial[kind][figure] for trial in trials]
             for side, trials in results.items()
             if side != "memcpy"
         }
-        report.add_table(f"{title}, median of a trial's calls", "us", times[kind])
-    small, arrays = times["small call"], times["arrays"]
+        report.add_table(title, "us", times)
+        tables.append(times)
+    small, _, arrays = tables
     demands = {
         **{
             f"a small call, {NEAR} over {name}": (small[NEAR], small[name], limit)
@@ -406,6 +422,16 @@ def _report_costs(report: Report, results: Mapping[str, Trials]) -> None:
             "us",
             {kind: [trial[kind] for trial in trials] for kind in kinds},
         )
+
+
+def _report_counting(report: Report, trials: Trials) -> None:
+    """What it takes to count a call, and the bar on both sides together."""
+    times = {
+        side: [trial[side] for trial in trials] for side in trials[0] if side != "load"
+    }
+    times["both"] = [sum(pair) for pair in zip(*times.values(), strict=True)]
+    medians = report.add_table("Counting a call", "us", times)
+    report.add_bar("us to count a call", medians["both"], "<", MAX_COUNTING_US)
 
 
 def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:

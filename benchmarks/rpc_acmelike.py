@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import timeit
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 
 import acmelike as al
+from acmelike.core.status import MethodMetrics, NodeMetrics
 from acmelike.launchers import LAUNCHERS
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.placement import OneHost
+from acmelike.rpc import Call, Request
+from acmelike.rpc.sockets.channel import RemoteCall
 from benchmarks import rpc_load as load
 
 # As `processes`, but they talk as those of two hosts do: over TCP with TLS.
@@ -23,6 +27,8 @@ LAUNCHERS[FAR] = partial(ProcessNodes, make_machines=partial(OneHost, "127.0.0.1
 NUM_ARRAYS, ARRAY_SIZE = 6, 250_000
 # The first ones go through the socket, and make the memory for those that follow.
 NUM_FIRST_PUBLISHED = 3
+# How often a call is counted between two looks at the clock, and with how many bytes.
+NUM_TOGETHER, NUM_BYTES = 100, 100
 
 
 class Echo:
@@ -121,6 +127,41 @@ def _costs(service: Echo, *, num_calls: int) -> dict[str, float]:
         kind: load.percentiles(call, value, num_calls)["p50"]
         for kind, (call, value) in kinds.items()
     }
+
+
+def counting(*, num_calls: int) -> dict[str, float]:
+    """Microseconds that each side of a call takes to count it, the median; a trial.
+
+    Only the lines that count are here: those of `Method`, `Channel` and `RemoteCall` at
+    the caller, and of `Call`, `Server` and `SocketServer` at the service.
+    """
+    nobody: Any = None
+    target, caller = "service.echo", NodeMetrics(label="caller")
+    method = MethodMetrics()
+    sent = RemoteCall(nobody, 0, target, None, caller.edges[target])
+    taken = Call(nobody, Request("echo", (), {}, None, "caller"))
+
+    def count_at_caller() -> None:
+        started = time.perf_counter()
+        edge = caller.edges[target]
+        edge.num_calls += 1
+        edge.num_bytes += NUM_BYTES
+        with caller.waiting(sent):
+            pass
+        sent.count(NUM_BYTES)
+        edge.seconds.append(time.perf_counter() - started)
+
+    def count_at_service() -> None:
+        taken.arrived, taken.metrics = time.perf_counter(), method
+        started = time.perf_counter()
+        method.count_one(started - taken.arrived, time.perf_counter() - started)
+        taken.count_bytes(NUM_BYTES, NUM_BYTES)
+
+    medians = {}
+    for side, count in (("caller", count_at_caller), ("service", count_at_service)):
+        seconds = timeit.repeat(count, number=NUM_TOGETHER, repeat=num_calls)
+        medians[side] = float(np.median(seconds)) / NUM_TOGETHER * 1e6
+    return medians
 
 
 def pipelined(*, num_calls: int) -> Any:

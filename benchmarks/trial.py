@@ -32,10 +32,29 @@ TARGETS = {
 }
 # Long enough for any trial; a longer one hangs.
 TIMEOUT_SECONDS = 1200.0
+# Where results are kept while a benchmark runs, of which the last trial may fail after
+# an hour.
+_kept: Path | None = None
 
 
 class TrialFailed(Exception):
     """A trial ended without a result."""
+
+
+def keep_results(path: Path) -> None:
+    """Has what trials return written to a file from now on, each as a line of JSON."""
+    global _kept
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    _kept = path
+
+
+def keep(trial: str, arguments: Mapping[str, Any], result: Any) -> None:
+    """Writes what a trial returned, if results are kept."""
+    if _kept is not None:
+        line = {"trial": trial, "arguments": dict(arguments), "result": result}
+        with _kept.open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def run_trial(
@@ -74,7 +93,9 @@ def run_trial(
     if ended.returncode != 0:
         said = "\n".join(ended.stderr.strip().splitlines()[-15:])
         raise TrialFailed(f"{function} ended with {ended.returncode}:\n{said}")
-    return json.loads(ended.stdout.splitlines()[-1])
+    result = json.loads(ended.stdout.splitlines()[-1])
+    keep(function, arguments or {}, result)
+    return result
 
 
 def main() -> None:

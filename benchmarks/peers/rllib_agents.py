@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -131,11 +134,9 @@ def _impala_settings() -> Any:
 
 def throughput(*, first_step: int, last_step: int, **settings: Any) -> dict[str, Any]:
     """Environment steps per second in a steady state; see `make_algorithm`."""
-    _start_ray()
-    trainer = make_algorithm(**settings)
-    start, steps_0 = _train_past(trainer, first_step)
-    end, steps_1 = _train_past(trainer, last_step)
-    trainer.stop()
+    with _training(**settings) as trainer:
+        start, steps_0 = _train_past(trainer, first_step)
+        end, steps_1 = _train_past(trainer, last_step)
     return {
         "env_steps_per_second": (steps_1 - steps_0) / (end - start),
         "env_steps": [steps_0, steps_1],
@@ -147,18 +148,16 @@ def learning(
     *, seed: int, env_steps: int, every: int, **settings: Any
 ) -> dict[str, Any]:
     """The learning curve; the policies are judged after the clock has stopped."""
-    _start_ray()
-    trainer = make_algorithm(seed=seed, **settings)
-    module = trainer.get_module()
     steps, seconds, weights = [], [], []
-    started = time.perf_counter()
-    for due in range(every, env_steps + 1, every):
-        moment, reached = _train_past(trainer, due)
-        steps.append(reached)
-        seconds.append(moment - started)
-        learned = trainer.learner_group.get_weights()["default_policy"]
-        weights.append({name: np.array(array) for name, array in learned.items()})
-    trainer.stop()
+    with _training(seed=seed, **settings) as trainer:
+        module = trainer.get_module()
+        started = time.perf_counter()
+        for due in range(every, env_steps + 1, every):
+            moment, reached = _train_past(trainer, due)
+            steps.append(reached)
+            seconds.append(moment - started)
+            learned = trainer.learner_group.get_weights()["default_policy"]
+            weights.append({name: np.array(array) for name, array in learned.items()})
 
     def acting_with(state: dict[str, np.ndarray]) -> Any:
         def act(observations: np.ndarray) -> np.ndarray:
@@ -178,14 +177,27 @@ def learning(
     }
 
 
-def _start_ray() -> None:
-    ray.init(
-        address="local",  # Not another Ray of this machine.
-        num_cpus=8,  # More than there are: its processes wait for each other anyway.
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-    )
+@contextmanager
+def _training(**settings: Any) -> Iterator[Any]:
+    """The algorithm on a Ray of its own, until it is left; no file of both remains."""
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        ray.init(
+            address="local",  # Not another Ray of this machine.
+            # More than there are: its processes wait for each other anyway.
+            num_cpus=8,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=folder,
+        )
+        trainer = make_algorithm(**settings)
+        try:
+            yield trainer
+        finally:
+            trainer.stop()
+            # RLlib puts it into the home folder, and has no setting for that.
+            shutil.rmtree(trainer.logdir, ignore_errors=True)
+            ray.shutdown()
 
 
 def _train_past(trainer: Any, env_steps: int) -> tuple[float, int]:

@@ -9,7 +9,13 @@ import benchmarks.__main__ as all_benchmarks
 from benchmarks.command import run_benchmark
 from benchmarks.machine import describe_machine, versions
 from benchmarks.report import Report
-from benchmarks.trial import TrialFailed, run_trial
+from benchmarks.trial import TrialFailed, keep, keep_results, run_trial
+
+
+@pytest.fixture(autouse=True)
+def keeps_nothing_afterwards(monkeypatch):
+    """Trials of other tests would be written where these keep theirs."""
+    monkeypatch.setattr("benchmarks.trial._kept", None)
 
 
 def measure_with(value):
@@ -31,6 +37,10 @@ def status_of(measure, *args):
     with pytest.raises(SystemExit) as ended:
         run_benchmark("example", "An example.", measure, args)
     return ended.value.code
+
+
+def lines_of(kept):
+    return [json.loads(line) for line in kept.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(("value", "status"), [(1.0, 0), (0.9, 1)])
@@ -64,13 +74,33 @@ def test_where_to_write_has_to_be_said(capsys):
     assert "--out" in capsys.readouterr().err
 
 
-def test_a_trial_that_fails_is_told_and_nothing_is_written(tmp_path, capsys):
-    def measure(quick, command):
-        raise TrialFailed("the peer ended with 1")
+def failing_after_one(quick, command):
+    keep("benchmarks.example:rate", {"seed": 0}, [1.5])
+    raise TrialFailed("the peer ended with 1")
 
-    assert status_of(measure, "--out", str(tmp_path / "example.json")) == 1
-    assert capsys.readouterr().err == "error: the peer ended with 1\n"
-    assert not list(tmp_path.iterdir())
+
+def test_a_trial_that_fails_is_told_and_what_others_returned_is_kept(tmp_path, capsys):
+    out, kept = tmp_path / "example.json", tmp_path / "example.json.trials"
+    assert status_of(failing_after_one, "--out", str(out)) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: the peer ended with 1",
+        f"what earlier trials returned is in {kept}",
+    ]
+    assert list(tmp_path.iterdir()) == [kept]
+    assert lines_of(kept) == [
+        {
+            "trial": "benchmarks.example:rate",
+            "arguments": {"seed": 0},
+            "result": [1.5],
+        }
+    ]
+
+
+def test_nothing_but_the_json_is_left_of_a_benchmark_that_succeeds(tmp_path):
+    out = tmp_path / "example.json"
+    assert status_of(failing_after_one, "--out", str(out)) == 1
+    assert status_of(measure_with(1.0), "--out", str(out)) == 0
+    assert list(tmp_path.iterdir()) == [out]
 
 
 # --- All of them ------------------------------------------------------------------
@@ -111,6 +141,27 @@ def test_a_trial_that_raises_says_what_it_said():
 def test_a_trial_sees_the_variables_it_is_given():
     name = "os:getenv"
     assert run_trial(name, {"key": "A_VARIABLE"}, variables={"A_VARIABLE": "7"}) == "7"
+
+
+def test_what_trials_return_is_kept_in_their_order(tmp_path):
+    kept = tmp_path / "new" / "kept"
+    keep_results(kept)
+    for value in ("7", "8"):
+        run_trial("os:getenv", {"key": "A_VARIABLE"}, variables={"A_VARIABLE": value})
+    with pytest.raises(TrialFailed):
+        run_trial("os:no_such_function")
+    trial = {"trial": "os:getenv", "arguments": {"key": "A_VARIABLE"}}
+    assert lines_of(kept) == [{**trial, "result": "7"}, {**trial, "result": "8"}]
+
+
+def test_another_benchmark_keeps_its_own_results_alone(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    keep("nobody", {}, "is lost: nothing is kept yet")
+    for place in (first, second, first):
+        keep_results(place)
+        keep("example", {}, place.name)
+    assert [line["result"] for line in lines_of(first)] == ["first"]
+    assert [line["result"] for line in lines_of(second)] == ["second"]
 
 
 def test_a_missing_interpreter_is_named():

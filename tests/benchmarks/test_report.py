@@ -2,11 +2,13 @@
 
 import json
 import math
+from functools import partial
 
 import pytest
 
 from benchmarks.report import (
     Report,
+    alternate,
     exit_status,
     interleave,
     markdown,
@@ -48,6 +50,18 @@ def test_measurements_are_made_in_turn():
     )
     assert order == ["a", "b", "a", "b", "a", "b"]
     assert results == {"a": [1, 3, 5], "b": [2, 4, 6]}
+
+
+def test_who_is_first_in_one_turn_is_last_in_the_next():
+    order = []
+
+    def measure(name, repeat):
+        order.append(name)
+        return f"{name}{repeat}"
+
+    results = alternate({name: partial(measure, name) for name in "abc"}, 3)
+    assert "".join(order) == "abccbaabc"
+    assert results == {name: [f"{name}{turn}" for turn in range(3)] for name in "abc"}
 
 
 @pytest.mark.parametrize(

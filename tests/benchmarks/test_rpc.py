@@ -24,7 +24,8 @@ def values(made):
 
 
 def timed(us):
-    return {"small call": {"p50": us, "p99": 9e9}, "arrays": {"p50": 2 * us}}
+    small = {"p50": us, "p99": 9e9, "processor": us / 2}
+    return {"small call": small, "arrays": {"p50": 2 * us}}
 
 
 def test_times_are_compared_pair_by_pair():
@@ -43,6 +44,7 @@ def test_times_are_compared_pair_by_pair():
     results["acmelike with TLS"] = [timed(us) for us in (99.0, 600.0, 60.0)]
     results["memcpy"] = [{"rates": {}}] * 3
     rpc._report_calls(made, results)
+    assert rows(made, "Small call, processor")["Ray"]["median"] == 400.0
     over = rows(made, "Times of calls")["a small call, acmelike over Unix socket"]
     assert over["samples"] == [3.0, 2.0, 9.0]
     assert values(made) == {
@@ -127,6 +129,16 @@ def test_costs_are_shown_without_the_load():
     assert not made.bars
 
 
+def test_the_bar_on_counting_is_on_both_sides_together():
+    made = report()
+    trials = [
+        {"caller": us, "service": 1.0, "load": [0.1, 0.2]} for us in (1.5, 2.0, 9.0)
+    ]
+    rpc._report_counting(made, trials)
+    assert rows(made, "Counting").keys() == {"caller", "service", "both"}
+    assert values(made) == {"us to count a call": (3.0, False)}
+
+
 def test_the_load_is_noted_around_a_trial(monkeypatch):
     loads = iter([(1.0, 9.0, 9.0), (2.0, 9.0, 9.0)])
     monkeypatch.setattr("os.getloadavg", lambda: next(loads))
@@ -136,9 +148,16 @@ def test_the_load_is_noted_around_a_trial(monkeypatch):
 # --- Trials, very short ---------------------------------------------------------------
 
 
+@pytest.mark.slow
+def test_both_sides_of_a_call_count_it():
+    result = run_trial(f"{rpc.OURS}:counting", {"num_calls": 20})
+    assert 0 < min(result.values()) and max(result.values()) < 100
+
+
 def holds_what_all_sides_measure(result):
     assert result.keys() == {"small call", "arrays", "rates"}
     assert 0 < result["small call"]["p50"] <= result["small call"]["p99"]
+    assert result["small call"]["processor"] > 0
     assert result["rates"]["1 MB"] > 1e6
 
 
