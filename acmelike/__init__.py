@@ -2,9 +2,10 @@
 
     import acmelike as al
 
-has every public name, and `from acmelike.agents import dqn` every public name of an
-agent. Names are imported when they are first used, so that a node that needs only some
-of the framework (a replay table, say) starts without the rest.
+has the names that most users need, and `from acmelike.agents import dqn` every public
+name of an agent. CONTRIBUTING.md lists where the other public names are. Names are
+imported when they are first used, so that a node that needs only some of the framework
+(a replay table, say) starts without the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The actor: a policy and environments on one side, replay on the other."""
+"""The actor node: steps K environments with a policy and writes items to replay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from acmelike.learners import ParameterSource
 from acmelike.replay import Replay, TableConfig
 from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
-# In lock-step, between two looks at what replay says while the next version is due.
+# Seconds between checks for errors from replay while an actor in lock-step waits for
+# parameters.
 _LOOK_SECONDS = 1.0
 
 
@@ -26,8 +27,8 @@ class LockStep:
 
     Attributes:
       num_steps: that it takes with each version of the parameters.
-      index: of the actor among all. One that takes its place after a failure has the
-        same index, and makes no steps for versions of which replay has them already.
+      index: of the actor among all. A restarted actor keeps the index, and skips
+        versions whose unrolls replay already has.
     """
 
     num_steps: int
@@ -125,9 +126,10 @@ class Actor:
         return self._inference
 
     def _next(self) -> Nested | None:
-        """Waits for newer parameters, which need all that this actor has written.
+        """Waits for newer parameters.
 
-        So it looks now and then whether replay has it, or has refused it.
+        The learner makes them only after replay has this actor's unrolls, so it also
+        checks whether a write failed.
         """
         while self._recorder.is_ahead:
             if (newer := self._parameters.take()) is not None:

@@ -34,5 +34,5 @@ def compile_policy(policy: PortablePolicy) -> Callable[..., PolicyOutput]:
 
 
 def to_device(arrays: Nested) -> Nested:
-    """Puts arrays where the device has them; once, not at every time step."""
+    """Copies arrays to the device once, so that no time step has to."""
     return jax.device_put(arrays)

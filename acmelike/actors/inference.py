@@ -150,7 +150,8 @@ def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
     """What a policy returned as the actions of an environment.
 
     Raises:
-      TypeError: they would lose what is behind their point.
+      TypeError: the policy returned floating-point actions, but the environment takes
+        integers.
       ValueError: one is a number that the environment's type cannot hold.
     """
     actions: Array = np.asarray(action)
@@ -159,7 +160,7 @@ def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
     if actions.dtype.kind == "f" and dtype.kind != "f":
         raise TypeError(
             f"the policy returned actions of {actions.dtype}, and the environment's are"
-            f" {dtype}: an `act` returns whole numbers, such as of jnp.argmax"
+            f" {dtype}: `act` must return integers, for example from jnp.argmax"
         )
     cast: Array = actions.astype(dtype)
     is_safe = np.can_cast(actions.dtype, dtype)

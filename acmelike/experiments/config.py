@@ -41,7 +41,8 @@ class EnvironmentConfig:
       frame_stack: how many of the last observations are stacked into one; None for 4
         with games of Atari, and else 1.
       step_timeout: seconds after which an environment that has not returned from a step
-        or a reset has failed; each then has a thread of its own. None for no limit.
+        or a reset has failed; each then has a thread of its own, where it can install
+        no handler of signals. None for no limit.
       restart_environments: how often each actor, and the evaluator, makes an
         environment again that has failed. Its unfinished episode is dropped.
     """

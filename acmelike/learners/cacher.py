@@ -81,7 +81,8 @@ def why_too_early(version: int, newer_than: int, min_interval: int) -> str | Non
 
     Args:
       version: of the newest parameters.
-      newer_than: that the caller has; -1 for none, who need not wait for an interval.
+      newer_than: that the caller has; -1 if it has none; then the interval does not
+        apply.
       min_interval: updates that the caller wants to be between two versions.
     """
     wanted = newer_than + 1 if newer_than < 0 else newer_than + min_interval

@@ -58,7 +58,7 @@ def make_functions(agent: Agent) -> LearnerFunctions:
         key = jax.random.fold_in(jax.random.key(seed), number)
         return _checked(agent, agent.update(state, data, probabilities, key))
 
-    # Compiled as one: op by op it takes seconds.
+    # Compile `init` as a whole: run one operation at a time, it takes seconds.
     init = jax.jit(lambda seed: agent.init(jax.random.key(seed)))
     compiled = jax.jit(update)
     return LearnerFunctions(

@@ -34,7 +34,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, numbers: Array) -> Spread:
-        """That of some numbers, at least one."""
+        """The quantiles of a non-empty array."""
         return cls(*np.quantile(numbers, [0.5, 0.9, 1.0]).tolist())
 
 
@@ -131,7 +131,7 @@ class Learner:
     @idempotent
     def progress(self) -> LearnerProgress:
         """Returns how far the learner is."""
-        # Only here, as it is asked seldom, and a learner may make many updates.
+        # Computed on request: it is rarely asked for, and updates are frequent.
         staleness = times_sampled = None
         if self._latest is not None:
             staleness, times_sampled = map(Spread.of, self._latest)

@@ -71,7 +71,7 @@ class BatchedInference:
                 lambda *states: np.concatenate(states),
                 *(one.init(self._num_envs) for one in self._inputs),
             )
-            # Of NumPy, as rows of them are replaced.
+            # NumPy arrays, because rows are overwritten in place.
             self._initial = optree.tree_map(np.asarray, self._runner.prepare(initial))
             self._state = optree.tree_map(np.copy, self._initial)
         if self._runner.is_compiled and not self._sizes:

@@ -72,8 +72,8 @@ class InferenceQueue:
 
     Args:
       num_actors: the number of actors that may ask.
-      batch_size: environments that are enough for a batch, and the most of one, unless
-        an actor alone has more.
+      batch_size: target and maximum number of environments in a batch; a single larger
+        actor is allowed.
     """
 
     def __init__(self, *, num_actors: int, batch_size: int):
