@@ -63,6 +63,7 @@ WITHOUT_JAX = (
         for name in ("dqn", "impala", "ppo", "r2d2", "sac", "td3")
     ),
     *("acmelike.actors", "acmelike.learners", "acmelike.evaluation"),
+    "acmelike.testing",
     *("acmelike.graph", "acmelike.rpc", "acmelike.replay", "acmelike.policies"),
     # The other packages import their modules when a name of them is used.
     *("acmelike.launchers.launching", "acmelike.launchers.processes.child"),

@@ -1,11 +1,13 @@
 """`network=`: a user's own network, ours by name, and what is refused."""
 
+import json
 import logging
 
 import jax
 import numpy as np
 import pytest
 
+import acmelike as al
 from acmelike.agents.dqn import DQNConfig
 from acmelike.agents.dqn.agent import DQNBuilder
 from acmelike.agents.ppo import PPOBuilder, PPOConfig
@@ -13,6 +15,7 @@ from acmelike.errors import ConfigError
 from acmelike.policies import make_portable
 from acmelike.policies.portable import PortablePolicy
 from tests.agents.compiled import first_parameters
+from tests.agents.my_networks import Wavy
 from tests.agents.settings import make_spec
 
 VECTOR, IMAGE = (5,), (9, 7, 2)
@@ -69,8 +72,6 @@ def test_what_a_convolution_multiplies_are_matrices():
 
 
 def test_in_python_it_may_be_a_class_a_function_or_an_instance():
-    from tests.agents.my_networks import Wavy
-
     for network in (Wavy, Wavy(), lambda: Wavy()):
         assert acts_alike(make("dqn", network), VECTOR).text is not None
 
@@ -111,3 +112,25 @@ def test_the_channels_of_images_may_come_first(network):
 def test_features_of_another_shape_are_refused():
     with pytest.raises(ConfigError, match=r"NotFeatures must return features \[B, F\]"):
         acts_alike(make("dqn", f"{HERE}:NotFeatures"), VECTOR)
+
+
+@pytest.mark.slow
+def test_ppo_trains_with_a_network_that_it_is_given(tmp_path):
+    run = al.train(
+        "ppo",
+        "Catch",
+        network=Wavy,
+        out=tmp_path / "run",
+        launch="serial",
+        max_env_steps=96,
+        evaluate_every=64,
+        num_eval_episodes=2,
+        num_actors=1,
+        unroll_length=8,
+        num_epochs=1,
+        num_minibatches=1,
+    )
+    assert run.summary["status"] == "completed" and run.summary["learner_steps"] > 0
+    config = json.loads((run.folder / "config.json").read_text())
+    assert "Wavy" in config["agent"]["network"]
+    assert run.policy.act(np.zeros((10, 5))) in (0, 1, 2)

@@ -37,7 +37,7 @@ class ReinforceBuilder:
     def check(self, spec):
         if not isinstance(spec.actions, specs.DiscreteArray):
             raise ConfigError(
-                f"reinforce needs discrete actions: {spec.actions.shape} are not"
+                f"{self.name} needs discrete actions: {spec.actions.shape} are not"
             )
         observation_shape(spec, agent=self.name)
 

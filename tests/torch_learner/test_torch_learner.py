@@ -10,6 +10,7 @@ import pytest
 
 from acmelike import Experiment, Goal, Layout, launch, load_policy, make_synchronous
 from acmelike.environments import CatchFactory
+from acmelike.testing import AgentContract
 from tests.torch_learner.agent import TorchBuilder
 
 # Chance is -1/3; two evaluations in a row have to reach the score within the budget.
@@ -54,3 +55,13 @@ def test_it_learns_catch(tmp_path, launcher):
 def test_two_serial_runs_are_equal(tmp_path):
     found = [train(tmp_path / name, "serial")[1] for name in ("first", "second")]
     assert found[0] == found[1]
+
+
+CONTRACT = AgentContract(
+    TorchBuilder(batch_size=8, unroll_length=8), CatchFactory(rows=5, columns=3)
+)
+
+
+@pytest.mark.parametrize("check", CONTRACT.checks(), ids=lambda check: check.__name__)
+def test_it_keeps_the_contract_of_agents(check):
+    check()
