@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-# A step may well take a second. One that takes longer than this is named, because
-# all others may be waiting for it: an environment that hangs, a long compilation.
+# A constructor or a step may well take a second. One that takes longer than this is
+# named, because all others may be waiting for it: an environment that hangs, a long
+# compilation.
 SLOW_STEP_SECONDS = 10.0
 
 
@@ -130,8 +131,8 @@ class NodeStatus:
       reason: why it has to wait; "" if it does not, or if the callee has not said.
       doing: the text of `set_status` in the present step, such as "has played 9 steps";
         otherwise "".
-      working_seconds: how long the present step has worked since it began or last
-        waited; 0 outside a step and while waiting.
+      working_seconds: how long the constructor or the present step has worked since it
+        began or last waited; 0 outside of both and while waiting.
       spinning_seconds: time spent in completed steps since one waited or called another
         node, to about a second; 0 while waiting.
       num_steps: completed steps.
@@ -184,9 +185,10 @@ class NodeStatus:
 
     @property
     def slow_step(self) -> str:
-        """Says that a step takes long or that steps spin; "" if neither is so."""
+        """Says that the constructor or a step takes long or steps spin; "" if not."""
         if self.working_seconds >= SLOW_STEP_SECONDS:
-            return f"working for {self.working_seconds:,.0f} s"
+            where = " in its constructor" if self.phase == "starting" else ""
+            return f"working for {self.working_seconds:,.0f} s{where}"
         if self.spinning_seconds >= SLOW_STEP_SECONDS:
             return (
                 f"working without a wait or a call for {self.spinning_seconds:,.0f} s"
@@ -330,6 +332,7 @@ class NodeMetrics:
     phase: str = "starting"
     num_steps: int = 0
     doing: str = ""
+    is_constructing: bool = False
     works_since: float = 0.0
     worked_seconds: float = 0.0
     waited_seconds: dict[str, float] = field(default_factory=dict)
@@ -345,6 +348,20 @@ class NodeMetrics:
     edges: defaultdict[str, EdgeMetrics] = field(
         default_factory=lambda: defaultdict(EdgeMetrics)
     )
+
+    @property
+    def is_working(self) -> bool:
+        """Whether it is in its constructor, or in a step and does not wait."""
+        return self.is_constructing or self.phase == "working"
+
+    @contextmanager
+    def constructing(self) -> Iterator[None]:
+        """Surrounds the constructor, whose time is not that of a step."""
+        self.works_since, self.is_constructing = time.perf_counter(), True
+        try:
+            yield
+        finally:
+            self.is_constructing = False
 
     @contextmanager
     def stepping(self) -> Iterator[None]:
@@ -388,10 +405,11 @@ class NodeMetrics:
         if wait is not None:
             spent = time.perf_counter() - self.waits_since
             waited[wait.target] = waited.get(wait.target, 0.0) + spent
-        elif self.phase in ("working", "ready"):
-            spinning_seconds = self.worked_seconds - self.worked_until_contact
-            if self.phase == "working":
+        else:
+            if self.is_working:
                 working_seconds = time.perf_counter() - self.works_since
+            if self.phase in ("working", "ready"):
+                spinning_seconds = self.worked_seconds - self.worked_until_contact
         return NodeStatus(
             label=self.label,
             group=self.group,

@@ -195,7 +195,8 @@ class NodeThread(threading.Thread):
             )
 
     def _run_service(self) -> None:
-        with leaf("constructor", f"the constructor of '{self.label}'"):
+        inside = leaf("constructor", f"the constructor of '{self.label}'")
+        with inside, self.metrics.constructing():
             service = self._construct()
         if self._check is not None:
             self._check.watch(service)

@@ -191,7 +191,7 @@ class LocalNodes:
             thread.join(max(0.0, limit - time.monotonic()))
         left = [node for node in started if node.is_alive()]
         # Under `serial` the others only wait for the turn of the one that works.
-        working = [node for node in left if node.metrics.phase == "working"]
+        working = [node for node in left if node.metrics.is_working]
         words = [str(node.status(0)) for node in working or left]
         if self._exposed is not None:
             words += self._exposed.join(max(0.0, limit - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Warns when a program makes no progress, or when one of its steps takes very long."""
+"""Warns when a program makes no progress, or when a step or constructor takes long."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class ProgressWatch(threading.Thread):
     - No node has moved for `stall_seconds`, and all of them wait: said once each time.
       The words are those of `Deadlock`, but it is no error, because a caller outside
       the program may still make the call that the nodes wait for.
-    - A step works for more than ten seconds, or steps spin without waiting for
-      anything: said once for each node.
+    - A constructor or a step works for more than ten seconds, or steps spin without
+      waiting for anything: said once for the constructor and once for the steps of
+      each node.
 
     Args:
       status: of every node, by label.
@@ -38,7 +39,8 @@ class ProgressWatch(threading.Thread):
     ):
         super().__init__(name="progress watch", daemon=True)
         self._status, self._ended, self._stall_seconds = status, ended, stall_seconds
-        self._named: set[str] = set()
+        # By label, and whether it was in its constructor: its steps may hang later.
+        self._named: set[tuple[str, bool]] = set()
         self._moment: object = None
         self._since, self._has_warned = time.monotonic(), False
 
@@ -53,8 +55,9 @@ class ProgressWatch(threading.Thread):
 
     def _name_slow_steps(self, nodes: list[NodeStatus]) -> None:
         for node in nodes:
-            if node.slow_step and node.label not in self._named:
-                self._named.add(node.label)
+            what = node.label, node.phase == "starting"
+            if node.slow_step and what not in self._named:
+                self._named.add(what)
                 logger.warning("node '%s' has been %s", node.label, node.slow_step)
 
     def _look_for_stall(self, nodes: list[NodeStatus], stall_seconds: float) -> None:

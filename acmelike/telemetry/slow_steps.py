@@ -1,4 +1,4 @@
-"""Names the nodes whose present step takes long, because others may wait for them."""
+"""Names the nodes whose constructor or step takes long, as others may wait for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SLOW_EVALUATION_SECONDS = 5.0
 
 
 def slow_steps(nodes: Mapping[str, NodeStatus]) -> list[str]:
-    """Describes each step that takes long, such as "actor/0 working for 12 s".
+    """Describes what takes long, such as "actor/0 working for 12 s in its constructor".
 
     The description of an evaluation ends with the option that limits it.
     """

@@ -104,6 +104,24 @@ def test_a_step_that_takes_long_is_named_with_its_duration(context, clock):
     assert describe(context) == "node: ready (1 steps)"
 
 
+def test_a_constructor_that_takes_long_is_named_with_its_duration(context, clock):
+    clock[0] += 99  # It waits for its turn.
+    assert describe(context) == "node: starting (0 steps)"
+    with context.metrics.constructing():
+        clock[0] += 3
+        assert look(context) == ("starting", "", 3.0)
+        assert describe(context) == "node: starting (0 steps)"
+        clock[0] += 9
+        assert describe(context) == (
+            "node: working for 12 s in its constructor (0 steps)"
+        )
+    assert look(context) == ("starting", "", 0.0)
+    with pytest.raises(ValueError), context.metrics.constructing():
+        raise ValueError
+    assert look(context) == ("starting", "", 0.0)
+    assert context.metrics.worked_seconds == 0.0
+
+
 def spin(context, clock, seconds):
     """Short steps, which do nothing that others could see."""
     for _ in range(seconds):

@@ -482,6 +482,65 @@ def test_a_step_that_takes_long_and_steps_that_spin_are_named_once(
     assert len(named) == 1 and words in named[0]
 
 
+class HangsTwice:
+    """Works in its constructor until a file is there, and in its step for another."""
+
+    def __init__(self, made, end):
+        self.wait_for(made)
+        self.end = end
+
+    def step(self):
+        self.wait_for(self.end)
+        stop_run("the end")
+
+    def wait_for(self, file):
+        file.with_suffix(".begun").touch()
+        until = time.monotonic() + LIMIT  # So that a fault does not hang the tests.
+        while not file.exists() and time.monotonic() < until:
+            threading.Event().wait(0.005)
+
+
+@pytest.mark.long
+def test_a_constructor_that_takes_long_is_named_once_and_its_step_too(
+    launcher, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("acmelike.core.status.SLOW_STEP_SECONDS", 0.3)
+    made, end = tmp_path / "made", tmp_path / "end"
+    program = Program("slow")
+    program.add_node(Node(HangsTwice, made, end), label="slow one")
+    with warnings_of(1) as (_, is_named), warnings_of(2) as (messages, are_named):
+        with launch(program, launcher, stall_seconds=0.2) as run:
+            assert is_named.wait(LIMIT)
+            status = run.status()["slow one"]
+            assert (status.phase, status.num_steps) == ("starting", 0)
+            assert "in its constructor" in str(status)
+            made.touch()
+            assert are_named.wait(LIMIT)
+            assert run.status()["slow one"].phase == "working"
+            end.touch()
+            assert run.wait(LIMIT) == "the end"
+    first, second = messages
+    assert re.fullmatch(
+        r"node 'slow one' has been working for \d+ s in its constructor", first
+    )
+    assert re.fullmatch(r"node 'slow one' has been working for \d+ s", second)
+
+
+def test_of_a_serial_run_that_ends_only_the_constructor_that_hangs_is_named(
+    caplog, tmp_path
+):
+    made = tmp_path / "made"
+    program = Program("end")
+    program.add_node(Node(HangsTwice, made, made), label="a")
+    program.add_node(Node(Buffer, 1), label="b")
+    with launch(program, "serial", grace_seconds=0.2):
+        while not made.with_suffix(".begun").exists():
+            threading.Event().wait(0.005)
+    named = [message for message in caplog.messages if "still runs" in message]
+    made.touch()
+    assert named == ["a: starting (0 steps) still runs 0 s after the end of the run"]
+
+
 @pytest.mark.parametrize("launcher", ["threads", "processes"])
 def test_stop_does_not_wait_for_a_method_that_runs(launcher, tmp_path):
     class Oven:

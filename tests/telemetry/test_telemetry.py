@@ -84,6 +84,13 @@ def test_a_line_says_what_the_start_is_about(clock):
     assert line.text(None, slow).endswith(
         "learner is in its first step, which compiles | learner working for 12 s"
     )
+    starts = by_label(
+        status("actor/0", phase="starting", working_seconds=2.0),
+        status("actor/1", phase="starting", working_seconds=12.0),
+    )
+    assert line.text(None, starts).endswith(
+        "starting: actor/0 is being made | actor/1 working for 12 s in its constructor"
+    )
 
 
 def test_a_line_says_that_the_coordinator_does_not_answer(clock):
@@ -180,6 +187,7 @@ def test_a_summary_of_records():
             "learner_steps": 50,
             "samples_per_insert": 3.5,
             "staleness_mean": 7.25,
+            "num_dropped_episodes": 2,
             "time": {"seconds": 2.0},
         },
         {"event": "end", "env_steps": 80, "learner_steps": 40, "mean_return": 8.0},
@@ -213,6 +221,7 @@ def test_a_summary_of_records():
         "actor_blocked_fraction": 0.5,
         "samples_per_insert": 3.5,
         "staleness_mean": 7.25,
+        "num_dropped_episodes": 2,
         "num_restarts": 3,
         "hosts": {"evaluator": "host 1"},
     }

@@ -29,7 +29,7 @@ class NodeRow:
       waiting: the share of the time spent waiting; the mean over the nodes.
       waits_for: the target that took most of the waiting, or "".
       reason: why it waits for this target now, or "".
-      slow_step: names a step that takes long, or "".
+      slow_step: names a constructor or a step that takes long, or "".
       num_calls: answered calls so far, summed over the nodes.
       calls_per_second: answered calls, summed over the nodes.
       memory_bytes: of those processes that no row above has counted; None if there are

@@ -203,6 +203,16 @@ def test_an_evaluation_that_takes_long_is_named_with_what_bounds_it():
     assert text not in plain(live_view(FACTS, [snapshot(60), snapshot(62)], 80, 23))
 
 
+def test_a_constructor_that_hangs_is_named_in_its_row_and_above():
+    hangs = status("actor/1", phase="starting", working_seconds=12.0)
+    now = RunSnapshot(seconds=112.0, nodes=by_label(hangs))
+    lines = plain(live_view(FACTS, [now], 120, 23))
+    text = "working for 12 s in its constructor"
+    assert lines[2] == f"actor/1 {text}"
+    (row,) = [line for line in lines if line.startswith("○ actor/1")]
+    assert row.endswith(text)
+
+
 def test_a_wide_one_has_room_for_reasons_and_updates():
     text = "\n".join(plain(live_view(FACTS, [snapshot(60), snapshot(62)], 120, 39)))
     assert f" 75% replay.insert  {FULL}" in text

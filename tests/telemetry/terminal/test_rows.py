@@ -206,7 +206,7 @@ def test_a_role_is_the_group_and_nothing_in_the_label():
     assert [(r.label, r.num_nodes) for r in rows] == [("actor", 3), ("actor/log", 1)]
 
 
-def test_a_row_names_a_step_that_takes_long():
+def test_a_row_names_a_step_or_a_constructor_that_takes_long():
     short, long, spins = (
         status("actor/0", working_seconds=9.9, spinning_seconds=9.9),
         status("actor/1", working_seconds=12.3, num_steps=5),
@@ -217,6 +217,10 @@ def test_a_row_names_a_step_that_takes_long():
     nodes = by_label(short, long, spins)
     (found,) = node_rows(nodes, nodes, 2.0, max_per_role=1)
     assert found.slow_step == "actor/1 working for 12 s, 1 more too"
+    hangs = status("actor/3", phase="starting", working_seconds=12.0)
+    found = row(hangs, hangs)
+    assert (found.phase, found.is_worker) == ("starting", False)
+    assert found.slow_step == "working for 12 s in its constructor"
 
 
 def test_parked_calls_of_a_role_are_one():
