@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from dm_env import specs
@@ -17,6 +17,7 @@ logger = logging.getLogger("acmelike")
 
 # How many unconfirmed writes an actor may have, for items that are sampled repeatedly.
 _NUM_AHEAD = 8
+_DROPPED = EpisodeEnd(0.0, 0, is_dropped=True)
 
 
 class Recorder:
@@ -57,6 +58,8 @@ class Recorder:
         self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
         self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
         self._bounds, self._has_warned = _bounds_of(actions), False
+        # Whether the step before was the last of an episode.
+        self._was_last: Array = np.zeros(num_envs, bool)
 
     def take_over(self) -> int:
         """Takes the place of the actor that had this name.
@@ -79,7 +82,7 @@ class Recorder:
         """Starts with the step that the next action answers."""
         self._adder.start(step)
         self._rewards[:], self._begins[:] = 0.0, self._num_added
-        self._num_clipped[:] = 0
+        self._num_clipped[:], self._was_last = 0, step.last()
 
     def add(
         self,
@@ -107,24 +110,27 @@ class Recorder:
             version=version_tm1,
         )
 
-    def _ended(self, step_t: VectorStep, num_env_steps: int) -> Sequence[EpisodeEnd]:
-        """The episodes that have ended with this step."""
+    def _ended(self, step_t: VectorStep, num_env_steps: int) -> list[EpisodeEnd]:
+        """The episodes that have ended with this step, or were dropped before it."""
         self._num_added += 1
         self._rewards += step_t.reward
+        ended, is_last = list[EpisodeEnd](), step_t.last()
         if num_env_steps < len(self._rewards):  # Some began an episode instead.
             is_first = step_t.first()
+            # Where there was no last step before, the environment was made again.
+            ended += [_DROPPED] * int(np.count_nonzero(is_first & ~self._was_last))
             self._rewards[is_first], self._num_clipped[is_first] = 0.0, 0
             self._begins[is_first] = self._num_added
-        is_last = step_t.last()
-        if not np.count_nonzero(is_last):
-            return ()
-        lengths = self._num_added - self._begins
-        return [
-            EpisodeEnd(
-                float(self._rewards[k]), int(lengths[k]), int(self._num_clipped[k])
-            )
-            for k in is_last.nonzero()[0]
-        ]
+        self._was_last = is_last
+        if np.count_nonzero(is_last):
+            lengths = self._num_added - self._begins
+            ended += [
+                EpisodeEnd(
+                    float(self._rewards[k]), int(lengths[k]), int(self._num_clipped[k])
+                )
+                for k in is_last.nonzero()[0]
+            ]
+        return ended
 
     def _count_clipped(self, action: Array, low: Array, high: Array) -> None:
         is_outside = (action < low) | (action > high)

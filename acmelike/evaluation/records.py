@@ -14,7 +14,9 @@ Staleness is in updates; its mean is of all items so far, the rest of the latest
 The training return and length are means of the last 100 episodes of the actors, which
 explore; they stand in no record before the first episode has ended. Of the same
 episodes, "clipped_fraction" is the share of steps whose action was outside of its
-bounds and was clipped; it stands only in records where there were some.
+bounds and was clipped; it stands only in records where there were some. So does
+"num_dropped_episodes", the number of episodes that were dropped because an environment
+failed and was made again.
 Metrics have a mapping of their own, because an agent may choose any name. Those that
 other nodes recorded stand there too, as "node/name". What is infinite or NaN is null,
 as JSON has neither.
@@ -105,6 +107,8 @@ def make_progress_record(
         record["training_length"] = episodes.mean_length
     if episodes.clipped_fraction:
         record["clipped_fraction"] = episodes.clipped_fraction
+    if episodes.num_dropped_episodes:
+        record["num_dropped_episodes"] = episodes.num_dropped_episodes
     return record
 
 

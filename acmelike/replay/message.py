@@ -70,11 +70,14 @@ class EpisodeEnd(NamedTuple):
       total_reward: the undiscounted sum of its rewards.
       num_steps: environment steps of it.
       num_clipped: those of them whose action was clipped to its bounds.
+      is_dropped: whether it was dropped unfinished, because its environment failed and
+        was made again. It is counted then, and its numbers are not.
     """
 
     total_reward: float
     num_steps: int
     num_clipped: int = 0
+    is_dropped: bool = False
 
 
 class Share(NamedTuple):

@@ -36,12 +36,15 @@ class EpisodeInfo(NamedTuple):
       mean_length: of these, the mean number of environment steps; likewise.
       clipped_fraction: of the steps of these, the share whose action was outside of its
         bounds and was clipped to them; likewise.
+      num_dropped_episodes: those that were dropped unfinished, because an environment
+        failed and was made again; they are in none of the other numbers.
     """
 
     num_episodes: int
     mean_return: float | None
     mean_length: float | None
     clipped_fraction: float | None
+    num_dropped_episodes: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,9 @@ class Logger(Protocol):
 
 
 # Numbers that only some records have, such as those after an episode has ended.
-_AT_TIMES = {"training_return", "training_length", "clipped_fraction"} | {
+_AT_TIMES = {
+    *("training_return", "training_length", "clipped_fraction", "num_dropped_episodes"),
+} | {
     f"{what}_{which}"
     for what in ("staleness", "times_sampled")
     for which in ("p50", "p90", "max")

@@ -89,6 +89,7 @@ def summarize(
         "actor_blocked_fraction": _mean_waiting(roles.get("actor", [])),
         "samples_per_insert": progress.get("samples_per_insert", 0.0),
         "staleness_mean": progress.get("staleness_mean", 0.0),
+        "num_dropped_episodes": progress.get("num_dropped_episodes", 0),
         "num_restarts": sum(node.num_restarts for node in status.values()),
         "hosts": {label: node.host for label, node in status.items() if node.host},
     }

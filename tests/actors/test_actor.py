@@ -74,15 +74,15 @@ def test_replay_counts_the_steps_that_begin_no_episode():
 def test_replay_knows_what_episodes_came_to():
     world = World(num_envs=3, length=2)
     world.learn()  # The count of updates is the action, and that the reward.
-    assert world.replay.episodes() == (0, None, None, None)
+    assert world.replay.episodes() == (0, None, None, None, 0)
     world.actor.step()
-    assert world.replay.episodes() == (0, None, None, None)
+    assert world.replay.episodes() == (0, None, None, None, 0)
     # Episodes take the time steps 1 and 2, 4 and 5, and so on; 3 and 6 begin one.
     for _ in range(7):
         world.actor.step()
     total = world.items().r_t.sum()
     assert total > 0
-    assert world.replay.episodes() == (3 * 3, pytest.approx(total / 9), 2, 0)
+    assert world.replay.episodes() == (3 * 3, pytest.approx(total / 9), 2, 0, 0)
 
 
 def test_steps_that_complete_no_item_are_counted_with_the_next_ones():

@@ -48,7 +48,7 @@ def test_returns_and_lengths_are_of_whole_episodes():
     assert episodes.mean_length == np.mean([1, 2, 2])
 
 
-def test_an_episode_that_was_dropped_counts_for_nothing():
+def test_an_episode_that_was_dropped_is_counted_apart():
     episodes = recorded(
         ([MID, MID], [1, 2]),
         ([FIRST, MID], [0, 2]),  # The first environment was made again.
@@ -57,6 +57,18 @@ def test_an_episode_that_was_dropped_counts_for_nothing():
     )
     assert episodes.num_episodes == 1
     assert (episodes.mean_return, episodes.mean_length) == (12, 2)
+    assert episodes.num_dropped_episodes == 1
+
+
+def test_only_an_episode_that_had_begun_is_dropped():
+    episodes = recorded(
+        ([FIRST, MID], [0, 1]),  # Made again in its first step.
+        ([FIRST, LAST], [0, 1]),  # And once more.
+        ([MID, FIRST], [1, 0]),  # The second begins its next episode, as always.
+        ([LAST, FIRST], [1, 0]),  # And is made again.
+        ([FIRST, LAST], [0, 1]),
+    )
+    assert (episodes.num_episodes, episodes.num_dropped_episodes) == (3, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -35,7 +35,7 @@ KEYS = set(
     "best_return best_learner_steps best_env_steps env_steps_per_second "
     "learner_steps_per_second "
     "learner_idle_fraction actor_blocked_fraction samples_per_insert "
-    "staleness_mean num_restarts hosts end_reason".split()
+    "staleness_mean num_dropped_episodes num_restarts hosts end_reason".split()
 )
 
 

@@ -383,7 +383,7 @@ def test_an_environment_that_takes_long_to_make_is_told_of(tmp_path, monkeypatch
 
 def test_a_run_may_outlive_its_environments(tmp_path, monkeypatch):
     monkeypatch.setattr(Stumbles, "has_stumbled", False)
-    train(
+    run = train(
         tmp_path,
         "tests.programs.broken_envs:Stumbles-v0",
         environment_kwargs={"length": 7},
@@ -393,6 +393,7 @@ def test_a_run_may_outlive_its_environments(tmp_path, monkeypatch):
     )
     log = (tmp_path / "logs" / "run.log").read_text()
     assert "it is made again (1 of 3)" in log
+    assert run.summary["num_dropped_episodes"] == 1
     *_, last = read_json_lines(tmp_path / "metrics.jsonl")
     assert last["mean_return"] == 7
 

@@ -7,6 +7,7 @@ import pytest
 
 from acmelike.errors import NotReady
 from acmelike.replay import (
+    EpisodeEnd,
     Fifo,
     Items,
     Lifo,
@@ -181,6 +182,17 @@ def test_a_message_that_it_has_is_not_taken_again(tmp_path):
     found = again.sample("windows", 2).data["frames"][:, :, 0].tolist()
     assert found == [[10, 11], [12, 13]]
     assert again.num_env_steps() == 10
+
+
+def test_the_counts_of_episodes_come_back(tmp_path):
+    replay = Replay([windows_config()], seed=0)
+    steps = {"frame": Steps(0, frames(10, 11))}
+    ends = [EpisodeEnd(3.0, 2), EpisodeEnd(0.0, 0, is_dropped=True)]
+    replay.write(Message(7, 1, steps, [windows((0, 1))], {}, 5, ends))
+    assert replay.episodes() == (1, 3.0, 2.0, 0.0, 1)
+    save_checkpoint(replay, str(tmp_path))
+    again = Replay([windows_config()], seed=0, restore=str(tmp_path))
+    assert again.episodes() == (1, None, None, None, 1)
 
 
 def test_of_half_a_message_the_rest_comes_once_or_is_said_to_be_lost(

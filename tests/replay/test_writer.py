@@ -536,11 +536,14 @@ def test_episodes_are_told_with_the_next_items_and_counted_once():
     replay = Replay([windows_config(max_size=200)], seed=0)
     writer = Writer(replay)
     writer.write(steps={"frame": frames(0, 1)}, episodes=[EpisodeEnd(3.0, 2)])
-    assert replay.episodes() == (0, None, None, None)
+    assert replay.episodes() == (0, None, None, None, 0)
     writer.write([windows((0, 1))], episodes=[EpisodeEnd(5.0, 4)])
-    assert replay.episodes() == (2, 4.0, 3.0, 0.0)
+    assert replay.episodes() == (2, 4.0, 3.0, 0.0, 0)
     writer.write([windows((0, 1))])
     assert replay.episodes().num_episodes == 2
     # The means are those of the last hundred.
     writer.write([windows((0, 1))], episodes=[EpisodeEnd(1.0, 1)] * 100)
-    assert replay.episodes() == (102, 1.0, 1.0, 0.0)
+    assert replay.episodes() == (102, 1.0, 1.0, 0.0, 0)
+    dropped = EpisodeEnd(9.0, 9, is_dropped=True)
+    writer.write([windows((0, 1))], episodes=[dropped, EpisodeEnd(101.0, 1), dropped])
+    assert replay.episodes() == (103, 2.0, 1.0, 0.0, 2)

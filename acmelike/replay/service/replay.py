@@ -109,7 +109,7 @@ class Replay:
             self._tables, self._columns, max_writers=max_writers
         )
         self._cursors = SampleCursors(max_cursors)
-        self._num_env_steps, self._num_episodes = 0, 0
+        self._num_env_steps, self._num_episodes, self._num_dropped = 0, 0, 0
         self._last_episodes = deque[EpisodeEnd](maxlen=_NUM_EPISODES)
         self._checkpoints, self._part_bytes = CheckpointManager(), part_bytes
         if saved is not None:
@@ -117,6 +117,8 @@ class Replay:
             self._writers.restore(saved.metadata["writers"])
             self._num_env_steps = saved.metadata["num_env_steps"]
             self._num_episodes = saved.metadata["num_episodes"]
+            # It is not in every checkpoint of this format.
+            self._num_dropped = saved.metadata.get("num_dropped_episodes", 0)
         self._stop_reason: str | None = None
 
     # --- Writing ---------------------------------------------------------------------
@@ -145,8 +147,10 @@ class Replay:
         is_new = self._writers.receive(message)
         if is_new:
             self._num_env_steps += message.num_env_steps
-            self._num_episodes += len(message.episodes)
-            self._last_episodes.extend(message.episodes)
+            ended = [one for one in message.episodes if not one.is_dropped]
+            self._num_episodes += len(ended)
+            self._num_dropped += len(message.episodes) - len(ended)
+            self._last_episodes.extend(ended)
         return self._writers.admit(message)
 
     # Not idempotent: a late repetition would take the name from a later writer.
@@ -360,13 +364,14 @@ class Replay:
         """The episodes that have ended, as writers told with their items."""
         last = self._last_episodes
         if not last:
-            return EpisodeInfo(self._num_episodes, None, None, None)
+            return EpisodeInfo(self._num_episodes, None, None, None, self._num_dropped)
         num_steps = sum(episode.num_steps for episode in last)
         return EpisodeInfo(
             self._num_episodes,
             sum(episode.total_reward for episode in last) / len(last),
             num_steps / len(last),
             sum(episode.num_clipped for episode in last) / max(num_steps, 1),
+            self._num_dropped,
         )
 
     @idempotent
@@ -417,6 +422,7 @@ class Replay:
         metadata = {
             "num_env_steps": self._num_env_steps,
             "num_episodes": self._num_episodes,
+            "num_dropped_episodes": self._num_dropped,
             "writers": self._writers.state(),
         }
         return self._checkpoints.start(
