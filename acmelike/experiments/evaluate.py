@@ -52,8 +52,8 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.video is not None and not self.video.endswith((".gif", ".mp4")):
-            raise ConfigError(f"video must end in .gif or .mp4: {self.video}")
+        if self.video is not None:
+            _check_ending(self.video)
 
 
 def evaluate(
@@ -63,6 +63,7 @@ def evaluate(
     num_envs: int = MAX_EVAL_ENVS,
     seed: int = 0,
     environment: str | Callable[..., Any] | None = None,
+    video: str | os.PathLike[str] | None = None,
 ) -> Array:
     """Plays whole episodes with a trained policy, which acts greedily.
 
@@ -75,19 +76,22 @@ def evaluate(
       environment: see `make_environment_factory`; None for the one that the policy was
         trained in, with its wrappers, such as a limit of steps. Another one gets no
         wrapper but the policy's stack of frames, unless it is stacked already.
+      video: the file for a video of one more episode (.gif, or .mp4 with the extra
+        `video`), which is played first; None for no video.
 
     Returns:
       The returns, `[num_episodes]`, ordered by environment.
 
     Raises:
       ConfigError: there is no such policy, or no such environment, or the policy was
-        trained for other observations or actions.
+        trained for other observations or actions; or the video cannot be made.
       EnvironmentFault: an environment failed.
     """
     if num_episodes < 1:
         raise ConfigError(f"num_episodes must be at least 1, not {num_episodes}")
     if seed < 0:
         raise ConfigError(f"seed must be at least 0, not {seed}")
+    path = None if video is None else _video_path(video)
     if not isinstance(policy, SavedPolicy):
         policy = load_policy(policy)
     factory = policy.environment_factory
@@ -97,9 +101,30 @@ def evaluate(
     vector = make_vector_environment(factory, num_envs=num_envs, seed=seed)
     try:
         _check_spec(vector.spec, policy.spec)
+        if path is not None:
+            # Before the evaluation, because this is where mistakes show.
+            inference = policy.make_inference(1)
+            record_episode(factory, inference, seed=int(seed)).save(path)
         return play_episodes(vector, policy.make_inference(num_envs), num_episodes)
     finally:
         vector.close()
+
+
+def _check_ending(video: str) -> None:
+    if not video.endswith((".gif", ".mp4")):
+        raise ConfigError(f"video must end in .gif or .mp4: {video}")
+
+
+def _video_path(video: str | os.PathLike[str]) -> Path:
+    """Where a video goes, whatever working directory an environment changes to.
+
+    Raises:
+      ConfigError: its name has another ending, or a package is missing.
+    """
+    _check_ending(os.fspath(video))
+    path = Path(video).absolute()
+    check_format(path.suffix.removeprefix("."))
+    return path
 
 
 def _check_spec(spec: EnvironmentSpec, trained: EnvironmentSpec) -> None:
@@ -152,16 +177,12 @@ def evaluate_command(args: Sequence[str]) -> int:
     except SystemExit:  # After `--help`.
         return 0
     try:
-        video = config.video and Path(config.video).absolute()
-        policy = load_policy(config.run_folder, best=config.best)
-        if video:
-            # Before the evaluation, because this is where mistakes show.
-            _record(policy, video, config.seed)
         returns = evaluate(
-            policy,
+            load_policy(config.run_folder, best=config.best),
             num_episodes=config.episodes,
             num_envs=config.num_envs,
             seed=config.seed,
+            video=config.video,
         )
     except ConfigError as error:
         return complain(error)
@@ -182,9 +203,3 @@ def evaluate_command(args: Sequence[str]) -> int:
         tell(f"error: {first_line(error)}", sys.stderr)
         return 1
     return 0
-
-
-def _record(policy: SavedPolicy, path: Path, seed: int) -> None:
-    check_format(path.suffix.removeprefix("."))
-    inference = policy.make_inference(1)
-    record_episode(policy.environment_factory, inference, seed=seed).save(path)

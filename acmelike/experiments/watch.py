@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from acmelike.core import deadline
-from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.errors import RpcTimeout
 from acmelike.experiments.config import ExperimentConfig
 from acmelike.experiments.process import tell
 from acmelike.launchers import Run
@@ -21,10 +20,8 @@ from acmelike.telemetry.slow_steps import slow_steps
 from acmelike.telemetry.snapshot import LOOK_SECONDS, Probe, has_started
 from acmelike.telemetry.terminal.live_table import find_terminal, watch_live
 from acmelike.telemetry.terminal.live_view import Facts
+from acmelike.telemetry.watch import PROGRESS_SECONDS, QUIET_SECONDS, watch_in_lines
 from acmelike.topologies.system import System
-
-PROGRESS_SECONDS = 2.0
-QUIET_SECONDS = 30.0
 
 logger = logging.getLogger("acmelike")
 
@@ -79,17 +76,14 @@ def _watch_in_lines(
 ) -> str:
     """Shows a line every few seconds; fewer while nothing changes."""
     line, coordinator = ProgressLine(started), run.client(system.coordinator)
-    before, said_at = None, -math.inf
-    while not run.is_over(within=PROGRESS_SECONDS):
-        with suppress(RpcClosed):  # The run ended meanwhile, and `wait` returns why.
-            status, progress = run.status(), None
-            # If the coordinator hangs, the line says so by its status.
-            with suppress(RpcTimeout), deadline(LOOK_SECONDS):
-                if has_started(status, "coordinator"):
-                    progress = coordinator.progress()
-            news = progress, bool(slow_steps(status))
-            # Without news, somebody may be at a breakpoint and reading its output.
-            if news != before or time.monotonic() - said_at >= QUIET_SECONDS:
-                show(line.text(progress, status))
-                before, said_at = news, time.monotonic()
-    return run.wait()
+
+    def look() -> tuple[object, Callable[[], str]]:
+        status, progress = run.status(), None
+        # If the coordinator hangs, the line says so by its status.
+        with suppress(RpcTimeout), deadline(LOOK_SECONDS):
+            if has_started(status, "coordinator"):
+                progress = coordinator.progress()
+        news = progress, bool(slow_steps(status))
+        return news, partial(line.text, progress, status)
+
+    return watch_in_lines(run, look, show, PROGRESS_SECONDS, QUIET_SECONDS)

@@ -7,13 +7,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from acmelike.core import deadline
 from acmelike.core.status import NodeStatus
-from acmelike.errors import RpcClosed, RpcTimeout
+from acmelike.errors import GraphError, RpcClosed, RpcTimeout
+from acmelike.graph import Node
 from acmelike.launchers import Run
 from acmelike.replay import Replay, TableInfo
 
@@ -129,19 +130,51 @@ class Probe:
                 self._evaluations.append(made)
 
 
-class StatusProbe:
-    """Takes snapshots of a run of any program, which need not have replay.
+class ProgramProbe:
+    """Takes snapshots of a run of any program, with the tables of its replay nodes.
+
+    If there are several replay nodes, the name of a table begins with the label of its
+    node, as in "replay.items".
 
     Args:
       run: the run.
+
+    Attributes:
+      replays: the labels of the replay nodes, in the order in which they were added.
     """
 
     def __init__(self, run: Run):
         self._run = run
+        self._handles = {
+            entry.label: cast(Replay, handle)
+            for handle, entry in run.program.entries.items()
+            if _is_replay(entry.node)
+        }
+        self.replays = list(self._handles)
+        self._tables: dict[str, list[TableInfo]] = {}
 
     def take(self) -> RunSnapshot:
         """Returns the run as it is now; nodes that have ended keep their last state."""
-        return RunSnapshot(seconds=time.perf_counter(), nodes=self._run.status())
+        nodes = self._run.status()
+        for label, handle in self._handles.items():
+            # As in `Probe`; or the node's group has a size, and the node was ended.
+            with suppress(RpcClosed, RpcTimeout, GraphError), deadline(LOOK_SECONDS):
+                if has_started(nodes, label):
+                    self._tables[label] = self._run.client(handle).infos()
+        return RunSnapshot(
+            seconds=time.perf_counter(),
+            nodes=nodes,
+            tables=[
+                self._named(label, info)
+                for label in self.replays
+                for info in self._tables.get(label, ())
+            ],
+        )
+
+    def _named(self, label: str, info: TableInfo) -> TableInfo:
+        if len(self.replays) == 1:
+            return info
+        return replace(info, name=f"{label}.{info.name}")
 
 
 class RecordReader:
@@ -170,3 +203,9 @@ class RecordReader:
 def has_started(nodes: Mapping[str, NodeStatus], label: str) -> bool:
     """Whether a node answers calls; an earlier call would wait until it does."""
     return label in nodes and nodes[label].phase != "starting"
+
+
+def _is_replay(node: Node[Any]) -> bool:
+    """Whether a node is replay, or a class of the user's that extends it."""
+    kind = node.unwrapped
+    return isinstance(kind, type) and issubclass(kind, Replay)

@@ -1,4 +1,4 @@
-"""`acmelike evaluate`: what it plays, prints, films and refuses."""
+"""`acmelike evaluate` and `al.evaluate`: what they play, print, film and refuse."""
 
 import os
 import re
@@ -304,6 +304,16 @@ def film(path):
     return pictures
 
 
+def read_mp4(path):
+    """What ffmpeg says of a film, and the brightest pixel of each picture."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)]
+    read = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True
+    )
+    frames = np.frombuffer(read.stdout, np.uint8).reshape(-1, 96, 96, 3)
+    return read.stderr, frames.max(axis=(1, 2, 3))
+
+
 def test_a_film_shows_every_step_of_one_episode(tmp_path, capsys):
     save(tmp_path, LAMP_FACTORY)
     path = tmp_path / "film.gif"
@@ -333,13 +343,8 @@ def test_a_film_may_be_an_mp4(tmp_path, capsys):
     save(tmp_path, LAMP_FACTORY)
     path = tmp_path / "film.mp4"
     assert evaluate(capsys, tmp_path, "--episodes", 1, "--video", path)[0] == 0
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)]
-    read = subprocess.run(
-        [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True
-    )
-    assert b", 96x96," in read.stderr and b", 20 fps," in read.stderr
-    frames = np.frombuffer(read.stdout, np.uint8).reshape(-1, 96, 96, 3)
-    brightest = frames.max(axis=(1, 2, 3))
+    said, brightest = read_mp4(path)
+    assert b", 96x96," in said and b", 20 fps," in said
     np.testing.assert_allclose(brightest, LAMP, atol=8)  # It is compressed.
 
 
@@ -405,3 +410,56 @@ def test_a_film_that_cannot_be_written_is_a_mistake(tmp_path, capsys):
         *(2, []),
         [f"error: cannot write to {path}: No such file or directory"],
     )
+
+
+# --- Films from Python ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_python_films_one_more_episode(tmp_path, kind):
+    save(tmp_path, LAMP_FACTORY)
+    path = tmp_path / "film.gif"
+    found = al.evaluate(tmp_path, num_episodes=2, video=kind(path))
+    assert found.tolist() == [3.0, 3.0]
+    assert film(path) == [(50, light) for light in LAMP]
+
+
+def test_python_films_an_mp4(tmp_path):
+    save(tmp_path, LAMP_FACTORY)
+    path = tmp_path / "film.mp4"
+    al.evaluate(tmp_path, num_episodes=1, video=path)
+    _, brightest = read_mp4(path)
+    np.testing.assert_allclose(brightest, LAMP, atol=8)  # It is compressed.
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_python_films_in_no_other_format(tmp_path, kind):
+    save(tmp_path, LAMP_FACTORY)
+    with pytest.raises(ConfigError, match=r"^video must end in .gif or .mp4: film.avi"):
+        al.evaluate(tmp_path, num_episodes=1, video=kind("film.avi"))
+
+
+def test_python_films_the_environment_that_it_plays_in(tmp_path):
+    save(tmp_path, LAMP_FACTORY)
+    path, other = tmp_path / "film.gif", tmp_path / "other.gif"
+    al.evaluate(tmp_path, num_episodes=1, environment="Glow-v0", video=path)
+    assert film(path) == [(50, light) for light in (0, 64, 128, 191)]
+    with pytest.raises(ConfigError, match="was trained for observations"):
+        al.evaluate(tmp_path, num_episodes=1, environment="CartPole-v1", video=other)
+    assert not other.exists()
+
+
+def test_a_seed_of_numpy_is_a_plain_one_for_a_film(tmp_path):
+    factory, path = CatchFactory(rows=5), tmp_path / "film.gif"
+    save(tmp_path, factory)
+    seeds = []
+
+    def make(seed):
+        seeds.append(seed)
+        return factory(seed)
+
+    al.evaluate(
+        tmp_path, num_episodes=1, seed=np.int64(1), environment=make, video=path
+    )
+    assert film(path) == [(200, 255)] * 5
+    assert {type(seed) for seed in seeds} == {int}
