@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -35,7 +36,7 @@ def trains(page, least):
 @pytest.mark.parametrize(
     ("page", "least"),
     [
-        ("README.md", 1),
+        trains("README.md", 1),
         ("docs/coming-from-reverb.md", 1),
         ("docs/guide/first_program.md", 8),
         ("docs/guide/waiting.md", 6),
@@ -51,7 +52,8 @@ def trains(page, least):
         trains("docs/guide/my_program.md", 6),
     ],
 )
-def test_the_code_of_a_page_runs(page, least):
+def test_the_code_of_a_page_runs(page, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # For folders of runs.
     text = (ROOT / page).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, NESTED)
     assert len(blocks) >= least
@@ -132,6 +134,31 @@ def test_the_commands_of_my_project_work(tmp_path):
     assert "return: mean" in run_python(tmp_path, *COMMAND, "evaluate", "runs/coin")
     tested = run_python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert "3 passed" in tested
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "settings"),
+    [
+        ("dqn", ("--agent.batch-size", "4", "--agent.replay.min-size", "40")),
+        ("ppo", ("--agent.unroll-length", "8", "--agent.num-minibatches", "1")),
+    ],
+)
+def test_the_commands_of_my_network_work(tmp_path, program, settings):
+    page = "docs/guide/my_network.md"
+    write_files(page, tmp_path)
+    train = f"train {program} --environment Catch --agent.network networks:Differences"
+    assert f"\n    acmelike {train}\n" in (ROOT / page).read_text()
+    short = ("--launch", "serial", "--max-env-steps", "200", "--num-eval-episodes", "1")
+    said = run_python(
+        tmp_path, *COMMAND, *train.split(), *short, *settings, "--out", "run"
+    )
+    assert "see run" in said
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["learner_steps"] > 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["agent"]["network"] == "networks:Differences"
+    assert "return: mean" in run_python(tmp_path, *COMMAND, "evaluate", "run")
 
 
 def anchors_of(page):
