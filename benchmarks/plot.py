@@ -1,4 +1,7 @@
-"""A report as a picture: a panel for every table, medians as bars, samples as dots."""
+"""A report as a picture: a panel for every table, medians as bars, samples as dots.
+
+Bars of peers are grey.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import Any
 
 from benchmarks.report import Report, number
 
-BAR, DOT, GREY = "#9dc3e6", "#1f4e79", "0.45"
+BAR, PEER, DOT, GREY = "#9dc3e6", "0.8", "#1f4e79", "0.45"
+# What the rows of other libraries begin with.
+PEERS = ("SBX", "Stable-B", "RLlib", "Reverb", "gRPC", "pyzmq", "Ray", "Monarch")
 
 
 def plot_report(report: Report, path: Path) -> None:
@@ -43,7 +48,8 @@ def _draw(panel: Any, table: dict[str, Any]) -> None:
     rows = table["rows"]
     for place, row in enumerate(rows):
         samples = [sample for sample in row["samples"] if sample is not None]
-        panel.barh(place, row["median"] or 0, color=BAR, height=0.6)
+        color = PEER if row["name"].startswith(PEERS) else BAR
+        panel.barh(place, row["median"] or 0, color=color, height=0.6)
         panel.scatter(samples, [place] * len(samples), s=9, color=DOT, zorder=3)
         label, num_never = number(row["median"]), len(row["samples"]) - len(samples)
         if 0 < num_never < len(row["samples"]):

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import DOT, GREY, save
+from benchmarks.plot import DOT, GREY, PEER, save
 from benchmarks.report import Report, number, read_report
 
 LAUNCHERS = ("serial", "threads", "processes")
 PEERS = {"SBX": "Stable-Baselines Jax", "RLlib": "RLlib"}
-PEER = "0.78"
 # What a panel shows, and the table of a report that has it.
 PANELS = {
     "DQN, environment steps/s": "Environment steps in the steady state",
