@@ -239,6 +239,7 @@ def test_environments_get_the_stack_of_a_spec_unless_they_have_one():
 
 
 def test_a_policy_is_evaluated_with_the_stack_that_it_was_trained_with(tmp_path):
+    pytest.importorskip("jax", reason="needs JAX")
     stacked = FrameStackFactory(inner=CatchFactory(), num_frames=2)
     spec = make_environment_spec(stacked(0))
     PolicyFile(
