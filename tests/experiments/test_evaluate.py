@@ -121,6 +121,15 @@ def test_many_episodes_are_played_in_few_environments(
     assert len(made) == 1 + num_envs  # One is made to be looked at.
 
 
+def test_another_environment_gets_the_stack_that_the_policy_was_trained_with(tmp_path):
+    stacked = FrameStackFactory(inner=CatchFactory(), num_frames=2)
+    save(tmp_path, stacked)
+    expected = al.evaluate(tmp_path, num_episodes=3)
+    for environment in ("Catch", stacked):
+        found = al.evaluate(tmp_path, num_episodes=3, environment=environment)
+        assert found.tolist() == expected.tolist()
+
+
 def evaluate(capsys, *args):
     """The status, and the lines of stdout and stderr."""
     status = main(["evaluate", *map(str, args)])

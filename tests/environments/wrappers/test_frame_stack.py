@@ -8,7 +8,6 @@ import optree
 import pytest
 from dm_env import specs
 
-import acmelike as al
 from acmelike.environments import (
     CatchFactory,
     FrameStack,
@@ -21,9 +20,7 @@ from acmelike.environments import (
 )
 from acmelike.environments.wrappers.frame_stack import stacked_like
 from acmelike.errors import ConfigError, EnvironmentFault
-from acmelike.evaluation.policy_file import PolicyFile
 from acmelike.types import MultiDiscreteArray
-from tests.counting_agent import CountingBuilder, counting_policy
 
 
 class Counting(dm_env.Environment):
@@ -236,19 +233,3 @@ def test_environments_get_the_stack_of_a_spec_unless_they_have_one():
     assert stacked_like(counting, make_environment_spec(counting(0))) is counting
     with pytest.raises(ConfigError, match="leave out 'vec:'"):
         stacked_like(make_environment_factory("vec:CartPole-v1"), spec)
-
-
-def test_a_policy_is_evaluated_with_the_stack_that_it_was_trained_with(tmp_path):
-    pytest.importorskip("jax", reason="needs JAX")
-    stacked = FrameStackFactory(inner=CatchFactory(), num_frames=2)
-    spec = make_environment_spec(stacked(0))
-    PolicyFile(
-        path=str(tmp_path / "policy.zip"),
-        builder=CountingBuilder(),
-        spec=spec,
-        environment_factory=stacked,
-    ).write(counting_policy(spec), {"count": np.int32(1)}, {})
-    expected = al.evaluate(tmp_path, num_episodes=3)
-    for environment in ("Catch", stacked):
-        found = al.evaluate(tmp_path, num_episodes=3, environment=environment)
-        assert found.tolist() == expected.tolist()

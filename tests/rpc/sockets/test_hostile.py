@@ -22,6 +22,7 @@ from acmelike.core.status import resident_bytes
 from acmelike.errors import RpcClosed, RpcError, RpcFailed, RpcTimeout
 from acmelike.rpc import Authority, Channel, new_key
 from acmelike.rpc.failure import from_wire
+from acmelike.rpc.sockets import channel as channel_module
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets.endpoints import listen_near
 from acmelike.rpc.sockets.frames import (
@@ -500,6 +501,26 @@ def test_changed_answers_end_calls_and_hang_none(tmp_path):
                 pass
             channel.close("the test is over")
             channel.dispose()
+
+
+def test_a_caller_does_not_wait_for_ever_for_the_end_of_an_answer(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(channel_module, "STUCK_SECONDS", 0.05)
+    answer = b"".join(encode(RESULT, 0, "x" * 500).pieces)
+    listener = listen_near(str(tmp_path), KEY)
+    channel = Channel(listener.address, NEAR, lambda: None)
+    with listener.sock:
+        call = start(client_of(channel).echo, 1)
+        sock, _ = listener.sock.accept()
+        with sock:  # It stays open.
+            received = sock.recv(CALLER_BYTES, socket.MSG_WAITALL)
+            reply = server_module.answer(KEY, listener.address.path, received)
+            sock.sendall(reply + answer[:100])
+            with pytest.raises(RpcError, match="the end of a message did not come in"):
+                call.result()
+    channel.close("the test is over")
+    channel.dispose()
 
 
 # --- The slow ---------------------------------------------------------------------
