@@ -73,14 +73,24 @@ def make_functions(agent: Agent) -> LearnerFunctions:
 
 
 def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
-    """What `update` returned, if it is a state and outputs."""
+    """What `update` returned, if it is a state and outputs as they must be.
+
+    Raises:
+      ContractError: it is something else, or the loss or a metric is not a scalar.
+    """
+    name = f"{type(agent).__name__}.update"
     if isinstance(result, tuple) and len(result) == 2:
         state, outputs = result
         if isinstance(outputs, UpdateOutputs):
+            for what, value in {"loss": outputs.loss, **outputs.metrics}.items():
+                if shape := np.shape(value):
+                    raise ContractError(
+                        f"{name} must return scalars, not '{what}' of shape {shape}: "
+                        "take the mean"
+                    )
             return state, outputs
     raise ContractError(
-        f"{type(agent).__name__}.update must return (state, UpdateOutputs(...)), not "
-        f"{type(result).__name__}"
+        f"{name} must return (state, UpdateOutputs(...)), not {type(result).__name__}"
     )
 
 
