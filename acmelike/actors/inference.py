@@ -162,9 +162,11 @@ def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
             f"the policy returned actions of {actions.dtype}, and the environment's are"
             f" {dtype}: `act` must return integers, for example from jnp.argmax"
         )
-    cast: Array = actions.astype(dtype)
-    is_safe = np.can_cast(actions.dtype, dtype)
-    if not is_safe and dtype.kind in "iu" and not np.array_equal(cast, actions):
+    try:
+        return actions.astype(dtype, casting="safe")
+    except TypeError:  # The type holds fewer numbers.
+        cast: Array = actions.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(cast, actions):
         raise ValueError(
             f"the policy returned the actions {actions.tolist()}, and the "
             f"environment's are {dtype}, which cannot hold them"

@@ -58,8 +58,7 @@ class Recorder:
         self._rewards, self._begins = np.zeros(num_envs), np.zeros(num_envs, int)
         self._num_added, self._num_clipped = 0, np.zeros(num_envs, int)
         self._bounds, self._has_warned = _bounds_of(actions), False
-        # Whether the step before was the last of an episode.
-        self._was_last: Array = np.zeros(num_envs, bool)
+        self._before: VectorStep | None = None
 
     def take_over(self) -> int:
         """Takes the place of the actor that had this name.
@@ -82,7 +81,7 @@ class Recorder:
         """Starts with the step that the next action answers."""
         self._adder.start(step)
         self._rewards[:], self._begins[:] = 0.0, self._num_added
-        self._num_clipped[:], self._was_last = 0, step.last()
+        self._num_clipped[:], self._before = 0, step
 
     def add(
         self,
@@ -112,17 +111,20 @@ class Recorder:
 
     def _ended(self, step_t: VectorStep, num_env_steps: int) -> list[EpisodeEnd]:
         """The episodes that have ended with this step, or were dropped before it."""
+        before, self._before = self._before, step_t
         self._num_added += 1
         self._rewards += step_t.reward
-        ended, is_last = list[EpisodeEnd](), step_t.last()
+        ended = []
         if num_env_steps < len(self._rewards):  # Some began an episode instead.
             is_first = step_t.first()
-            # Where there was no last step before, the environment was made again.
-            ended += [_DROPPED] * int(np.count_nonzero(is_first & ~self._was_last))
+            if before is not None:
+                # Where there was no last step before, the environment was made again.
+                num_dropped = np.count_nonzero(is_first & ~before.last())
+                ended += [_DROPPED] * int(num_dropped)
             self._rewards[is_first], self._num_clipped[is_first] = 0.0, 0
             self._begins[is_first] = self._num_added
-        self._was_last = is_last
-        if np.count_nonzero(is_last):
+        if step_t.any_last():
+            is_last = step_t.last()
             lengths = self._num_added - self._begins
             ended += [
                 EpisodeEnd(

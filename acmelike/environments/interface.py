@@ -161,29 +161,29 @@ def check_actions(
       ValueError: their shape differs from the spec, a discrete one is not in its range,
         or a number in them is NaN.
     """
-    given, shape = np.asarray(actions), (num_envs, *spec.actions.shape)
+    given, wanted = np.asarray(actions), spec.actions
     # They are copied because an environment may clip its action in place.
-    owned = given.astype(spec.actions.dtype, casting="same_kind")
-    if owned.shape != shape:
+    owned = given.astype(wanted.dtype, casting="same_kind")
+    if owned.shape != (shape := (num_envs, *wanted.shape)):
         raise ValueError(
             f"actions have the shape {owned.shape}, "
             f"{num_envs} environments need {shape}"
         )
-    is_bounded = isinstance(spec.actions, specs.BoundedArray)
+    is_bounded = isinstance(wanted, specs.BoundedArray)
     if owned.dtype.kind == "f":
         if np.isnan(owned).any():
             raise ValueError("actions have nan: the policy returned it")
         if is_bounded:
-            owned.clip(spec.actions.minimum, spec.actions.maximum, out=owned)
+            owned.clip(wanted.minimum, wanted.maximum, out=owned)
     elif is_bounded and owned.dtype.kind in "iu":
-        low, high = spec.actions.minimum, spec.actions.maximum
+        low, high = wanted.minimum, wanted.maximum
         # As they were given: cast to 8 bits, 300 is another number.
         is_outside = (given < low) | (given > high)
         if np.count_nonzero(is_outside):
             limits = f"{low.tolist()} to {high.tolist()}"
             _refuse_outside(given, is_outside, is_ignored, limits)
-        if isinstance(spec.actions, OffsetDiscreteArray):
-            owned += spec.actions.start
+        if isinstance(wanted, OffsetDiscreteArray):
+            owned += wanted.start
     return owned
 
 

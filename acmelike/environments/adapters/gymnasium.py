@@ -59,12 +59,12 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
             return self.reset()
         observation, reward, terminated, truncated, _ = self._env.step(action)
         reward = np.float32(reward)
-        self._is_over = bool(terminated or truncated)
+        if not (terminated or truncated):
+            return dm_env.TimeStep(dm_env.StepType.MID, reward, 1.0, observation)
+        self._is_over = True
         if terminated:
             return dm_env.termination(reward, observation)
-        if truncated:
-            return dm_env.truncation(reward, observation)
-        return dm_env.transition(reward, observation)
+        return dm_env.truncation(reward, observation)
 
     def observation_spec(self) -> NestedSpec:
         """The observation space, with its dtypes and bounds."""

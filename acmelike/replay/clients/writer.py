@@ -114,21 +114,23 @@ class Writer:
             that may be ahead, replay refused an earlier message: the items of this call
             are kept then, and must not be written again.
         """
-        num_items = sum(part.num_items for part in items)  # Raises what is wrong.
-        for name, rows in (steps or {}).items():
-            self._check(name, rows)
+        num_items = sum([part.num_items for part in items])  # Raises what is wrong.
+        if steps:
+            for name, rows in steps.items():
+                self._check(name, rows)
+            for name, rows in steps.items():
+                self._steps[name].append(rows)
         self._num_env_steps += num_env_steps
         self._episodes.extend(episodes)
-        for name, rows in (steps or {}).items():
-            self._steps[name].append(rows)
-        self._keep_from.update(keep_from or {})
+        if keep_from:
+            self._keep_from.update(keep_from)
         if items:
             self._items.extend(items)
             self._num_items += num_items
             self._num_calls += 1
             self._version = version
-        elif not self._items:
-            self._leave_out(keep_from or {})
+        elif keep_from and not self._items:
+            self._leave_out(keep_from)
         num_ahead = prefetch_depth(self._num_ahead)
         while self._pending and (self._num_behind > num_ahead or self._is_done()):
             self._finish_first()
