@@ -82,11 +82,12 @@ def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
     if isinstance(result, tuple) and len(result) == 2:
         state, outputs = result
         if isinstance(outputs, UpdateOutputs):
-            for what, value in {"loss": outputs.loss, **outputs.metrics}.items():
+            named = {f"the metric '{key}'": x for key, x in outputs.metrics.items()}
+            for what, value in {"a loss": outputs.loss, **named}.items():
                 if shape := np.shape(value):
                     raise ContractError(
-                        f"{name} must return scalars, not '{what}' of shape {shape}: "
-                        "take the mean"
+                        f"{name} returned {what} of shape {shape}; it must be a scalar:"
+                        " take the mean"
                     )
             return state, outputs
     raise ContractError(

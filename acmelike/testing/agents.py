@@ -363,21 +363,11 @@ class AgentContract:
     def check_update_changes_parameters_and_keeps_types(self) -> None:
         """An update moves the parameters, and keeps shapes and types of its state."""
         trial, agent = self.trial, self.agent
-        shape = np.shape(trial.outputs.loss)
-        assert shape == (), (
-            f"update returned a loss of shape {shape}; it must be a scalar: take the "
-            "mean"
-        )
         loss = float(trial.outputs.loss)
         assert np.isfinite(loss), (
             f"update returned the loss {loss} for the first batch; look for a division "
             "by zero, a logarithm of zero, or a learning rate that is too large"
         )
-        for name, value in trial.outputs.metrics.items():
-            assert np.shape(value) == (), (
-                f"update returned the metric '{name}' of shape {np.shape(value)}; it "
-                "must be a scalar: take the mean"
-            )
         before, after = agent.parameters(trial.before), agent.parameters(trial.after)
         difference = _difference(after, before, "parameters")
         assert difference is None, (

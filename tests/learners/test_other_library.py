@@ -72,17 +72,17 @@ def test_an_update_that_returns_something_else_is_refused(needs_jax):
         functions.update({"sum": np.ones(1)}, (), np.ones(1), 0, 0)
 
 
-@pytest.mark.parametrize("what", ["loss", "return"])
+@pytest.mark.parametrize("what", ["a loss", "the metric 'return'"])
 def test_what_is_no_scalar_is_refused_at_the_first_update(what):
     @dataclass(frozen=True, kw_only=True)
     class ManyNumbers(InPlaceAgent):
         def update(self, state, data, probabilities, key):
             outputs = UpdateOutputs(loss=np.zeros(()), metrics={"return": np.zeros(())})
-            if what == "loss":
+            if what == "a loss":
                 return state, outputs._replace(loss=data.r_t)
-            return state, outputs._replace(metrics={what: data.r_t})
+            return state, outputs._replace(metrics={"return": data.r_t})
 
     update = make_functions(ManyNumbers()).update
     data = make_items(rewards=[2] * 4)
-    with pytest.raises(ContractError, match=f"not '{what}' of shape .4,.: take the me"):
+    with pytest.raises(ContractError, match=rf"returned {what} of shape \(4,\); it"):
         update({}, data, np.ones(4), 0, 0)
