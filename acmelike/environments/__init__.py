@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from acmelike.environments.place import EnvironmentPlace
     from acmelike.environments.registry import make_environment_factory
     from acmelike.environments.vector import VectorEnvironment, make_vector_environment
-    from acmelike.environments.wrappers.action_mask import ActionMaskFromInfo
+    from acmelike.environments.wrappers.action_mask import (
+        ActionMaskFromInfo,
+        ActionMaskFromInfoFactory,
+    )
     from acmelike.environments.wrappers.frame_stack import FrameStack, FrameStackFactory
     from acmelike.environments.wrappers.masked import (
         MaskedObservation,
@@ -63,7 +66,10 @@ _NAMES = {
     "acmelike.environments.place": ("EnvironmentPlace",),
     "acmelike.environments.registry": ("make_environment_factory",),
     "acmelike.environments.vector": ("VectorEnvironment", "make_vector_environment"),
-    "acmelike.environments.wrappers.action_mask": ("ActionMaskFromInfo",),
+    "acmelike.environments.wrappers.action_mask": (
+        "ActionMaskFromInfo",
+        "ActionMaskFromInfoFactory",
+    ),
     "acmelike.environments.wrappers.frame_stack": ("FrameStack", "FrameStackFactory"),
     "acmelike.environments.wrappers.masked": (
         "MaskedObservation",
@@ -79,6 +85,7 @@ _NAMES = {
 
 __all__ = [
     "ActionMaskFromInfo",
+    "ActionMaskFromInfoFactory",
     "Catch",
     "CatchFactory",
     "ControlFactory",

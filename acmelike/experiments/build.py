@@ -15,6 +15,7 @@ from acmelike.environments import (
     make_environment_factory,
 )
 from acmelike.environments.adapters import atari
+from acmelike.environments.wrappers.action_mask import make_action_mask_factory
 from acmelike.evaluation.goal import Goal
 from acmelike.experiments.config import (
     EnvironmentConfig,
@@ -78,6 +79,8 @@ def make_system(
 def _with_wrappers(
     factory: EnvironmentFactory, config: EnvironmentConfig
 ) -> EnvironmentFactory:
+    if config.action_mask_from_info:  # Inside all others, which pass no info on.
+        factory = make_action_mask_factory(factory, config.environment)
     if config.step_timeout is not None:
         factory = StepTimeoutFactory(inner=factory, seconds=config.step_timeout)
     if config.max_episode_steps is not None:

@@ -40,6 +40,9 @@ class EnvironmentConfig:
         the environment's own, which this can only shorten.
       frame_stack: how many of the last observations are stacked into one; None for 4
         with games of Atari, and else 1.
+      action_mask_from_info: put the "action_mask" of an environment's info into the
+        observation, so that the agent only takes actions that it allows. For discrete
+        actions of environments of Gymnasium, such as Taxi-v4.
       step_timeout: seconds after which an environment that has not returned from a step
         or a reset has failed; each then has a thread of its own, where it can install
         no handler of signals. None for no limit.
@@ -51,6 +54,7 @@ class EnvironmentConfig:
     environment_kwargs: tuple[str, ...] = ()
     max_episode_steps: Annotated[int, at_least(1)] | None = None
     frame_stack: Annotated[int, at_least(1)] | None = None
+    action_mask_from_info: bool = False
     step_timeout: Annotated[float, above(0)] | None = None
     restart_environments: Annotated[int, at_least(0)] = 0
 

@@ -71,6 +71,11 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not callable(self.environment_factory):
+            raise ConfigError(
+                "environment_factory must make environments: pass "
+                f"al.make_environment_factory({self.environment_factory!r})"
+            )
         for name in ("metrics", "policy", "best_policy"):
             path = getattr(self, name)
             if path is not None:

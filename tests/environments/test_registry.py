@@ -321,6 +321,11 @@ def test_one_that_has_a_render_mode_is_made_with_it_for_a_video():
     assert make_rendering(make_environment_factory(Corridor), 0)._env.length == 5
 
 
+def test_a_factory_that_is_given_as_one_still_makes_environments_that_draw():
+    factory = make_environment_factory("CartPole-v1")
+    assert make_environment_factory(factory) is factory
+
+
 def test_one_that_leaves_the_process_cannot_be_made(own_module):
     own_module.quits = lambda: sys.exit("no licence")
     assert complaint("own_module:quits") == (

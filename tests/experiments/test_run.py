@@ -169,6 +169,15 @@ def test_the_process_is_left_as_it_was(tmp_path):
         (["--environment", "CartPol-v1"], "'CartPol-v1'; did you mean 'CartPole-v1'?"),
         (["--environment", "Pendulum-v1"], "dqn needs discrete actions"),
         (["--environment", "no_such:A-v0"], "no_such"),
+        (["--action-mask-from-info"], "'Catch': Catch has no info, as environments of"),
+        (
+            ["--environment", "CartPole-v1", "--action-mask-from-info"],
+            "'CartPole-v1': the info of this environment has no 'action_mask'",
+        ),
+        (
+            ["--environment", "vec:CartPole-v1", "--action-mask-from-info"],
+            "leave out 'vec:' or 'envpool:', or action_mask_from_info",
+        ),
         (["--launch", "thread"], "unknown launcher 'thread'; did you mean 'threads'?"),
         (["--num-actors", "0"], "--num-actors must be at least 1: 0"),
         (["--num-envs-per-actor", "0"], "--num-envs-per-actor must be at least 1: 0"),

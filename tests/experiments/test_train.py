@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 
 import flax.linen as nn
 import nbformat
@@ -20,12 +21,16 @@ import acmelike as al
 from acmelike.agents import dqn
 from acmelike.agents.parts.settings import ReplaySettings
 from acmelike.environments import Catch
+from acmelike.environments.adapters import atari
 from acmelike.experiments import recorded_run, watch
+from acmelike.experiments.command import train_command
 from acmelike.experiments.config import parse_kwargs
 from acmelike.experiments.process import interrupts_kept
+from acmelike.experiments.program import find_program
 from acmelike.files import append_json_line, read_json_lines
 from acmelike.telemetry import notebook, plots
-from tests.programs.broken_envs import Raises, Stumbles
+from tests.programs.broken_envs import Raises, Stumbles, Walk
+from tests.programs.small import SMALL as SMALL_FLAGS
 
 SMALL = {
     "max_env_steps": 120,
@@ -114,6 +119,41 @@ def test_an_environment_may_have_arguments(tmp_path):
     assert run.policy.spec.observations.num_values == 64
     config = json.loads((tmp_path / "config.json").read_text())
     assert parse_kwargs(config["environment_kwargs"]) == arguments
+
+
+@pytest.fixture
+def game(monkeypatch):
+    """The name of a game, which needs no package here and shows three numbers."""
+    monkeypatch.setitem(sys.modules, "ale_py", types.ModuleType("ale_py"))
+    monkeypatch.setattr(atari, "make_atari", lambda name, settings: Walk())
+    return "ALE/Pong-v5"
+
+
+def test_a_game_is_stacked_in_python_as_on_the_command_line(tmp_path, game):
+    args = [*SMALL_FLAGS["dqn"], "--environment", game, "--max-env-steps", "60"]
+    args += ["--launch", "serial", "--out", str(tmp_path / "command")]
+    assert train_command(find_program("dqn"), args) == 0
+    single = al.make_environment_factory(game)
+    # What the docs have for an `Experiment`.
+    stacked = al.FrameStackFactory(inner=single, num_frames=4)
+    in_python = train(tmp_path / "python", game).policy
+    for policy in (in_python, al.load_policy(tmp_path / "command")):
+        assert policy.spec.observations.shape == (4, 3)
+        assert policy.environment_factory == stacked
+    other = train(tmp_path / "single", game, frame_stack=1).policy
+    assert other.environment_factory == single
+
+
+def test_a_mask_in_the_info_says_what_a_policy_may_do(tmp_path):
+    settings = {"action_mask_from_info": True, "max_episode_steps": 10}
+    policy = train(tmp_path, "Taxi-v4", **settings).policy
+    taxi = policy.environment_factory(seed=0)
+    step = taxi.reset()
+    for _ in range(20):
+        action = policy.act(step.observation)
+        assert step.observation["action_mask"][action] == 1
+        step = taxi.step(action)
+    taxi.close()
 
 
 @pytest.mark.parametrize(

@@ -369,3 +369,9 @@ al.make_actor_learner(experiment).program.validate()
 assert "jax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_a_name_in_the_place_of_a_factory_is_refused_in_one_line():
+    words = r"pass al\.make_environment_factory\('ALE/Pong-v5'\)"
+    with pytest.raises(ConfigError, match=words):
+        Experiment(builder=make_dqn(), environment_factory="ALE/Pong-v5")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,6 +86,23 @@ class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no type
     def frames_per_second(self) -> float:
         """The rate at which rendered pictures are meant to be shown."""
         return float(self._env.metadata.get("render_fps") or 30)
+
+    def wrap_inside(
+        self, wrap: Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[Any, Any]]
+    ) -> None:
+        """Puts a wrapper of Gymnasium around the environment inside.
+
+        Only before the first reset, as it may change observations and actions.
+
+        Args:
+          wrap: makes the wrapper.
+
+        Raises:
+          ConfigError: a space of the wrapper is of a kind that is not supported.
+        """
+        self._env = wrap(self._env)
+        self._observation_spec = make_observation_spec(self._env.observation_space)
+        self._action_spec = make_action_spec(self._env.action_space)
 
     def close(self) -> None:
         """Closes the environment of Gymnasium."""

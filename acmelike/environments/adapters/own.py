@@ -18,6 +18,7 @@ from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
 from acmelike.environments.interface import (
     SAME_AGAIN,
     EnvironmentFactory,
+    RenderingFactory,
     VectorFactory,
 )
 from acmelike.environments.place import current_place
@@ -137,7 +138,8 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
         and not factory.takes_mode
         and not isinstance(environment, GymnasiumEnvironment)
     )
-    return make if is_factory or isinstance(make, VectorFactory) else factory
+    does_more = isinstance(make, VectorFactory | RenderingFactory)
+    return make if is_factory or does_more else factory
 
 
 def _called(make: Callable[..., Any]) -> Callable[..., Any]:
