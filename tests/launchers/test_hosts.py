@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -395,6 +396,32 @@ def test_a_lost_connection_is_not_taken_for_another_secret():
             join_run(hosts)
     finally:
         meeting.close()
+
+
+def test_without_a_file_descriptor_it_is_said_once_and_hosts_may_come_later(
+    monkeypatch, caplog
+):
+    accept, numbers = socket.socket.accept, itertools.count()
+
+    def accept_later(sock):
+        if next(numbers) < 3:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return accept(sock)
+
+    def lose(join):
+        raise ConnectionResetError("it has come")
+
+    monkeypatch.setattr(rendezvous_module, "_REFUSED_SECONDS", 0.0)
+    monkeypatch.setattr(socket.socket, "accept", accept_later)
+    hosts = make_hosts(2, 1, join_seconds=0.0)
+    identity = launcher_identity(Authority(hosts.secret))
+    meeting = Rendezvous(*hosts.place, identity, hosts.heartbeat, lose, print)
+    try:
+        with pytest.raises(ConfigError, match="has closed the connection"):
+            join_run(hosts)
+    finally:
+        meeting.close()
+    assert caplog.text.count("no host can join now: Too many open files") == 1
 
 
 @pytest.mark.parametrize(

@@ -107,14 +107,20 @@ class Rendezvous:
         self._sock.close()
 
     def _accept(self) -> None:
+        fault = None
         while not self._closing.is_set():
             try:
                 sock, _ = self._sock.accept()
             except OSError as error:
-                if not self._closing.is_set():  # Such as of too many open files.
-                    logger.warning("refused a host: %s", error.strerror)
-                    self._closing.wait(_REFUSED_SECONDS)
+                if self._closing.is_set():
+                    return
+                # Without a file descriptor it fails even where nobody wants to join.
+                if fault != error.strerror:
+                    fault = error.strerror
+                    logger.warning("no host can join now: %s", fault)
+                self._closing.wait(_REFUSED_SECONDS)
                 continue
+            fault = None
             if not self._strangers.acquire(blocking=False):
                 logger.warning("refused a host: too many are about to join")
                 sock.close()

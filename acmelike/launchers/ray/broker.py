@@ -44,6 +44,7 @@ from acmelike.launchers.ray.messages import (
     Room,
     Withdraw,
 )
+from acmelike.launchers.ray.sending import NOT_SENT, SentFolder
 
 logger = logging.getLogger("acmelike")
 
@@ -62,7 +63,6 @@ _NO_RAY_HERE = "Could not find any running Ray"
 _MAX_NAMED = 3
 # Ray takes no larger folder.
 _MAX_SENT_BYTES = 500 * 10**6
-_NOT_SENT = (".git", "__pycache__", "runs", ".venv*", "*.egg-info", ".*_cache")
 
 
 class CannotServe(Exception):
@@ -483,22 +483,23 @@ def _needs(bundles: Sequence[Bundle]) -> str:
 def _environment(working_dir: str) -> dict[str, Any]:
     """What is sent to the hosts: a folder, and acmelike itself."""
     folder = Path(working_dir).resolve()
-    size = 0
-    for root, names, files in os.walk(folder):
-        names[:] = [n for n in names if not any(Path(n).match(p) for p in _NOT_SENT)]
-        for name in files:
-            with suppress(OSError):
-                size += os.lstat(os.path.join(root, name)).st_size
-        if size > _MAX_SENT_BYTES:
-            raise CannotServe(
-                f"the folder {folder} has more than {_MAX_SENT_BYTES // 10**6} MB, "
-                f"which are too many to send to the hosts: start from a smaller "
-                f"folder, or send none with --no-ray-send"
-            )
-    logger.info("sending %s (%.1f MB) to the hosts of Ray", folder, size / 1e6)
+    sent = SentFolder(folder, _MAX_SENT_BYTES)
+    if sent.num_bytes > _MAX_SENT_BYTES:
+        largest = sent.largest()
+        where = f" (the largest in it: {largest})" if largest else ""
+        remedy = "from a git checkout, of which nothing is sent that git ignores"
+        if sent.is_checkout:
+            remedy = "name what nodes do not need in its .gitignore"
+        raise CannotServe(
+            f"the folder {folder} has more than {_MAX_SENT_BYTES // 10**6} MB, "
+            f"which are too many to send to the hosts{where}: start from a smaller "
+            f"folder, {remedy}, or send none with --no-ray-send"
+        )
+    megabytes = sent.num_bytes / 1e6
+    logger.info("sending %s (%.1f MB) to the hosts of Ray", folder, megabytes)
     return {
         "working_dir": str(folder),
-        "excludes": list(_NOT_SENT),
+        "excludes": list(NOT_SENT),
         "py_modules": [str(Path(__file__).resolve().parents[2])],
     }
 
