@@ -1,4 +1,4 @@
-"""What others may cost who connect: strangers, liars, the slow, and those in error."""
+"""What others may cost who connect: strangers, liars, idlers, the slow and mistaken."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import resource
 import socket
 import ssl
 import struct
+import sys
 import threading
+import time
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 
 import numpy as np
@@ -37,6 +39,7 @@ from acmelike.rpc.sockets.greeting import CALLEE_BYTES, CALLER_BYTES, greeting
 from acmelike.rpc.sockets.pickle_codec import make_payload
 from acmelike.rpc.sockets.stream import Stream
 from acmelike.rpc.sockets.tls import TlsSocket
+from tests.launchers.fakes import wait_until
 from tests.rpc.sockets.serving import (
     FAR,
     KEY,
@@ -122,13 +125,15 @@ def served_far(store, tmp_path):
 class Caller:
     """Somebody who sends what they like."""
 
-    def __init__(self, address):
+    def __init__(self, address, connects=True):
         self.address, self.reader = address, None
-        if address.path:
-            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self.sock.connect(address.path)
-        else:
-            self.sock = socket.create_connection((address.ip, address.port))
+        kind = socket.AF_UNIX if address.path else socket.AF_INET
+        self.sock = socket.socket(kind, socket.SOCK_STREAM)
+        if connects:
+            self.connect()
+
+    def connect(self):
+        self.sock.connect(self.address.path or (self.address.ip, self.address.port))
 
     def greet(self, key=KEY, identity=FAR.identity):
         """Shows that it belongs to the run of the key or of the identity."""
@@ -335,27 +340,56 @@ def test_of_very_many_strangers_few_lines_are_logged(served_near, caplog):
     assert caplog.messages[-1] == "refused another (30 more were not told)"
 
 
+@contextmanager
+def no_file_left():
+    """As long as it lasts, this process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_without_a_file_descriptor_the_newest_connection_is_refused(served, caplog):
     assert served.client.echo(1) == 1
-    address = served.address
-    kind = socket.AF_UNIX if address.path else socket.AF_INET
-    with Caller.__new__(Caller) as newest:
-        newest.sock = socket.socket(kind, socket.SOCK_STREAM)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        lowest_free = os.dup(0)
-        os.close(lowest_free)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-        try:
-            newest.sock.connect(address.path or (address.ip, address.port))
+    with Caller(served.address, connects=False) as newest:
+        with no_file_left():
+            newest.connect()
             assert newest.is_closed()
             assert served.client.echo(2) == 2
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "refused a connection: Too many open files" in caplog.text
     with Caller(served.address) as later:
         later.greet()
         later.call("echo", 3)
         assert later.sock.recv(1)
+
+
+def test_as_long_as_no_file_descriptor_is_left_few_lines_are_logged(served, caplog):
+    """Each newest connection is refused, and the next one after that time is served."""
+    assert served.client.echo(1) == 1
+    with ExitStack() as stack:
+        callers = [
+            stack.enter_context(Caller(served.address, connects=False))
+            for _ in range(50)
+        ]
+        began = time.monotonic()
+        with no_file_left():
+            for caller in callers:
+                caller.connect()
+                assert caller.is_closed()
+            assert served.client.echo(2) == 2
+        seconds = time.monotonic() - began
+    words = "refused a connection: Too many open files"
+    told = [line for line in caplog.messages if line.startswith(words)]
+    assert told[0] == words
+    assert len(told) <= 20 + seconds
+    with Caller(served.address) as later:
+        later.greet()
+        later.call("echo", 3)
+        assert later.read().value == 3
 
 
 # --- Liars ------------------------------------------------------------------------
@@ -435,6 +469,19 @@ def example_frames():
     return [b"".join(frame.pieces) for frame in frames]
 
 
+def first_bytes(address):
+    """What a caller of the run sends first: its proof, or its part of TLS's."""
+    if address.path:
+        return greeting(KEY, address.path)[0]
+    sent = ssl.MemoryBIO()
+    tls = FAR.identity.client.wrap_bio(
+        ssl.MemoryBIO(), sent, server_hostname=address.name
+    )
+    with suppress(ssl.SSLWantReadError):  # It waits for an answer.
+        tls.do_handshake()
+    return sent.read()
+
+
 def run_mutations(served, num_frames):
     chance, frames = random.Random(0), example_frames()
     for _ in range(num_frames):
@@ -444,8 +491,8 @@ def run_mutations(served, num_frames):
             with suppress(OSError):  # It may be refused already.
                 if chance.random() < 0.2:
                     # Before it has shown who it is.
-                    hello, _ = greeting(KEY, served.address.path)
-                    liar.sock.sendall(mutated(hello, chance) + frame)
+                    hello = mutated(first_bytes(served.address), chance)
+                    liar.sock.sendall(hello + frame)
                 else:
                     liar.greet()
                     liar.sock.sendall(frame)
@@ -521,6 +568,76 @@ def test_a_caller_does_not_wait_for_ever_for_the_end_of_an_answer(
                 call.result()
     channel.close("the test is over")
     channel.dispose()
+
+
+# --- The idle ---------------------------------------------------------------------
+
+NUM_IDLE = 1_000
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+
+
+@pytest.fixture
+def many_files():
+    """Lets this process have the files of so many connections: of each, both ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted, unlimited = 2 * NUM_IDLE + 500, resource.RLIM_INFINITY
+    if hard != unlimited and hard < wanted:
+        pytest.skip(f"this process may have no more than {hard:,} files")
+    if soft != unlimited and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def num_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def num_known(served):
+    """How many connections are of callers that have shown who they are."""
+    return sum(each.is_known for each in list(served.sockets._connections))
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("served", "num_idle"), [("near", NUM_IDLE), ("far", 100)], indirect=["served"]
+)
+def test_who_is_idle_costs_a_file_and_no_thread(many_files, served, num_idle):
+    """With TLS they are fewer, as it takes longer to begin."""
+    assert served.client.echo(0) == 0
+    num_threads, num_before = threading.active_count(), num_files()
+    before = resident_bytes()
+    with ExitStack() as stack:
+        idle = []
+        for _ in range(num_idle):
+            idle.append(stack.enter_context(Caller(served.address)))
+            idle[-1].greet()
+        wait_until(lambda: num_known(served) == num_idle + 1)
+        assert served.client.echo(1) == 1
+        assert threading.active_count() <= num_threads
+        assert num_files() <= num_before + 2 * num_idle  # Both ends are here.
+        assert resident_bytes() - before < 2**26
+        for number in (0, num_idle - 1):
+            idle[number].call("echo", number)
+            assert idle[number].read().value == number
+    wait_until(lambda: num_files() <= num_before)
+    assert served.client.echo(2) == 2
+
+
+@needs_proc
+def test_of_very_many_who_say_nothing_few_have_files(many_files, served_near):
+    assert served_near.client.echo(0) == 0
+    num_threads, num_before = threading.active_count(), num_files()
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(Caller(served_near.address)) for _ in range(NUM_IDLE)
+        ]
+        assert all(each.is_closed() for each in silent[:-100])
+        assert served_near.client.echo(1) == 1
+        assert threading.active_count() <= num_threads
+        assert num_files() <= num_before + NUM_IDLE + 100
+    wait_until(lambda: num_files() <= num_before)
+    assert served_near.client.echo(2) == 2
 
 
 # --- The slow ---------------------------------------------------------------------
