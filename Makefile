@@ -61,7 +61,9 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel and not hosts and not ray" $(FAST) $(ARGS)
 
-# The longest files first, so that none of them is alone at the end.
+# The longest files first, so that none of them is alone at the end. Left out are random
+# programs and crowds of processes in tests/replay, which take minutes, and the trials in
+# tests/benchmarks that show only that a benchmark can run: `make test-slow` has them.
 SLOW := tests/rpc tests/agents tests/benchmarks/test_rpc_traffic.py \
     tests/benchmarks/test_scaling.py tests/docs tests/experiments \
     tests/graph tests/launchers tests/programs tests/topologies
@@ -82,6 +84,7 @@ test-wheel: $(STAMP) ## Install the wheel and a checkout as users do, and test b
 	    -o faulthandler_timeout=0 $(ARGS) tests/packaging
 
 test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as the engine
+	@$(REVERB_VENV)/bin/python -c "import reverb"
 	@$(REVERB_VENV)/bin/python -m pytest -q $(PARALLEL) tests/replay tests/programs/test_reverb.py $(ARGS)
 
 test-ray: $(RAY_STAMP) ## Run programs on a real Ray, of one host and of three
@@ -91,6 +94,7 @@ test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without 
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)
 
 test-envpool: $(ENVPOOL_STAMP) ## Test environments with EnvPool, Atari and dm_control, without JAX
+	@$(ENVPOOL_VENV)/bin/python -c "import envpool, ale_py, dm_control"
 	@$(ENVPOOL_VENV)/bin/python -m pytest -q tests/environments $(ARGS)
 
 check: $(STAMP) ## Check format, lint and types

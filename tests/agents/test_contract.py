@@ -97,8 +97,6 @@ for check in make_contract(PlainBuilder()).checks():
 @pytest.mark.parametrize("name", NAMES)
 def test_its_policy_has_a_text(name):
     """So that actors do without JAX."""
-    if not contract(name).agent.needs_jax:
-        pytest.skip("its policy is of NumPy")
     agent = contract(name)
     policy = agent.portable(agent.agent.parameters(agent.trial.before))
     assert policy.text is not None

@@ -152,7 +152,7 @@ def test_raw_samples_stand_beside_their_median(tmp_path):
 
 def test_a_json_that_other_programs_cannot_read_is_not_written(tmp_path):
     made = report(details={"rate": math.inf})
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         made.write(tmp_path / "report.json")
     assert not list(tmp_path.iterdir())
 

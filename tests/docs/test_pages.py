@@ -21,6 +21,7 @@ PAGES = [
     *sorted((ROOT / "acmelike").rglob("README.md")),
     *sorted((ROOT / "agents").rglob("README.md")),
 ]
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^):]+))?\)")
 NAMED = re.compile(r"`((?:acmelike|agents|programs|docs)/[\w/.]+\w)`")
 
 
@@ -33,25 +34,25 @@ def trains(page, least):
     return pytest.param(page, least, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize(
-    ("page", "least"),
-    [
-        trains("README.md", 1),
-        ("docs/coming-from-reverb.md", 1),
-        ("docs/guide/first_program.md", 8),
-        ("docs/guide/waiting.md", 6),
-        ("docs/guide/rules.md", 12),
-        ("docs/guide/testing.md", 2),
-        trains("docs/guide/training.md", 1),
-        ("docs/guide/trained_policy.md", 2),
-        ("docs/guide/gpu.md", 1),
-        ("docs/guide/machines.md", 3),
-        trains("docs/guide/my_environment.md", 5),
-        trains("docs/guide/my_network.md", 3),
-        trains("docs/guide/my_agent.md", 3),
-        trains("docs/guide/my_program.md", 6),
-    ],
-)
+RUN = [
+    trains("README.md", 1),
+    ("docs/coming-from-reverb.md", 1),
+    ("docs/guide/first_program.md", 8),
+    ("docs/guide/waiting.md", 6),
+    ("docs/guide/rules.md", 12),
+    ("docs/guide/testing.md", 2),
+    trains("docs/guide/training.md", 1),
+    ("docs/guide/trained_policy.md", 2),
+    ("docs/guide/gpu.md", 1),
+    ("docs/guide/machines.md", 3),
+    trains("docs/guide/my_environment.md", 5),
+    trains("docs/guide/my_network.md", 3),
+    trains("docs/guide/my_agent.md", 3),
+    trains("docs/guide/my_program.md", 6),
+]
+
+
+@pytest.mark.parametrize(("page", "least"), RUN)
 def test_the_code_of_a_page_runs(page, least, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # For folders of runs.
     text = (ROOT / page).read_text()
@@ -61,6 +62,13 @@ def test_the_code_of_a_page_runs(page, least, tmp_path, monkeypatch):
     for block in blocks:
         # The page's code is not compiled with the imports from the future of this file.
         exec(compile(block, page, "exec", dont_inherit=True), names)
+
+
+def test_no_page_with_code_is_left_out():
+    """The code of my project is files; its commands have a test of their own."""
+    run = {getattr(case, "values", case)[0] for case in RUN}  # With marks or without.
+    have = {name_of(page) for page in PAGES if "```python" in page.read_text()}
+    assert have == run | {"docs/guide/my_project.md"}
 
 
 def write_files(page, folder):
@@ -169,7 +177,7 @@ def anchors_of(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
-    links = re.findall(r"\]\(([^)#:]*)(?:#([^):]+))?\)", page.read_text())
+    links = LINK.findall(page.read_text())
     for target, anchor in links:
         path = page.parent / target if target else page
         assert path.exists(), f"{name_of(page)} links to {target}"
@@ -181,3 +189,11 @@ def test_links_lead_somewhere(page):
 def test_files_that_are_named_exist(page):
     for path in NAMED.findall(page.read_text()):
         assert (ROOT / path).exists(), f"{name_of(page)} names {path}"
+
+
+def test_links_and_names_of_files_are_found():
+    """Otherwise the two tests before it would pass of any page."""
+    texts = {name_of(page): page.read_text() for page in PAGES}
+    assert LINK.findall(texts["README.md"])
+    assert any(anchor for text in texts.values() for _, anchor in LINK.findall(text))
+    assert any(NAMED.findall(text) for text in texts.values())

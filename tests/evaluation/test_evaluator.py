@@ -143,8 +143,8 @@ def test_every_evaluation_may_have_one_and_mp4_is_another_format():
     for _ in range(2):
         evaluator.step()
     evaluator.close()
-    for video in orders.videos:
-        assert video[4:8] == b"ftyp"  # What files of this format begin with.
+    # What files of this format begin with.
+    assert [video[4:8] for video in orders.videos] == [b"ftyp", b"ftyp"]
 
 
 def test_without_the_setting_there_is_none():

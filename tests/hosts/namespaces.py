@@ -10,22 +10,32 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.hosts import sniffer
+
 ROOT = Path(__file__).parents[2]
 LIMIT = 120.0
+PLAIN_TEXT = b"this is in plain text"
 
 NUM_HOSTS = 3
 PREFIX = f"alh{os.getpid()}"
 BRIDGE = f"{PREFIX}b"
 
+# EPERM and EACCES, as `ip` says them of what root may not do in a container.
+FORBIDDEN = ("Operation not permitted", "Permission denied")
+
 
 def ip(*args):
-    return subprocess.run(["ip", *args], check=True, capture_output=True, text=True)
+    ended = subprocess.run(["ip", *args], capture_output=True, text=True)
+    if ended.returncode:
+        raise RuntimeError(f"ip {' '.join(args)}: {ended.stderr.strip()}")
+    return ended
 
 
 def host(rank):
@@ -44,10 +54,16 @@ def inside(rank):
 @contextmanager
 def make_hosts():
     """Namespaces that are joined by a bridge; nothing else is on it."""
+    if os.geteuid() != 0:
+        pytest.skip("run as root: sudo make test-hosts (or test-ray)")
+    if shutil.which("ip") is None:
+        pytest.skip("install iproute2")
     try:
         ip("netns", "add", BRIDGE)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"network namespaces cannot be made here: {error}")
+    except RuntimeError as error:
+        if any(words in str(error) for words in FORBIDDEN):
+            pytest.skip(f"the kernel forbids network namespaces: {error}")
+        raise
     try:
         ip("-n", BRIDGE, "link", "add", "br0", "type", "bridge")
         ip("-n", BRIDGE, "link", "set", "br0", "up")
@@ -84,19 +100,30 @@ def processes(rank):
 @contextmanager
 def captured(folder):
     """What passes between hosts is in the file that this gives, when it ends."""
-    if shutil.which("tcpdump") is None:
-        pytest.skip("tcpdump is not installed")
     capture = folder / "capture"
-    capture.touch(mode=0o666)
-    folder.chmod(0o777)
-    listen = ["tcpdump", "-i", "br0", "-s", "0", "-U", "-w", str(capture), "-Z", "root"]
-    watcher = subprocess.Popen(
-        ["ip", "netns", "exec", BRIDGE, *listen], stderr=subprocess.PIPE, text=True
-    )
-    with watcher:
-        assert any("listening on" in line for line in watcher.stderr)
+    listen = [sys.executable, sniffer.__file__, str(capture)]
+    with subprocess.Popen(
+        ["ip", "netns", "exec", BRIDGE, *listen],
+        stdin=subprocess.PIPE,  # When this is closed, it ends.
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watcher:
+        assert watcher.stdout.readline() == "ready\n"
+        send_plain_text()
         yield capture
-        watcher.terminate()
+    assert watcher.returncode == 0, "it did not see all that passed"
+    # So what is not in it was not sent.
+    assert PLAIN_TEXT in capture.read_bytes()
+
+
+def send_plain_text():
+    """Sends words from the second host to the first, where nobody listens."""
+    code = (
+        "import socket\n"
+        "with socket.socket(type=socket.SOCK_DGRAM) as sock:\n"
+        f"    sock.sendto({PLAIN_TEXT!r}, ({address(0)!r}, 9))\n"
+    )
+    subprocess.run([*inside(1), sys.executable, "-c", code], check=True)
 
 
 class CommandsOnHosts:

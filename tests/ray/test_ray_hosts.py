@@ -83,11 +83,11 @@ def wait_until(is_so, seconds=LIMIT):
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory):
     folder = Path("/tmp") / f"alr{os.getpid()}"  # Names of sockets have to be short.
-    folder.mkdir()
-    make_certificate(folder)
     with make_hosts():
         started = []
+        folder.mkdir()
         try:
+            make_certificate(folder)
             for rank in range(NUM_HOSTS):
                 with (folder / f"ray{rank}.log").open("w") as log:
                     started.append(

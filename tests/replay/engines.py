@@ -7,7 +7,9 @@ import importlib.util
 import pytest
 
 HAS_REVERB = importlib.util.find_spec("reverb") is not None
-NEEDS_REVERB = pytest.mark.skipif(not HAS_REVERB, reason="needs `make reverb-env`")
+NEEDS_REVERB = pytest.mark.skipif(
+    not HAS_REVERB, reason="needs Reverb: make test-reverb"
+)
 ENGINES = ["own", pytest.param("reverb", marks=NEEDS_REVERB)]
 
 

@@ -5,7 +5,9 @@ Reverb's side runs where it is installed: `make test-reverb`.
 
 from __future__ import annotations
 
+import importlib
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -38,6 +40,14 @@ from tests.replay.test_writer import frames, windows, windows_config
 @pytest.fixture
 def make_replay(engine, make_config):
     return lambda **changes: Replay([make_config(**changes)], seed=0, engine=engine)
+
+
+@pytest.fixture
+def reverb():
+    """The package itself, for a test that needs it: imported as the engine does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("reverb")
 
 
 def rewards(replay, num_items=1, table="table"):
@@ -374,9 +384,8 @@ def test_an_item_that_is_there_is_changed_and_not_inserted(
 
 
 @NEEDS_REVERB
-def test_reverbs_writers_have_one_count_of_steps_for_all_columns():
+def test_reverbs_writers_have_one_count_of_steps_for_all_columns(reverb):
     """In our engine each column counts its own steps, so none lacks a value."""
-    reverb = pytest.importorskip("reverb")
     server = reverb.Server([reverb.Table.queue("table", 3)])
     theirs = server.localhost_client().trajectory_writer(num_keep_alive_refs=2)
     ours = TrajectoryWriter(Replay([windows_config()], seed=0), num_keep=2)
@@ -389,8 +398,7 @@ def test_reverbs_writers_have_one_count_of_steps_for_all_columns():
 
 
 @NEEDS_REVERB
-def test_reverbs_items_need_a_priority(make_config, make_items):
-    reverb = pytest.importorskip("reverb")
+def test_reverbs_items_need_a_priority(reverb, make_config, make_items):
     server = reverb.Server([reverb.Table.queue("table", 3)])
     with pytest.raises(TypeError, match="priorities"):
         server.localhost_client().insert(np.ones(2))
@@ -401,9 +409,8 @@ def test_reverbs_items_need_a_priority(make_config, make_items):
 
 
 @NEEDS_REVERB
-def test_reverb_takes_a_limiter_that_can_only_deadlock():
+def test_reverb_takes_a_limiter_that_can_only_deadlock(reverb):
     """A window of width zero admits neither an insert nor a sample."""
-    reverb = pytest.importorskip("reverb")
     limits = {"samples_per_insert": 1.0, "min_diff": 0.0, "max_diff": 0.0}
     reverb.rate_limiters.RateLimiter(min_size_to_sample=1, **limits)
     with pytest.raises(ConfigError, match="both would wait for ever"):

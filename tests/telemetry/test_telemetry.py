@@ -298,7 +298,7 @@ def test_a_curve_that_cannot_be_written_leaves_nothing(tmp_path):
     path = tmp_path / "curve.png"
     path.mkdir()
     line = {"env_steps": 1, "mean_return": 2, "std_return": 3, "num_episodes": 4}
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         plot_curve([{"event": "end", **line}], path, title="", subtitle="", target=None)
     assert list(tmp_path.iterdir()) == [path]
 

@@ -161,11 +161,14 @@ def test_equal_programs_have_equal_pictures():
 
 
 def test_nothing_is_wider_than_the_box_around_it():
+    seen = set()
     for group in parsed(make_program(16)):
         widths = [float(part.get("width")) for part in group if is_a(part, "rect")]
         for part in group:
             if is_a(part, "text"):
                 assert 6.5 * len(part.text) < min(widths)
+                seen.add(part.text)
+    assert {"replay", "learner", "16 \u00d7 service"} < seen
 
 
 # --- How to get it ----------------------------------------------------------------
