@@ -324,8 +324,9 @@ def sleep(seconds: float | None, reason: str) -> None:
 def set_status(text: str) -> None:
     """Says in a long step how far it is, for those who look at the node's status.
 
-    The text holds until the step ends or sets another. It has no effect outside a run.
-    It has none in a method either, as that may run in the thread of its caller.
+    The text holds until the step, or the constructor, ends or sets another. It has no
+    effect outside a run. It has none in a method either, as that may run in the thread
+    of its caller.
     """
     context, inside = current_context(), current_leaf()
     if context is None or (inside is not None and inside.kind in ("method", "guard")):

@@ -129,8 +129,8 @@ class NodeStatus:
         "restarting" (it has failed, and its process is about to be restarted).
       waits_for: what the node waits for, such as "replay.insert"; "" if it does not.
       reason: why it has to wait; "" if it does not, or if the callee has not said.
-      doing: the text of `set_status` in the present step, such as "has played 9 steps";
-        otherwise "".
+      doing: the text of `set_status` in the constructor or the present step, such as
+        "has played 9 steps"; otherwise "".
       working_seconds: how long the constructor or the present step has worked since it
         began or last waited; 0 outside of both and while waiting.
       spinning_seconds: time spent in completed steps since one waited or called another
@@ -361,7 +361,7 @@ class NodeMetrics:
         try:
             yield
         finally:
-            self.is_constructing = False
+            self.is_constructing, self.doing = False, ""
 
     @contextmanager
     def stepping(self) -> Iterator[None]:

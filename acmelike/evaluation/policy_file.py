@@ -3,7 +3,7 @@
     policy.zip
       policy.json          format, agent, evaluation record, names and types of the
                            parameters
-      policy.py            the policy as NumPy text, unless it needs JAX
+      policy.py            the policy as NumPy text, if it has one
       parameters/0.npy ... the arrays, in the order of these names
       agent.pkl            builder, spec, environment factory, nest of the parameters
 

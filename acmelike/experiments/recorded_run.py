@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("acmelike")
 
-GRACE_SECONDS = 2.0  # How long nodes may take to end; half of what a Ctrl-C may take.
+# How long nodes may take to end: less than half of what a Ctrl-C may take.
+GRACE_SECONDS = 2.0
 _COUNT_SECONDS = 0.5  # How long an interrupted run may take to say how far it was.
 _MAX_POINTS = 10_000  # Of a picture, which has far fewer pixels.
 _SLOW_SECONDS = 5.0  # What takes longer before the first line has a line of its own.

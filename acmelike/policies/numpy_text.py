@@ -10,7 +10,7 @@ source of a flat NumPy function. Actors `exec` this text; `print` shows it.
         x1 = parameters["Dense_0"]["bias"]
 
         def act(state, observation, noise):
-            x2 = observation @ x0
+            x2 = observation.dot(x0)
             x3 = x2 + x1
             ...
             return x9, (), {"log_prob": x12}
@@ -619,7 +619,7 @@ class _Text:
     def _gather(
         self, operands: list[_Value], outputs: list[Any], settings: Any
     ) -> _Value:
-        """A part of an array at a known place, or rows of a table; nothing else."""
+        """A part of an array at a known place, or rows, columns, ...; nothing else."""
         x, indices = operands
         numbers, sizes = settings["dimension_numbers"], settings["slice_sizes"]
         axes = numbers.start_index_map
@@ -638,19 +638,22 @@ class _Text:
                     is_whole = _equal(size, length)
                     index.append(":" if is_whole else f"{start}:{start + size}")
             return self._make("index", f"{{0}}{_index(index)}", [x], outputs[0])
-        are_rows = (
-            axes == dropped == (0,)
-            and not numbers.operand_batching_dims
-            and numbers.offset_dims
-            == tuple(range(len(shape) - 1, len(outputs[0].shape)))
-            and all(map(_equal, sizes[1:], x.traced.shape[1:]))
-        )
-        if are_rows and settings["mode"] == jax.lax.GatherScatterMode.CLIP:
-            template = f"{{0}}[np.clip({{1}}[..., 0], 0, {x.traced.shape[0] - 1})]"
-            return self._make("rows", template, operands, outputs[0])
-        if are_rows:
-            return self._make("rows", "{0}[{1}[..., 0]]", operands, outputs[0])
-        raise MissingOperation("gather of more than rows")
+        if len(axes) != 1 or axes != dropped or numbers.operand_batching_dims:
+            raise MissingOperation("gather along several axes")
+        # The indices' own axes take the place of the one along which it gathers.
+        (axis,), num_axes = axes, len(outputs[0].shape)
+        own = range(axis, axis + len(shape) - 1)
+        others = tuple(place for place in range(num_axes) if place not in own)
+        are_whole = map(_equal, sizes, x.traced.shape)
+        if numbers.offset_dims != others or not all(
+            is_whole or place == axis for place, is_whole in enumerate(are_whole)
+        ):
+            raise MissingOperation("gather of parts of rows")
+        picked = "{1}[..., 0]"
+        if settings["mode"] == jax.lax.GatherScatterMode.CLIP:
+            picked = f"np.clip({picked}, 0, {x.traced.shape[axis] - 1})"
+        template = "{0}[" + ":, " * axis + picked + "]"
+        return self._make("rows", template, [self._full(x), places], outputs[0])
 
     def _split(
         self, operands: list[_Value], outputs: list[Any], settings: Any

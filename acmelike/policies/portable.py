@@ -29,7 +29,8 @@ class PortablePolicy:
     Attributes:
       text: the source of a NumPy function that does the same; None if there is none.
       pickled: a function that makes `act` itself; it is unpickled only where there is
-        no text, or where JAX is faster, so that other actors import neither.
+        no text, or where JAX is faster, so that other actors import neither JAX nor
+        the module of `act`.
       needs_jax: whether `act` is written in JAX.
     """
 

@@ -50,8 +50,7 @@ class TwinCritics:
 
     Two because the smaller value overestimates less: section 6 of "Soft Actor-Critic
     Algorithms and Applications", arXiv 1812.05905. Each is computed by itself: as one
-    module under `nn.vmap`, which moves axes about, an update of SAC takes a twentieth
-    longer.
+    module under `nn.vmap`, which moves axes about, an update of SAC takes 4 % longer.
     """
 
     def __init__(self, critic: Critic):

@@ -64,6 +64,13 @@ def test_a_long_step_says_how_far_it_is_until_it_ends(context, clock):
     assert look(context)[1] == ""
 
 
+def test_a_long_constructor_says_how_far_it_is_until_it_ends(context):
+    with context.metrics.constructing():
+        set_status("has read 5 files")
+        assert look(context)[1] == "has read 5 files"
+    assert look(context)[1] == ""
+
+
 @pytest.mark.parametrize("kind", ["method", "guard"])
 def test_a_method_says_nothing_of_the_node_that_calls_it(context, kind):
     with context.metrics.stepping():

@@ -10,11 +10,17 @@ from acmelike.agent import PolicyOutput
 from acmelike.networks import log_prob_of, preparation_of, take_action
 from acmelike.policies.numpy_operations import TEXT_NAMES
 from acmelike.policies.numpy_text import MissingOperation, numpy_text
-from acmelike.types import EnvironmentSpec
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 BYTES = preparation_of(
     EnvironmentSpec(specs.BoundedArray((6,), np.int8, -4, 4), None, None, None), "auto"
+)
+CATEGORIES = preparation_of(
+    EnvironmentSpec(
+        MultiDiscreteArray((2,), np.int32, [-4, -4], [4, 4]), None, None, None
+    ),
+    "auto",
 )
 
 
@@ -73,6 +79,15 @@ CASES = {
     "one action": lambda x, t: take_action(floats(x), jnp.abs(x[:, 0])),
     "rows within the table": lambda x, t: jnp.take(t, jnp.clip(x[:, 0], 0, 3), axis=0),
     "rows cut to the table": lambda x, t: jnp.take(t, x[:, 0], axis=0, mode="clip"),
+    "columns": lambda x, t: x[:, np.array([5, 0, 0, 2])],
+    "columns of columns": lambda x, t: x[:, np.array([[5, 0], [1, 2]])],
+    "columns cut to the table": lambda x, t: jnp.take(
+        t, jnp.abs(x), axis=1, mode="clip"
+    ),
+    "columns of a constant for every row": lambda x, t: (
+        jnp.ones((x.shape[0], 1)) * jnp.arange(3.0)
+    )[:, np.array([2, 2, 0])],
+    "several categories": lambda x, t: CATEGORIES(x[:, :2]),
     "a power": lambda x, t: jnp.exp(floats(x[:, :3]) ** 2 / 9) ** t[0],
     "a remainder": lambda x, t: jax.lax.rem(x, jnp.int32(3)),
     "signed bytes by their bounds": lambda x, t: BYTES(x.astype(jnp.int8)),
@@ -110,6 +125,7 @@ def test_it_does_what_jax_does(name, num_envs):
         (lambda x, t: x @ jnp.ones((6, 2), jnp.int32), "products of integer matrices"),
         (lambda x, t: jnp.tanh(x.astype(jnp.bfloat16)), "bfloat16"),
         (lambda x, t: jnp.sort(x, axis=-1), "sort"),
+        (lambda x, t: t[jnp.abs(x[:, 0]) % 3, jnp.abs(x[:, 1]) % 3], "several axes"),
         (lambda x, t: jax.lax.reduce(x, 1, lambda a, b: a * b + a, (0,)), "reduce"),
     ],
 )
