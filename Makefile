@@ -87,8 +87,9 @@ test-reverb: $(REVERB_STAMP) ## Test replay, and agents, with a real Reverb as t
 	@$(REVERB_VENV)/bin/python -c "import reverb"
 	@$(REVERB_VENV)/bin/python -m pytest -q $(PARALLEL) tests/replay tests/programs/test_reverb.py $(ARGS)
 
-test-ray: $(RAY_STAMP) ## Run programs on a real Ray, of one host and of three
-	@$(RAY_VENV)/bin/python -m pytest -q -rs -m ray -o faulthandler_timeout=0 $(ARGS) tests/ray
+test-ray: $(RAY_STAMP) ## Run programs, and the contract of nodes, on a real Ray
+	@$(RAY_VENV)/bin/python -c "import ray"
+	@$(RAY_VENV)/bin/python -m pytest -q -rs -m ray -o faulthandler_timeout=0 $(ARGS) tests/ray tests/launchers
 
 test-torch: $(TORCH_STAMP) ## Test an agent whose learner is PyTorch's, without JAX
 	@$(TORCH_VENV)/bin/python -m pytest -q tests/torch_learner $(ARGS)

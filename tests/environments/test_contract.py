@@ -98,9 +98,9 @@ FACTORIES = {
     "one of vec:CartPole-v1": functools.partial(make_one_of, "vec:CartPole-v1"),
     "one of truncated": make_one_of_truncated,
 }
-# `make test-envpool` has it.
 needs_envpool = pytest.mark.skipif(
-    importlib.util.find_spec("envpool") is None, reason="EnvPool is not installed"
+    importlib.util.find_spec("envpool") is None,
+    reason="needs EnvPool: make test-envpool",
 )
 OF_ENVPOOL = {
     "envpool:CartPole-v1": functools.partial(make_named, "envpool:CartPole-v1"),

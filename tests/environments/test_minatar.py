@@ -15,7 +15,7 @@ NAME = "MinAtar/Breakout-v1"
 
 @pytest.fixture(scope="module")
 def factory():
-    pytest.importorskip("minatar", reason="needs acmelike[minatar]")
+    pytest.importorskip("minatar", reason="needs MinAtar: make test")
     return make_environment_factory(NAME)
 
 
@@ -79,7 +79,7 @@ def test_it_has_no_vectorised_version(factory):
 
 
 def test_without_the_package_it_says_which_extra_to_install(tmp_path):
-    pytest.importorskip("tyro", reason="there is no command line")
+    pytest.importorskip("tyro", reason="needs tyro: make test")
     out = tmp_path / "run"
     # As where it is not installed: importing it fails.
     code = (

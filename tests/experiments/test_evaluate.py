@@ -199,10 +199,12 @@ def test_the_order_of_the_names_of_observations_does_not_matter(tmp_path):
 
 
 def test_a_seed_may_be_of_numpy_and_is_not_negative(tmp_path):
-    save(tmp_path, clock)
-    for seed in (1, np.int64(1)):
-        found = al.evaluate(tmp_path, num_episodes=1, seed=seed)
-    assert found.shape == (1,)
+    save(tmp_path, CatchFactory(rows=4, columns=5))
+    plain, of_numpy, other = (
+        al.evaluate(tmp_path, num_episodes=20, seed=seed).tolist()
+        for seed in (1, np.int64(1), 2)
+    )
+    assert plain == of_numpy != other
     with pytest.raises(ConfigError, match="seed must be at least 0, not -1"):
         al.evaluate(tmp_path, num_episodes=1, seed=-1)
 

@@ -8,17 +8,22 @@ from functools import partial
 
 import pytest
 
-from acmelike.launchers import LAUNCHERS, HostsConfig
+from acmelike.checks import is_installed
+from acmelike.launchers import LAUNCHERS, HostsConfig, RayConfig
 from acmelike.launchers.hosts.agent import join_run
 from acmelike.launchers.hosts.launcher import Hosts
 from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.processes.placement import OneHost, Placer
+from acmelike.launchers.ray.launcher import place_on_ray
 from acmelike.rpc import Authority
+from tests.ray.starting import running_cluster
 
 # Processes as on hosts of their own: what they say to each other goes over TLS.
 FAR = "processes-far"
 # Two hosts that are one: half of the processes are started by an agent.
 HOSTS = "two-hosts"
+# Processes on a cluster of Ray, where that is installed: `make test-ray`.
+RAY = "on-ray"
 SECRET = b"known to all hosts of a run"
 
 
@@ -80,10 +85,39 @@ OTHERS = {
 }
 
 
-@pytest.fixture(
-    params=[*LAUNCHERS, *(pytest.param(x, marks=pytest.mark.slow) for x in OTHERS)]
-)
+def cases():
+    """The names of all launchers; what takes longer is marked."""
+    yield from LAUNCHERS
+    for name in OTHERS:
+        yield pytest.param(name, marks=pytest.mark.slow)
+    if is_installed("ray"):
+        marks = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(300)]
+        yield pytest.param(RAY, marks=marks)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """The address of a cluster, which runs until the last test has ended."""
+    with running_cluster(num_cpus=32) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True, scope="module")
+def ray_is_there(request):
+    """Starts it where a test needs it, before it could be what a test left behind."""
+    items = (item for item in request.session.items if item.path == request.path)
+    if any(item.get_closest_marker("ray") for item in items):
+        request.getfixturevalue("ray_cluster")
+
+
+@pytest.fixture(params=[*cases()])
 def launcher(request, monkeypatch):
-    if request.param in OTHERS:
-        monkeypatch.setitem(LAUNCHERS, request.param, OTHERS[request.param])
-    return request.param
+    name = request.param
+    if name in OTHERS:
+        monkeypatch.setitem(LAUNCHERS, name, OTHERS[name])
+    elif name == RAY:
+        # Nothing is sent: all of its hosts are this one.
+        address = request.getfixturevalue("ray_cluster")
+        config = RayConfig(address=address, working_dir=None)
+        monkeypatch.setitem(LAUNCHERS, name, partial(place_on_ray, config=config))
+    return name

@@ -14,7 +14,7 @@ from acmelike import RayConfig
 from acmelike.launchers.ray.broker import Broker, CannotServe, _environment
 
 MB = 10**6
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="install git")
 
 
 @pytest.fixture

@@ -194,7 +194,7 @@ def held():
         yield run, run.client(source), clients
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+@pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 def test_a_value_is_freed_when_its_last_ref_is_dropped(held):
     run, source, clients = held
     assert len(source.blocks()) == 2

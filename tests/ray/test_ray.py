@@ -20,6 +20,7 @@ from acmelike.errors import ConfigError, NodeFailed
 from tests.launchers.conftest import free_port
 from tests.launchers.contract import LIMIT, Board, Noter
 from tests.programs.small import SMALL
+from tests.ray.starting import running_cluster
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 90.0
@@ -74,17 +75,8 @@ def nothing_is_left(request):
 
 @pytest.fixture(scope="module")
 def cluster():
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("cluster.py"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with process:
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-        process.wait(LIMIT)
+    with running_cluster(num_cpus=3) as address:
+        yield address
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.shared_memory import pool
 from tests.rpc.sockets.serving import FAR, NEAR, FreeScheduler, Supervisor, threading
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 
 SIZE = 2**20
 ROOT = Path(__file__).parents[2]

@@ -12,14 +12,14 @@ from acmelike.environments import VectorEnvironment, make_environment_factory
 from acmelike.environments.adapters import atari
 from acmelike.errors import ConfigError
 
-# `make test-envpool` has it.
 needs_atari = pytest.mark.skipif(
-    importlib.util.find_spec("ale_py") is None, reason="Atari is not installed"
+    importlib.util.find_spec("ale_py") is None, reason="needs Atari: make test-envpool"
 )
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("ale_py") is not None, reason="Atari is installed"
+    importlib.util.find_spec("ale_py") is not None,
+    reason="run without Atari: make test",
 )
 def test_a_missing_package_is_one_line_with_what_installs_it():
     with pytest.raises(ConfigError) as caught:

@@ -9,14 +9,15 @@ import pytest
 from acmelike.environments import VectorEnvironment, make_environment_factory
 from acmelike.errors import ConfigError
 
-# `make test-envpool` has it.
 needs_suite = pytest.mark.skipif(
-    importlib.util.find_spec("dm_control") is None, reason="it is not installed"
+    importlib.util.find_spec("dm_control") is None,
+    reason="needs dm_control: make test-envpool",
 )
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("dm_control") is not None, reason="it is installed"
+    importlib.util.find_spec("dm_control") is not None,
+    reason="run without dm_control: make test",
 )
 def test_a_missing_package_is_one_line_with_what_installs_it():
     with pytest.raises(ConfigError) as caught:

@@ -95,7 +95,7 @@ def test_a_client_in_python_without_acmelike(endpoint):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(shutil.which("node") is None, reason="there is no Node.js")
+@pytest.mark.skipif(shutil.which("node") is None, reason="install Node.js")
 def test_a_client_in_javascript(endpoint, tmp_path):
     path = tmp_path / "endpoint.json"
     path.write_text(json.dumps(endpoint))

@@ -139,12 +139,11 @@ def connect(endpoint):
     return sock
 
 
-def is_closed(sock):
+def wait_until_closed(sock):
     """Reads until the other end closes the connection."""
     with suppress(ConnectionResetError, ssl.SSLError):
         while sock.recv(2**20):
             pass
-    return True
 
 
 def lines(caplog):
@@ -171,7 +170,7 @@ def test_without_a_key_nothing_is_read(exposed, caller, store, caplog, tmp_path,
             body = pickle.dumps(Writes(path), 5)
             sent = frame(client.CALL, body=body, magic=b"aL")
         sock.sendall(sent)
-        assert is_closed(sock)
+        wait_until_closed(sock)
     assert caller.call("echo", 1) == 1
     assert store.num_calls == 1
     assert not path.exists()
@@ -246,7 +245,7 @@ def test_where_there_is_tls_it_is_1_3(store, caplog, version):
         with socket.create_connection(where, timeout=10.0) as sock:
             if version is None:
                 sock.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(100))
-                assert is_closed(sock)
+                wait_until_closed(sock)
             else:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 context.check_hostname = False
@@ -386,7 +385,7 @@ def test_a_frame_that_cannot_be_ends_its_connection(
     with closing(Client(exposed.endpoint, seconds=10.0)) as liar:
         value = ["store", "echo", [1], {}, None]
         liar.sock.sendall(frame(**{"kind": 0, "value": value, **changes}))
-        assert is_closed(liar.sock)
+        wait_until_closed(liar.sock)
     assert caller.call("echo", 1) == 1
     (line,) = lines(caplog)
     assert words in line
@@ -400,7 +399,7 @@ def test_a_pickle_of_who_has_the_key_is_not_unpickled(
         with closing(Client(exposed.endpoint, seconds=10.0)) as liar:
             body = pickle.dumps(("store", "echo", (Writes(path),), {}, None, "me"), 5)
             liar.sock.sendall(frame(kind, body=body, magic=b"aL"))
-            assert is_closed(liar.sock)
+            wait_until_closed(liar.sock)
     assert caller.call("echo", 1) == 1
     assert not path.exists()
     assert [NO_FRAME in line for line in lines(caplog)] == [True, True]
@@ -409,7 +408,7 @@ def test_a_pickle_of_who_has_the_key_is_not_unpickled(
 def test_two_calls_with_one_number_end_their_connection(exposed, caller, caplog):
     with closing(Client(exposed.endpoint, seconds=10.0)) as liar:
         liar.sock.sendall(2 * call_frame("never", number=7))
-        assert is_closed(liar.sock)
+        wait_until_closed(liar.sock)
     assert caller.call("echo", 1) == 1
     assert lines(caplog) == ["closed a connection: two calls at once have the number 7"]
     # And what was parked for it goes with it.
@@ -425,7 +424,7 @@ def test_a_stranger_who_says_nothing_is_refused(exposed, caller, caplog, monkeyp
     monkeypatch.setattr(server_module, "_LOOK_SECONDS", 0.01)
     where = exposed.endpoint["ip"], exposed.endpoint["port"]
     with socket.create_connection(where, timeout=10.0) as stranger:
-        assert is_closed(stranger)
+        wait_until_closed(stranger)
     assert "it did not say who it is" in caplog.text
     assert caller.call("echo", 1) == 1
 
@@ -435,7 +434,8 @@ def test_of_many_strangers_the_first_are_refused(exposed, caller):
     strangers = [socket.create_connection(where, timeout=10.0) for _ in range(110)]
     try:
         assert caller.call("echo", 1) == 1
-        assert all(is_closed(stranger) for stranger in strangers[:10])
+        for stranger in strangers[:10]:
+            wait_until_closed(stranger)
         strangers[-1].setblocking(False)
         with suppress(BlockingIOError):
             while True:
@@ -457,7 +457,7 @@ def test_without_a_file_descriptor_the_newest_connection_is_refused(
         resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
         try:
             newest.connect((exposed.endpoint["ip"], exposed.endpoint["port"]))
-            assert is_closed(newest)
+            wait_until_closed(newest)
             assert caller.call("echo", 2) == 2
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -483,7 +483,7 @@ def test_who_is_stuck_is_closed_in_the_end(exposed, caller, caplog, monkeypatch,
     with closing(Client(exposed.endpoint, seconds=10.0)) as slow:
         if kind == "half a frame":
             slow.sock.sendall(call_frame("echo", 1)[:50])
-            assert is_closed(slow.sock)
+            wait_until_closed(slow.sock)
         else:
             ended = (BrokenPipeError, ConnectionResetError, ssl.SSLError)
             with pytest.raises(ended):
@@ -575,7 +575,7 @@ def run_mutations(endpoint, num_frames):
             with suppress(OSError):  # It may be refused already.
                 sock.sendall(sent)
                 sock.shutdown(socket.SHUT_WR)
-            assert is_closed(sock)
+            wait_until_closed(sock)
 
 
 LONG = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -717,13 +717,14 @@ def test_an_endpoint_is_not_waited_for_after_the_end(launcher):
         run.stop()
         run.wait()
         assert run.endpoint(shop).node == "shop"  # Still known.
-    taken = socket.create_server(("127.0.0.1", 0))
-    with taken:
+
+
+def test_an_endpoint_is_not_waited_for_where_its_process_cannot_listen():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
         program, shop = make_program(port=taken.getsockname()[1])
-        if launcher == "processes":
-            with pytest.raises(NodeFailed), launch(program, launcher) as run:
-                with pytest.raises(RpcClosed, match="failed in its exposed port"):
-                    run.endpoint(shop)
+        with pytest.raises(NodeFailed), launch(program, "processes") as run:
+            with pytest.raises(RpcClosed, match="failed in its exposed port"):
+                run.endpoint(shop)
 
 
 def test_who_listens_on_every_network_speaks_tls(launcher):

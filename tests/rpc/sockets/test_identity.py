@@ -58,7 +58,7 @@ def loads(tmp_path, monkeypatch):
     return found
 
 
-@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there is no memfd")
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="run on Linux")
 def test_with_memfd_a_private_key_is_in_no_folder(loads):
     identity_of(AUTHORITY)
     assert loads

@@ -414,7 +414,7 @@ def test_a_connection_that_is_lost_again_and_again_is_given_up(tmp_path, caplog)
     assert "it does not belong to this run" in caplog.text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 def test_nothing_is_left_of_lost_connections(process, client, no_news):
     array, counts = np.ones(LARGE_BYTES, np.uint8), []
     for number in range(20):

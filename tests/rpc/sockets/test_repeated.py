@@ -17,7 +17,7 @@ from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
 from tests.rpc.sockets.serving import NEAR, client_of, serving
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 
 SIZE = 2 * LARGE_BYTES
 

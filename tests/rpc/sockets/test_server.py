@@ -28,6 +28,7 @@ from tests.rpc.sockets.serving import FAR, NEAR, Supervisor, client_of, serving
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
+needs_maps = pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 
 
 class News:
@@ -175,11 +176,9 @@ def test_what_a_replaced_process_asked_for_is_withdrawn(tmp_path):
         again.dispose()
 
 
-def test_threads_that_share_a_connection_get_their_own_arrays(served):
-    _, address, channel = served
-    store = client_of(channel)
-    num_calls = 60 if address.path else 15  # As TLS takes longer.
-    wrong = []
+def wrong_arrays(channel, num_calls):
+    """What threads that share a connection get instead of their own arrays."""
+    store, wrong = client_of(channel), []
 
     def call(thread):
         for i in range(num_calls):
@@ -196,12 +195,23 @@ def test_threads_that_share_a_connection_get_their_own_arrays(served):
         thread.start()
     for thread in threads:
         thread.join()
-    assert wrong == []
-    if address.path:
-        # One way and the other: it was memory that both have.
-        assert _num_maps() >= 4
+    return wrong
 
 
+def test_threads_that_share_a_connection_get_their_own_arrays(served):
+    _, address, channel = served
+    num_calls = 60 if address.path else 15  # As TLS takes longer.
+    assert wrong_arrays(channel, num_calls) == []
+
+
+@needs_maps
+def test_their_arrays_are_in_memory_that_both_ends_have(served_near):
+    *_, channel = served_near
+    assert wrong_arrays(channel, num_calls=60) == []
+    assert _num_maps() >= 4  # One way and the other.
+
+
+@needs_maps
 def test_arguments_go_before_the_answer_is_sent(served_near, no_gc):
     """So that the caller can use the same memory, which is in the caches, again."""
     server, _, channel = served_near
@@ -358,7 +368,7 @@ outcome.result()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+@needs_maps
 def test_memory_comes_back_from_a_reader_that_is_killed(served_near):
     server, address, _ = served_near
     before = _num_maps()
@@ -380,8 +390,6 @@ def test_memory_comes_back_from_a_reader_that_is_killed(served_near):
 
 def _num_maps():
     """How much memory this process shares, in maps."""
-    if sys.platform != "linux":
-        return 99
     return Path("/proc/self/maps").read_text().count("/memfd:acmelike")
 
 

@@ -27,7 +27,7 @@ from acmelike.rpc.sockets.shared_memory import (
 )
 from acmelike.rpc.sockets.stream import Stream
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is no memfd")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="run on Linux")
 
 SIZE = 2 * LARGE_BYTES
 MAX_BYTES, MAX_FILES = 64 * SIZE, 200
