@@ -38,7 +38,7 @@ def trained(out, program, environment, **settings):
 @pytest.mark.slow
 @pytest.mark.parametrize("program", ["sac", "td3"])
 def test_a_cheetah_of_mujoco_is_trained(tmp_path, program):
-    pytest.importorskip("mujoco", reason="needs acmelike[mujoco]")
+    pytest.importorskip("mujoco", reason="needs MuJoCo: the extra [mujoco]")
     policy = trained(tmp_path, program, "HalfCheetah-v5").policy
     assert policy.spec.observations.shape == (17,)
     cheetah = policy.environment_factory(seed=0)
@@ -54,7 +54,7 @@ def test_a_cheetah_of_mujoco_is_trained(tmp_path, program):
 @pytest.mark.slow
 def test_a_game_of_atari_is_trained_on_stacks_of_its_frames(tmp_path):
     for package in ("ale_py", "cv2"):
-        pytest.importorskip(package, reason="needs acmelike[atari]")
+        pytest.importorskip(package, reason="needs Atari: the extra [atari]")
     policy = trained(tmp_path, "dqn", "ALE/Pong-v5", rewards={"clip": 1.0}).policy
     spec = policy.spec
     assert spec.num_frames == 4 and spec.observations.shape == (4, 84, 84, 1)
