@@ -65,6 +65,19 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail("the test left behind " + ", ".join(names), pytrace=False)
 
 
+@pytest.fixture(autouse=True)
+def stays_in_its_folder() -> Iterator[None]:
+    """Fails a test that leaves the tests in another working directory."""
+    before = os.getcwd()
+    yield
+    after = "a folder that is gone"
+    with suppress(FileNotFoundError):
+        after = os.getcwd()
+    if after != before:
+        os.chdir(before)
+        pytest.fail(f"the test left the tests in {after}", pytrace=False)
+
+
 def _wait_for_end(before: set[threading.Thread | str]) -> set[threading.Thread | str]:
     deadline = time.monotonic() + GRACE
     while left := _running() - before:

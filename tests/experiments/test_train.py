@@ -371,8 +371,9 @@ def test_an_environment_may_change_the_working_directory(tmp_path, monkeypatch):
 
 
 def test_the_files_of_an_experiment_stay_where_it_was_made(tmp_path, monkeypatch):
-    factory = al.make_environment_factory(Wanders)  # It looks at one.
     monkeypatch.chdir(tmp_path)
+    factory = al.make_environment_factory(Wanders)  # It looks at one.
+    os.chdir(tmp_path)
     config = dqn.DQNConfig(
         hidden_sizes=(16,),
         batch_size=8,
