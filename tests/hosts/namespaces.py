@@ -117,13 +117,24 @@ def captured(folder):
 
 
 def send_plain_text():
-    """Sends words from the second host to the first, where nobody listens."""
-    code = (
+    """Sends words from the second host to the first, and waits until they are there."""
+    listen = (
         "import socket\n"
-        "with socket.socket(type=socket.SOCK_DGRAM) as sock:\n"
-        f"    sock.sendto({PLAIN_TEXT!r}, ({address(0)!r}, 9))\n"
+        "with socket.create_server(('', 9)) as server:\n"
+        "    print('ready', flush=True)\n"
+        "    print(server.accept()[0].recv(1000), flush=True)\n"
     )
-    subprocess.run([*inside(1), sys.executable, "-c", code], check=True)
+    send = (
+        "import socket\n"
+        f"with socket.create_connection(({address(0)!r}, 9), 20.0) as sock:\n"
+        f"    sock.sendall({PLAIN_TEXT!r})\n"
+    )
+    with subprocess.Popen(
+        [*inside(0), sys.executable, "-c", listen], stdout=subprocess.PIPE, text=True
+    ) as listener:
+        assert listener.stdout.readline() == "ready\n"
+        subprocess.run([*inside(1), sys.executable, "-c", send], check=True)
+        assert listener.stdout.readline() == f"{PLAIN_TEXT!r}\n"
 
 
 class CommandsOnHosts:
