@@ -202,8 +202,8 @@ class Leaves:
                 is_bad = ~(np.abs(array) <= _MAX_FLOAT32)  # Networks compute with that.
                 rule = "its numbers must be finite as float32"
             elif array.dtype.kind == "f":
-                # The sum of squares takes a third of the time. It may be infinite where
-                # no number is.
+                # The sum of squares takes less than half the time. It may be infinite
+                # where no number is.
                 if math.isfinite(np.vdot(array, array)):
                     continue
                 is_bad, rule = ~np.isfinite(array), "its numbers must be finite"
