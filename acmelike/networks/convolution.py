@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import flax.linen as nn
 import jax
@@ -58,7 +58,10 @@ def convolve(
       strides: of the window, down and across.
       padding: rows of zeros above and below, columns left and right.
     """
-    is_cpu = jax.default_backend() == "cpu"
+    # Where the learner was told where to compute, this is not JAX's default backend.
+    device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
+    platform = jax.default_backend() if device is None else device
+    is_cpu = getattr(platform, "platform", platform) == "cpu"
     return (_convolve_on_cpu if is_cpu else _convolve)(x, kernel, strides, padding)
 
 

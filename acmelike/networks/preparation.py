@@ -4,7 +4,8 @@ It is part of a policy, so actors, evaluators and a saved policy do it alike, an
 keeps observations as the environment gives them.
 
 - A category, which is one whole number between bounds as of gymnasium's `Discrete`,
-  becomes one-hot; so does each of several, as of `MultiDiscrete`.
+  becomes one-hot; so does each of several, as of `MultiDiscrete`. An embedding
+  (`torso.py`) makes vectors of them instead, which are learned.
 - Bytes, signed or not, are scaled from their bounds to [0, 1].
 - Images `[C, H, W]` become `[H, W, C]`, for the networks of this package.
 - All else goes in as it is, as float32.
@@ -17,8 +18,9 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import optree
@@ -48,6 +50,10 @@ LEAST = {"minatar": KERNEL, "nature": LARGE, "impala_resnet": 1}
 # Channels of usual images: grey, colours, and colours with transparency.
 _USUAL_CHANNELS = (1, 3, 4)
 
+# Maps indices `[B, ...]` of categories, and the number of categories, to vectors
+# `[B, ..., D]`. A padded step may have no category: its index is then out of range.
+Embed: TypeAlias = Callable[[Any, int], Any]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayPreparation:
@@ -72,8 +78,15 @@ class ArrayPreparation:
         """Whether numbers go in as they are."""
         return not self.num_categories and (self.low, self.scale) == (0.0, 1.0)
 
-    def __call__(self, x: Any) -> Any:
-        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, *shape]`."""
+    def __call__(self, x: Any, embed: Embed | None = None) -> Any:
+        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, *shape]`.
+
+        With `embed`, its vectors are in the place of one-hot categories.
+        """
+        if self.num_categories and embed is not None:
+            # In the 32 bits of JAX; beyond them both numbers wrap around alike.
+            low = np.int64(self.low).astype(np.int32)
+            return embed(x.astype(np.int32) - low, self.num_categories)
         if self.num_categories:
             categories = np.arange(self.num_categories, dtype=x.dtype) + int(self.low)
             return (x[..., None] == categories).astype(np.float32)
@@ -102,9 +115,17 @@ class MultiDiscretePreparation:
         """Of the prepared array."""
         return (sum(self.numbers),)
 
-    def __call__(self, x: Any) -> Any:
-        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, sum of numbers]`."""
+    def __call__(self, x: Any, embed: Embed | None = None) -> Any:
+        """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, sum of numbers]`.
+
+        With `embed`, its vectors are in the place of one-hot categories, one after the
+        other. Each of the several has indices, and so vectors, of its own.
+        """
         x = x.reshape(x.shape[0], -1)
+        if embed is not None:
+            first = np.subtract(np.cumsum((0, *self.numbers[:-1])), self.lows)
+            indices = x.astype(np.int32) + first.astype(np.int32)
+            return embed(indices, sum(self.numbers)).reshape(x.shape[0], -1)
         # The place of each category's array, and the category.
         places = np.repeat(np.arange(len(self.numbers)), self.numbers)
         ranges = map(np.arange, self.lows, np.add(self.lows, self.numbers))
@@ -128,11 +149,23 @@ class Preparation:
         """Of the prepared arrays."""
         return tuple(part.shape for part in self.parts if part is not None)
 
-    def __call__(self, observations: Nested) -> Nested:
-        """Observations `[B, ...]`, of NumPy or of JAX, each array as float32."""
+    @property
+    def has_categories(self) -> bool:
+        """Whether any of the arrays becomes one-hot, or vectors."""
+        return any(
+            isinstance(part, MultiDiscretePreparation)
+            or (part is not None and part.num_categories > 0)
+            for part in self.parts
+        )
+
+    def __call__(self, observations: Nested, embed: Embed | None = None) -> Nested:
+        """Observations `[B, ...]`, of NumPy or of JAX, each array as float32.
+
+        With `embed`, its vectors are in the place of one-hot categories.
+        """
         arrays = self.nest.flatten_up_to(observations)
         pairs = zip(self.parts, arrays, strict=True)
-        prepared = [None if part is None else part(x) for part, x in pairs]
+        prepared = [None if part is None else part(x, embed) for part, x in pairs]
         left = [x for x in prepared if x is not None]
         return left[0] if len(left) == 1 else self.nest.unflatten(prepared)
 

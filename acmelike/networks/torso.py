@@ -162,6 +162,30 @@ class Joined(nn.Module):
         return MLP(self.hidden_sizes, self.activation)(joined)
 
 
+class Embedding(nn.Module):
+    """Prepares observations, with a vector in the place of each category.
+
+    The vectors are learned. A category `[B]` becomes `[B, D]`, and M of them, as of
+    `MultiDiscrete`, become `[B, M * D]`: each has vectors of its own.
+
+    Attributes:
+      preparation: of observations; alone, it makes categories one-hot.
+      size: D.
+    """
+
+    preparation: Preparation
+    size: int
+
+    @nn.compact
+    def __call__(self, observation: Nested) -> Nested:
+        def embed(indices: Any, number: int) -> Any:
+            # Padded steps need not have a category. `Embed` would make a NaN of them,
+            # which is one still when it is multiplied by their mask.
+            return nn.Embed(number, self.size)(indices.clip(0, number - 1))
+
+        return self.preparation(observation, embed)
+
+
 class Torso(nn.Module):
     """A network whose input is prepared and whose features are checked.
 
@@ -171,7 +195,7 @@ class Torso(nn.Module):
     """
 
     network: nn.Module
-    preparation: Preparation
+    preparation: Preparation | Embedding
 
     def __call__(self, observation: Nested) -> jax.Array:
         """Observations `[B, ...]` to features `[B, F]`."""
@@ -189,6 +213,7 @@ def make_network(
     spec: EnvironmentSpec,
     hidden_sizes: tuple[int, ...],
     activation: Activation = "relu",
+    embedding_size: int = 0,
 ) -> Torso:
     """Makes the network that an agent's setting asks for; see `choice.py`.
 
@@ -197,11 +222,15 @@ def make_network(
       spec: of the environments.
       hidden_sizes: units of each dense layer of "mlp", "minatar" and "nature".
       activation: after each of these.
+      embedding_size: numbers in the vector of each category; 0 for one-hot.
 
     Raises:
       ConfigError: it is no flax module.
     """
     preparation = preparation_of(spec, source)
+    inputs: Preparation | Embedding = preparation
+    if embedding_size:
+        inputs = Embedding(preparation, embedding_size)
     if source in NAMES:
         make = partial(
             _network_for, source, hidden_sizes=hidden_sizes, activation=activation
@@ -211,14 +240,14 @@ def make_network(
             network = networks[0] or MLP(hidden_sizes, activation)
         else:
             network = Joined(tuple(networks), hidden_sizes, activation)
-        return Torso(network, preparation)
+        return Torso(network, inputs)
     if isinstance(source, str):
         module, _, name = source.partition(":")
         source = getattr(importlib.import_module(module), name)
     own: Any = source if isinstance(source, nn.Module) else source()
     if not isinstance(own, nn.Module):
         raise ConfigError(f"network must be a flax module: {own!r}")
-    return Torso(own, preparation)
+    return Torso(own, inputs)
 
 
 def _network_for(

@@ -17,12 +17,13 @@ from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
 from acmelike.agents.parts.heads import QHead, only_allowed
 from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
+from acmelike.agents.parts.torso import make_torso
 from acmelike.agents.parts.updates import (
     TargetState,
     importance_weights,
     scan_minibatches,
 )
-from acmelike.networks import Network, make_network, take_action
+from acmelike.networks import Network, take_action
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -33,9 +34,8 @@ class DQN:
 
     def __init__(self, config: DQNConfig, spec: EnvironmentSpec):
         self.config = config
-        head = QHead(check_discrete("dqn", spec, config.network), config.dueling)
-        torso = make_network(config.network, spec, config.hidden_sizes)
-        self.network: Network = nn.Sequential([torso, head])
+        head = QHead(check_discrete("dqn", spec, config), config.dueling)
+        self.network: Network = nn.Sequential([make_torso(config, spec), head])
         self.observation = spec.zero_observations(1)
         self.optimizer = make_adam(config.optimizer)
 

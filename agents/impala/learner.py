@@ -16,7 +16,8 @@ from acmelike.agents.impala.losses import unroll_loss
 from acmelike.agents.parts.distributions import Distribution, distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
-from acmelike.networks import LSTMState, lstm_state, make_network
+from acmelike.agents.parts.torso import make_torso
+from acmelike.networks import LSTMState, lstm_state
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -57,7 +58,7 @@ class Impala:
         self.config = config
         self.actions = distribution_of(spec.actions, "impala")
         self.network = RecurrentNetwork(
-            torso=make_network(config.network, spec, config.hidden_sizes),
+            torso=make_torso(config, spec),
             head=ActorCriticHead(self.actions),
             lstm_size=config.lstm_size,
         )

@@ -5,8 +5,30 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from acmelike.agent import Agent, import_agent
-from acmelike.networks import NetworkSource, check_network, check_observations
+from acmelike.errors import ConfigError
+from acmelike.networks import (
+    NetworkSource,
+    check_network,
+    check_observations,
+    preparation_of,
+)
 from acmelike.types import EnvironmentSpec
+
+
+class InputConfig(Protocol):
+    """The settings of networks that observations are checked against."""
+
+    @property
+    def network(self) -> NetworkSource: ...
+    @property
+    def embedding_size(self) -> int: ...
+
+
+class TorsoConfig(InputConfig, Protocol):
+    """The settings of networks that all agents have."""
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]: ...
 
 
 class OffPolicyConfig(Protocol):
@@ -56,16 +78,31 @@ class OffPolicyBuilder(LazyBuilder):
         return self.config.num_updates_per_call
 
 
-def check_discrete(agent: str, spec: EnvironmentSpec, network: NetworkSource) -> int:
+def check_inputs(agent: str, spec: EnvironmentSpec, config: InputConfig) -> None:
+    """Checks the settings of a network against the observations that it gets.
+
+    Raises:
+      ConfigError: there is no such network, it does not take such observations, or
+        they have no categories and vectors are wanted for these.
+    """
+    check_network(config.network)
+    check_observations(spec, config.network, agent=agent)
+    size = config.embedding_size
+    if size and not preparation_of(spec, config.network).has_categories:
+        raise ConfigError(
+            f"{agent}: embedding_size must be 0, as observations have no categories "
+            f"that vectors could stand for: {size}"
+        )
+
+
+def check_discrete(agent: str, spec: EnvironmentSpec, config: InputConfig) -> int:
     """The number of discrete actions, after all checks of an agent that wants these.
 
     Raises:
-      ConfigError: actions are not discrete, there is no such network, or it does not
-        take such observations.
+      ConfigError: actions are not discrete, or see `check_inputs`.
     """
     # Environments import gymnasium, and `--help` is to be quick.
     from acmelike.environments import num_discrete_actions
 
-    check_network(network)
-    check_observations(spec, network, agent=agent)
+    check_inputs(agent, spec, config)
     return num_discrete_actions(spec, agent=agent)

@@ -8,14 +8,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from acmelike.networks import (
-    MLP,
-    Network,
-    NetworkSource,
-    Preparation,
-    make_network,
-    preparation_of,
-)
+from acmelike.agents.parts.builders import TorsoConfig
+from acmelike.networks import MLP, Network, make_network, preparation_of
 from acmelike.networks.choice import are_images
 from acmelike.types import EnvironmentSpec, Nested
 
@@ -24,24 +18,17 @@ class Critic(nn.Module):
     """Observations `[B, ...]` and actions `[B, A]` from -1 to 1 to values `[B]`.
 
     Attributes:
-      torso: observations to features, which the actions are put beside; None for the
-        prepared observations themselves.
-      preparation: of observations, without a torso.
+      torso: observations to features, which the actions are put beside.
       hidden_sizes: units of the dense layers after that.
     """
 
-    torso: nn.Module | None
-    preparation: Preparation
+    torso: nn.Module
     hidden_sizes: tuple[int, ...]
 
     @nn.compact
     def __call__(self, observation: Nested, action: jax.Array) -> jax.Array:
-        if self.torso is not None:
-            inputs = [self.torso(observation)]
-        else:
-            arrays = jax.tree.leaves(self.preparation(observation))
-            inputs = [array.reshape(array.shape[0], -1) for array in arrays]
-        x = MLP(self.hidden_sizes)(jnp.concatenate([*inputs, action], axis=-1))
+        inputs = jnp.concatenate([self.torso(observation), action], axis=-1)
+        x = MLP(self.hidden_sizes)(inputs)
         return nn.Dense(1)(x)[..., 0]
 
 
@@ -68,12 +55,11 @@ class TwinCritics:
         )
 
 
-def make_twin_critics(
-    network: NetworkSource, spec: EnvironmentSpec, hidden_sizes: tuple[int, ...]
-) -> TwinCritics:
-    """Twin critics with the network that an agent's setting asks for."""
-    torso, preparation = None, preparation_of(spec, network)
-    is_dense = network == "auto" and not any(map(are_images, preparation.shapes))
-    if network != "mlp" and not is_dense:
-        torso = make_network(network, spec, hidden_sizes)
-    return TwinCritics(Critic(torso, preparation, hidden_sizes))
+def make_twin_critics(config: TorsoConfig, spec: EnvironmentSpec) -> TwinCritics:
+    """Twin critics with the network that an agent's settings ask for."""
+    network, sizes = config.network, config.hidden_sizes
+    has_images = any(map(are_images, preparation_of(spec, network).shapes))
+    if network == "mlp" or (network == "auto" and not has_images):
+        sizes = ()  # Dense layers get the prepared observations beside the actions.
+    torso = make_network(network, spec, sizes, embedding_size=config.embedding_size)
+    return TwinCritics(Critic(torso, config.hidden_sizes))

@@ -24,6 +24,8 @@ class QLearningConfig:
     Attributes:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
+      embedding_size: numbers in the vector that is learned for each category of an
+        observation; 0 for one-hot.
       normalize_observations: mean zero and variance one, over all batches so far; an
         item counts as often as it was sampled. Categories and bytes stay as they are.
       dueling: a value and an advantage stream (Wang 2015).
@@ -46,6 +48,7 @@ class QLearningConfig:
     """
 
     network: NetworkSource = "auto"
+    embedding_size: Annotated[int, at_least(0)] = 0
     normalize_observations: bool = False
     dueling: bool = True
     n_step: Annotated[int, at_least(1)] = 1
@@ -71,7 +74,7 @@ class QLearningBuilder(OffPolicyBuilder):
     config: QLearningConfig
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_discrete(self.name, spec, self.config.network)
+        check_discrete(self.name, spec, self.config)
 
     def make_policy_inputs(
         self, spec: EnvironmentSpec, place: ActorPlace

@@ -9,10 +9,10 @@ from typing import Annotated
 from acmelike.adders import NStepAdder, transition_signature
 from acmelike.agent import ActorPlace, PolicyInputs
 from acmelike.agents.parts.bounds import bounds_of
-from acmelike.agents.parts.builders import OffPolicyBuilder
+from acmelike.agents.parts.builders import OffPolicyBuilder, check_inputs
 from acmelike.agents.parts.settings import OptimizerSettings, ReplaySettings
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import NetworkSource, check_network, check_observations
+from acmelike.networks import NetworkSource
 from acmelike.policies import normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec
@@ -26,6 +26,8 @@ class ContinuousConfig:
       network: from observations to features, one for the policy and one for each
         critic: "auto", "mlp", "minatar", "nature", "impala_resnet", or a flax module of
         your own as "my_module:MyNetwork".
+      embedding_size: numbers in the vector that is learned for each category of an
+        observation; 0 for one-hot.
       hidden_sizes: units of each hidden layer, of the policy and of both critics.
       normalize_observations: mean zero and variance one, over all batches so far; an
         item counts as often as it was sampled. Categories and bytes stay as they are.
@@ -39,6 +41,7 @@ class ContinuousConfig:
     """
 
     network: NetworkSource = "auto"
+    embedding_size: Annotated[int, at_least(0)] = 0
     hidden_sizes: Annotated[tuple[int, ...], above(0)] = (256, 256)
     normalize_observations: bool = False
     discount: Annotated[float, between(0, 1)] = 0.99
@@ -64,8 +67,7 @@ class ContinuousBuilder(OffPolicyBuilder):
     config: ContinuousConfig
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_network(self.config.network)
-        check_observations(spec, self.config.network, agent=self.name)
+        check_inputs(self.name, spec, self.config)
         bounds_of(spec.actions, self.name)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

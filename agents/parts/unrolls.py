@@ -14,16 +14,10 @@ from dm_env import specs
 from acmelike.adders import UnrollAdder, unroll_signature
 from acmelike.agent import ActorPlace, PolicyInputs, no_state
 from acmelike.agents.parts.bounds import bounds_of
-from acmelike.agents.parts.builders import LazyBuilder
+from acmelike.agents.parts.builders import LazyBuilder, check_inputs
 from acmelike.agents.parts.settings import OptimizerSettings
 from acmelike.checks import above, at_least, between, check_fields
-from acmelike.networks import (
-    LSTMState,
-    NetworkSource,
-    check_network,
-    check_observations,
-    lstm_state,
-)
+from acmelike.networks import LSTMState, NetworkSource, lstm_state
 from acmelike.policies import gumbel_noise, normal_noise, zero_noise
 from acmelike.replay import TableConfig
 from acmelike.types import EnvironmentSpec, MultiDiscreteArray, Nested
@@ -36,6 +30,8 @@ class UnrollConfig:
     Attributes:
       network: from observations to features: "auto", "mlp", "minatar", "nature",
         "impala_resnet", or a flax module of your own as "my_module:MyNetwork".
+      embedding_size: numbers in the vector that is learned for each category of an
+        observation; 0 for one-hot.
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       normalize_observations: mean zero and variance one, over all batches so far; an
         item counts as often as it was sampled. Categories and bytes stay as they are.
@@ -47,6 +43,7 @@ class UnrollConfig:
     """
 
     network: NetworkSource = "auto"
+    embedding_size: Annotated[int, at_least(0)] = 0
     hidden_sizes: Annotated[tuple[int, ...], above(0)] = (64, 64)
     normalize_observations: bool = False
     unroll_length: Annotated[int, at_least(1)] = 20
@@ -84,8 +81,7 @@ class UnrollBuilder(LazyBuilder, ABC):
         return 0
 
     def check(self, spec: EnvironmentSpec) -> None:
-        check_network(self.config.network)
-        check_observations(spec, self.config.network, agent=self.name)
+        check_inputs(self.name, spec, self.config)
         self._noise_size(spec)
 
     def make_table(self, spec: EnvironmentSpec) -> TableConfig:

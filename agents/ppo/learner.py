@@ -13,16 +13,11 @@ from acmelike.adders import Unroll
 from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.distributions import distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
+from acmelike.agents.parts.torso import make_torso
 from acmelike.agents.parts.updates import joined, shuffled
 from acmelike.agents.ppo.agent import PPOConfig
 from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
-from acmelike.networks import (
-    Moments,
-    Network,
-    init_moments,
-    make_network,
-    update_moments,
-)
+from acmelike.networks import Moments, Network, init_moments, update_moments
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -45,11 +40,11 @@ class PPO:
 
     def __init__(self, config: PPOConfig, spec: EnvironmentSpec):
         self.config = config
-        torso = config.network, spec, config.hidden_sizes, config.activation
+        torso = config, spec, config.activation
         self.actions = distribution_of(spec.actions, "ppo")
         head = self.actions.make_head()
-        self.policy: Network = nn.Sequential([make_network(*torso), head])
-        self.value: Network = nn.Sequential([make_network(*torso), nn.Dense(1)])
+        self.policy: Network = nn.Sequential([make_torso(*torso), head])
+        self.value: Network = nn.Sequential([make_torso(*torso), nn.Dense(1)])
         self.observation = spec.zero_observations(1)
         self.optimizer = make_adam(config.optimizer, eps=1e-5)
 

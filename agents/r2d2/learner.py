@@ -15,6 +15,7 @@ from acmelike.agents.parts.heads import QHead, only_allowed
 from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.recurrent import RecurrentNetwork
+from acmelike.agents.parts.torso import make_torso
 from acmelike.agents.parts.updates import (
     TargetState,
     importance_weights,
@@ -29,7 +30,6 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
-from acmelike.networks import make_network
 from acmelike.types import EnvironmentSpec
 
 
@@ -45,9 +45,9 @@ class R2D2:
 
     def __init__(self, config: R2D2Config, spec: EnvironmentSpec):
         self.config = config
-        num_actions = check_discrete("r2d2", spec, config.network)
+        num_actions = check_discrete("r2d2", spec, config)
         self.network = RecurrentNetwork(
-            torso=make_network(config.network, spec, config.hidden_sizes),
+            torso=make_torso(config, spec),
             head=QHead(num_actions, config.dueling),
             lstm_size=config.lstm_size,
             num_actions=num_actions,

@@ -16,6 +16,7 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
+from acmelike.agents.parts.torso import make_torso
 from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.sac.agent import SACConfig
 from acmelike.agents.sac.losses import (
@@ -24,7 +25,7 @@ from acmelike.agents.sac.losses import (
     soft_targets,
     temperature_loss,
 )
-from acmelike.networks import Network, make_network
+from acmelike.networks import Network
 from acmelike.types import EnvironmentSpec, Transition
 
 # Deviations outside of these are of no use and overflow sooner or later.
@@ -75,10 +76,9 @@ class SAC:
 
     def __init__(self, config: SACConfig, spec: EnvironmentSpec):
         self.config, self.bounds = config, bounds_of(spec.actions, "sac")
-        sizes = config.hidden_sizes
-        torso = make_network(config.network, spec, sizes)
+        torso = make_torso(config, spec)
         self.policy: Network = GaussianPolicy(torso, self.bounds.size)
-        self.critics = make_twin_critics(config.network, spec, sizes)
+        self.critics = make_twin_critics(config, spec)
         self.observation = spec.zero_observations(1)
         self.adam = make_adam(config.optimizer)
         # As the settings say, or -A: appendix D of the paper.

@@ -14,10 +14,10 @@ from acmelike.agents.parts.bounds import bounds_of
 from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.heads import SMALL
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
+from acmelike.agents.parts.torso import make_torso
 from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.td3.agent import TD3Config
 from acmelike.agents.td3.losses import critic_loss, smoothed
-from acmelike.networks import make_network
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -28,10 +28,9 @@ class TD3:
 
     def __init__(self, config: TD3Config, spec: EnvironmentSpec):
         self.config, self.bounds = config, bounds_of(spec.actions, "td3")
-        network = config.network, spec, config.hidden_sizes
         head = nn.Dense(self.bounds.size, kernel_init=SMALL)
-        self.policy: Any = nn.Sequential([make_network(*network), head, jnp.tanh])
-        self.critics = make_twin_critics(*network)
+        self.policy: Any = nn.Sequential([make_torso(config, spec), head, jnp.tanh])
+        self.critics = make_twin_critics(config, spec)
         self.observation = spec.zero_observations(1)
         self.adam = make_adam(config.optimizer)
 

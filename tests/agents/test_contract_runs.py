@@ -85,11 +85,11 @@ WATCHED = Compilations()
 FUNCTIONS: dict[bytes, Any] = {}
 
 
-def compiled_once(agent):
+def compiled_once(agent, device):
     """The functions of an agent; equal agents have equal pickles."""
-    key = cloudpickle.dumps(agent)
+    key = cloudpickle.dumps((agent, device))
     if key not in FUNCTIONS:
-        FUNCTIONS[key] = make_functions(agent)
+        FUNCTIONS[key] = make_functions(agent, device)
     return FUNCTIONS[key]
 
 

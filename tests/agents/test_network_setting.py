@@ -6,6 +6,7 @@ import logging
 import jax
 import numpy as np
 import pytest
+from dm_env import specs
 
 import acmelike as al
 from acmelike.agents.dqn import DQNConfig
@@ -14,6 +15,7 @@ from acmelike.agents.ppo import PPOBuilder, PPOConfig
 from acmelike.errors import ConfigError
 from acmelike.policies import make_portable
 from acmelike.policies.portable import PortablePolicy
+from acmelike.types import MultiDiscreteArray
 from tests.agents.compiled import first_parameters
 from tests.agents.my_networks import Wavy
 from tests.agents.settings import make_spec
@@ -29,15 +31,18 @@ def make(agent, network):
 
 
 def acts_alike(builder, shape) -> PortablePolicy:
-    """Checks that text and JAX act alike; returns the policy."""
-    spec = make_spec(shape)
+    """Checks that text and JAX act alike on numbers; returns the policy."""
+    observation = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    return acts_alike_on(observation, builder, make_spec(shape))
+
+
+def acts_alike_on(observation, builder, spec) -> PortablePolicy:
+    """Checks that text and JAX act alike on six observations; returns the policy."""
     agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
     parameters = first_parameters(agent)
     policy = make_portable(builder, spec, parameters)
     if policy.text is not None:
-        random = np.random.default_rng(0)
-        observation = random.normal(size=(6, *shape)).astype(np.float32)
-        noise = inputs.noise(random, 6)
+        noise = inputs.noise(np.random.default_rng(0), 6)
         expected = jax.jit(agent.act)(parameters, inputs.init(6), observation, noise)
         state = tuple(jax.tree.leaves(inputs.init(6)))
         found = policy.load_text()(parameters)(state, observation, noise)
@@ -63,6 +68,21 @@ def test_a_network_by_its_name_acts_in_numpy_as_in_jax(agent, network, shape):
     builder = make(agent, network)
     builder.check(make_spec(shape))
     assert acts_alike(builder, shape).text is not None
+
+
+CATEGORIES = {
+    "cell": specs.BoundedArray((), np.int64, 5, 10),
+    "levers": MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5]),
+}
+
+
+def test_vectors_of_categories_are_looked_up_in_numpy_as_in_jax():
+    config = DQNConfig(embedding_size=3, actor_priorities=True)
+    spec = make_spec()._replace(observations=CATEGORIES)
+    levers = np.array([[0, 4], [1, 5], [2, 4], [0, 5], [1, 4], [2, 5]])
+    observation = {"cell": np.arange(5, 11), "levers": levers}
+    policy = acts_alike_on(observation, DQNBuilder(config=config), spec)
+    assert policy.text is not None
 
 
 def test_what_a_convolution_multiplies_are_matrices():

@@ -4,13 +4,16 @@ They learn from the batch of their trial in the contract.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from dm_env import specs
 
 from acmelike.agents.parts.normalized import Normalized
+from acmelike.errors import ConfigError
 from acmelike.learners.functions import make_functions
 from tests.agents import contract as small
 from tests.agents.test_contract import contract
@@ -26,13 +29,18 @@ def make_agent(name, **settings):
     return make(**settings).make_agent(contract(name).spec)
 
 
-def learn(name, num_calls, **settings):
-    """The parameters before the first call and after each, and the last outputs."""
+@cache  # Both settings in one agent, as it takes seconds to compile.
+def learn(name):
+    """The parameters before the first call and after each of two, and the last outputs.
+
+    After the first update the learning rate is zero, and no gradient is large.
+    """
+    settings = {"decay_updates": 1, "final_fraction": 0.0, "max_gradient_norm": 1e-10}
     agent, sample = make_agent(name, **settings), contract(name).trial.sample
     functions = make_functions(agent)
     state = functions.init(0)
     parameters = [agent.parameters(state)]
-    for number in range(num_calls):
+    for number in range(2):
         state, outputs = functions.update(
             state, sample.data, sample.probabilities, 0, number
         )
@@ -49,8 +57,7 @@ def largest_change(before, after):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_learning_rate_that_falls_to_zero_ends_learning(name):
     """It does so after one update, so the first call still learns."""
-    settings = {"decay_updates": 1, "final_fraction": 0.0}
-    (first, once, twice), _ = learn(name, 2, **settings)
+    (first, once, twice), _ = learn(name)
     assert largest_change(first, once) > 0
     assert largest_change(once, twice) == 0
 
@@ -59,7 +66,7 @@ def test_a_learning_rate_that_falls_to_zero_ends_learning(name):
 def test_gradients_are_limited_to_the_largest_norm_and_reported_as_they_were(name):
     """Adam makes up for small gradients, but not for those below its epsilon."""
     usual, agent = contract(name).trial, contract(name).agent
-    (first, once), outputs = learn(name, 1, max_gradient_norm=1e-10)
+    (first, once, _), outputs = learn(name)
     without = largest_change(*map(agent.parameters, (usual.before, usual.after)))
     assert largest_change(first, once) < without / 10
     assert outputs.metrics["gradient_norm"] > 1e-6
@@ -71,6 +78,35 @@ def test_an_agent_gets_normalised_observations_only_if_that_is_wanted(name):
     normalized = make_agent(name, normalize_observations=True)
     assert type(normalized) is Normalized
     assert type(normalized.agent) is type(plain)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_categories_have_vectors_if_that_is_wanted(name):
+    category = specs.DiscreteArray(7)
+    spec = contract(name).spec._replace(observations=category)
+    agent = getattr(small, f"make_{name}")(embedding_size=5).make_agent(spec)
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    shapes = [leaf.shape for leaf in jax.tree.leaves(state)]
+    # The policy, both critics, and the targets of these have a table each.
+    assert shapes.count((7, 5)) >= (5 if name in ("sac", "td3") else 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_of_no_category_are_refused(name):
+    numbers = contract(name).spec._replace(observations=specs.Array((3,), np.float32))
+    builder = getattr(small, f"make_{name}")(embedding_size=5)
+    with pytest.raises(ConfigError, match=f"^{name}: embedding_size must be 0, as .*5"):
+        builder.check(numbers)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(-1, "at least 0: -1"), (2.5, "a whole number: 2.5"), (True, "a whole number: ")],
+)
+def test_a_size_that_no_vector_has_is_refused(name, size, words):
+    with pytest.raises(ConfigError, match=f"^embedding_size must be {words}"):
+        getattr(small, f"make_{name}")(embedding_size=size)
 
 
 def documented(name):

@@ -4,6 +4,7 @@ from types import NoneType
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from dm_env import specs
@@ -15,8 +16,10 @@ from acmelike.networks import (
     MinAtarConv,
     NatureConv,
     make_network,
+    preparation_of,
 )
-from acmelike.types import EnvironmentSpec
+from acmelike.networks.torso import Embedding
+from acmelike.types import EnvironmentSpec, MultiDiscreteArray
 
 
 def spec_of(shape, dtype=np.float32):
@@ -158,3 +161,86 @@ def test_a_network_of_ones_own_gets_the_nest():
     expected = 1 + np.eye(4)[OBSERVED["numbers"][1]][:, :3]
     expected = expected + OBSERVED["image"].sum(axis=(1, 2, 3))[:, None]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+# --- Categories as vectors --------------------------------------------------------
+
+
+class Everything(nn.Module):
+    """A network whose features are its inputs."""
+
+    def __call__(self, x):
+        return jnp.concatenate(jax.tree.leaves(x), axis=-1)
+
+
+CATEGORIES = {
+    "cell": specs.BoundedArray((), np.int64, 5, 8),
+    "levers": MultiDiscreteArray((2,), np.int64, [0, 4], [2, 5]),
+    "numbers": specs.Array((3,), np.float32),
+}
+
+
+def test_categories_become_vectors_and_all_else_stays():
+    spec = EnvironmentSpec(CATEGORIES, None, None, None)
+    torso = make_network(Everything, spec, (), embedding_size=2)
+    observed = {
+        "cell": np.array([5, 8, 5]),
+        "levers": np.array([[0, 4], [2, 5], [2, 4]]),
+        "numbers": np.arange(9, dtype=np.float32).reshape(3, 3),
+    }
+    parameters = torso.init(jax.random.key(0), observed)
+    tables = parameters["params"]["preparation"]
+    cells, levers = (np.asarray(tables[f"Embed_{i}"]["embedding"]) for i in (0, 1))
+    assert (cells.shape, levers.shape) == ((4, 2), (3 + 2, 2))
+    parts = cells[[0, 3, 0]], levers[[0, 2, 2]], levers[[3, 4, 3]], observed["numbers"]
+    found = jax.jit(torso.apply)(parameters, observed)
+    np.testing.assert_array_equal(found, np.concatenate(parts, axis=-1))
+
+
+def test_the_frames_of_a_stack_share_their_vectors():
+    stack = specs.BoundedArray((2,), np.uint8, 0, 2)
+    spec = EnvironmentSpec(stack, None, None, None, 2)
+    embedding = Embedding(preparation_of(spec, "auto"), 4)
+    stacks = np.array([[0, 2], [2, 1], [2, 2]], np.uint8)
+    parameters = embedding.init(jax.random.key(0), stacks)
+    table = np.asarray(parameters["params"]["Embed_0"]["embedding"])
+    assert table.shape == (3, 4)
+    found = jax.jit(embedding.apply)(parameters, stacks)
+    np.testing.assert_array_equal(found, table[stacks])
+    # Dense layers take them one after the other.
+    torso = make_network("auto", spec, (7,), embedding_size=4)
+    shapes = jax.eval_shape(torso.init, jax.random.key(0), stacks)
+    assert shapes["params"]["network"]["Dense_0"]["kernel"].shape == (8, 7)
+
+
+@pytest.mark.parametrize(
+    "category",
+    [
+        specs.BoundedArray((), np.int64, 10, 12),
+        specs.BoundedArray((), np.int8, -128, -126),
+        MultiDiscreteArray((2,), np.int64, [10, 20], [12, 29]),
+    ],
+)
+def test_zeros_that_are_no_category_have_no_nan(category):
+    """They stand for the steps that an unroll is padded with."""
+    spec = EnvironmentSpec(category, None, None, None)
+    torso = make_network("mlp", spec, (7,), embedding_size=2)
+    zeros = spec.zero_observations(3)
+    parameters = torso.init(jax.random.key(0), zeros)
+    assert np.isfinite(jax.jit(torso.apply)(parameters, zeros)).all()
+
+
+def test_all_values_of_a_byte_have_vectors_of_their_own():
+    byte = specs.BoundedArray((), np.int8, -128, 127)
+    spec = EnvironmentSpec(byte, None, None, None)
+    embedding = Embedding(preparation_of(spec, "auto"), 1)
+    values = np.arange(-128, 128).astype(np.int8)
+    parameters = embedding.init(jax.random.key(0), values)
+    table = np.asarray(parameters["params"]["Embed_0"]["embedding"])
+    np.testing.assert_array_equal(embedding.apply(parameters, values), table)
+
+
+def test_without_an_embedding_no_parameter_is_its():
+    spec = EnvironmentSpec(NEST, None, None, None)
+    parameters = make_network("auto", spec, (7,)).init(jax.random.key(0), OBSERVED)
+    assert set(parameters["params"]) == {"network"}

@@ -78,6 +78,7 @@ CASES = {
     ),
     "one action": lambda x, t: take_action(floats(x), jnp.abs(x[:, 0])),
     "rows within the table": lambda x, t: jnp.take(t, jnp.clip(x[:, 0], 0, 3), axis=0),
+    "rows for two columns": lambda x, t: jnp.take(t, jnp.clip(x[:, :2], 0, 3), axis=0),
     "rows cut to the table": lambda x, t: jnp.take(t, x[:, 0], axis=0, mode="clip"),
     "columns": lambda x, t: x[:, np.array([5, 0, 0, 2])],
     "columns of columns": lambda x, t: x[:, np.array([[5, 0], [1, 2]])],
