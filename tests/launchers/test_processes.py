@@ -35,7 +35,8 @@ from acmelike.launchers.processes import launcher as launcher_module
 from acmelike.launchers.processes import process as process_module
 from acmelike.launchers.processes.control import FailureReport, StopReport
 from acmelike.launchers.processes.launcher import ProcessNodes
-from acmelike.launchers.processes.output import log_files, pass_on_output
+from acmelike.launchers.processes.machine import LocalChild
+from acmelike.launchers.processes.output import LastLine, log_files, pass_on_output
 from tests.launchers.fakes import wait_until
 
 LIMIT = 30.0
@@ -275,6 +276,23 @@ def test_an_endless_line_is_passed_on_in_pieces(tmp_path, capfd):
     assert max(map(len, lines)) <= 2 * 2**16 + len("[long] ")
 
 
+@pytest.mark.parametrize(
+    ("written", "last"),
+    [
+        (b"", ""),
+        (b"one\ntwo\n \n\n", "two"),
+        (b"one\ntwo", "two"),
+        (b"50 %\r100 %\r\n", "100 %"),
+        (b"\x1b[31mtoo\tlarge \x00\x1b[0m\n\x1b[0m\n", "too large"),
+        pytest.param(b"x" * 100_000, "x" * 200, id="long"),
+    ],
+)
+def test_the_last_line_that_is_not_blank_is_known(written, last):
+    found = LastLine()
+    pass_on_output(io.BytesIO(written), "some", None, last=found)
+    assert found.text == last
+
+
 def assert_ends(watched):
     """Waits until the process of a descriptor has ended, and closes it."""
     poll = select.poll()
@@ -473,6 +491,27 @@ def test_a_process_that_exits_is_told_with_its_status():
             run.wait(LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("", r"status 127$"),
+        ("one\ncannot make 3 GB\n\n", r"127 \(last output: 'cannot make 3 GB'\)$"),
+    ],
+)
+def test_the_failure_of_a_process_has_its_last_line(monkeypatch, printed, told):
+    class Leaver:
+        def step(self):
+            print(printed, end="", flush=True)
+            os._exit(127)
+
+    monkeypatch.setattr(process_module, "_LAST_LINE_SECONDS", LIMIT)
+    program = Program("exit")
+    program.add_node(Node(Leaver), label="leaver")
+    with pytest.raises(NodeFailed, match=told):
+        with launch(program, "processes") as run:
+            run.wait(LIMIT)
+
+
 def test_who_waits_for_a_killed_node_is_not_blamed():
     class Customer:
         def __init__(self, place):
@@ -539,6 +578,44 @@ def test_a_node_that_does_not_end_is_killed():
             pass
         pid = run.status()["stubborn"].process
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "num_started"),
+    [
+        ("process c", OSError, 2),
+        ("end of b", RuntimeError, 3),
+        ("connection to b", RuntimeError, 3),
+        ("end of run", RuntimeError, 3),
+    ],
+)
+def test_a_launch_that_fails_leaves_no_process(monkeypatch, what, kind, num_started):
+    """There is no memory or no thread any more, after some processes were started."""
+    make_child, start_thread = LocalChild.__init__, threading.Thread.start
+    pids, threads = [], set(threading.enumerate())
+
+    def make_child_or_fail(child, name, *args, **kwargs):
+        if what == f"process {name}":
+            raise OSError("Cannot allocate memory")
+        make_child(child, name, *args, **kwargs)
+        pids.append(child._popen.pid)
+
+    def start_thread_or_fail(thread):
+        if thread.name == what:
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    monkeypatch.setattr(LocalChild, "__init__", make_child_or_fail)
+    monkeypatch.setattr(threading.Thread, "start", start_thread_or_fail)
+    monkeypatch.setattr(process_module, "_FORK_SECONDS", 0.1)
+    program = Program("failing")
+    for label in "abc":
+        program.add_node(Node(Place), label=label)
+    with pytest.raises(kind, match=r"Cannot allocate memory|can't start new thread"):
+        launch(program, "processes")
+    assert len(pids) == num_started
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert set(threading.enumerate()) <= threads
 
 
 LAUNCHER = """

@@ -64,17 +64,17 @@ class OwnersProcess:
         self.store.serve("owner")
         self.service = Owner(self.store)
         scheduler = FreeScheduler(threading.Event())
-        servers = {
+        self.servers = {
             label: Server(label, scheduler, Supervisor()) for label in ("owner", VALUES)
         }
-        servers["owner"].open(self.service)
-        servers[VALUES].open(Values(self.store))
+        self.servers["owner"].open(self.service)
+        self.servers[VALUES].open(Values(self.store))
         if credentials.identity:
             listener = listen_far("127.0.0.1", credentials.identity)
         else:
             listener = listen_near(str(folder), credentials.key)
         self.sockets = SocketServer(
-            servers, scheduler, listener, print, holder=self.store
+            self.servers, scheduler, listener, print, holder=self.store
         )
         self.sockets.start()
 
@@ -85,6 +85,8 @@ class OwnersProcess:
 
     def close(self):
         self.sockets.close()
+        for server in self.servers.values():
+            server.close("the test is over")
         self.store.close()
         self.service.kept.clear()
         gc.collect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -11,8 +12,32 @@ from typing import IO, Any
 
 # So much of a line without an end is kept; then it is passed on as one.
 _MAX_LINE_BYTES = 2**16
+# So many characters of the last line are told, and so many are looked at for them.
+_MAX_TOLD, _MAX_LOOKED_AT = 200, 1_000
+# Colours and the like, as terminals take them.
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Names of files that are not of processes: the log of the run, and what Ray prints.
 _NOT_OF_PROCESSES = ("run", "ray")
+
+
+class LastLine:
+    """The last line that a process has printed, without those that are blank.
+
+    Attributes:
+      text: its first 200 characters, all printable; "" if there is no such line.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def note(self, line: str) -> None:
+        """The process has printed a line."""
+        line = line[:_MAX_LOOKED_AT]
+        if not line.isprintable():
+            line = _CONTROL_SEQUENCE.sub("", line)
+            line = "".join(each if each.isprintable() else " " for each in line)
+        if line := line.strip():
+            self.text = line[:_MAX_TOLD]
 
 
 def log_files(names: Iterable[str]) -> dict[str, str]:
@@ -49,6 +74,7 @@ def pass_on_output(
     name: str,
     log: Path | None,
     is_continued: bool = False,
+    last: LastLine | None = None,
 ) -> None:
     """Copies what comes to a log, and lines with a prefix to stderr.
 
@@ -60,6 +86,7 @@ def pass_on_output(
       name: of the process.
       log: the file, or None for none.
       is_continued: whether the file has lines of an earlier process, which stay.
+      last: notes each line, or None.
     """
     with ExitStack() as stack:
         stack.enter_context(stream)
@@ -78,13 +105,15 @@ def pass_on_output(
             if len(pending) > _MAX_LINE_BYTES:
                 lines, pending = [*lines, pending], b""
             for line in lines:
-                _pass_on(name, line)
+                _pass_on(name, line, last)
         if pending:
-            _pass_on(name, pending)
+            _pass_on(name, pending, last)
 
 
-def _pass_on(name: str, line: bytes) -> None:
+def _pass_on(name: str, line: bytes, last: LastLine | None) -> None:
     text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
+    if last is not None:
+        last.note(text)
     # Nor must a closed terminal.
     with suppress(OSError, ValueError):
         print(f"[{name}] {text}", file=sys.stderr, flush=True)

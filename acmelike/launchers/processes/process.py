@@ -19,7 +19,7 @@ from acmelike.launchers.processes.control import (
     StatusRequest,
 )
 from acmelike.launchers.processes.machine import DOES_NOT_END, KILLED_SECONDS, Order
-from acmelike.launchers.processes.output import pass_on_output
+from acmelike.launchers.processes.output import LastLine, pass_on_output
 from acmelike.launchers.processes.placement import Seat
 
 # How long what is left of a process's output may take to be read, after its end.
@@ -27,6 +27,9 @@ _END_SECONDS = 3.0
 # How long what it has said may take, likewise. Its connection is then ended here, as
 # what it has forked may hold the other end.
 _FORK_SECONDS = 3.0
+# How long its last line may take, which something that it has left behind may hold up.
+# It is shorter than callers wait for the news of its end (`NEWS_SECONDS`).
+_LAST_LINE_SECONDS = 0.2
 # How long a process may take to take a message; one that is stopped takes none.
 _SEND_SECONDS = 1.0
 # How long a process is asked for its status again that has not answered.
@@ -53,7 +56,7 @@ class Process:
       status: of its nodes by label, as it last said.
       answered: the number of the last question for the status that it has answered.
       is_over: set when it has ended.
-      how_it_ended: in words, once it has.
+      how_it_ended: in words, once it has, and what it printed last.
 
     Raises:
       OSError: it cannot be started.
@@ -87,15 +90,24 @@ class Process:
         self._end: EndOfRun | None = None
         self._child = seat.machine.start(_order(name, list(entries.values()), seat))
         self._connection = ControlConnection(self._child.control)
+        self._last_line = LastLine()
         output = partial(
-            pass_on_output, self._child.output, name, log, is_continued=incarnation > 0
+            pass_on_output,
+            self._child.output,
+            name,
+            log,
+            is_continued=incarnation > 0,
+            last=self._last_line,
         )
         self._waiter = threading.Thread(
             target=self._wait, name=f"end of {name}", daemon=True
         )
+        self._printer = threading.Thread(
+            target=output, name=f"output of {name}", daemon=True
+        )
         self._threads = [
             self._waiter,
-            threading.Thread(target=output, name=f"output of {name}", daemon=True),
+            self._printer,
             # Last: when it has noticed the end, this object may be disposed of.
             threading.Thread(
                 target=self._listen, name=f"connection to {name}", daemon=True
@@ -210,9 +222,16 @@ class Process:
         except Exception:  # Or its end would not be noticed.
             logger.exception("%s sent what cannot be handled, and is ended", self.name)
             self._child.kill()
-        self.how_it_ended = self._child.wait()
+        self.how_it_ended = self._describe_end()
         self.is_over.set()
         self._on_end(self)
+
+    def _describe_end(self) -> str:
+        """Waits for the end; how it ended, and its last line, which often says why."""
+        how = self._child.wait()
+        self._printer.join(_LAST_LINE_SECONDS)
+        last = self._last_line.text
+        return f"{how} (last output: '{last}')" if last else how
 
 
 def _order(name: str, entries: list[Entry], seat: Seat) -> Order:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -22,6 +25,11 @@ from acmelike.rpc.sockets.target import RemoteTarget
 NEWS_SECONDS = 0.5
 # Between two tries to reach a process: at first, and at most.
 _FIRST_PAUSE, _MAX_PAUSE = 0.1, 1.0
+# What the system says where this process, or its host, has no file descriptor left.
+_NO_DESCRIPTOR = errno.EMFILE, errno.ENFILE
+_NOT_THERE = "its process is not there"
+
+logger = logging.getLogger("acmelike")
 
 
 class Peer(NamedTuple):
@@ -56,11 +64,12 @@ class AddressBook(NamedTuple):
         return frozenset(each.name for each in self.by_label.values() if each.name)
 
 
-class _Absence(NamedTuple):
+@dataclass
+class _Absence:
     """What a node waits for, as its status tells it: the process of another node."""
 
     target: str
-    reason: str = "its process is not there"
+    reason: str = _NOT_THERE
     can_end_alone: bool = True
 
 
@@ -90,6 +99,8 @@ class Peers:
         self._by_label: dict[str, Channel] = {}  # The same ones.
         self._reason: str | None = None
         self._is_closed = False
+        # Whether it was logged that no connection can be opened, since one could be.
+        self._has_warned = False
         self.store = Store(self._client_of_values)
 
     def client(self, peer: Peer, owner: str | None) -> Client:
@@ -154,17 +165,39 @@ class Peers:
         channel = self._by_label.get(label)
         if channel is not None and not channel.is_over:
             return channel
-        with _waiting(label):
+        absence = _Absence(label)
+        with _waiting(absence):
             pause = _FIRST_PAUSE
             while True:
                 channel = self._wait_for_address(label)
                 try:
-                    channel.connect(seconds_left())
-                    return channel
+                    return self._connected(channel)
                 except OSError as error:
                     channel.retire()
+                    absence.reason = self._why_absent(label, error)
                     self._wait_for_news(label, channel, pause, error)
                     pause = min(2 * pause, _MAX_PAUSE)
+
+    def _connected(self, channel: Channel) -> Channel:
+        """The channel, once it is connected; raises as `Channel.connect`."""
+        channel.connect(seconds_left())
+        self._has_warned = False
+        return channel
+
+    def _why_absent(self, label: str, error: OSError) -> str:
+        """What a status says of a process that cannot be reached.
+
+        If there is no file descriptor, no process can be reached. So one warning is
+        enough, until a connection is opened.
+        """
+        if error.errno not in _NO_DESCRIPTOR:
+            return _NOT_THERE
+        with self._news:
+            is_told, self._has_warned = self._has_warned, True
+        if not is_told:
+            words = "no connection to '%s' can be opened: %s; it is tried again"
+            logger.warning(words, label, error.strerror)
+        return f"no connection can be opened: {error.strerror}"
 
     def _wait_for_address(self, label: str) -> Channel:
         """A channel to where the book has a node's process, once it has it."""
@@ -255,8 +288,7 @@ class Peers:
         while True:
             channel = self._find_incarnation(label, incarnation)
             try:
-                channel.connect(seconds_left())
-                return channel
+                return self._connected(channel)
             except TimeoutError:  # It is busy; if it has ended, there will be news.
                 channel.retire()
                 if seconds_left() == 0:
@@ -270,25 +302,37 @@ class Peers:
                 if isinstance(error, is_gone):
                     words = f"the process of '{label}' is gone ({error})"
                     raise RpcClosed(words) from None
-                with _waiting(label):
+                why = self._why_absent(label, error)
+                with _waiting(_Absence(label, why)):
                     self._wait_for_news(label, channel, pause, error)
                 pause = min(2 * pause, _MAX_PAUSE)
 
     def _find_incarnation(self, label: str, incarnation: int) -> Channel:
-        """The channel to it, once it is announced; raises what its caller raises."""
+        """The channel to it, once it is announced; raises what its caller raises.
+
+        A ref may arrive before the book that has its process. But a host that hears
+        nothing for a heartbeat is lost, so a book is not later than that. If none has
+        come by then, that process ended before this one was started.
+        """
+        left = seconds_left()
+        patience = self._heartbeat if left is None else min(left, self._heartbeat)
         with self._news:
             self._news.wait_for(
                 lambda: (
                     self._incarnations.get(label, -1) >= incarnation
                     or self._reason is not None
                 ),
-                seconds_left(),
+                patience,
             )
             address = self._book.by_label.get(label)
             if address is not None and address.incarnation == incarnation:
                 return self._channel_at(label, address)
             if self._incarnations.get(label, -1) < incarnation and not self._reason:
-                raise RpcTimeout(f"{label}: its process is not there")
+                if patience == left:
+                    raise RpcTimeout(f"{label}: its process is not there")
+                raise RpcClosed(
+                    f"no address of the process of '{label}' came in {patience:g} s"
+                )
             raise RpcClosed(self._reason or f"the process of '{label}' has ended")
 
 
@@ -306,9 +350,9 @@ def _target(
     return RemoteTarget(label, find_channel, idempotent, is_packed)
 
 
-def _waiting(label: str) -> AbstractContextManager[None]:
+def _waiting(absence: _Absence) -> AbstractContextManager[None]:
     """Says in the status of the calling node what it waits for."""
     context = current_context()
     if context is None:
         return nullcontext()
-    return context.metrics.waiting(_Absence(label))
+    return context.metrics.waiting(absence)

@@ -18,7 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from acmelike.errors import RpcError, RpcFailed, describe
+from acmelike.errors import RpcClosed, RpcError, RpcFailed, describe
 from acmelike.rpc.call import Call, CallScheduler, Request
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
@@ -45,6 +45,7 @@ from acmelike.rpc.sockets.frames import (
 )
 from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer, challenge
 from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
+from acmelike.rpc.sockets.read_ahead import CANCELLED, ReadAhead
 from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
@@ -58,6 +59,8 @@ _MIN_DEADLINES = 100  # So many are kept before those of ended calls are dropped
 _RETRY_SECONDS = 0.05  # Until an expired call is tried again whose service is busy.
 _MAX_SELECT_SECONDS = 3600.0  # Selectors take no more than some weeks.
 _LOOK_SECONDS = 1.0  # Between two looks at connections that are stuck.
+# Between two looks whether a file descriptor is free, if there is none at all.
+_PAUSE_SECONDS = 0.2
 # How long a connection may take to show that it belongs to the run, and how many may
 # be about to.
 STRANGER_SECONDS = 10.0
@@ -65,6 +68,8 @@ _MAX_STRANGERS = 100
 # So many are told of in the log at once, and then one a second.
 _MAX_WARNINGS = 20.0
 _MAX_UNSENT_BYTES = 2**24
+# How many parked calls of one caller may have run whose answers are not sent yet.
+_MAX_DUE = 64
 # So many messages of one caller are handled before it is the others' turn.
 _MAX_FRAMES = 64
 # How many calls of a program outside of the run may be parked for one connection, and
@@ -83,8 +88,9 @@ class SocketServer:
     its own.
 
     What a caller can cost is bounded. Nothing is read of one that has not shown who it
-    is. While a caller leaves many answers unread, no more of its calls are taken. With
-    no file descriptor left, the newest connection is refused.
+    is. While a caller leaves many answers unread, no more of its calls are taken, and
+    those that are parked stay parked. With no file descriptor left, the newest
+    connection is refused.
 
     Args:
       servers: by label; no other nodes can be called here.
@@ -123,6 +129,9 @@ class SocketServer:
         self._ready: list[_Connection] = []
         # Closed for a moment where there is no other, so that one can be refused.
         self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        # When to try to open it again, if another thread has taken its number. Until
+        # there is one, no connection is accepted.
+        self._spare_at: float | None = None
         self._next_look = 0.0
         self._warnings_left, self._warned_at = _MAX_WARNINGS, time.monotonic()
         self._num_untold = 0
@@ -222,6 +231,8 @@ class SocketServer:
             self._expire()
         if self._stuck:
             self._look_for_stuck(time.monotonic() - began)
+        if self._spare_at is not None:
+            self._accept_again(self._spare_at)
 
     def _release(self) -> None:
         """Sends what can be sent at once, and closes everything."""
@@ -249,9 +260,10 @@ class SocketServer:
         except BlockingIOError:
             return  # It has gone again.
         except OSError as error:
-            self._warn("refused a connection: %s", error.strerror)
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._refuse_newest()
+                self._refuse_newest(error.strerror)
+            else:
+                self._warn("refused a connection: %s", error.strerror)
             return
         if self._listener.is_near and not is_own_user(sock):
             self._warn("refused a connection of another user")
@@ -279,23 +291,45 @@ class SocketServer:
         far = accept_far(sock, listener.tls, listener.heartbeat)
         return _Connection(far, None, codec, self)
 
-    def _refuse_newest(self) -> None:
-        """Accepts the connection with the spare descriptor, and closes it.
+    def _refuse_newest(self, why: str | None) -> None:
+        """Accepts a connection with the spare descriptor, and closes it.
 
         It would otherwise be found again at once, and for as long as none is free.
+        Without the spare one, connections wait until there is one again.
         """
         spare, self._spare_fd = self._spare_fd, -1
-        if spare >= 0:  # Else another thread took the number the last time.
-            os.close(spare)
+        os.close(spare)
         with suppress(OSError):
             self._listener.sock.accept()[0].close()
-        with suppress(OSError):
+            self._warn("refused a connection: %s", why)
+        if not self._has_spare():  # Another thread has taken its number.
+            self._warn("connections wait for a file descriptor: %s", why)
+            self._selector.unregister(self._listener.sock)
+            self._spare_at = time.monotonic() + _PAUSE_SECONDS
+
+    def _has_spare(self) -> bool:
+        """Opens the spare descriptor; False if none is free."""
+        try:
             self._spare_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        return True
+
+    def _accept_again(self, at: float) -> None:
+        """Accepts connections again if it is time and a descriptor is free."""
+        now = time.monotonic()
+        if now < at:
+            return
+        if self._has_spare():
+            self._spare_at, listening = None, self._listener.sock
+            self._selector.register(listening, selectors.EVENT_READ, self._accept)
+        else:
+            self._spare_at = now + _PAUSE_SECONDS
 
     def _serve(self, connection: _Connection, events: int) -> None:
         if connection not in self._connections:
             return  # It was closed since the selector found something.
-        stream, reader = connection.stream, connection.reader
+        stream, incoming = connection.stream, connection.incoming
         if self._stuck:  # Nobody asks when others were heard.
             connection.heard_at = time.monotonic()
         try:
@@ -307,7 +341,7 @@ class SocketServer:
                 if stream.num_unsent >= _MAX_UNSENT_BYTES:
                     break
                 self._handle_next(connection)
-                if reader.has_read_all:
+                if incoming.has_read_all:
                     break
             else:
                 # It may have read more than it has handled, which no selector sees.
@@ -349,7 +383,8 @@ class SocketServer:
         num_unsent = connection.stream.num_unsent
         is_stuck = connection.is_stuck
         is_reading = connection.events == selectors.EVENT_READ
-        if is_reading and not (num_unsent or is_stuck or self._stuck):
+        is_idle = not (num_unsent or is_stuck or connection.holds_back)
+        if is_reading and is_idle and not self._stuck:
             return  # As nearly always.
         if connection not in self._connections:
             return
@@ -365,6 +400,18 @@ class SocketServer:
         if events != connection.events:
             connection.events = events
             self._selector.modify(connection.sock, events, connection)
+        # At last, as other threads may have sent something meanwhile.
+        if connection.holds_back and not connection.is_full:
+            self._go_on(connection)
+
+    def _go_on(self, connection: _Connection) -> None:
+        """Tests the parked calls of a caller that reads again.
+
+        The mark is removed before: a call that still may not run sets it again.
+        """
+        connection.holds_back = False
+        for server in {call.server for call in list(connection.parked.values())}:
+            server.test_soon()
 
     def _refuse(self, connection: _Connection, why: str) -> None:
         self._warn("refused a connection: %s", why)
@@ -429,7 +476,7 @@ class SocketServer:
 
     def _handle_next(self, connection: _Connection) -> None:
         """Reads a message and does what it says; raises what `read` raises."""
-        frame = connection.reader.read()
+        frame = connection.incoming.read()
         kind, number, value, num_bytes, fault = frame
         if kind == RETURN:
             if (dropped := returned(frame)) is not None:
@@ -440,12 +487,16 @@ class SocketServer:
             if parked is not None:
                 self._withdraw(parked)
             return
-        if kind != CALL:
+        if kind != CALL and kind != CANCELLED:
             return
         if not connection.is_trusted and number in connection.parked:
             raise RpcError(f"two calls at once have the number {number}")
         try:
             server, request = self._read_call(connection, value, fault)
+            if kind == CANCELLED:
+                raise RpcClosed(
+                    f"{server.label}.{request.method}: cancelled by its caller"
+                )
             if not connection.is_trusted:
                 self._check_room(connection, server, request.method)
         except Exception as error:
@@ -594,9 +645,11 @@ class SocketServer:
 
     def _until_next(self) -> float | None:
         """Seconds until the next deadline, or the next look for who is stuck."""
-        if not self._stuck and not self._deadlines:
+        if not self._stuck and not self._deadlines and self._spare_at is None:
             return None
         left = [_LOOK_SECONDS] if self._stuck else []
+        if self._spare_at is not None:
+            left.append(max(0.0, self._spare_at - time.monotonic()))
         if self._deadlines:
             left.append(max(0.0, self._deadlines[0][0] - self._scheduler.now()))
         return min(*left, _MAX_SELECT_SECONDS)
@@ -626,7 +679,10 @@ class _Connection:
       opened_at: when it was accepted, later by the time that the server was busy.
       heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
+      incoming: what its messages are read from.
       parked: calls without an outcome, by their numbers.
+      due: the numbers of calls that were parked and have run, until they are answered.
+      holds_back: whether parked calls may not run because it is full.
       ledger: of the refs that went to the caller.
       is_trusted: whether the caller is a process of the run.
       replying: held for a moment by the replies to its calls.
@@ -644,7 +700,10 @@ class _Connection:
         self.sock, self.stream = sock, Stream(sock)
         self.ledger = Ledger(server.holder, self._give_back)
         self.reader = FrameReader(self.stream, shared, codec, self.ledger)
-        if shared is not None:
+        self.incoming: FrameReader | ReadAhead = self.reader
+        if shared is None:
+            self.incoming = ReadAhead(self.reader)
+        else:
             shared.lender.send_withdrawn = self._send_news
             if server.holder is not None:
                 news = partial(server.holder.later, self._send_news)
@@ -654,6 +713,8 @@ class _Connection:
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
+        self.due: set[int] = set()
+        self.holds_back = False
         self._server = server
 
     @property
@@ -664,6 +725,26 @@ class _Connection:
             or self.stream.num_unsent >= _MAX_UNSENT_BYTES
             or not self.reader.is_between_frames
         )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many answers are unread, or still to be sent, that no call runs.
+
+        What an answer takes is known only when it is there. So the calls that have run
+        are counted, until it is seen how many bytes of their answers are unread.
+        """
+        is_unread = self.stream.num_unsent >= _MAX_UNSENT_BYTES
+        return is_unread or len(self.due) >= _MAX_DUE
+
+    def reserve(self, request: int) -> bool:
+        """Whether a parked call may run; see `Wakeup`."""
+        if self.is_full:
+            # Before the second look: who makes room looks at this afterwards.
+            self.holds_back = True
+            if self.is_full:
+                return False
+        self.due.add(request)
+        return True
 
     def payload_of(self, call: Call, payloads: PayloadCache | None) -> Payload:
         """The outcome of a call that has returned, encoded."""
@@ -706,6 +787,10 @@ class _Connection:
                 self.ledger.lend(payload.refs)
         call.count_bytes(num_in, frame.num_bytes)
         self.send(frame)
+        if self.due:
+            self.due.discard(request)
+            if self.holds_back:
+                self._server.ask_to_send(self)
 
     def _give_back(self, key: Key, count: int) -> None:
         self.send(encode(RETURN, 0, (key, count), self.shared))
@@ -759,6 +844,9 @@ class _Reply:
                 self._connection.parked[self._request] = call
                 return
         self.send(call)
+
+    def reserve(self) -> bool:
+        return self._connection.reserve(self._request)
 
     def set(self) -> Callable[[PayloadCache], None] | None:
         """Called when a parked call has its outcome; returns what sends it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -94,6 +96,7 @@ def serving(service, folder, credentials=NEAR, pack=False):
     client = client_of(channel, pack)
     yield Served(server, sockets, sockets.address, channel, client)
     sockets.close()
+    server.close("the test is over")
     channel.close("the test is over")
     channel.dispose()
     assert failures == []
@@ -141,7 +144,21 @@ def exposing(service, tls=False):
     }
     yield Exposed(server, sockets, endpoint)
     sockets.close()
+    server.close("the test is over")
     assert failures == []
+
+
+@contextmanager
+def no_file_left():
+    """As long as it lasts, this process can open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class Writes:

@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 import zlib
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ from tests.rpc.sockets.serving import (
     client_of,
     identity_of,
     mutated,
+    no_file_left,
     serving,
 )
 
@@ -63,6 +65,7 @@ class Store:
 
     def __init__(self):
         self.num_calls = 0
+        self.is_open = False
         self.may_go_on = threading.Event()
         self.notes = []
 
@@ -76,6 +79,16 @@ class Store:
     def make(self, num_bytes):
         self.num_calls += 1
         return bytes(num_bytes)
+
+    def _is_closed(self):
+        return None if self.is_open else "it is closed"
+
+    @when(_is_closed)
+    def make_when_open(self, num_bytes):
+        return self.make(num_bytes)
+
+    def open_up(self):
+        self.is_open = True
 
     def make_unreadable(self):
         return Unreadable()
@@ -339,19 +352,6 @@ def test_of_very_many_strangers_few_lines_are_logged(served_near, caplog):
     assert caplog.messages[-1] == "refused another (30 more were not told)"
 
 
-@contextmanager
-def no_file_left():
-    """As long as it lasts, this process can open nothing."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest_free = os.dup(0)
-    os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_without_a_file_descriptor_the_newest_connection_is_refused(served, caplog):
     assert served.client.echo(1) == 1
     with Caller(served.address, connects=False) as newest:
@@ -389,6 +389,38 @@ def test_as_long_as_no_file_descriptor_is_left_few_lines_are_logged(served, capl
         later.greet()
         later.call("echo", 3)
         assert later.read().value == 3
+
+
+def test_where_even_the_spare_file_descriptor_is_taken_connections_wait(
+    served, caplog, monkeypatch
+):
+    """They are found again at once, which must not take all of the server's time."""
+    assert served.client.echo(1) == 1
+    taken = []
+
+    def close(number):
+        os.close(number)
+        taken.append(os.dup(0))  # Another thread is quicker.
+
+    with Caller(served.address, connects=False) as newest:
+        with no_file_left(), monkeypatch.context() as patched:
+            system = SimpleNamespace(**(vars(os) | {"close": close}))
+            patched.setattr(server_module, "os", system)
+            newest.connect()
+            wait_until(lambda: taken)
+            used = time.process_time()
+            time.sleep(0.5)
+            used = time.process_time() - used
+            assert served.client.echo(2) == 2
+        newest.greet()
+        newest.call("echo", 3)
+        assert newest.read().value == 3
+    for number in taken:
+        os.close(number)
+    assert used < 0.25
+    assert caplog.messages == [
+        "connections wait for a file descriptor: Too many open files"
+    ]
 
 
 # --- Liars ------------------------------------------------------------------------
@@ -644,7 +676,62 @@ def test_of_very_many_who_say_nothing_few_have_files(many_files, served_near):
     assert served_near.client.echo(2) == 2
 
 
+def come_and_go(served, num_callers):
+    """They close at once, when they have shown who they are, or in half a frame."""
+    for number in range(num_callers):
+        with Caller(served.address) as caller:
+            if number % 3:
+                caller.greet()
+            if number % 3 == 2:
+                caller.sock.sendall(header(length=100))
+        if number % 50 == 0:  # Others are served meanwhile.
+            assert served.client.echo(number) == number
+    wait_until(lambda: len(served.sockets._connections) == 1)
+
+
+@needs_proc
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("served", "num_callers"), [("near", 5_000), ("far", 300)], indirect=["served"]
+)
+def test_who_comes_and_goes_leaves_no_file_and_no_memory(served, caplog, num_callers):
+    caplog.set_level("ERROR")  # Those who do not show who they are get a warning.
+    assert served.client.echo(0) == 0
+    come_and_go(served, num_callers // 5)
+    num_threads, num_before = threading.active_count(), num_files()
+    before = resident_bytes()
+    come_and_go(served, num_callers)
+    wait_until(lambda: num_files() <= num_before)
+    assert threading.active_count() <= num_threads
+    assert resident_bytes() - before < 2**24
+    assert served.client.echo(1) == 1
+
+
 # --- The slow ---------------------------------------------------------------------
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("served", "num_callers"), [("near", 100), ("far", 20)], indirect=["served"]
+)
+def test_who_sends_a_byte_at_a_time_holds_up_nobody(served, num_callers):
+    assert served.client.echo(0) == 0
+    num_threads, numbers = threading.active_count(), range(num_callers)
+    calls = [("store", "echo", (number,), {}, None, "outside") for number in numbers]
+    frames = [b"".join(encode(CALL, 0, call).pieces) for call in calls]
+    with ExitStack() as stack:
+        slow = []
+        for _ in numbers:
+            slow.append(stack.enter_context(Caller(served.address)))
+            slow[-1].greet()
+        wait_until(lambda: num_known(served) == num_callers + 1)
+        for at in range(len(frames[0])):  # They are all as long.
+            for each, frame in zip(slow, frames, strict=True):
+                each.sock.sendall(frame[at : at + 1])
+            with deadline(10.0):
+                assert served.client.echo(at) == at
+        assert [each.read().value for each in slow] == list(numbers)
+        assert threading.active_count() <= num_threads
 
 
 def test_for_who_reads_no_answers_few_are_kept(served, store):
@@ -681,6 +768,44 @@ def test_who_is_stuck_is_closed_in_the_end(served, caplog, monkeypatch, kind):
                     slow.call("make", 2**20, number=number)
     assert served.client.echo(1) == 1
     assert "closed a connection: for 0 s its caller" in caplog.text
+
+
+def park_many(served, slow, num_calls):
+    """Parks calls of a caller that reads nothing, and then lets them proceed."""
+    slow.greet()
+    for number in range(num_calls):
+        slow.call("make_when_open", 2**19, number=number)
+    wait_until(lambda: len(served.server.parked()) == num_calls)
+    served.client.open_up()
+
+
+def test_for_who_reads_no_answers_few_parked_calls_proceed(served, store):
+    """The others proceed when it reads."""
+    num_calls, why = 300, "its caller has not read its other answers"
+    with Caller(served.address) as slow:
+        park_many(served, slow, num_calls)
+        wait_until(lambda: all(call.reason == why for call in served.server.parked()))
+        assert store.num_calls < 200
+        assert served.client.echo(1) == 1
+        numbers = set()
+        for _ in range(num_calls):
+            answer = slow.read()
+            assert answer.value == bytes(2**19)
+            numbers.add(answer.request)
+        assert numbers == set(range(num_calls))
+    assert served.server.parked() == ()
+
+
+def test_who_reads_no_answers_of_parked_calls_is_closed_in_the_end(
+    served, caplog, monkeypatch
+):
+    with Caller(served.address) as slow:
+        park_many(served, slow, 200)
+        monkeypatch.setattr(server_module, "STUCK_SECONDS", 0.0)
+        monkeypatch.setattr(server_module, "_LOOK_SECONDS", 0.01)
+        wait_until(lambda: "its caller has read no answer" in caplog.text)
+    wait_until(lambda: not served.server.parked())
+    assert served.client.echo(1) == 1
 
 
 def test_who_sends_without_end_does_not_keep_the_others_waiting(served, store):
@@ -726,7 +851,7 @@ def test_a_deadline_passes_while_a_large_call_cannot_be_sent(served, store):
 
 
 def test_what_nobody_waits_for_any_more_is_not_begun(served_near, store, monkeypatch):
-    """On one host; of another one's clock nothing is known."""
+    """On one host, whose clock both know."""
     served = served_near
     monkeypatch.setattr(server_module, "GRACE_SECONDS", 0.0)
     other = Channel(served.address, served.channel._credentials, lambda: None)
@@ -740,6 +865,40 @@ def test_what_nobody_waits_for_any_more_is_not_begun(served_near, store, monkeyp
     assert served.client.echo(2) == 2
     assert store.num_calls == 1
     assert not late.done()
+    other.close("the test is over")
+    other.dispose()
+
+
+@pytest.mark.parametrize("why", ["its deadline passed", "it was cancelled"])
+def test_what_nobody_on_another_host_waits_for_any_more_is_not_begun(
+    served_far, store, monkeypatch, why
+):
+    """Of its clock nothing is known, but it says so itself."""
+    monkeypatch.setattr(channel_module, "GRACE_SECONDS", 0.0)
+    served, client = served_far, served_far.client
+    assert client.echo(0) == 0
+    other = Channel(served.address, FAR, lambda: None)
+    hanging = start(client_of(other).hang)
+    wait_until(served.server._lock.locked)
+    first = start(client.note, "first")
+    if why == "it was cancelled":
+        late = start(client.echo, 1)
+        late.cancel()
+    else:
+        with deadline(0.01):
+            late = start(client.echo, 1)
+        with pytest.raises(RpcTimeout, match="its process does not answer"):
+            late.result()
+    last = start(client.note, "last")
+    store.may_go_on.set()
+    for call in (hanging, first, last):
+        call.result()
+    assert store.notes == ["first", "last"]
+    assert client.echo(2) == 2
+    assert store.num_calls == 2
+    if why == "it was cancelled":
+        with pytest.raises(RpcClosed, match=r"store\.echo: cancelled by its caller"):
+            late.result()
     other.close("the test is over")
     other.dispose()
 

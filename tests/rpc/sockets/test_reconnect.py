@@ -51,6 +51,7 @@ from acmelike.rpc.sockets import peers as peers_module
 from acmelike.rpc.sockets import server as server_module
 from acmelike.rpc.sockets import shared_memory
 from acmelike.rpc.sockets.endpoints import Address, connect_near, this_host
+from acmelike.rpc.sockets.ledger import Key
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, MAX_BYTES, MAX_FILES
 from tests.rpc.sockets.serving import (
     AUTHORITY,
@@ -59,6 +60,7 @@ from tests.rpc.sockets.serving import (
     NEAR,
     FreeScheduler,
     Supervisor,
+    no_file_left,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -140,16 +142,13 @@ class Process:
         self.annex.open(Shop(f"annex of {name}"))
         values = Server(VALUES, scheduler, Supervisor())
         values.open(Values(self.store))
+        self.servers = {"shop": self.server, "annex": self.annex, VALUES: values}
         if credentials.identity:
             listener = listen_far("127.0.0.1", credentials.identity, incarnation)
         else:
             listener = listen_near(str(folder), credentials.key, incarnation)
         self.sockets = SocketServer(
-            {"shop": self.server, "annex": self.annex, VALUES: values},
-            scheduler,
-            listener,
-            print,
-            holder=self.store,
+            self.servers, scheduler, listener, print, holder=self.store
         )
         self.address = self.sockets.address
         self.sockets.start()
@@ -170,6 +169,8 @@ class Process:
 
     def close(self):
         self.sockets.close()
+        for server in self.servers.values():
+            server.close("the test is over")
         self.store.close()
 
 
@@ -535,6 +536,29 @@ def test_a_call_waits_for_a_node_without_an_address(start_process, process, peer
     assert waiting.outcome() == "first"
 
 
+def test_a_call_waits_for_a_file_descriptor_and_says_so(process, client, caplog):
+    metrics = NodeMetrics(label="buyer")
+    why = "no connection can be opened: Too many open files"
+
+    def call_as_node():
+        set_context(SimpleNamespace(label="buyer", is_serial=False, metrics=metrics))
+        return client.which()
+
+    with no_file_left():
+        with pytest.raises(RpcTimeout, match=r"^shop: .*Too many open files"):
+            with deadline(0.01):
+                client.which()
+        waiting = InThread(call_as_node)
+        wait_until(lambda: getattr(metrics.waits_for, "reason", "") == why)
+        status = metrics.status(methods={}, parked=(), memory_bytes=0)
+    assert str(status) == f"buyer: waits for shop: {why} (0 steps)"
+    assert waiting.outcome() == "first"
+    told = [line for line in caplog.messages if "Too many open files" in line]
+    assert told == [
+        "no connection to 'shop' can be opened: Too many open files; it is tried again"
+    ]
+
+
 def test_a_deadline_holds_while_a_process_is_gone(process, peers, client):
     kept = start(client.newest)
     with deadline(0.5):
@@ -644,6 +668,18 @@ def test_a_ref_may_arrive_before_the_book(start_process, process, peers, client)
         second.shop.kept = None
 
 
+def test_a_value_of_a_process_that_no_book_has_had_is_lost(credentials):
+    """That process ended before this one was started."""
+    peers = Peers(credentials, heartbeat=0.1)
+    peers.take_book(AddressBook(3, {}))
+    words = r"the value is lost: no address of the process of 'shop' came in 0\.1 s"
+    with pytest.raises(RefLost, match=words):
+        with deadline(10.0):
+            peers.store.fetch(Key("shop", 0))
+    peers.close()
+    peers.dispose()
+
+
 def test_what_was_lent_on_a_lost_connection_is_freed(process, peers, client, no_news):
     peers.store.serve("caller")
     ref = peers.store.put(np.ones(LARGE_BYTES, np.uint8))
@@ -688,34 +724,58 @@ def read(stream):
     return pickle.loads(bytes.fromhex(stream.readline()))
 
 
-def test_a_call_ends_within_a_second_of_the_death_of_a_process(
-    start_process, peers, credentials
-):
+@pytest.fixture
+def child(peers, credentials):
+    """A process of its own that serves a node "shop", which the peers know."""
     with subprocess.Popen(
         [sys.executable, "-c", SHOP],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-    ) as child:
-        write(child.stdin, KEY)
-        public_key = read(child.stdout)
+    ) as process:
+        write(process.stdin, KEY)
+        public_key = read(process.stdout)
         is_far = credentials.identity is not None
-        write(child.stdin, AUTHORITY.sign(public_key) if is_far else None)
-        peers.take_book(AddressBook(1, {"shop": read(child.stdout)}))
-        client = client_of(peers)
-        waiting = InThread(start(client.take).result)
-        kept = start(client.newest)
-        assert client.which() == ""
-        child.send_signal(signal.SIGKILL)
-        killed = time.monotonic()
-        with pytest.raises(ConnectionLost, match="It may have run"):
-            waiting.outcome()
-        assert time.monotonic() - killed < 1.0
-        second = start_process(1, "second")
-        second.shop.open_up()
-        peers.take_book(book(2, second))
-        assert kept.result() == "second"
+        write(process.stdin, AUTHORITY.sign(public_key) if is_far else None)
+        peers.take_book(AddressBook(1, {"shop": read(process.stdout)}))
+        yield process
+        process.kill()
+
+
+def test_a_call_ends_within_a_second_of_the_death_of_a_process(
+    start_process, peers, child
+):
+    client = client_of(peers)
+    waiting = InThread(start(client.take).result)
+    kept = start(client.newest)
+    assert client.which() == ""
+    child.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    with pytest.raises(ConnectionLost, match="It may have run"):
+        waiting.outcome()
+    assert time.monotonic() - killed < 1.0
+    second = start_process(1, "second")
+    second.shop.open_up()
+    peers.take_book(book(2, second))
+    assert kept.result() == "second"
+
+
+def test_a_value_is_lost_at_once_if_its_process_is_killed_in_a_fetch(peers, child):
+    client = client_of(peers)
+    known, first, second = [client.give(number) for number in (1, 2, 3)]
+    assert (known.get() == 1).all()
+    child.send_signal(signal.SIGSTOP)
+    waiting = InThread(first.get)
+    wait_until(lambda: any(each._calls for each in peers._all_channels()))
+    child.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    with pytest.raises(RefLost, match="the value is lost: "):
+        waiting.outcome()
+    with pytest.raises(RefLost, match="the value is lost: "):
+        second.get()
+    assert time.monotonic() - killed < 1.0
+    assert (known.get() == 1).all()
 
 
 # --- A host that vanished ----------------------------------------------------------

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acmelike import concurrent, deadline, start, when
-from acmelike.errors import ConnectionLost, RpcClosed, RpcError
+from acmelike import concurrent, deadline, start, updating, when
+from acmelike.errors import ConnectionLost, ContractError, RpcClosed, RpcError
 from acmelike.launchers.scheduler import FreeScheduler
 from acmelike.rpc import Channel, Request, Server
 from acmelike.rpc.sockets import server as server_module
@@ -24,7 +24,14 @@ from acmelike.rpc.sockets.endpoints import listen_near
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES
 from acmelike.rpc.sockets.stream import Stream
 from tests.launchers.fakes import wait_until
-from tests.rpc.sockets.serving import FAR, NEAR, Supervisor, client_of, serving
+from tests.rpc.sockets.serving import (
+    FAR,
+    NEAR,
+    Supervisor,
+    client_of,
+    exposing,
+    serving,
+)
 
 SIZE = 2 * LARGE_BYTES
 ROOT = Path(__file__).parents[3]
@@ -113,6 +120,17 @@ def served_near(tmp_path):
     """As `served`, with shared memory."""
     with serving(Store(), tmp_path) as found:
         yield found.server, found.address, found.channel
+
+
+@pytest.mark.parametrize("how", ["serving", "exposing"])
+def test_a_service_that_is_no_longer_served_may_be_updated(tmp_path, how):
+    service = Store()
+    with serving(service, tmp_path) if how == "serving" else exposing(service):
+        with pytest.raises(ContractError, match="not the thread of node 'store'"):
+            with updating(service):
+                pass
+    with updating(service):
+        service.open_up()
 
 
 def test_a_call_that_can_have_no_thread_fails_and_nothing_else_does(
