@@ -66,6 +66,13 @@ class VectorFactory(Protocol):
         """
 
 
+class ChecksItself:
+    """Base of vectors that check what their environments return, as acmelike's do.
+
+    `make_vector_environment` puts a check around every other vector.
+    """
+
+
 def refuse_vectors(factory: EnvironmentFactory, why: str) -> None:
     """Refuses a factory that makes K environments as one vector.
 

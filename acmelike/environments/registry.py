@@ -19,6 +19,7 @@ from acmelike.environments.adapters.gymnasium_vector import (
 from acmelike.environments.adapters.own import make_own_factory
 from acmelike.environments.catch import CatchFactory
 from acmelike.environments.interface import EnvironmentFactory
+from acmelike.environments.signal_handlers import signal_handlers_kept
 from acmelike.environments.wrappers.masked import MaskedObservationFactory
 from acmelike.errors import ConfigError, first_line
 
@@ -33,6 +34,7 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 }
 
 
+@signal_handlers_kept()
 def make_environment_factory(
     environment: str | Callable[..., Any], /, **arguments: Any
 ) -> EnvironmentFactory:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import dm_env
 import numpy as np
@@ -13,15 +15,21 @@ from numpy.typing import ArrayLike
 
 from acmelike.environments.interface import (
     SAME_AGAIN,
+    ChecksItself,
     EnvironmentFactory,
     Vector,
     VectorFactory,
     check_actions,
     make_environment_spec,
 )
-from acmelike.environments.nests import Leaves, WrongObservation, check_observation_spec
+from acmelike.environments.nests import (
+    Leaves,
+    WrongObservation,
+    check_observation_spec,
+    plain,
+)
 from acmelike.environments.place import making_environment
-from acmelike.environments.wrappers.wrapper import innermost
+from acmelike.environments.wrappers.wrapper import innermost, wrapped
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault
 from acmelike.types import Array, EnvironmentSpec, VectorStep
 
@@ -34,7 +42,7 @@ _LAST = int(dm_env.StepType.LAST)
 _STEP_TYPES = (dm_env.StepType.MID, dm_env.StepType.LAST, dm_env.StepType.FIRST)
 
 
-class VectorEnvironment:
+class VectorEnvironment(ChecksItself):
     """A `Vector` of K environments, stepped one after the other in one thread.
 
     All returned arrays are new, so an environment may reuse its own buffers.
@@ -162,10 +170,7 @@ class VectorEnvironment:
                     f"{'reset' if begins else 'step'}, which is no dm_env.TimeStep"
                 ) from None
             if not is_known:
-                raise EnvironmentFault(
-                    f"environment {k} returned the step type {kind}, which is not "
-                    f"FIRST, MID or LAST"
-                )
+                raise _unknown_step_type(k, kind)
             if begins != (kind == _FIRST):
                 raise _wrong_order(k, kind, begins)
             # NumPy would broadcast or cast a wrong observation without an error.
@@ -237,22 +242,138 @@ class VectorEnvironment:
         raise fault from cause
 
 
+class OwnVector:
+    """A `Vector` of a user's own, whose steps are checked as those of others are.
+
+    A FIRST step gets reward 0 and discount 1. One in the middle of an episode is
+    allowed, as its environment may have been made again.
+
+    Args:
+      vector: K environments; `close` closes them.
+      num_envs: K, as was asked for.
+
+    Attributes:
+      num_envs: K.
+      spec: of one environment, without the leading axis of K.
+
+    Raises:
+      ConfigError: the vector has another number of environments, or a spec that
+        `checked_environment_spec` refuses.
+    """
+
+    def __init__(self, vector: Vector, *, num_envs: int) -> None:
+        if vector.num_envs != num_envs:
+            raise ConfigError(
+                f"make_vector returned {vector.num_envs} environments, not {num_envs}"
+            )
+        self.num_envs = num_envs
+        observations = plain(vector.spec.observations)
+        self.spec = _checked_spec(vector.spec._replace(observations=observations))
+        self._vector = vector
+        self._leaves = Leaves(self.spec.observations, self.spec.num_frames)
+        self._is_over: Array = np.ones(num_envs, bool)
+        # Steps so far, and how many there were when each episode began.
+        self._num_steps, self._begins = -1, np.zeros(num_envs, int)
+
+    def reset(self) -> VectorStep:
+        """Starts an episode in every environment.
+
+        Raises:
+          EnvironmentFault: as `step`.
+        """
+        self._is_over[:] = True
+        return self._checked("reset", self._vector.reset())
+
+    def step(self, actions: ArrayLike) -> VectorStep:
+        """Steps every environment; one whose episode has ended starts the next one.
+
+        Args:
+          actions: `[K, ...]`; ignored for environments that start an episode.
+
+        Raises:
+          EnvironmentFault: the vector returned something else than a `VectorStep`, or
+            arrays that break its spec or the order FIRST, MID, ..., LAST.
+        """
+        return self._checked("step", self._vector.step(actions))
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._vector.close()
+
+    def _checked(self, method: str, step: Any) -> VectorStep:
+        try:
+            kinds, rewards, discounts, observation = step
+        except (TypeError, ValueError):
+            raise EnvironmentFault(
+                f"the environments returned {type(step).__name__} of {method}, which "
+                f"is no VectorStep"
+            ) from None
+        step_type = self._one_each("step_type", kinds, "iu")
+        is_first = step_type == _FIRST
+        is_unknown = ~(is_first | (step_type == _MID) | (step_type == _LAST))
+        if is_unknown.any():
+            k = int(np.argmax(is_unknown))
+            raise _unknown_step_type(k, step_type[k])
+        is_late = self._is_over & ~is_first
+        if is_late.any():
+            k = int(np.argmax(is_late))
+            raise _wrong_order(k, int(step_type[k]), begins=True)
+        self._is_over = step_type == _LAST
+        self._num_steps += 1
+        self._begins[is_first] = self._num_steps
+
+        reward = np.where(is_first, 0, self._one_each("reward", rewards, "fiub"))
+        discount = np.where(is_first, 1, self._one_each("discount", discounts, "fiub"))
+        with np.errstate(over="ignore"):  # Casting may make an infinity of a number.
+            reward = reward.astype(np.float32)
+        is_bad = ~(np.isfinite(reward) & (discount >= 0) & (discount <= 1))
+        if is_bad.any():
+            k = int(np.argmax(is_bad))
+            raise _wrong_scalars(k, reward[k], discount[k])
+        try:
+            arrays = self._leaves.of(observation, self.num_envs)
+        except WrongObservation as wrong:
+            raise EnvironmentFault(f"the environments returned {wrong}") from None
+        self._leaves.check_finite(arrays, self._num_steps, self._begins)
+        return VectorStep(
+            step_type.astype(np.int8),
+            reward,
+            discount.astype(np.float32),
+            self._leaves.joined(arrays),
+        )
+
+    def _one_each(self, name: str, values: Any, kinds: str) -> Array:
+        """Numbers `[K]` of a step, whose dtype is of one of these kinds."""
+        array = np.asarray(values)
+        if array.shape != (self.num_envs,) or array.dtype.kind not in kinds:
+            raise EnvironmentFault(
+                f"the environments returned {name} of shape {array.shape} and dtype "
+                f"{array.dtype}, which is not one number for each of {self.num_envs} "
+                f"environments"
+            )
+        return array
+
+
 def make_vector_environment(
     factory: EnvironmentFactory, *, num_envs: int, seed: int
 ) -> Vector:
     """Makes K environments as one `Vector`.
 
     Args:
-      factory: a `VectorFactory` makes the vector itself; environments of any other
-        factory are stepped one after the other.
+      factory: a `VectorFactory` makes the vector itself, whose steps are checked;
+        environments of any other factory are stepped one after the other.
       num_envs: K.
       seed: of everything that is random in them.
 
     Raises:
-      ConfigError: as `VectorEnvironment`.
+      ConfigError: as `VectorEnvironment`; or a vector has another number of
+        environments.
     """
     if isinstance(factory, VectorFactory):
-        return factory.make_vector(num_envs=num_envs, seed=seed)
+        vector = factory.make_vector(num_envs=num_envs, seed=seed)
+        if isinstance(vector, ChecksItself):
+            return vector
+        return wrapped(vector, partial(OwnVector, num_envs=num_envs))
     return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
 
 
@@ -268,7 +389,10 @@ def checked_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec
       ConfigError: the spec of actions, rewards or discounts is not a single array, that
         of rewards or discounts not scalar, or observations or actions have no numbers.
     """
-    spec = make_environment_spec(environment)
+    return _checked_spec(make_environment_spec(environment))
+
+
+def _checked_spec(spec: EnvironmentSpec) -> EnvironmentSpec:
     check_observation_spec(spec.observations)
     for name in ("actions", "rewards", "discounts"):
         part = getattr(spec, name)
@@ -290,6 +414,13 @@ def _raised(k: int, method: str, error: Exception) -> EnvironmentFault:
 
 def _wrong_observation(k: int, wrong: WrongObservation) -> EnvironmentFault:
     return EnvironmentFault(f"environment {k} returned {wrong}")
+
+
+def _unknown_step_type(k: int, kind: object) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"environment {k} returned the step type {kind}, which is not FIRST, MID or "
+        f"LAST"
+    )
 
 
 def _wrong_order(k: int, kind: int, begins: bool) -> EnvironmentFault:

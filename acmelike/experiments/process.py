@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -144,17 +144,25 @@ def _exit(status: int) -> NoReturn:
     """Exits at once; sys.exit would wait for a node that is still in a long step.
 
     Such a node closes nothing any more. So what it has started, as the subprocesses of
-    an environment, is ended here.
+    an environment, is ended here. After status 0 that is done already, by the run.
     """
     if status != 0:
-        for pid in _started_here():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGTERM)
+        end_processes(descendants())
     os._exit(status)
 
 
-def _started_here() -> list[int]:
-    """All descendants of this process, but those in a session of their own."""
+def end_processes(pids: Iterable[int]) -> None:
+    """Sends SIGTERM to processes, to those that are there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def descendants() -> list[int]:
+    """All descendants of this process, but those in a session of their own.
+
+    None are found where there is no /proc.
+    """
     parents, sessions = dict[int, int](), dict[int, str]()
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdecimal():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from acmelike.errors import ConfigError, RpcError, first_line
 from acmelike.experiments.global_generators import seeded_global_generators
+from acmelike.experiments.process import descendants, end_processes
 from acmelike.experiments.program import TrainingProgram
 from acmelike.experiments.run_folder import RunFolder
 from acmelike.files import overwrite_json, to_json, write_json
@@ -120,12 +121,32 @@ class RecordedRun:
             return seeded_global_generators(self._config.seed)
         return nullcontext()
 
+    @contextmanager
+    def _leftovers_ended(self) -> Iterator[None]:
+        """Ends what nodes have started, if one of them hangs and so closes nothing.
+
+        Where nodes have processes, these are killed with all that they have started.
+        What was there before the block stays.
+        """
+        before = set(descendants())
+        try:
+            yield
+        finally:
+            has_ended = self._run is not None and self._run.nodes_have_ended
+            if self._config.launch in ("serial", "threads") and not has_ended:
+                left = [pid for pid in descendants() if pid not in before]
+                if left:
+                    logger.info("processes that nodes have left are ended: %s", left)
+                end_processes(left)
+
     def _train(self) -> None:
         config, folder = self._config, self.folder
         from acmelike.experiments.build import make_system
         from acmelike.experiments.follow import ActorFollower
         from acmelike.experiments.watch import say, watch_training
         from acmelike.launchers import check_launcher, launch
+        from acmelike.learners.functions import find_device
+        from acmelike.replay.service.replay import check_memory
         from acmelike.telemetry.loggers import (
             RecordForwarder,
             check_loggers,
@@ -135,10 +156,15 @@ class RecordedRun:
         check_launcher(config.launch)
         if config.launch in ("serial", "threads"):
             config.check_fixed(f"under {config.launch}")
+            find_device(config.learner_device)  # Elsewhere the learner does.
         check_loggers(config.log)
-        slow = f"making {config.environment} once, to read its specs"
+        slow = f"making {config.environment} to check it and to read its specs"
         with _said_if_slow(slow):
             system = make_system(self._program, config, folder, self._environment)
+        if config.launch in ("serial", "threads", "processes"):
+            # Elsewhere replay may have a machine with more memory; it checks this too.
+            replay = system.program.entry(system.replay).node.arguments()
+            check_memory(replay["tables"], replay["may_exceed_memory"])
         self._agent = system.program.name
         settings = _as_record(config)
         write_json(folder.config, settings)
@@ -148,7 +174,7 @@ class RecordedRun:
         )
         loggers = make_loggers(config.log, folder.root, settings)
         # The run is recorded as complete before loggers end, as they may upload.
-        with RecordForwarder(folder.metrics, loggers):
+        with self._leftovers_ended(), RecordForwarder(folder.metrics, loggers):
             self._run = launch(
                 system.program,
                 config.launch,

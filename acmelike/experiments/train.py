@@ -96,8 +96,10 @@ def train(
         run.policy.act(observation)
 
     Ctrl-C ends the run cleanly and raises KeyboardInterrupt; so do SIGTERM and SIGHUP
-    in the main thread, if nobody else handles them. As on the command line, BLAS and
-    XLA's matrix products get one thread, if they have not been imported yet.
+    in the main thread, if nobody else handles them. If a node hangs as the run ends,
+    under `serial` or `threads`, processes that were started during the run get SIGTERM,
+    except those in a session of their own. As on the command line, BLAS and XLA's
+    matrix products get one thread, if they have not been imported yet.
 
     Args:
       program: its name, as `acmelike programs` lists them, or a program of your own.

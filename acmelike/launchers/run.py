@@ -67,6 +67,7 @@ class Run:
 
     Attributes:
       program: what runs.
+      nodes_have_ended: whether the run has ended, and all its nodes within the grace.
     """
 
     def __init__(
@@ -79,7 +80,8 @@ class Run:
         logs: Path | None,
         check: bool,
     ):
-        self.program, self._grace_seconds = program, grace_seconds
+        self.program, self.nodes_have_ended = program, False
+        self._grace_seconds = grace_seconds
         self._ended, self._released = threading.Event(), threading.Event()
         self._outcome = threading.Lock()
         self._reason: str | None = None
@@ -268,12 +270,14 @@ class Run:
         """Waits for the end, then for the nodes; releases what the run holds."""
         self._ended.wait()
         try:
-            for node in self._nodes.join(self._grace_seconds):
+            left = self._nodes.join(self._grace_seconds)
+            for node in left:
                 logger.warning(
                     "%s still runs %.0f s after the end of the run",
                     node,
                     self._grace_seconds,
                 )
+            self.nodes_have_ended = not left
             if self._watch.ident is not None:
                 self._watch.join(self._grace_seconds)
         finally:

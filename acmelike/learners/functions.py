@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from acmelike.agent import Agent, UpdateOutputs
-from acmelike.errors import ContractError
+from acmelike.checks import is_installed
+from acmelike.errors import ConfigError, ContractError, first_line
 from acmelike.types import Array, Nested
 
 
@@ -32,9 +34,49 @@ class LearnerFunctions(NamedTuple):
     compiles: bool
 
 
-def make_functions(agent: Agent) -> LearnerFunctions:
-    """Compiles functions of JAX, and takes those of another library as they are."""
+def find_device(name: str) -> Any:
+    """The first device that JAX has of a kind.
+
+    Args:
+      name: the kind, "cpu" or "gpu"; or "auto".
+
+    Returns:
+      The device; None for "auto", where JAX takes its default device.
+
+    Raises:
+      ConfigError: JAX finds no such device in this process.
+    """
+    if name == "auto":
+        return None
+    if not is_installed("jax"):
+        raise ConfigError(f"learner_device is {name}, and JAX is not installed here")
+    import jax
+
+    try:
+        return jax.local_devices(backend=name)[0]
+    except RuntimeError as error:
+        raise ConfigError(
+            f"learner_device is {name}, and JAX finds no such device here: "
+            f"{first_line(error)}"
+        ) from None
+
+
+def make_functions(agent: Agent, device: str = "auto") -> LearnerFunctions:
+    """Compiles functions of JAX, and takes those of another library as they are.
+
+    Args:
+      agent: has the functions.
+      device: where those of JAX are computed; see `find_device`.
+
+    Raises:
+      ConfigError: there is no such device here, or the functions are not JAX's.
+    """
     if not agent.needs_jax:
+        if device != "auto":
+            raise ConfigError(
+                f"learner_device must be auto, as JAX does not compute the functions "
+                f"of {type(agent).__name__}: {device}"
+            )
 
         def plain_update(
             state: Nested, data: Nested, probabilities: Array, seed: int, number: int
@@ -61,15 +103,17 @@ def make_functions(agent: Agent) -> LearnerFunctions:
     # Compile `init` as a whole: run one operation at a time, it takes seconds.
     init = jax.jit(lambda seed: agent.init(jax.random.key(seed)))
     compiled = jax.jit(update)
-    return LearnerFunctions(
+    chosen = find_device(device)
+    functions = LearnerFunctions(
         init=lambda seed: init(np.uint32(seed)),
         update=lambda state, data, probabilities, seed, number: compiled(
             state, data, probabilities, np.uint32(seed), np.uint32(number)
         ),
         parameters=agent.parameters,
-        to_host=_to_host,
+        to_host=partial(_to_host, device=chosen),
         compiles=not jax.config.jax_disable_jit,  # type: ignore[attr-defined]
     )
+    return functions if chosen is None else _computed_on(chosen, functions)
 
 
 def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
@@ -95,10 +139,30 @@ def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
     )
 
 
-def _to_host(parameters: Nested) -> Nested:
+def _computed_on(device: Any, functions: LearnerFunctions) -> LearnerFunctions:
+    """The same functions, computed on a device of JAX whatever its default is."""
     import jax
 
-    if jax.default_backend() != "cpu":
+    def there(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            # It holds for this thread only: other nodes may share the process.
+            with jax.default_device(device):
+                return function(*args)
+
+        return call
+
+    return functions._replace(
+        init=there(functions.init),
+        update=there(functions.update),
+        parameters=there(functions.parameters),
+    )
+
+
+def _to_host(parameters: Nested, *, device: Any) -> Nested:
+    import jax
+
+    platform = jax.default_backend() if device is None else device.platform
+    if platform != "cpu":
         return jax.device_get(parameters)  # All copies are under way before it waits.
     # Nothing is copied, and this takes a fifth of the time of device_get.
     return jax.tree.map(np.asarray, parameters)

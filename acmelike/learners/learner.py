@@ -73,6 +73,7 @@ class Learner:
       replay: gives the batches and takes the priorities.
       table: the name of the table.
       seed: of the initial parameters and of the updates' random keys.
+      device: where JAX computes the updates: "cpu" or "gpu"; "auto" for its default.
     """
 
     def __init__(
@@ -83,9 +84,10 @@ class Learner:
         replay: Replay,
         table: str,
         seed: int,
+        device: str = "auto",
     ):
         agent = builder.make_agent(spec)
-        self._agent, self._seed = make_functions(agent), seed
+        self._agent, self._seed = make_functions(agent, device), seed
         self._replay, self._table = replay, table
         self._batches = Batches(replay, table, batch_size=builder.batch_size)
         self._updates_per_call = builder.num_updates_per_call

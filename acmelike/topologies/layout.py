@@ -33,9 +33,12 @@ class Layout:
         share of the actors; 0 for actors that take it from the learner.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
-      learner_gpus: GPUs that the learner has where nodes have processes; None for one,
-        on the first host that has a free one, if there is any. Other nodes see no GPU,
-        except the one that acts with central inference.
+      learner_device: where the learner computes, under every launcher: "cpu"; "gpu",
+        which has to be there; or "auto", a GPU if JAX sees one, and else the CPU.
+      learner_gpus: GPUs that the learner has where nodes have processes, or the part of
+        one; None for what `learner_device` says, with "auto" one on the first host that
+        has a free one, if there is any. Other nodes see no GPU, except the one that
+        acts with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       replay_may_exceed_memory: start also if its machine has less memory than full
@@ -58,6 +61,7 @@ class Layout:
     parameter_interval: Annotated[int, at_least(1)] = 1
     num_cachers: Annotated[int, at_least(0)] = 0
     learner_cpus: Annotated[int, at_least(1)] = 1
+    learner_device: Literal["auto", "cpu", "gpu"] = "auto"
     learner_gpus: Annotated[float, at_least(0)] | None = None
     replay_engine: Literal["own", "reverb"] = "own"
     replay_may_exceed_memory: bool = False
@@ -72,6 +76,19 @@ class Layout:
                 f"max_actors must be at least {self.num_actors}, the number of actors: "
                 f"{self.max_actors}"
             )
+        if self.learner_device == "cpu" and self.learner_gpus:
+            raise ConfigError(
+                f"learner_gpus must be 0 with learner_device cpu: {self.learner_gpus:g}"
+            )
+        if self.learner_device == "gpu" and self.learner_gpus == 0:
+            raise ConfigError("learner_gpus must be above 0 with learner_device gpu: 0")
+
+    @property
+    def num_learner_gpus(self) -> float | None:
+        """GPUs that the learner's process needs; None for one if there is one."""
+        if self.learner_device == "auto" or self.learner_gpus is not None:
+            return self.learner_gpus
+        return 1 if self.learner_device == "gpu" else 0
 
     @property
     def num_envs_of_evaluator(self) -> int:

@@ -17,6 +17,7 @@ from acmelike.adders import Adder, RewardAdder
 from acmelike.agent import Builder, check_builder, check_items
 from acmelike.checks import at_least, check_fields
 from acmelike.environments import EnvironmentFactory
+from acmelike.environments.signal_handlers import signal_handlers_kept
 from acmelike.environments.vector import checked_environment_spec
 from acmelike.errors import ConfigError
 from acmelike.evaluation.coordinator import Coordinator
@@ -107,7 +108,7 @@ class Topology(Protocol):
         """Makes the program and starts nothing.
 
         The environment factory is called once, to read the specs, and once more if
-        videos are wanted.
+        videos are wanted. `make_environment_factory` has made one before, to check it.
 
         Raises:
           ConfigError: the environment's specs are not what agents need, the agent
@@ -137,9 +138,10 @@ class Backbone(NamedTuple):
 def add_replay_and_learner(experiment: Experiment) -> Backbone:
     """Makes a program with replay and a learner; raises what `Topology` says."""
     builder, layout = experiment.builder, experiment.layout
-    environment = experiment.environment_factory(derive_seed(experiment.seed, "spec"))
-    with closing(environment):
-        spec = checked_environment_spec(environment)
+    with signal_handlers_kept():
+        seed = derive_seed(experiment.seed, "spec")
+        with closing(experiment.environment_factory(seed)) as environment:
+            spec = checked_environment_spec(environment)
     check_builder(builder)
     builder.check(spec)
     table = builder.make_table(spec)
@@ -168,9 +170,12 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             replay=replay,
             table=table.name,
             seed=node_seed(experiment.seed),
+            device=layout.learner_device,
         ),
         label="learner",
-        resources=Resources(num_cpus=layout.learner_cpus, num_gpus=layout.learner_gpus),
+        resources=Resources(
+            num_cpus=layout.learner_cpus, num_gpus=layout.num_learner_gpus
+        ),
     )
     return Backbone(program, spec, table, replay, learner)
 
@@ -205,7 +210,8 @@ def add_evaluation(backbone: Backbone, experiment: Experiment) -> System:
       ConfigError: a video is wanted, and the environment does not render here.
     """
     program, spec, table, replay, learner = backbone
-    check_video(experiment.video, experiment.environment_factory)
+    with signal_handlers_kept():
+        check_video(experiment.video, experiment.environment_factory)
     inputs = experiment.builder.make_greedy_inputs(spec)
     make_file = partial(
         PolicyFile,

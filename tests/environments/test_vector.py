@@ -8,6 +8,7 @@ from dm_env import specs
 from acmelike.environments import (
     CatchFactory,
     FrameStackFactory,
+    GymnasiumVector,
     GymnasiumVectorFactory,
     RestartingFactory,
     StepTimeoutFactory,
@@ -18,7 +19,12 @@ from acmelike.environments import (
     make_vector_environment,
 )
 from acmelike.errors import ConfigError, EnvironmentFault, RpcClosed
-from acmelike.types import MultiDiscreteArray, OffsetDiscreteArray
+from acmelike.types import (
+    EnvironmentSpec,
+    MultiDiscreteArray,
+    OffsetDiscreteArray,
+    VectorStep,
+)
 
 FIRST, MID, LAST = 0, 1, 2
 
@@ -537,3 +543,173 @@ def test_a_wrapper_goes_inside_of_what_is_made_again(wrap):
     with pytest.raises(ConfigError, match="leave out 'vec:' or 'envpool:'"):
         wrap(GymnasiumVectorFactory(name="CartPole-v1"))
     RestartingFactory(inner=wrap(CatchFactory()), max_restarts=1)
+
+
+# --- A vector of one's own -------------------------------------------------------
+
+SPEC = EnvironmentSpec(
+    observations={"arm": specs.Array((4,), np.float32), "hand": specs.DiscreteArray(3)},
+    actions=specs.DiscreteArray(2),
+    rewards=specs.Array((), np.float32),
+    discounts=specs.BoundedArray((), np.float32, 0, 1),
+)
+
+
+def own_step(kind, **changed):
+    """What two environments return together, with some parts changed."""
+    step = VectorStep(
+        np.full(2, kind),
+        np.ones(2),
+        np.ones(2),
+        {"arm": np.zeros((2, 4)), "hand": np.zeros(2, int)},
+    )
+    observation = step.observation | changed.pop("observation", {})
+    return step._replace(observation=observation, **changed)
+
+
+class Own:
+    """Two environments that return what they were given, one after the other."""
+
+    def __init__(self, *steps, spec=SPEC):
+        self.num_envs, self.spec = 2, spec
+        self.steps, self.is_closed = list(steps), False
+
+    def reset(self):
+        return self.steps.pop(0)
+
+    def step(self, actions):
+        self.actions = actions
+        return self.steps.pop(0)
+
+    def close(self):
+        self.is_closed = True
+
+
+class OwnFactory:
+    def __init__(self, vector):
+        self.vector = vector
+
+    def __call__(self, seed):
+        raise NotImplementedError
+
+    def make_vector(self, *, num_envs, seed):
+        return self.vector
+
+
+def own_vector(*steps):
+    return make_vector_environment(OwnFactory(Own(*steps)), num_envs=2, seed=0)
+
+
+def test_a_vector_of_ones_own_has_the_dtypes_of_a_vector_step():
+    own = Own(own_step(FIRST), own_step(MID), own_step(LAST), own_step(FIRST))
+    vector = make_vector_environment(OwnFactory(own), num_envs=2, seed=0)
+    assert (vector.num_envs, vector.spec) == (2, SPEC)
+    steps = [vector.reset(), *(vector.step([0, 1]) for _ in range(3))]
+    assert own.actions == [0, 1]
+    assert [step.step_type.tolist() for step in steps] == [
+        [FIRST] * 2,
+        [MID] * 2,
+        [LAST] * 2,
+        [FIRST] * 2,
+    ]
+    assert [step.reward.tolist() for step in steps] == [[0, 0], [1, 1], [1, 1], [0, 0]]
+    for step in steps:
+        assert [array.dtype for array in step[:3]] == [np.int8, np.float32, np.float32]
+        assert step.observation["arm"].dtype == np.float32
+    vector.close()
+    assert own.is_closed
+
+
+NAN = np.float32([[0, 0, 0, 0], [0, np.nan, 0, 0]])
+# The third step of a vector; the first began the episodes.
+OWN_FAULTS = [
+    (
+        {"observation": {"arm": NAN}},
+        "environment 1 returned an observation with nan in 'arm' in step 2 of an "
+        "episode; its numbers must be finite",
+    ),
+    (
+        {"observation": {"hand": np.array([3, 0])}},
+        "environment 0 returned an observation with 3 in 'hand' in step 2 of an "
+        "episode; its specification says 0 to 2",
+    ),
+    (
+        {"observation": {"arm": np.zeros((1, 4), np.float32)}},
+        "the environments returned an observation of shape (1, 4) in 'arm', its "
+        "specification says (2, 4)",
+    ),
+    (
+        {"observation": {"arm": np.zeros((2, 4), np.complex64)}},
+        "the environments returned an observation of dtype complex64 in 'arm', its "
+        "specification says float32",
+    ),
+    ({"reward": np.array([0, np.nan])}, "environment 1 returned reward nan and"),
+    ({"reward": np.array([1e300, 0])}, "environment 0 returned reward inf and"),
+    ({"reward": 1.0}, "returned reward of shape () and dtype float64, which is"),
+    ({"reward": [None, 1.0]}, "returned reward of shape (2,) and dtype object, which"),
+    ({"discount": np.array([1, 1.5])}, "environment 1 returned reward 1.0 and disc"),
+    ({"discount": np.ones((2, 1))}, "returned discount of shape (2, 1) and dtype"),
+    ({"step_type": [MID, 3]}, "environment 1 returned the step type 3, which is not"),
+    ({"step_type": [1.0, 1.0]}, "returned step_type of shape (2,) and dtype float64"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), OWN_FAULTS)
+def test_a_fault_of_a_vector_of_ones_own_is_named(changed, message):
+    vector = own_vector(own_step(FIRST), own_step(MID), own_step(MID, **changed))
+    vector.reset()
+    vector.step([0, 0])
+    with pytest.raises(EnvironmentFault) as caught:
+        vector.step([0, 0])
+    assert message in str(caught.value)
+
+
+def test_a_vector_of_ones_own_keeps_the_order_of_steps():
+    words = "environment 0 returned a MID step at the beginning of an episode"
+    with pytest.raises(EnvironmentFault, match=words):
+        own_vector(own_step(MID)).reset()
+    vector = own_vector(own_step(FIRST), own_step(LAST), own_step(MID))
+    vector.reset()
+    vector.step([0, 0])
+    with pytest.raises(EnvironmentFault, match=words):
+        vector.step([0, 0])
+
+
+def test_a_vector_of_ones_own_counts_steps_of_each_episode():
+    # An environment that was made again begins in the middle.
+    steps = [own_step(MID), own_step(MID, step_type=[MID, FIRST])]
+    bad = own_step(MID, observation={"arm": NAN})
+    vector = own_vector(own_step(FIRST), *steps, bad)
+    vector.reset()
+    for _ in steps:
+        vector.step([0, 0])
+    with pytest.raises(EnvironmentFault, match=r"environment 1 .* in step 1 of an"):
+        vector.step([0, 0])
+
+
+def test_what_is_no_vector_step_is_named():
+    with pytest.raises(EnvironmentFault, match="tuple of reset, which is no VectorSt"):
+        own_vector((np.zeros((2, 4)), {})).reset()  # As of Gymnasium.
+
+
+def test_a_vector_of_another_size_or_a_bad_spec_is_refused_and_closed():
+    own = Own()
+    with pytest.raises(ConfigError, match="returned 2 environments, not 3"):
+        make_vector_environment(OwnFactory(own), num_envs=3, seed=0)
+    odd = Own(spec=SPEC._replace(rewards=specs.Array((2,), np.float32)))
+    with pytest.raises(ConfigError, match="rewards is not scalar"):
+        make_vector_environment(OwnFactory(odd), num_envs=2, seed=0)
+    assert own.is_closed and odd.is_closed
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        RestartingFactory(inner=CatchFactory(), max_restarts=1),
+        GymnasiumVectorFactory(name="CartPole-v1"),
+    ],
+)
+def test_a_vector_that_checks_itself_is_not_checked_twice(factory):
+    vector = make_vector_environment(factory, num_envs=2, seed=0)
+    assert type(vector) in (VectorEnvironment, GymnasiumVector)
+    vector.close()

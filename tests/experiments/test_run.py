@@ -197,6 +197,9 @@ def test_the_process_is_left_as_it_was(tmp_path):
             ["--agent.optimizer.lerning-rate", "1"],
             "did you mean '--agent.optimizer.learning-rate'?",
         ),
+        (["--learner-device", "gpu"], "learner_device is gpu, and JAX finds no such"),
+        (["--learner-device", "gpu:1"], "--learner-device"),
+        (["--agent.replay.size", "1000000000000"], "full (transitions: 1,000,000,000"),
         (["--num-actors", "two"], "--num-actors"),
         (["stray"], "stray"),
         (["--seed"], "--seed"),
@@ -211,6 +214,24 @@ def test_a_mistake_is_told_in_one_line_and_leaves_nothing(
     assert said.err.startswith("error: ") and said.err.count("\n") == 1
     assert words in said.err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("launcher", [*LAUNCHERS, "processes"])
+def test_replay_that_needs_more_than_all_memory_is_refused_before_the_start(
+    tmp_path, capsys, monkeypatch, launcher
+):
+    monkeypatch.setattr("acmelike.replay.service.replay.memory_limit", lambda: 1_000)
+    assert dqn(tmp_path / "x", "--launch", launcher) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "this machine has 1e-06 GB" in said.err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_may_be_told_to_start_with_too_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("acmelike.replay.service.replay.memory_limit", lambda: 1_000)
+    assert dqn(tmp_path, "--launch", "serial", "--replay-may-exceed-memory") == 0
+    assert "replay takes about " in (tmp_path / "logs" / "run.log").read_text()
 
 
 @pytest.mark.skipif(find_spec("reverb") is not None, reason="reverb is installed")

@@ -4,12 +4,14 @@ import errno
 import gc
 import json
 import os
+import queue
 import random
 import signal
 import subprocess
 import sys
 import threading
 import types
+from collections import Counter
 
 import flax.linen as nn
 import nbformat
@@ -29,7 +31,7 @@ from acmelike.experiments.process import interrupts_kept
 from acmelike.experiments.program import find_program
 from acmelike.files import append_json_line, read_json_lines
 from acmelike.telemetry import notebook, plots
-from tests.programs.broken_envs import Raises, Stumbles, Walk
+from tests.programs.broken_envs import Hangs, Raises, Stumbles, Walk
 from tests.programs.small import SMALL as SMALL_FLAGS
 
 SMALL = {
@@ -261,6 +263,20 @@ def test_the_folder_may_be_a_path(tmp_path):
         ({"rank": 1}, "rank is for --launch hosts"),
         ({"max_actors": 4}, "under serial all actors are there from the beginning"),
         ({"inference_batch_size": 2}, "inference_batch_size is of central inference"),
+        ({"learner_device": "cuda"}, "must be one of auto, cpu, gpu: cuda"),
+        ({"learner_device": "gpu"}, "learner_device is gpu, and JAX finds no such"),
+        (
+            {"learner_device": "gpu", "launch": "processes"},
+            r"no host has what node 'learner' needs \(1 cpu, 1 gpu\)",
+        ),
+        (
+            {"learner_device": "gpu", "learner_gpus": 0, "launch": "processes"},
+            "learner_gpus must be above 0 with learner_device gpu: 0",
+        ),
+        (
+            {"learner_device": "cpu", "learner_gpus": 0.5},
+            "learner_gpus must be 0 with learner_device cpu: 0.5",
+        ),
         ({"environment_kwargs": ["x"]}, "must be KEY=VALUE, such as continuous=false"),
         ({"environment_kwargs": {"x": object()}}, "pass a function that makes the env"),
         ({"environment_kwargs": {"x": np.ones(2)}}, "pass a function that makes the e"),
@@ -272,6 +288,25 @@ def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):
         train(out, "Catch", **settings)
     assert "\n" not in str(caught.value)
     assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", ["serial", "threads", "processes"])
+def test_the_learner_computes_where_it_is_told(tmp_path, launch):
+    run = train(tmp_path, "Catch", launch=launch, learner_device="cpu")
+    assert run.summary["learner_steps"] > 0
+
+
+@pytest.mark.slow
+def test_a_learner_that_was_given_a_gpu_without_jax_for_it_says_so(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "99")
+    words = "node 'learner' failed in its constructor: .*: learner_device is gpu, and"
+    with pytest.raises(al.NodeFailed, match=words) as caught:
+        train(tmp_path, "Catch", launch="processes", learner_device="gpu")
+    assert "\n" not in str(caught.value)
 
 
 class TwoRewards(Catch):
@@ -419,7 +454,63 @@ def test_an_environment_that_takes_long_to_make_is_told_of(tmp_path, monkeypatch
     monkeypatch.setattr(recorded_run, "_SLOW_SECONDS", 0.0)
     monkeypatch.setattr(watch, "say", say)
     train(tmp_path, Slow)
-    assert lines[0] == "making Slow once, to read its specs"
+    assert lines[0] == "making Slow to check it and to read its specs"
+
+
+NODES = []
+
+
+class Placed(Catch):
+    """Notes the node that makes it."""
+
+    def __init__(self, seed, environment_place):
+        super().__init__(rows=10, columns=5, seed=seed)
+        NODES.append(environment_place.node)
+
+
+def test_two_environments_are_made_in_the_launcher_and_the_others_in_nodes(tmp_path):
+    NODES.clear()
+    train(tmp_path, Placed, num_envs_per_actor=3)
+    # One to check that it can be made, and one to read its specs.
+    assert Counter(NODES) == {"": 2, "actor/0": 3, "evaluator": 2}
+
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HANDLERS = set()
+
+
+def take_signal(number, frame):
+    """Handles a signal for an environment."""
+
+
+class TakesSignals(Catch):
+    """Handles signals itself where it may, and notes in each step who does."""
+
+    def __init__(self, seed):
+        super().__init__(rows=10, columns=5, seed=seed)
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                signal.signal(number, take_signal)
+
+    def step(self, action):
+        HANDLERS.update(map(signal.getsignal, ENDING))
+        return super().step(action)
+
+
+@pytest.fixture
+def handlers():
+    """The handlers of signals before the test, and after it again."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield before
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_an_environment_takes_no_signals_from_the_launcher(tmp_path, handlers):
+    HANDLERS.clear()
+    train(tmp_path, TakesSignals)
+    assert HANDLERS and take_signal not in HANDLERS
+    assert {number: signal.getsignal(number) for number in ENDING} == handlers
 
 
 def test_a_run_may_outlive_its_environments(tmp_path, monkeypatch):
@@ -493,6 +584,57 @@ def test_a_signal_leaves_a_whole_folder(tmp_path, ending):
     thread.join()
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "interrupted"
+
+
+@pytest.fixture
+def hung(monkeypatch):
+    """The processes of environments that hang in a step, until the test is over."""
+    may_go_on = threading.Event()
+    monkeypatch.setattr(Hangs, "hung", queue.SimpleQueue())
+    monkeypatch.setattr(Hangs, "may_go_on", may_go_on)
+    monkeypatch.setattr(recorded_run, "GRACE_SECONDS", 0.2)
+    yield Hangs.hung
+    may_go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("node "):
+            thread.join(30.0)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
+@pytest.mark.parametrize("launch", ["serial", "threads"])
+def test_what_an_environment_that_hangs_has_started_ends_with_an_interrupt(
+    tmp_path, hung, launch
+):
+    found = []
+
+    def interrupt_when_it_hangs():
+        found.append(hung.get(timeout=60.0))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    other = subprocess.Popen(["sleep", "1000"])  # It is none of the run's.
+    thread = threading.Thread(target=interrupt_when_it_hangs)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, "tests.programs.broken_envs:Hangs-v0", launch=launch)
+        thread.join()
+        assert found[0].wait(30.0) == -signal.SIGTERM
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_what_an_environment_that_hangs_has_started_ends_with_a_complete_run(
+    tmp_path, hung
+):
+    args = [*SMALL_FLAGS["dqn"], "--launch", "threads", "--out", str(tmp_path)]
+    args += ["--environment", "tests.programs.broken_envs:HangsForOne-v0"]
+    args += ["--num-actors", "2", "--num-envs-per-actor", "1", "--max-env-steps", "60"]
+    assert train_command(find_program("dqn"), args) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "completed"
+    assert hung.get_nowait().wait(30.0) == -signal.SIGTERM
 
 
 NOTEBOOK = """

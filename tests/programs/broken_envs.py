@@ -2,8 +2,10 @@
 
 import functools
 import os
+import queue
 import subprocess
 import threading
+import time
 
 import gymnasium
 import numpy as np
@@ -69,18 +71,36 @@ class Endless(Walk):
 
 
 class Hangs(Walk):
-    """Has a process of its own, says its number, and never returns from a step."""
+    """Has a process of its own, says its number, and does not return from a step.
+
+    It does if a test says that it may.
+    """
+
+    hung, may_go_on = queue.SimpleQueue(), threading.Event()
 
     def __init__(self):
         self._started = subprocess.Popen(["sleep", "1000"])
 
     def step(self, action):
         print(f"hangs beside {self._started.pid}", flush=True)
-        threading.Event().wait()
+        self.hung.put(self._started)
+        self.may_go_on.wait()
+        return super().step(action)
 
     def close(self):
         self._started.kill()
         self._started.wait()
+
+
+class HangsForOne(Hangs):
+    """Hangs in the first actor; all others go on once it does."""
+
+    def step(self, action):
+        if threading.current_thread().name == "node actor/0":
+            return super().step(action)
+        while self.hung.empty():
+            time.sleep(0.001)
+        return Walk.step(self, action)
 
 
 class Stumbles(Walk):
@@ -133,6 +153,7 @@ for kind in (
     Overflows,
     Endless,
     Hangs,
+    HangsForOne,
     Stumbles,
     Wanders,
     Empty,

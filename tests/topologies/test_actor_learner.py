@@ -158,6 +158,19 @@ def test_replay_remembers_the_writers_of_all_actors(tmp_path, num_actors, num_wr
     assert replay.kwargs["max_writers"] == num_writers
 
 
+@pytest.mark.parametrize("may_exceed", [False, True])
+def test_replay_is_told_whether_it_may_exceed_the_memory(tmp_path, may_exceed):
+    layout = {"replay_may_exceed_memory": True} if may_exceed else {}
+    system = make_system(tmp_path, layout=layout)
+    replay = system.program.entry(system.replay).node
+    assert replay.kwargs["may_exceed_memory"] is may_exceed
+
+
+def test_a_run_has_28_environments_unless_it_is_told():
+    layout = Layout()
+    assert (layout.num_envs, layout.num_envs_of_evaluator) == (8, 20)
+
+
 @pytest.mark.parametrize(
     ("num_episodes", "setting", "num_envs"),
     [(300, None, 20), (5, None, 5), (300, 50, 50), (5, 8, 5)],
@@ -200,6 +213,24 @@ def test_actors_that_come_and_go_have_equal_shares_of_the_cachers(tmp_path):
 def test_settings_of_central_inference_are_refused_without_it(tmp_path, setting):
     with pytest.raises(ConfigError, match=f"{next(iter(setting))} is of central inf"):
         make_system(tmp_path, layout=setting)
+
+
+@pytest.mark.parametrize(
+    ("layout", "num_gpus"),
+    [
+        ({}, None),
+        ({"learner_gpus": 0.5}, 0.5),
+        ({"learner_device": "cpu"}, 0),
+        ({"learner_device": "cpu", "learner_gpus": 0}, 0),
+        ({"learner_device": "gpu"}, 1),
+        ({"learner_device": "gpu", "learner_gpus": 0.5}, 0.5),
+    ],
+)
+def test_a_learner_asks_for_the_gpu_that_it_computes_on(tmp_path, layout, num_gpus):
+    system = make_system(tmp_path, layout=layout)
+    learner = system.program.entry(system.learner)
+    assert learner.resources.num_gpus == num_gpus
+    assert learner.node.kwargs["device"] == layout.get("learner_device", "auto")
 
 
 # --- Its runs --------------------------------------------------------------------

@@ -21,14 +21,14 @@ from acmelike.environments.adapters.gymnasium import (
     make_observation_spec,
     register_package_of,
 )
-from acmelike.environments.interface import check_actions
+from acmelike.environments.interface import ChecksItself, check_actions
 from acmelike.environments.nests import Leaves, WrongObservation
 from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import AcmelikeError, ConfigError, EnvironmentFault, first_line
 from acmelike.types import EnvironmentSpec, Nested, VectorStep
 
 
-class GymnasiumVector:
+class GymnasiumVector(ChecksItself):
     """A `gymnasium.vector.VectorEnv` as a `Vector`.
 
     The autoreset mode must be `NEXT_STEP`, Gymnasium's default: the step after the last

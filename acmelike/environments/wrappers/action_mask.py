@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from acmelike.environments.adapters.gymnasium import GymnasiumEnvironment
 from acmelike.environments.interface import EnvironmentFactory, make_rendering
+from acmelike.environments.signal_handlers import signal_handlers_kept
 from acmelike.environments.vector import make_vector_environment
 from acmelike.environments.wrappers.restarting import refuse_vectors_inside
 from acmelike.environments.wrappers.wrapper import wrapped
@@ -130,6 +131,7 @@ class ActionMaskFromInfoFactory:
         return environment
 
 
+@signal_handlers_kept()
 def make_action_mask_factory(
     inner: EnvironmentFactory, name: str
 ) -> ActionMaskFromInfoFactory:

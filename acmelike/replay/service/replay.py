@@ -101,7 +101,8 @@ class Replay:
         saved = None if restore is None else newest_checkpoint(Path(restore))
         if saved is not None and limits == "checkpoint":
             tables = saved.with_limits(tables)
-        _check_memory(tables, may_exceed_memory)
+        if (warning := check_memory(tables, may_exceed_memory)) is not None:
+            logger.warning("%s", warning)
         self._configs = {table.name: table for table in tables}
         self._columns = make_shared_columns(tables)
         self._tables = make_tables(engine, tables, self._columns, seed)
@@ -496,8 +497,15 @@ def save_checkpoint(replay: Replay, folder: str, *, num_keep: int = 3) -> str:
     return replay.finish_checkpoint(number, num_keep)
 
 
-def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> None:
-    """Warns of tables that this machine may have too little memory for.
+def check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> str | None:
+    """Checks that the memory of this machine is enough for full tables.
+
+    Args:
+      tables: of one replay.
+      may_exceed_memory: whether they may take more than all of it.
+
+    Returns:
+      A warning, if they take so much of it that it may be too little; else None.
 
     Raises:
       ConfigError: they can never be full, as all of its memory is too little.
@@ -505,7 +513,7 @@ def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> Non
     memory = memory_limit()
     full_bytes = sum(table.full_bytes for table in tables)
     if full_bytes <= _MEMORY_SHARE * memory:
-        return
+        return None
     names = ", ".join(f"{table.name}: {table.max_size:,} items" for table in tables)
     words = (
         f"replay takes about {full_bytes / 1e9:.3g} GB when its tables are full "
@@ -517,4 +525,4 @@ def _check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> Non
             f"{words}. A training program starts all the same with "
             f"--replay-may-exceed-memory, for a run that ends before"
         )
-    logger.warning("%s", words)
+    return words

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -136,14 +136,50 @@ class _BreakpointHook:
         return self._hook
 
 
+class _Stdin:
+    """Standard input that stops the table for good when it is first read.
+
+    Args:
+      table: to stop.
+      file: what is read.
+    """
+
+    def __init__(self, table: _Table, file: TextIO):
+        self._table, self._file = table, file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, *args: Any) -> str:
+        self._table.stop()
+        return self._file.read(*args)
+
+    def readline(self, *args: Any) -> str:
+        self._table.stop()
+        return self._file.readline(*args)
+
+    def readlines(self, *args: Any) -> list[str]:
+        self._table.stop()
+        return self._file.readlines(*args)
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self._table.stop()
+        return next(self._file)
+
+
 @contextmanager
 def _giving_way(table: _Table) -> Iterator[None]:
-    """Stops the table for good when this process first asks for a line of input.
+    """Stops the table for good when this process first reads standard input.
 
-    So does pdb in a node. Its prompts and answers would be drawn over. Other debuggers
-    read the terminal in other ways, so the table stops at a `breakpoint()`, too.
+    So does pdb in a node, by `input`. Its prompts and answers would be drawn over.
+    Other debuggers read the terminal in other ways, so the table stops at a
+    `breakpoint()`, too. Nothing is noticed of what opens the terminal itself or reads
+    a file descriptor, such as `getpass`, or IPython without a `breakpoint()`.
     """
-    ask, debug = builtins.input, sys.breakpointhook
+    ask, debug, stdin = builtins.input, sys.breakpointhook, sys.stdin
 
     def stop_and_ask(*args: object) -> str:
         table.stop()
@@ -152,11 +188,15 @@ def _giving_way(table: _Table) -> Iterator[None]:
     stop_and_debug: Any = _BreakpointHook(table, debug)
     builtins.input = stop_and_ask
     sys.breakpointhook = stop_and_debug
+    if stdin is not None:  # It is None where it is closed.
+        stop_and_read: Any = _Stdin(table, stdin)
+        sys.stdin = stop_and_read
     try:
         yield
     finally:
         builtins.input = ask
         sys.breakpointhook = debug
+        sys.stdin = stdin
 
 
 @contextmanager

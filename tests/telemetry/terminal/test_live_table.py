@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from acmelike import Node, Program, launch
+from acmelike import Node, Program, launch, stop_run
 from acmelike.experiments import watch
 from acmelike.experiments.command import train_command
 from acmelike.files import read_json_lines
@@ -312,6 +312,41 @@ def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
     tables = [i for i, line in enumerate(lines) if line.startswith("counting on")]
     assert len(tables) == 2 and tables[0] < asked < tables[1]
     assert "the answer is yes" in lines
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: sys.stdin.read(),
+        lambda: sys.stdin.readline(),
+        lambda: sys.stdin.readlines()[0],
+        lambda: next(iter(sys.stdin)),
+        lambda: next(sys.stdin),
+    ],
+    ids=["read", "readline", "readlines", "for", "next"],
+)
+def test_a_table_gives_way_to_who_reads_standard_input(monkeypatch, read):
+    monkeypatch.setattr(live_table, "REFRESH_SECONDS", 0.01)
+    keyboard, screen, told = io.StringIO("yes\n"), io.StringIO(), []
+    monkeypatch.setattr(sys, "stdin", keyboard)
+
+    def worker(tickets):
+        tickets.take(0)
+        told.extend([sys.stdin.isatty(), read()])
+        shown, looks = screen.getvalue(), probe.looks
+        while probe.looks < looks + 2:
+            time.sleep(0.001)  # It would have drawn again.
+        told.append(screen.getvalue() == shown)
+        stop_run("read")
+
+    program = Program("reads")
+    tickets = program.add_node(Node(Tickets), label="tickets")
+    program.add_node(Node(worker, tickets), label="worker")
+    with launch(program, "threads") as run:
+        probe = Probe(run, tickets)
+        reason = live_table.watch_live(run, probe, FACTS, terminal(screen))
+    assert (reason, told) == ("read", [False, "yes\n", True])
+    assert sys.stdin is keyboard
 
 
 def test_a_table_stops_for_good_at_a_breakpoint(monkeypatch):

@@ -1,0 +1,30 @@
+"""Keeps the handlers of signals where an environment is made to look at it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def signal_handlers_kept() -> Iterator[None]:
+    """Sets the handlers of SIGINT, SIGTERM and SIGHUP back at the end of the block.
+
+    Some simulators install their own when they are made. An environment that only
+    tells its specs would so replace the handlers that end the run. In other threads
+    than the main one nothing is done, as none can be installed there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # It was installed by C code.
+                signal.signal(number, handler)
