@@ -45,8 +45,9 @@ PROGRAM = TrainingProgram(
 
 
 def run(*command, **settings):
-    """Runs a command without what this process's environment says of Python."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_"))}
+    """Runs a command without what this process's environment says of Python and XLA."""
+    ours = "PYTHON", "PIP_", "XLA_"  # Its JAX may be another one.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     ended = subprocess.run(
         [*map(str, command)], capture_output=True, text=True, env=kept, **settings
     )
