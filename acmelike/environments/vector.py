@@ -246,27 +246,22 @@ class OwnVector:
     """A `Vector` of a user's own, whose steps are checked as those of others are.
 
     A FIRST step gets reward 0 and discount 1. One in the middle of an episode is
-    allowed, as its environment may have been made again.
+    allowed, as its environment may have been made again. All returned arrays are new,
+    so the vector may reuse its own buffers.
 
     Args:
       vector: K environments; `close` closes them.
-      num_envs: K, as was asked for.
 
     Attributes:
       num_envs: K.
       spec: of one environment, without the leading axis of K.
 
     Raises:
-      ConfigError: the vector has another number of environments, or a spec that
-        `checked_environment_spec` refuses.
+      ConfigError: the vector has a spec that `checked_environment_spec` refuses.
     """
 
-    def __init__(self, vector: Vector, *, num_envs: int) -> None:
-        if vector.num_envs != num_envs:
-            raise ConfigError(
-                f"make_vector returned {vector.num_envs} environments, not {num_envs}"
-            )
-        self.num_envs = num_envs
+    def __init__(self, vector: Vector) -> None:
+        self.num_envs = num_envs = vector.num_envs
         observations = plain(vector.spec.observations)
         self.spec = _checked_spec(vector.spec._replace(observations=observations))
         self._vector = vector
@@ -339,7 +334,7 @@ class OwnVector:
             step_type.astype(np.int8),
             reward,
             discount.astype(np.float32),
-            self._leaves.joined(arrays),
+            self._leaves.joined([np.array(array, order="C") for array in arrays]),
         )
 
     def _one_each(self, name: str, values: Any, kinds: str) -> Array:
@@ -371,10 +366,17 @@ def make_vector_environment(
     """
     if isinstance(factory, VectorFactory):
         vector = factory.make_vector(num_envs=num_envs, seed=seed)
-        if isinstance(vector, ChecksItself):
-            return vector
-        return wrapped(vector, partial(OwnVector, num_envs=num_envs))
+        return wrapped(vector, partial(_checked_vector, num_envs=num_envs))
     return VectorEnvironment(factory, num_envs=num_envs, seed=seed)
+
+
+def _checked_vector(vector: Vector, *, num_envs: int) -> Vector:
+    """A vector of so many environments, whose steps are checked."""
+    if vector.num_envs != num_envs:
+        raise ConfigError(
+            f"make_vector returned {vector.num_envs} environments, not {num_envs}"
+        )
+    return vector if isinstance(vector, ChecksItself) else OwnVector(vector)
 
 
 def _seed(seed: int, *place: int) -> int:

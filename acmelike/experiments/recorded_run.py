@@ -123,7 +123,7 @@ class RecordedRun:
 
     @contextmanager
     def _leftovers_ended(self) -> Iterator[None]:
-        """Ends what nodes have started, if one of them hangs and so closes nothing.
+        """Ends what nodes have started, if a step hangs, which so closes nothing.
 
         Where nodes have processes, these are killed with all that they have started.
         What was there before the block stays.
@@ -132,8 +132,13 @@ class RecordedRun:
         try:
             yield
         finally:
+            from acmelike.environments.wrappers.step_timeout import (
+                has_hanging_environment,
+            )
+
             has_ended = self._run is not None and self._run.nodes_have_ended
-            if self._config.launch in ("serial", "threads") and not has_ended:
+            hangs = not has_ended or has_hanging_environment()
+            if self._config.launch in ("serial", "threads") and hangs:
                 left = [pid for pid in descendants() if pid not in before]
                 if left:
                     logger.info("processes that nodes have left are ended: %s", left)

@@ -67,7 +67,8 @@ class Run:
 
     Attributes:
       program: what runs.
-      nodes_have_ended: whether the run has ended, and all its nodes within the grace.
+      nodes_have_ended: whether the run has ended, and within the grace all its nodes
+        have; those that are still closing count as ended.
     """
 
     def __init__(
@@ -277,7 +278,9 @@ class Run:
                     node,
                     self._grace_seconds,
                 )
-            self.nodes_have_ended = not left
+            self.nodes_have_ended = not left or all(
+                status.phase in ("ended", "failed") for status in self.status().values()
+            )
             if self._watch.ident is not None:
                 self._watch.join(self._grace_seconds)
         finally:

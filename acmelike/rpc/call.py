@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
@@ -93,33 +92,12 @@ class CallOwner(Protocol):
     def withdraw(self, call: Call) -> None:
         """Ends a parked call that its caller no longer wants."""
 
-    def test_soon(self) -> None:
-        """Tests the parked calls, in another thread if a method is running."""
-
 
 class Wakeup(Protocol):
-    """What is told that a parked call has an outcome."""
-
-    def reserve(self) -> bool:
-        """Whether the call may run now, as its caller has not too much to read.
-
-        It is asked under the service's lock, so it must not wait. If the call may not
-        run, whoever has implemented this calls `CallOwner.test_soon` when that may have
-        changed.
-        """
+    """What is told that a parked call has an outcome; a `threading.Event`, say."""
 
     def set(self) -> Callable[[PayloadCache], None] | None:
         """Takes the news; returns what sends the outcome to a caller, if any."""
-
-
-class WakeupEvent(threading.Event):
-    """Wakes a thread of this process that waits for a call.
-
-    Nothing is sent to it, so its calls may always run.
-    """
-
-    def reserve(self) -> bool:
-        return True
 
 
 class Call(Future[Any]):

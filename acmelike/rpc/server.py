@@ -20,7 +20,7 @@ from acmelike.core.runtime import current_context, register_service
 from acmelike.core.status import EdgeMetrics, MethodMetrics, MethodStatus, ParkedCall
 from acmelike.errors import RpcClosed, RpcError, RpcTimeout, RunStopped
 from acmelike.rpc.batch import Batch
-from acmelike.rpc.call import Alarm, Call, CallScheduler, Request, Wakeup, WakeupEvent
+from acmelike.rpc.call import Alarm, Call, CallScheduler, Request, Wakeup
 from acmelike.rpc.client import Interface, interface_of, no_such_method
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.sockets.frames import PayloadCache
@@ -30,8 +30,6 @@ from acmelike.rpc.sockets.frames import PayloadCache
 Reports: TypeAlias = list[Callable[[], Callable[[PayloadCache], None] | None]]
 # How often a caller that waits for a busy service checks whether the run has ended.
 _LOOK_SECONDS = 0.1
-# Why a call stays parked whose guard has no reason any more.
-_UNREAD = "its caller has not read its other answers"
 
 
 class Supervisor(Protocol):
@@ -121,7 +119,7 @@ class Server:
         self._closed = self._closed or reason
         register_service(self._service, None)
         self._close_alarm()
-        self.test_soon()
+        self._test_soon()
 
     def _close_alarm(self) -> None:
         if self._alarm is not None:
@@ -189,7 +187,7 @@ class Server:
                 if self._parked:
                     self._settle(after)
             else:
-                call.wakeup = wakeup or WakeupEvent()
+                call.wakeup = wakeup or threading.Event()
                 self._parked.append(call)
         finally:
             self._lock.release()
@@ -209,7 +207,7 @@ class Server:
 
     def _submit_apart(self, call: Call, method: _Served, wakeup: Wakeup | None) -> Call:
         """Runs a new call of a concurrent method in a thread of its own."""
-        call.wakeup, call.metrics = wakeup or WakeupEvent(), method.metrics
+        call.wakeup, call.metrics = wakeup or threading.Event(), method.metrics
         if not self._start_apart(call, method):
             call.wakeup = None  # It has its outcome, as if it had never been parked.
         return call
@@ -237,7 +235,7 @@ class Server:
 
         It does not wait for the lock, so calls gather while the service is busy.
         """
-        call.wakeup = wakeup or WakeupEvent()
+        call.wakeup = wakeup or threading.Event()
         call.reason, call.came = batch, self.scheduler.now()
         self._parked.append(call)
         self._join(call, batch)
@@ -246,7 +244,7 @@ class Server:
             batch.is_urgent = True
             self._test()
         elif batch.is_full or self._closed is not None:
-            self.test_soon()
+            self._test_soon()
 
     def _join(self, call: Call, batch: Batch) -> None:
         batch.calls.append(call)
@@ -357,7 +355,7 @@ class Server:
         with self._changing():
             pass
 
-    def test_soon(self) -> None:
+    def _test_soon(self) -> None:
         """Tests the parked calls, in another thread if a method is running."""
         if self._lock.acquire(blocking=False):
             self._settle_and_release([])
@@ -368,7 +366,7 @@ class Server:
             # that runs a method now tests the parked calls after it, too.
             with suppress(RuntimeError):
                 threading.Thread(
-                    target=self._test, name=f"testing {self.label}", daemon=True
+                    target=self._test, name=f"closing {self.label}", daemon=True
                 ).start()
 
     def _settle_and_release(self, after: Reports) -> None:
@@ -451,9 +449,6 @@ class Server:
             if reason is not None:
                 call.reason = reason
                 return []
-        if call.wakeup is not None and not call.wakeup.reserve():
-            call.reason = _UNREAD
-            return []
         self._run(call, method)
         return [call]
 

@@ -35,10 +35,10 @@ class Layout:
         one helps large networks only.
       learner_device: where the learner computes, under every launcher: "cpu"; "gpu",
         which has to be there; or "auto", a GPU if JAX sees one, and else the CPU.
-      learner_gpus: GPUs that the learner has where nodes have processes, or the part of
-        one; None for what `learner_device` says, with "auto" one on the first host that
-        has a free one, if there is any. Other nodes see no GPU, except the one that
-        acts with central inference.
+      learner_gpus: GPUs, or a part of one, for the learner where nodes have processes.
+        None follows `learner_device`: one for "gpu", none for "cpu", and for "auto" one
+        if some host has a free GPU. Other nodes see no GPU, except the one that acts
+        with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
       replay_may_exceed_memory: start also if its machine has less memory than full

@@ -12,7 +12,7 @@ from acmelike.networks import (
     check_observations,
     preparation_of,
 )
-from acmelike.types import EnvironmentSpec
+from acmelike.types import MAX_CATEGORIES, EnvironmentSpec
 
 
 class InputConfig(Protocol):
@@ -91,7 +91,7 @@ def check_inputs(agent: str, spec: EnvironmentSpec, config: InputConfig) -> None
     if size and not preparation_of(spec, config.network).has_categories:
         raise ConfigError(
             f"{agent}: embedding_size must be 0, as observations have no categories "
-            f"that vectors could stand for: {size}"
+            f"(numbers of at most {MAX_CATEGORIES:,} values): {size}"
         )
 
 

@@ -620,6 +620,16 @@ def test_a_vector_of_ones_own_has_the_dtypes_of_a_vector_step():
     assert own.is_closed
 
 
+def test_a_vector_of_ones_own_may_reuse_its_buffers():
+    buffer = np.zeros((2, 4), np.float32)
+    steps = [own_step(kind, observation={"arm": buffer}) for kind in (FIRST, MID)]
+    vector = own_vector(*steps)
+    first = vector.reset().observation["arm"]
+    buffer[:] = 1
+    second = vector.step([0, 0]).observation["arm"]
+    assert (first.max(), second.min()) == (0, 1)
+
+
 NAN = np.float32([[0, 0, 0, 0], [0, np.nan, 0, 0]])
 # The third step of a vector; the first began the episodes.
 OWN_FAULTS = [

@@ -292,7 +292,7 @@ def test_mistakes_are_said_before_anything_is_there(tmp_path, settings, words):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launch", ["serial", "threads", "processes"])
-def test_the_learner_computes_where_it_is_told(tmp_path, launch):
+def test_a_run_whose_learner_is_told_where_to_compute_ends_well(tmp_path, launch):
     run = train(tmp_path, "Catch", launch=launch, learner_device="cpu")
     assert run.summary["learner_steps"] > 0
 
@@ -596,7 +596,7 @@ def hung(monkeypatch):
     yield Hangs.hung
     may_go_on.set()
     for thread in threading.enumerate():
-        if thread.name.startswith("node "):
+        if thread.name.startswith(("node ", "environment")):
             thread.join(30.0)
 
 
@@ -625,16 +625,28 @@ def test_what_an_environment_that_hangs_has_started_ends_with_an_interrupt(
         other.wait()
 
 
+@pytest.mark.parametrize(
+    "flags", [[], ["--step-timeout", "0.5", "--restart-environments", "1"]]
+)
 def test_what_an_environment_that_hangs_has_started_ends_with_a_complete_run(
-    tmp_path, hung
+    tmp_path, hung, flags
 ):
-    args = [*SMALL_FLAGS["dqn"], "--launch", "threads", "--out", str(tmp_path)]
+    args = [*SMALL_FLAGS["dqn"], "--launch", "threads", "--out", str(tmp_path), *flags]
     args += ["--environment", "tests.programs.broken_envs:HangsForOne-v0"]
     args += ["--num-actors", "2", "--num-envs-per-actor", "1", "--max-env-steps", "60"]
     assert train_command(find_program("dqn"), args) == 0
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "completed"
     assert hung.get_nowait().wait(30.0) == -signal.SIGTERM
+
+
+def test_what_an_environment_needs_to_close_does_not_end_with_the_run(tmp_path, hung):
+    train(tmp_path, "tests.programs.broken_envs:ClosesSlowly-v0", launch="threads")
+    started = hung.get_nowait()
+    with pytest.raises(subprocess.TimeoutExpired):
+        started.wait(0.2)
+    Hangs.may_go_on.set()
+    assert started.wait(30.0) == -signal.SIGKILL  # By its close.
 
 
 NOTEBOOK = """

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 
 from acmelike import stop_run
+from acmelike.environments.place import current_place
 
 
 class Walk(gymnasium.Env):
@@ -93,14 +94,35 @@ class Hangs(Walk):
 
 
 class HangsForOne(Hangs):
-    """Hangs in the first actor; all others go on once it does."""
+    """Hangs once in the first actor; all others go on once it does."""
+
+    def __init__(self):
+        super().__init__()
+        self._may_hang = current_place().node == "actor/0"
 
     def step(self, action):
-        if threading.current_thread().name == "node actor/0":
+        if self._may_hang and self.hung.empty():
             return super().step(action)
         while self.hung.empty():
             time.sleep(0.001)
         return Walk.step(self, action)
+
+
+class ClosesSlowly(Hangs):
+    """Goes on, and does not return from its close before a test says that it may."""
+
+    def __init__(self):
+        super().__init__()
+        self._is_slow = current_place().node == "actor/0"
+
+    def step(self, action):
+        return Walk.step(self, action)
+
+    def close(self):
+        if self._is_slow:
+            self.hung.put(self._started)
+            self.may_go_on.wait()
+        super().close()
 
 
 class Stumbles(Walk):
@@ -154,6 +176,7 @@ for kind in (
     Endless,
     Hangs,
     HangsForOne,
+    ClosesSlowly,
     Stumbles,
     Wanders,
     Empty,

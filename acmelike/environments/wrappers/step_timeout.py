@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime  # The same from 3.11 on.
@@ -24,6 +25,11 @@ T = TypeVar("T")
 
 # Closing may take longer than a step, as it does where a simulator writes files.
 _CLOSE_SECONDS = 30.0
+
+
+def has_hanging_environment() -> bool:
+    """Whether an environment of this process has not returned from a call in time."""
+    return any(thread.was_late and not thread.is_free for thread in list(_threads))
 
 
 class StepTimeout(EnvironmentWrapper):
@@ -111,6 +117,7 @@ class _EnvironmentThread:
     """
 
     def __init__(self) -> None:
+        _threads.add(self)
         self.was_late = False
         self._calls = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
         self._latest = Future[Any]()
@@ -151,6 +158,9 @@ class _EnvironmentThread:
                 future.set_result(function())
             except BaseException as error:  # It is raised where it was called.
                 future.set_exception(error)
+
+
+_threads: weakref.WeakSet[_EnvironmentThread] = weakref.WeakSet()
 
 
 @dataclass(frozen=True, kw_only=True)

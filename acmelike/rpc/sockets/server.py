@@ -18,7 +18,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from acmelike.errors import RpcClosed, RpcError, RpcFailed, describe
+from acmelike.errors import RpcError, RpcFailed, describe
 from acmelike.rpc.call import Call, CallScheduler, Request
 from acmelike.rpc.freeze import freeze
 from acmelike.rpc.server import Server
@@ -45,7 +45,6 @@ from acmelike.rpc.sockets.frames import (
 )
 from acmelike.rpc.sockets.greeting import CALLER_BYTES, answer, challenge
 from acmelike.rpc.sockets.ledger import Holder, Key, Ledger
-from acmelike.rpc.sockets.read_ahead import CANCELLED, ReadAhead
 from acmelike.rpc.sockets.repeated import RepeatedOutcomes
 from acmelike.rpc.sockets.shared_memory import LARGE_BYTES, SharedMemory
 from acmelike.rpc.sockets.stream import Stream
@@ -68,8 +67,6 @@ _MAX_STRANGERS = 100
 # So many are told of in the log at once, and then one a second.
 _MAX_WARNINGS = 20.0
 _MAX_UNSENT_BYTES = 2**24
-# How many parked calls of one caller may have run whose answers are not sent yet.
-_MAX_DUE = 64
 # So many messages of one caller are handled before it is the others' turn.
 _MAX_FRAMES = 64
 # How many calls of a program outside of the run may be parked for one connection, and
@@ -88,9 +85,8 @@ class SocketServer:
     its own.
 
     What a caller can cost is bounded. Nothing is read of one that has not shown who it
-    is. While a caller leaves many answers unread, no more of its calls are taken, and
-    those that are parked stay parked. With no file descriptor left, the newest
-    connection is refused.
+    is. While a caller leaves many answers unread, no more of its calls are taken. With
+    no file descriptor left, the newest connection is refused.
 
     Args:
       servers: by label; no other nodes can be called here.
@@ -329,7 +325,7 @@ class SocketServer:
     def _serve(self, connection: _Connection, events: int) -> None:
         if connection not in self._connections:
             return  # It was closed since the selector found something.
-        stream, incoming = connection.stream, connection.incoming
+        stream, reader = connection.stream, connection.reader
         if self._stuck:  # Nobody asks when others were heard.
             connection.heard_at = time.monotonic()
         try:
@@ -341,7 +337,7 @@ class SocketServer:
                 if stream.num_unsent >= _MAX_UNSENT_BYTES:
                     break
                 self._handle_next(connection)
-                if incoming.has_read_all:
+                if reader.has_read_all:
                     break
             else:
                 # It may have read more than it has handled, which no selector sees.
@@ -383,8 +379,7 @@ class SocketServer:
         num_unsent = connection.stream.num_unsent
         is_stuck = connection.is_stuck
         is_reading = connection.events == selectors.EVENT_READ
-        is_idle = not (num_unsent or is_stuck or connection.holds_back)
-        if is_reading and is_idle and not self._stuck:
+        if is_reading and not (num_unsent or is_stuck or self._stuck):
             return  # As nearly always.
         if connection not in self._connections:
             return
@@ -400,18 +395,6 @@ class SocketServer:
         if events != connection.events:
             connection.events = events
             self._selector.modify(connection.sock, events, connection)
-        # At last, as other threads may have sent something meanwhile.
-        if connection.holds_back and not connection.is_full:
-            self._go_on(connection)
-
-    def _go_on(self, connection: _Connection) -> None:
-        """Tests the parked calls of a caller that reads again.
-
-        The mark is removed before: a call that still may not run sets it again.
-        """
-        connection.holds_back = False
-        for server in {call.server for call in list(connection.parked.values())}:
-            server.test_soon()
 
     def _refuse(self, connection: _Connection, why: str) -> None:
         self._warn("refused a connection: %s", why)
@@ -476,7 +459,7 @@ class SocketServer:
 
     def _handle_next(self, connection: _Connection) -> None:
         """Reads a message and does what it says; raises what `read` raises."""
-        frame = connection.incoming.read()
+        frame = connection.reader.read()
         kind, number, value, num_bytes, fault = frame
         if kind == RETURN:
             if (dropped := returned(frame)) is not None:
@@ -487,16 +470,12 @@ class SocketServer:
             if parked is not None:
                 self._withdraw(parked)
             return
-        if kind != CALL and kind != CANCELLED:
+        if kind != CALL:
             return
         if not connection.is_trusted and number in connection.parked:
             raise RpcError(f"two calls at once have the number {number}")
         try:
             server, request = self._read_call(connection, value, fault)
-            if kind == CANCELLED:
-                raise RpcClosed(
-                    f"{server.label}.{request.method}: cancelled by its caller"
-                )
             if not connection.is_trusted:
                 self._check_room(connection, server, request.method)
         except Exception as error:
@@ -679,10 +658,7 @@ class _Connection:
       opened_at: when it was accepted, later by the time that the server was busy.
       heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
-      incoming: what its messages are read from.
       parked: calls without an outcome, by their numbers.
-      due: the numbers of calls that were parked and have run, until they are answered.
-      holds_back: whether parked calls may not run because it is full.
       ledger: of the refs that went to the caller.
       is_trusted: whether the caller is a process of the run.
       replying: held for a moment by the replies to its calls.
@@ -700,10 +676,7 @@ class _Connection:
         self.sock, self.stream = sock, Stream(sock)
         self.ledger = Ledger(server.holder, self._give_back)
         self.reader = FrameReader(self.stream, shared, codec, self.ledger)
-        self.incoming: FrameReader | ReadAhead = self.reader
-        if shared is None:
-            self.incoming = ReadAhead(self.reader)
-        else:
+        if shared is not None:
             shared.lender.send_withdrawn = self._send_news
             if server.holder is not None:
                 news = partial(server.holder.later, self._send_news)
@@ -713,8 +686,6 @@ class _Connection:
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
         self.parked: dict[int, Call] = {}
-        self.due: set[int] = set()
-        self.holds_back = False
         self._server = server
 
     @property
@@ -725,26 +696,6 @@ class _Connection:
             or self.stream.num_unsent >= _MAX_UNSENT_BYTES
             or not self.reader.is_between_frames
         )
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many answers are unread, or still to be sent, that no call runs.
-
-        What an answer takes is known only when it is there. So the calls that have run
-        are counted, until it is seen how many bytes of their answers are unread.
-        """
-        is_unread = self.stream.num_unsent >= _MAX_UNSENT_BYTES
-        return is_unread or len(self.due) >= _MAX_DUE
-
-    def reserve(self, request: int) -> bool:
-        """Whether a parked call may run; see `Wakeup`."""
-        if self.is_full:
-            # Before the second look: who makes room looks at this afterwards.
-            self.holds_back = True
-            if self.is_full:
-                return False
-        self.due.add(request)
-        return True
 
     def payload_of(self, call: Call, payloads: PayloadCache | None) -> Payload:
         """The outcome of a call that has returned, encoded."""
@@ -787,10 +738,6 @@ class _Connection:
                 self.ledger.lend(payload.refs)
         call.count_bytes(num_in, frame.num_bytes)
         self.send(frame)
-        if self.due:
-            self.due.discard(request)
-            if self.holds_back:
-                self._server.ask_to_send(self)
 
     def _give_back(self, key: Key, count: int) -> None:
         self.send(encode(RETURN, 0, (key, count), self.shared))
@@ -844,9 +791,6 @@ class _Reply:
                 self._connection.parked[self._request] = call
                 return
         self.send(call)
-
-    def reserve(self) -> bool:
-        return self._connection.reserve(self._request)
 
     def set(self) -> Callable[[PayloadCache], None] | None:
         """Called when a parked call has its outcome; returns what sends it."""

@@ -162,6 +162,12 @@ class _Stdin:
         self._table.stop()
         return self._file.readlines(*args)
 
+    def __enter__(self) -> TextIO:
+        return self._file.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._file.__exit__(*error)
+
     def __iter__(self) -> Iterator[str]:
         return self
 
