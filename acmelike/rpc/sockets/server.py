@@ -335,6 +335,7 @@ class SocketServer:
                 self._greet(connection)
             for _ in range(_MAX_FRAMES):
                 if stream.num_unsent >= _MAX_UNSENT_BYTES:
+                    connection.is_paused = True
                     break
                 self._handle_next(connection)
                 if reader.has_read_all:
@@ -379,7 +380,8 @@ class SocketServer:
         num_unsent = connection.stream.num_unsent
         is_stuck = connection.is_stuck
         is_reading = connection.events == selectors.EVENT_READ
-        if is_reading and not (num_unsent or is_stuck or self._stuck):
+        is_idle = not (num_unsent or is_stuck or connection.is_paused)
+        if is_reading and is_idle and not self._stuck:
             return  # As nearly always.
         if connection not in self._connections:
             return
@@ -395,6 +397,9 @@ class SocketServer:
         if events != connection.events:
             connection.events = events
             self._selector.modify(connection.sock, events, connection)
+        if connection.is_paused and num_unsent < _MAX_UNSENT_BYTES:
+            connection.is_paused = False
+            self._ready.append(connection)  # As in `_serve`.
 
     def _refuse(self, connection: _Connection, why: str) -> None:
         self._warn("refused a connection: %s", why)
@@ -658,6 +663,7 @@ class _Connection:
       opened_at: when it was accepted, later by the time that the server was busy.
       heard_at: when something was last received or could be sent; likewise.
       events: that the selector waits for.
+      is_paused: whether its messages are left until its caller has read its answers.
       parked: calls without an outcome, by their numbers.
       ledger: of the refs that went to the caller.
       is_trusted: whether the caller is a process of the run.
@@ -685,6 +691,7 @@ class _Connection:
         self.number: bytes | None = None
         self.opened_at = self.heard_at = time.monotonic()
         self.events = selectors.EVENT_READ
+        self.is_paused = False
         self.parked: dict[int, Call] = {}
         self._server = server
 

@@ -740,6 +740,35 @@ def test_for_who_reads_no_answers_few_are_kept(served, store):
         assert numbers == list(range(len(numbers)))
 
 
+def test_calls_that_were_received_while_answers_were_unread_are_answered(
+    served_near, store, monkeypatch
+):
+    """No selector finds what was received together with another call."""
+    were_unread = []
+
+    def num_unsent(stream):
+        """Once, when the second call is due, so much that no more calls are taken."""
+        if store.num_calls and not were_unread:
+            if sys._getframe(1).f_code.co_name == "_serve":
+                were_unread.append(True)
+                return 2**24
+        return vars(stream)["num_unsent"]
+
+    def set_num_unsent(stream, number):
+        vars(stream)["num_unsent"] = number
+
+    patched = property(num_unsent, set_num_unsent)
+    monkeypatch.setattr(Stream, "num_unsent", patched, raising=False)
+    calls = [("store", "echo", (number,), {}, None, "outside") for number in (1, 2)]
+    with Caller(served_near.address) as caller:
+        caller.greet()
+        caller.sock.settimeout(10.0)
+        frames = [b"".join(encode(CALL, 0, call).pieces) for call in calls]
+        caller.sock.sendall(b"".join(frames))
+        assert [caller.read().value for _ in calls] == [1, 2]
+    assert were_unread
+
+
 @pytest.mark.parametrize("kind", ["half a frame", "no answer is read"])
 def test_who_is_stuck_is_closed_in_the_end(served, caplog, monkeypatch, kind):
     monkeypatch.setattr(server_module, "STUCK_SECONDS", 0.0)
