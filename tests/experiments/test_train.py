@@ -591,6 +591,7 @@ def hung(monkeypatch):
     """The processes of environments that hang in a step, until the test is over."""
     may_go_on = threading.Event()
     monkeypatch.setattr(Hangs, "hung", queue.SimpleQueue())
+    monkeypatch.setattr(Hangs, "has_hung", threading.Event())
     monkeypatch.setattr(Hangs, "may_go_on", may_go_on)
     monkeypatch.setattr(recorded_run, "GRACE_SECONDS", 0.2)
     yield Hangs.hung

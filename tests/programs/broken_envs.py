@@ -5,7 +5,6 @@ import os
 import queue
 import subprocess
 import threading
-import time
 
 import gymnasium
 import numpy as np
@@ -77,7 +76,8 @@ class Hangs(Walk):
     It does if a test says that it may.
     """
 
-    hung, may_go_on = queue.SimpleQueue(), threading.Event()
+    hung, has_hung = queue.SimpleQueue(), threading.Event()
+    may_go_on = threading.Event()
 
     def __init__(self):
         self._started = subprocess.Popen(["sleep", "1000"])
@@ -85,6 +85,7 @@ class Hangs(Walk):
     def step(self, action):
         print(f"hangs beside {self._started.pid}", flush=True)
         self.hung.put(self._started)
+        self.has_hung.set()
         self.may_go_on.wait()
         return super().step(action)
 
@@ -101,10 +102,9 @@ class HangsForOne(Hangs):
         self._may_hang = current_place().node == "actor/0"
 
     def step(self, action):
-        if self._may_hang and self.hung.empty():
+        if self._may_hang and not self.has_hung.is_set():
             return super().step(action)
-        while self.hung.empty():
-            time.sleep(0.001)
+        assert self.has_hung.wait(60.0)
         return Walk.step(self, action)
 
 

@@ -314,6 +314,36 @@ def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
     assert "the answer is yes" in lines
 
 
+class Shown:
+    """A table of a program whose worker looks whether it is still drawn."""
+
+    def __init__(self):
+        self.screen, self.probe = io.StringIO(), None
+
+    def watch(self, worker):
+        """Runs a worker that gets the client of a node; returns why the run ended."""
+        program = Program("shown")
+        tickets = program.add_node(Node(Tickets), label="tickets")
+        program.add_node(Node(worker, tickets), label="worker")
+        with launch(program, "threads") as run:
+            self.probe = Probe(run, tickets)
+            paper = terminal(self.screen)
+            return live_table.watch_live(run, self.probe, FACTS, paper)
+
+    def is_still(self):
+        """Whether nothing is drawn in a time in which it would have been."""
+        text, looks = self.screen.getvalue(), self.probe.looks
+        while self.probe.looks < looks + 2:
+            time.sleep(0.001)
+        return self.screen.getvalue() == text
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    monkeypatch.setattr(live_table, "REFRESH_SECONDS", 0.01)
+    return Shown()
+
+
 @pytest.mark.parametrize(
     "read",
     [
@@ -325,52 +355,33 @@ def test_a_table_gives_way_to_who_asks_for_input(tmp_path):
     ],
     ids=["read", "readline", "readlines", "for", "next"],
 )
-def test_a_table_gives_way_to_who_reads_standard_input(monkeypatch, read):
-    monkeypatch.setattr(live_table, "REFRESH_SECONDS", 0.01)
-    keyboard, screen, told = io.StringIO("yes\n"), io.StringIO(), []
+def test_a_table_gives_way_to_who_reads_standard_input(monkeypatch, shown, read):
+    keyboard, told = io.StringIO("yes\n"), []
     monkeypatch.setattr(sys, "stdin", keyboard)
 
     def worker(tickets):
         tickets.take(0)
-        told.extend([sys.stdin.isatty(), read()])
-        shown, looks = screen.getvalue(), probe.looks
-        while probe.looks < looks + 2:
-            time.sleep(0.001)  # It would have drawn again.
-        told.append(screen.getvalue() == shown)
+        told.extend([sys.stdin.isatty(), read(), shown.is_still()])
         stop_run("read")
 
-    program = Program("reads")
-    tickets = program.add_node(Node(Tickets), label="tickets")
-    program.add_node(Node(worker, tickets), label="worker")
-    with launch(program, "threads") as run:
-        probe = Probe(run, tickets)
-        reason = live_table.watch_live(run, probe, FACTS, terminal(screen))
-    assert (reason, told) == ("read", [False, "yes\n", True])
+    assert shown.watch(worker) == "read"
+    assert told == [False, "yes\n", True]
     assert sys.stdin is keyboard
 
 
-def test_a_table_stops_for_good_at_a_breakpoint(monkeypatch):
+def test_a_table_stops_for_good_at_a_breakpoint(monkeypatch, shown):
     """The debugger is called by the function that has the breakpoint."""
-    monkeypatch.setattr(live_table, "REFRESH_SECONDS", 0.01)
-    screen, callers, is_still = io.StringIO(), [], []
+    callers, is_still = [], []
 
     def debugger():
         callers.append(sys._getframe(1).f_code.co_name)
-        shown, looks = screen.getvalue(), probe.looks
-        while probe.looks < looks + 2:
-            time.sleep(0.001)  # It would have drawn again.
-        is_still.append(screen.getvalue() == shown)
+        is_still.append(shown.is_still())
 
     monkeypatch.setattr(sys, "breakpointhook", debugger)
-    program = Program("breaks")
-    tickets = program.add_node(Node(Tickets), label="tickets")
-    program.add_node(Node(Breaks, tickets), label="worker")
-    with launch(program, "threads") as run:
-        probe = Probe(run, tickets)
-        reason = live_table.watch_live(run, probe, FACTS, terminal(screen))
-    assert (reason, callers, is_still) == ("debugged", ["step"] * 2, [True] * 2)
+    assert shown.watch(Breaks) == "debugged"
+    assert (callers, is_still) == (["step"] * 2, [True] * 2)
     assert sys.breakpointhook is debugger
-    lines = Screen(screen.getvalue()).lines
+    lines = Screen(shown.screen.getvalue()).lines
     found = [
         words
         for line in lines
