@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import optree
@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
-from acmelike.adders.observations import pick, put
 from acmelike.errors import ConfigError
-from acmelike.types import Array, EnvironmentSpec, Nested, Transition, VectorStep
+from acmelike.types import Array, EnvironmentSpec, Transition, VectorStep
 
 # (transitions [M, ...], the policy's extras at o_tm1, those at o_t) -> priorities [M].
 # With frame stacks, observations are numbers of frames here, and not images.
@@ -107,10 +106,12 @@ class NStepAdder:
         self._product = np.ones((n, num_envs))
         # Whether the step is in the present episode.
         self._is_live = np.zeros((n, num_envs), bool)
-        # Their shapes are known from the first observation and the first action.
-        self._o_tm1: Nested = None
+        # The first observation and action show the shapes of these: a ring for each
+        # array of observations, the newest arrays, their nest, a ring for the actions.
+        self._o_tm1: list[Array] | None = None
+        self._o_t: list[Any] = []
+        self._nest = optree.treespec_tuple()
         self._a_tm1: Array | None = None
-        self._o_t: Nested = None
 
     def start(self, step: VectorStep) -> None:
         """Discards everything that is not complete, and starts from a time step.
@@ -124,10 +125,8 @@ class NStepAdder:
         self._check_length(step.step_type, "a step")
         self._is_live[:] = False
         self._completed = None
-        self._o_t = step.observation
-        self._o_tm1 = optree.tree_map(
-            lambda array: _make_ring(self._n, array), step.observation
-        )
+        self._o_t, self._nest = optree.tree_flatten(step.observation)
+        self._o_tm1 = [_make_ring(self._n, array) for array in self._o_t]
         self._a_tm1 = None
 
     def add(
@@ -187,16 +186,18 @@ class NStepAdder:
         self, actions: Array, version_tm1: int, step_t: VectorStep
     ) -> _TransitionBatch | None:
         """Writes a step into the ring; returns the transitions that it completes."""
-        assert self._a_tm1 is not None
+        assert self._o_tm1 is not None and self._a_tm1 is not None
         row = self._row = (self._row + 1) % self._n
-        put(self._o_tm1, row, self._o_t)
+        for ring, array in zip(self._o_tm1, self._o_t, strict=True):
+            ring[row] = array
         self._a_tm1[row] = actions
         self._version[row], self._reward[row], self._product[row] = version_tm1, 0, 1
         self._is_live[row] = True
         self._reward += self._product * step_t.reward
         self._product *= self._discount
         self._product *= step_t.discount
-        self._o_t = step_t.observation
+        # `tree_leaves` would find the nest again, which takes four times as long.
+        self._o_t = self._nest.flatten_up_to(step_t.observation)
 
         # The step after LAST is FIRST, so this also clears an episode that has ended.
         self._is_live &= ~step_t.first()
@@ -210,11 +211,11 @@ class NStepAdder:
         index = ages[oldest_first], envs
         extras = {name: ring[index] for name, ring in self._extras.items()}
         items = Transition(
-            o_tm1=pick(self._o_tm1, index),
+            o_tm1=self._nest.unflatten([ring[index] for ring in self._o_tm1]),
             a_tm1=self._a_tm1[index],
             r_t=self._reward[index].astype(np.float32),
             discount_t=self._product[index].astype(np.float32),
-            o_t=pick(step_t.observation, envs),
+            o_t=self._nest.unflatten([array[envs] for array in self._o_t]),
             version=self._version[index],
             extras={name: extras[name] for name in self._names_of_extras},
         )

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
-from acmelike.adders.observations import columns_of
 from acmelike.errors import ConfigError
 from acmelike.replay import PADDING, Rows
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
@@ -77,7 +76,7 @@ def sequence_signature(
     def rows(column: str, row: specs.Array, length: int | None = length) -> Rows:
         return Rows(column=column, row=row, length=length)
 
-    o_t = optree.tree_map(rows, columns_of(spec.observations), spec.observations)
+    o_t = optree.tree_map(rows, _columns_of(spec.observations), spec.observations)
     return Sequence(
         o_t=o_t if spec.num_frames == 1 else observations_signature(spec, length),
         a_t=rows("a_t", spec.actions),
@@ -93,6 +92,16 @@ def sequence_signature(
                 for name, row in first_extras.items()
             },
         },
+    )
+
+
+def _columns_of(nest: Nested) -> Nested:
+    """The name of the shared column of each array, in the place of the array.
+
+    It is "o_t", or such as "o_t/arm/position" where there are several.
+    """
+    return optree.tree_map_with_path(
+        lambda path, _: "/".join(["o_t", *map(str, path)]), nest
     )
 
 
@@ -161,7 +170,7 @@ class SequenceAdder:
         self._episode = np.zeros(num_envs, np.int64)
 
     def start(self, step: VectorStep) -> None:
-        self._now, self._columns = step, columns_of(step.observation)
+        self._now, self._columns = step, _columns_of(step.observation)
         self._recent.clear()
         for times in (self._start, self._fresh, self._episode):
             times[:] = self._time

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from acmelike.adders.adder import AdderOutput
 from acmelike.adders.frames import observations_signature
-from acmelike.adders.observations import put
 from acmelike.errors import ConfigError
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
@@ -108,6 +107,9 @@ class UnrollAdder:
         # The arrays of the present unrolls, `[T, K, ...]`. They are allocated at the
         # first step, which shows shapes and dtypes, and never changed after output.
         self._steps: Unroll | None = None
+        # The arrays of observations of these, `[K, T + 1, ...]`, and their nest.
+        self._o_t: list[Array] = []
+        self._nest = optree.treespec_tuple()
 
     def start(self, step: VectorStep) -> None:
         self._now, self._num_steps, self._steps = step, 0, None
@@ -133,11 +135,12 @@ class UnrollAdder:
         if self._steps is None:
             actions = np.asarray(a_tm1)
             self._steps = self._allocate(now.observation, actions, extras_tm1)
+            self._o_t, self._nest = optree.tree_flatten(self._steps.o_t)
         steps = self._steps
         if t == 0:
-            put(steps.o_t, 0, now.observation)
+            self._write(0, now.observation)
             steps.is_first[0] = now.first()
-        put(steps.o_t, t + 1, step_t.observation)
+        self._write(t + 1, step_t.observation)
         steps.is_first[t + 1] = step_t.first()
         steps.a_t[t], steps.version[t] = a_tm1, version_tm1
         steps.r_t[t], steps.discount_t[t] = step_t.reward, step_t.discount
@@ -152,19 +155,29 @@ class UnrollAdder:
         is_next_first = steps.is_first[1:]
         np.logical_not(is_next_first, out=steps.mask, casting="unsafe")
         steps.discount_t[is_next_first] = 0
-        self._num_steps, self._steps = 0, None
+        self._num_steps, self._steps, self._o_t = 0, None, []
         return AdderOutput(self._by_environment(steps))
+
+    def _write(self, t: int, observation: Nested) -> None:
+        # `tree_leaves` would find the nest again, which takes four times as long.
+        arrays = self._nest.flatten_up_to(observation)
+        for o_t, array in zip(self._o_t, arrays, strict=True):
+            o_t[:, t] = array
 
     def _allocate(
         self, observation: Nested, actions: Array, extras: Mapping[str, Array]
     ) -> Unroll:
         length, num_envs = self._length, self._num_envs
 
-        def empty(array: Array, num_steps: int = length) -> Array:
-            return np.empty((num_steps, *array.shape), array.dtype)
+        def empty(array: Array) -> Array:
+            return np.empty((length, *array.shape), array.dtype)
 
         return Unroll(
-            o_t=optree.tree_map(lambda leaf: empty(leaf, length + 1), observation),
+            # Not transposed at the end, as they may be images.
+            o_t=optree.tree_map(
+                lambda x: np.empty((num_envs, length + 1, *x.shape[1:]), x.dtype),
+                observation,
+            ),
             a_t=empty(actions),
             r_t=np.empty((length, num_envs), np.float32),
             discount_t=np.empty((length, num_envs), np.float32),
@@ -178,17 +191,16 @@ class UnrollAdder:
         )
 
     def _by_environment(self, steps: Unroll) -> Unroll:
-        """Transposes `[T, K, ...]` into new arrays `[K, T, ...]`."""
+        """The unrolls `[K, T, ...]`, transposed from `[T, K, ...]`."""
 
         def transpose(array: Array) -> Array:
             return np.ascontiguousarray(np.swapaxes(array, 0, 1))
 
         fields = steps._asdict()
-        extras, o_t = fields.pop("extras"), fields.pop("o_t")
+        o_t = fields.pop("o_t")
         extras = {
             name: x if name in self._first_extras else transpose(x)
-            for name, x in extras.items()
+            for name, x in fields.pop("extras").items()
         }
         fields = {name: transpose(x) for name, x in fields.items()}
-        o_t = optree.tree_map(transpose, o_t)
         return Unroll(o_t=o_t, **fields, extras=extras)

@@ -25,7 +25,7 @@ from typing import Any, NoReturn, Protocol, TypeVar, cast
 from typing_extensions import ParamSpec
 
 from acmelike.core.batched import Batched
-from acmelike.core.future import Future, LocalFuture, RemoteMethod
+from acmelike.core.future import Future, RemoteMethod
 from acmelike.core.leaf import current_leaf, refuse_inside_leaf
 from acmelike.core.runtime import (
     current_context,
@@ -254,7 +254,52 @@ def start(method: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Futur
             f"start(peer.f, x) calls a method of a client or of an object, not "
             f"{method!r}"
         )
-    return LocalFuture(method, args, kwargs)
+    return _LocalFuture(method, args, kwargs)
+
+
+class _LocalFuture(Future[T]):
+    """A call of a plain object's method, outside a run.
+
+    No other thread makes progress meanwhile, so the call is tried when it is made and
+    again each time that somebody looks, until its guard lets it proceed.
+    """
+
+    def __init__(self, method: Callable[..., T], args: Any, kwargs: Any):
+        self._call: Callable[[], T] | None = functools.partial(method, *args, **kwargs)
+        self._outcome: Callable[[], T] | None = None
+        self._try()
+
+    def _try(self) -> None:
+        if self._outcome is not None or self._call is None:
+            return
+        try:
+            value = self._call()
+        except NotReady:
+            return
+        except Exception as error:
+            failure = error
+            self._outcome = lambda: _raise(failure)
+        else:
+            self._outcome = lambda: value
+
+    def done(self) -> bool:
+        self._try()
+        return self._outcome is not None
+
+    def result(self) -> T:
+        self._try()
+        if self._outcome is not None:
+            return self._outcome()
+        if self._call is None:
+            raise NotReady("the call was cancelled")
+        return self._call()
+
+    def cancel(self) -> None:
+        self._call = None
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 class deadline:

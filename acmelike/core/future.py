@@ -1,15 +1,11 @@
-"""Futures: calls that may still be under way, and the methods that are called."""
+"""What every future can do, and every method of another node."""
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 from typing_extensions import ParamSpec
-
-from acmelike.errors import NotReady
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,48 +50,3 @@ class RemoteMethod(ABC, Generic[P, T]):
     @abstractmethod
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Makes a call and waits for its outcome."""
-
-
-class LocalFuture(Future[T]):
-    """A call of a plain object's method, outside a run.
-
-    No other thread makes progress meanwhile, so the call is tried when it is made and
-    again each time that somebody looks, until its guard lets it proceed.
-    """
-
-    def __init__(self, method: Callable[..., T], args: Any, kwargs: Any):
-        self._call: Callable[[], T] | None = functools.partial(method, *args, **kwargs)
-        self._outcome: Callable[[], T] | None = None
-        self._try()
-
-    def _try(self) -> None:
-        if self._outcome is not None or self._call is None:
-            return
-        try:
-            value = self._call()
-        except NotReady:
-            return
-        except Exception as error:
-            failure = error
-            self._outcome = lambda: _raise(failure)
-        else:
-            self._outcome = lambda: value
-
-    def done(self) -> bool:
-        self._try()
-        return self._outcome is not None
-
-    def result(self) -> T:
-        self._try()
-        if self._outcome is not None:
-            return self._outcome()
-        if self._call is None:
-            raise NotReady("the call was cancelled")
-        return self._call()
-
-    def cancel(self) -> None:
-        self._call = None
-
-
-def _raise(error: Exception) -> NoReturn:
-    raise error

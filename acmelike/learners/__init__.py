@@ -1,6 +1,14 @@
-"""Workers that learn."""
+"""Workers that learn, and several updates in a call of an agent's `update`."""
 
 from acmelike.learners.cacher import Cacher, ParameterSource
+from acmelike.learners.functions import mean_outputs, scan_minibatches
 from acmelike.learners.learner import Learner, LearnerProgress
 
-__all__ = ["Cacher", "Learner", "LearnerProgress", "ParameterSource"]
+__all__ = [
+    "Cacher",
+    "Learner",
+    "LearnerProgress",
+    "ParameterSource",
+    "mean_outputs",
+    "scan_minibatches",
+]

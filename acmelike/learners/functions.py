@@ -1,10 +1,10 @@
-"""The functions of an agent as the learner calls them: compiled if they are JAX's."""
+"""How the learner calls an agent: compiled, and for several updates at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from acmelike.agent import Agent, UpdateOutputs
 from acmelike.checks import is_installed
 from acmelike.errors import ConfigError, ContractError, first_line
 from acmelike.types import Array, Nested
+
+State = TypeVar("State")
 
 
 class LearnerFunctions(NamedTuple):
@@ -114,6 +116,54 @@ def make_functions(agent: Agent, device: str = "auto") -> LearnerFunctions:
         compiles=not jax.config.jax_disable_jit,  # type: ignore[attr-defined]
     )
     return functions if chosen is None else _computed_on(chosen, functions)
+
+
+def scan_minibatches(
+    update_once: Callable[[State, Any], tuple[State, UpdateOutputs]],
+    state: State,
+    items: Nested,
+    num_updates: int,
+) -> tuple[State, UpdateOutputs]:
+    """Cuts items `[U * B, ...]` into U minibatches and makes an update on each.
+
+    An agent's `update`, which the learner compiles, calls it if one call is to make
+    several updates.
+
+    Args:
+      update_once: (state, minibatch `[B, ...]`) -> (state, outputs).
+      state: before the first update.
+      items: a nest of arrays.
+      num_updates: U.
+
+    Returns:
+      The last state, and the outputs of all updates together; see `mean_outputs`.
+    """
+    import jax
+
+    minibatches = jax.tree.map(
+        lambda x: x.reshape(num_updates, -1, *x.shape[1:]), items
+    )
+    state, outputs = jax.lax.scan(update_once, state, minibatches)
+    return state, mean_outputs(outputs)
+
+
+def mean_outputs(outputs: UpdateOutputs) -> UpdateOutputs:
+    """The outputs of a call, from those of its U updates.
+
+    Args:
+      outputs: the loss and each metric `[U]`, priorities `[U, B]` or None.
+
+    Returns:
+      The mean of each of these, and the priorities in one row, `[U * B]`.
+    """
+    import jax
+
+    priorities = outputs.priorities
+    return UpdateOutputs(
+        loss=outputs.loss.mean(),
+        priorities=None if priorities is None else priorities.reshape(-1),
+        metrics=jax.tree.map(lambda x: x.mean(), outputs.metrics),
+    )
 
 
 def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:

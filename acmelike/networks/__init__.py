@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from acmelike.networks.preparation import (
         Preparation,
         check_observations,
+        mask_of,
         preparation_of,
     )
     from acmelike.networks.recurrent import LSTM, reset_where
@@ -58,6 +59,7 @@ _NAMES = {
     "acmelike.networks.preparation": (
         "Preparation",
         "check_observations",
+        "mask_of",
         "preparation_of",
     ),
     "acmelike.networks.recurrent": ("LSTM", "reset_where"),
@@ -93,6 +95,7 @@ __all__ = [
     "log_softmax",
     "lstm_state",
     "make_network",
+    "mask_of",
     "normalize",
     "preparation_of",
     "reset_where",

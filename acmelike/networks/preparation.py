@@ -10,8 +10,8 @@ keeps observations as the environment gives them.
 - Images `[C, H, W]` become `[H, W, C]`, for the networks of this package.
 - All else goes in as it is, as float32.
 - Of several arrays each is prepared, and they stay nested as they are. But an action
-  mask is left out, as agents apply it to what networks return; and if only one array is
-  left, it comes without its nest.
+  mask is left out, as agents apply it to what networks return (`mask_of`); and if only
+  one array is left, it comes without its nest.
 """
 
 from __future__ import annotations
@@ -168,6 +168,11 @@ class Preparation:
         prepared = [None if part is None else part(x, embed) for part, x in pairs]
         left = [x for x in prepared if x is not None]
         return left[0] if len(left) == 1 else self.nest.unflatten(prepared)
+
+
+def mask_of(observation: Nested) -> Any:
+    """The action mask of an observation, `[..., M]`; None if it has none."""
+    return observation.get(ACTION_MASK) if isinstance(observation, dict) else None
 
 
 def preparation_of(spec: EnvironmentSpec, network: NetworkSource) -> Preparation:

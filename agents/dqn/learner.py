@@ -18,12 +18,9 @@ from acmelike.agents.parts.heads import QHead, only_allowed
 from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.torso import make_torso
-from acmelike.agents.parts.updates import (
-    TargetState,
-    importance_weights,
-    scan_minibatches,
-)
-from acmelike.networks import Network, take_action
+from acmelike.agents.parts.updates import TargetState, importance_weights
+from acmelike.learners import scan_minibatches
+from acmelike.networks import Network, mask_of, take_action
 from acmelike.types import EnvironmentSpec, Transition
 
 
@@ -51,7 +48,7 @@ class DQN:
     ) -> PolicyOutput:
         """Epsilon-greedy; the state is each environment's epsilon."""
         values = self._values(parameters, observation)
-        action = epsilon_greedy(values, state, noise, observation)
+        action = epsilon_greedy(values, state, noise, mask_of(observation))
         if not self.config.actor_priorities:
             return PolicyOutput(action, state)
         extras = {"q_a": take_action(values, action), "q_max": values.max(axis=-1)}
@@ -60,7 +57,7 @@ class DQN:
     def _values(self, parameters: Any, observation: Any) -> jax.Array:
         """Action values `[B, A]`."""
         values = self.network.apply(parameters, observation)
-        return only_allowed(values, observation)  # type: ignore[no-any-return]
+        return only_allowed(values, mask_of(observation))  # type: ignore[no-any-return]
 
     def update(
         self, state: TargetState, data: Transition, probabilities: Any, key: Any

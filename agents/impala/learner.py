@@ -17,7 +17,7 @@ from acmelike.agents.parts.distributions import Distribution, distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.agents.parts.torso import make_torso
-from acmelike.networks import LSTMState, lstm_state
+from acmelike.networks import LSTMState, lstm_state, mask_of
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -79,7 +79,7 @@ class Impala:
     ) -> PolicyOutput:
         """Draws actions; the extras have an LSTM's state before the observation."""
         heads, next_state = self.network.apply(parameters, state, observation)
-        policy = self.actions.allowed(heads.policy, observation)
+        policy = self.actions.allowed(heads.policy, mask_of(observation))
         action, extras = self.actions.sample(policy, noise)
         if isinstance(state, LSTMState):
             extras |= state._asdict()
@@ -104,8 +104,8 @@ class Impala:
         )
         state = first_state(data)
         heads, _ = unroll(self.network, parameters, state, o_t, is_first)
-        policy = self.actions.allowed(heads.policy, o_t)[:-1]
-        chosen = self.actions.chosen(data)
+        policy = self.actions.allowed(heads.policy, mask_of(o_t))[:-1]
+        chosen = self.actions.chosen(data.a_t, data.extras)
         losses, metrics = jax.vmap(
             partial(unroll_loss, config=self.config), in_axes=(1, 1, 1, 0, 0, 0, 0)
         )(

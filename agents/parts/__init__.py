@@ -1,4 +1,4 @@
-"""What several agents share: settings, exploration, heads, minibatches.
+"""What several agents share: settings, exploration, heads, targets.
 
 Saved policies name the settings by this package, so they have to stay importable here.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,17 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from dm_env import specs
 
-from acmelike.adders import Unroll
 from acmelike.agents.parts.bounds import Bounds, bounds_of
-from acmelike.agents.parts.heads import (
-    FORBIDDEN,
-    SMALL,
-    are_allowed,
-    given_mask,
-    only_allowed,
-)
+from acmelike.agents.parts.heads import FORBIDDEN, SMALL, are_allowed, only_allowed
 from acmelike.networks import entropy_of, log_prob_of, log_softmax, take_action
-from acmelike.types import MultiDiscreteArray, Nested
+from acmelike.types import MultiDiscreteArray
 
 INITIAL_LOG_STD = -0.5
 _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
@@ -34,8 +28,13 @@ class Distribution(Protocol):
     def make_head(self, name: str | None = None) -> nn.Module:
         """The layer from features `[..., F]` to outputs `[..., O]`."""
 
-    def allowed(self, outputs: Any, observation: Nested) -> Any:
-        """Outputs `[..., O]`, changed so that only allowed actions are drawn."""
+    def allowed(self, outputs: Any, mask: Any) -> Any:
+        """Outputs `[..., O]`, changed so that only allowed actions are drawn.
+
+        Args:
+          outputs: of the last layer.
+          mask: `[..., M]`, from `mask_of` an observation; None if all are allowed.
+        """
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """Actions `[K, ...]` by outputs `[K, O]` and noise, and a policy's extras.
@@ -44,8 +43,8 @@ class Distribution(Protocol):
         the actions are the likeliest.
         """
 
-    def chosen(self, data: Unroll) -> Any:
-        """What was sampled in unrolls, `[B, T, ...]`."""
+    def chosen(self, actions: Any, extras: Mapping[str, Any]) -> Any:
+        """What `sample` drew, by the actions `[..., *shape]` and extras it returned."""
 
     def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
         """Log-probabilities or log-densities `[...]` of what was sampled."""
@@ -67,16 +66,16 @@ class Categorical:
     def make_head(self, name: str | None = None) -> nn.Module:
         return nn.Dense(self.num_actions, kernel_init=SMALL, name=name)
 
-    def allowed(self, outputs: Any, observation: Nested) -> Any:
-        return only_allowed(outputs, observation)
+    def allowed(self, outputs: Any, mask: Any) -> Any:
+        return only_allowed(outputs, mask)
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
         """By Gumbel's noise `[K, A]`."""
         action = (outputs + noise).argmax(axis=-1).astype(jnp.int32)
         return action, {"log_prob": log_prob_of(outputs, action)}
 
-    def chosen(self, data: Unroll) -> Any:
-        return data.a_t
+    def chosen(self, actions: Any, extras: Mapping[str, Any]) -> Any:
+        return actions
 
     def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
         return take_action(log_softmax(outputs), chosen)
@@ -104,9 +103,8 @@ class MultiCategorical:
     def make_head(self, name: str | None = None) -> nn.Module:
         return nn.Dense(sum(self.numbers), kernel_init=SMALL, name=name)
 
-    def allowed(self, outputs: Any, observation: Nested) -> Any:
+    def allowed(self, outputs: Any, mask: Any) -> Any:
         """By a mask `[..., O]`; a category with nothing allowed ignores its part."""
-        mask = given_mask(observation)
         if mask is None:
             return outputs
         parts = [are_allowed(part) for part in self._split(mask)]
@@ -125,9 +123,10 @@ class MultiCategorical:
         action = action.reshape(action.shape[0], *self.shape)
         return action, {"log_prob": sum(log_probs[1:], log_probs[0])}
 
-    def chosen(self, data: Unroll) -> Any:
-        """The categories `[B, T, N]`, each from 0 on."""
-        flat = data.a_t.reshape(*data.r_t.shape, -1)
+    def chosen(self, actions: Any, extras: Mapping[str, Any]) -> Any:
+        """The categories `[..., N]`, each from 0 on."""
+        axes = actions.shape[: actions.ndim - len(self.shape)]
+        flat = actions.reshape(*axes, -1)
         return flat.astype(jnp.int32) - np.asarray(self.lows, np.int32)
 
     def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
@@ -184,7 +183,7 @@ class ClippedGaussian:
     def make_head(self, name: str | None = None) -> nn.Module:
         return GaussianHead(self.bounds.size, name=name)
 
-    def allowed(self, outputs: Any, observation: Nested) -> Any:
+    def allowed(self, outputs: Any, mask: Any) -> Any:
         return outputs
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
@@ -194,8 +193,8 @@ class ClippedGaussian:
         extras = {"log_prob": _log_density(noise, log_std), "sample": sample}
         return self.bounds.scale(sample, clip=False), extras
 
-    def chosen(self, data: Unroll) -> Any:
-        return data.extras["sample"]
+    def chosen(self, actions: Any, extras: Mapping[str, Any]) -> Any:
+        return extras["sample"]
 
     def log_prob(self, outputs: jax.Array, chosen: jax.Array) -> jax.Array:
         mean, log_std = self._split(outputs)

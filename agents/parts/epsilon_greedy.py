@@ -47,25 +47,24 @@ def epsilon_state(num_envs: int, *, epsilons: tuple[float, ...]) -> Array:
 EPSILON_NOISE = partial(uniform_noise, num_rows=2)
 
 
-def epsilon_greedy(values: Any, epsilons: Any, noise: Any, observation: Any) -> Any:
+def epsilon_greedy(values: Any, epsilons: Any, noise: Any, mask: Any) -> Any:
     """Actions `[K]` int32: the best by `values` `[K, A]`, or with epsilon any.
 
     Args:
       values: of the actions; `only_allowed` was applied to them.
       epsilons: `[K]`.
       noise: `[2, K]` from 0 to 1: whether to explore, and with which action.
-      observation: `[K, ...]`, which may say which actions are allowed.
+      mask: `[K, A]`, 1 for each action that is allowed; None if all are.
     """
     import jax.numpy as jnp  # Actors import this module, but not JAX.
 
-    from acmelike.agents.parts.heads import mask_of
+    from acmelike.agents.parts.heads import are_allowed
 
     whether, which = noise
-    mask = mask_of(observation)
     if mask is None:
         at_random = jnp.floor(which * values.shape[-1]).astype(jnp.int32)
     else:  # The first action at which enough of the allowed ones have been counted.
-        counts = jnp.cumsum(mask, axis=-1)
+        counts = jnp.cumsum(are_allowed(mask), axis=-1)
         wanted = jnp.floor(which * counts[:, -1])[:, None] + 1
         at_random = (counts >= wanted).argmax(axis=-1).astype(jnp.int32)
     action = jnp.where(whether < epsilons, at_random, values.argmax(axis=-1))

@@ -1,4 +1,4 @@
-"""The last layers of networks, and the actions that an observation allows."""
+"""The last layers of networks, and the actions that a mask allows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-
-from acmelike.types import ACTION_MASK, Nested
 
 # LeCun's normal weights times 0.01: at first all actions are nearly alike.
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
@@ -41,11 +39,6 @@ class QHead(nn.Module):
 FORBIDDEN = -1e9
 
 
-def given_mask(observation: Nested) -> Any:
-    """The action mask of an observation, `[..., M]`; None if it has none."""
-    return observation.get(ACTION_MASK) if isinstance(observation, dict) else None
-
-
 def are_allowed(mask: Any) -> Any:
     """Which actions a mask `[..., A]` allows, as bool.
 
@@ -55,13 +48,11 @@ def are_allowed(mask: Any) -> Any:
     return is_allowed | ~is_allowed.any(axis=-1, keepdims=True)
 
 
-def mask_of(observation: Nested) -> Any:
-    """Which actions are allowed, `[..., A]` bool; None if observations do not say."""
-    mask = given_mask(observation)
-    return None if mask is None else are_allowed(mask)
+def only_allowed(values: Any, mask: Any) -> Any:
+    """Values or logits `[..., A]`, with `FORBIDDEN` where an action is not allowed.
 
-
-def only_allowed(values: Any, observation: Nested) -> Any:
-    """Values or logits `[..., A]`, with `FORBIDDEN` where an action is not allowed."""
-    mask = mask_of(observation)
-    return values if mask is None else jnp.where(mask, values, FORBIDDEN)
+    Args:
+      values: of the actions.
+      mask: `[..., A]`, from `mask_of` an observation; None if all are allowed.
+    """
+    return values if mask is None else jnp.where(are_allowed(mask), values, FORBIDDEN)

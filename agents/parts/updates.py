@@ -1,19 +1,14 @@
-"""Several updates in one compiled call, and a target network."""
+"""What updates are made of: a target network, weights, random orders, means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from acmelike.agent import UpdateOutputs
 from acmelike.agents.parts.optimizer import TrainingState
-from acmelike.types import Nested
-
-State = TypeVar("State")
 
 
 class TargetState(NamedTuple):
@@ -48,47 +43,6 @@ class TargetState(NamedTuple):
         num_updates = self.num_updates + 1
         target = optax.periodic_update(parameters, self.target, num_updates, period)
         return TargetState(parameters, target, optimizer_state, num_updates)
-
-
-def scan_minibatches(
-    update_once: Callable[[State, Any], tuple[State, UpdateOutputs]],
-    state: State,
-    items: Nested,
-    num_updates: int,
-) -> tuple[State, UpdateOutputs]:
-    """Cuts items `[U * B, ...]` into U minibatches and makes an update on each.
-
-    Args:
-      update_once: (state, minibatch `[B, ...]`) -> (state, outputs).
-      state: before the first update.
-      items: a nest of arrays.
-      num_updates: U.
-
-    Returns:
-      The last state, and the outputs of all updates together; see `joined`.
-    """
-    minibatches = jax.tree.map(
-        lambda x: jnp.reshape(x, (num_updates, -1, *x.shape[1:])), items
-    )
-    state, outputs = jax.lax.scan(update_once, state, minibatches)
-    return state, joined(outputs)
-
-
-def joined(outputs: UpdateOutputs) -> UpdateOutputs:
-    """The outputs of a call, from those of its U updates.
-
-    Args:
-      outputs: the loss and each metric `[U]`, priorities `[U, B]` or None.
-
-    Returns:
-      The mean of each of these, and the priorities in one row, `[U * B]`.
-    """
-    priorities = outputs.priorities
-    return UpdateOutputs(
-        loss=jnp.mean(outputs.loss),
-        priorities=None if priorities is None else jnp.reshape(priorities, (-1,)),
-        metrics=jax.tree.map(jnp.mean, outputs.metrics),
-    )
 
 
 def importance_weights(probabilities: jax.Array, exponent: float) -> jax.Array:

@@ -14,10 +14,11 @@ from acmelike.agent import PolicyOutput, UpdateOutputs
 from acmelike.agents.parts.distributions import distribution_of
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.torso import make_torso
-from acmelike.agents.parts.updates import joined, shuffled
+from acmelike.agents.parts.updates import shuffled
 from acmelike.agents.ppo.agent import PPOConfig
 from acmelike.agents.ppo.losses import PPOSteps, advantages, ppo_loss
-from acmelike.networks import Moments, Network, init_moments, update_moments
+from acmelike.learners import mean_outputs
+from acmelike.networks import Moments, Network, init_moments, mask_of, update_moments
 from acmelike.types import EnvironmentSpec, Nested
 
 
@@ -89,12 +90,12 @@ class PPO:
             return learned, UpdateOutputs(loss=loss, metrics=metrics)
 
         learned, outputs = jax.lax.scan(update_once, learned, order)
-        return PPOState(learned, rewards), joined(outputs)
+        return PPOState(learned, rewards), mean_outputs(outputs)
 
     def _outputs(self, policy: Any, observation: Nested) -> Any:
         """The parameters `[B, O]` of the distribution of actions."""
         outputs = self.policy.apply(policy, observation)
-        return self.actions.allowed(outputs, observation)
+        return self.actions.allowed(outputs, mask_of(observation))
 
     def _steps(self, value: Any, data: Unroll) -> PPOSteps:
         """Unrolls `[B, T, ...]` as single steps `[B * T, ...]` with advantages."""
@@ -105,7 +106,7 @@ class PPO:
         advantage, target = estimate(data.r_t, discount_t, data.mask, values)
         steps = PPOSteps(
             observation=jax.tree.map(lambda x: x[:, :-1], data.o_t),
-            action=self.actions.chosen(data),
+            action=self.actions.chosen(data.a_t, data.extras),
             mask=data.mask,
             log_prob=data.extras["log_prob"],
             value=values[:, :-1],

@@ -16,12 +16,7 @@ from acmelike.agents.parts.optimizer import make_adam
 from acmelike.agents.parts.q_learning import MIN_PRIORITY
 from acmelike.agents.parts.recurrent import RecurrentNetwork
 from acmelike.agents.parts.torso import make_torso
-from acmelike.agents.parts.updates import (
-    TargetState,
-    importance_weights,
-    masked_mean,
-    scan_minibatches,
-)
+from acmelike.agents.parts.updates import TargetState, importance_weights, masked_mean
 from acmelike.agents.r2d2.agent import Memory, PolicyState, R2D2Config, initial_state
 from acmelike.agents.r2d2.losses import (
     learned_steps,
@@ -30,6 +25,8 @@ from acmelike.agents.r2d2.losses import (
     td_errors,
     unroll_with_burn_in,
 )
+from acmelike.learners import scan_minibatches
+from acmelike.networks import mask_of
 from acmelike.types import EnvironmentSpec
 
 
@@ -71,8 +68,9 @@ class R2D2:
         memory, epsilon = state
         apply: Any = self.network.apply
         values, lstm = apply(parameters, memory.lstm, observation, memory.action)
-        values = only_allowed(values, observation)
-        action = epsilon_greedy(values, epsilon, noise, observation)
+        mask = mask_of(observation)
+        values = only_allowed(values, mask)
+        action = epsilon_greedy(values, epsilon, noise, mask)
         state = PolicyState(Memory(lstm.hidden, lstm.cell, action), epsilon)
         return PolicyOutput(action, state, memory._asdict())
 

@@ -14,6 +14,7 @@ from acmelike.adders import Sequence
 from acmelike.agents.parts.heads import only_allowed
 from acmelike.agents.parts.recurrent import RecurrentNetwork, unroll
 from acmelike.agents.r2d2.agent import NO_ACTION, Memory
+from acmelike.networks import mask_of
 
 # h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x and its inverse: Pohlen et al. 2018,
 # "Observe and Look Further", arXiv 1805.11593.
@@ -43,7 +44,7 @@ def unroll_with_burn_in(
             *jax.tree.map(operator.itemgetter(part), steps),
         )
         q.append(values)
-    return only_allowed(jnp.concatenate(q), batch.o_t)  # type: ignore[no-any-return]
+    return only_allowed(jnp.concatenate(q), mask_of(batch.o_t))  # type: ignore[no-any-return]
 
 
 def learned_steps(batch: Sequence, *, burn_in: int) -> jax.Array:

@@ -17,7 +17,6 @@ from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.gaussian import Gaussian, log_prob, sample
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.torso import make_torso
-from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.sac.agent import SACConfig
 from acmelike.agents.sac.losses import (
     critic_loss,
@@ -25,6 +24,7 @@ from acmelike.agents.sac.losses import (
     soft_targets,
     temperature_loss,
 )
+from acmelike.learners import scan_minibatches
 from acmelike.networks import Network
 from acmelike.types import EnvironmentSpec, Transition
 

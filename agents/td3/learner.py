@@ -15,9 +15,9 @@ from acmelike.agents.parts.critics import make_twin_critics
 from acmelike.agents.parts.heads import SMALL
 from acmelike.agents.parts.optimizer import TrainingState, make_adam
 from acmelike.agents.parts.torso import make_torso
-from acmelike.agents.parts.updates import scan_minibatches
 from acmelike.agents.td3.agent import TD3Config
 from acmelike.agents.td3.losses import critic_loss, smoothed
+from acmelike.learners import scan_minibatches
 from acmelike.types import EnvironmentSpec, Transition
 
 

@@ -1,5 +1,7 @@
 """Observations of several arrays: each is added as if it were the only one."""
 
+import weakref
+
 import dm_env
 import numpy as np
 import optree
@@ -134,3 +136,34 @@ def test_first_priorities_see_the_nest():
         assert observations["picture"].shape[1:] == (4, 2, 2, 1)
         vector, picture = observations["vector"], observations["picture"]
         np.testing.assert_array_equal(vector[..., 0] % 256, picture[..., 0, 0, 0])
+
+
+@pytest.mark.parametrize("make", [ADDERS["transitions"][1], ADDERS["unrolls"][1]])
+def test_an_observation_that_is_nested_in_another_way_is_refused_at_once(make):
+    environment = VectorEnvironment(
+        lambda seed: Numbers(seed, NESTS["dict"]), num_envs=NUM_ENVS, seed=0
+    )
+    adder, actions = make(num_envs=NUM_ENVS), np.zeros(NUM_ENVS, np.int32)
+    adder.start(environment.reset())
+    adder.add(actions, 0, environment.step(actions))
+    step = environment.step(actions)
+    other = step._replace(observation=step.observation["vector"])
+    with pytest.raises(ValueError, match="dict"):
+        adder.add(actions, 1, other)
+
+
+def test_unrolls_keep_no_observation():
+    """It may be a view of memory that another process has lent."""
+    environment = VectorEnvironment(
+        lambda seed: Numbers(seed, NESTS["one"]), num_envs=NUM_ENVS, seed=0
+    )
+    adder, actions = UnrollAdder(num_envs=NUM_ENVS, length=4), np.zeros(2, np.int32)
+    adder.start(environment.reset())
+    observations = []
+    for number in range(3):
+        step = environment.step(actions)
+        adder.add(actions, number, step)
+        observations.append(weakref.ref(step.observation))
+    del step
+    # The next step needs the last one.
+    assert [each() is None for each in observations] == [True, True, False]

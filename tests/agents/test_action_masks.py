@@ -13,9 +13,14 @@ from acmelike.agent import ActorPlace
 from acmelike.agents.dqn.losses import td_errors
 from acmelike.agents.parts.distributions import Categorical, distribution_of
 from acmelike.agents.parts.epsilon_greedy import epsilon_greedy
-from acmelike.agents.parts.heads import FORBIDDEN, mask_of, only_allowed
+from acmelike.agents.parts.heads import FORBIDDEN, only_allowed
 from acmelike.environments import ActionMaskFromInfo, GymnasiumEnvironment
-from acmelike.networks import check_observations, make_network, preparation_of
+from acmelike.networks import (
+    check_observations,
+    make_network,
+    mask_of,
+    preparation_of,
+)
 from acmelike.policies import make_portable
 from acmelike.types import EnvironmentSpec, MultiDiscreteArray, Transition
 from tests.agents.contract import make_dqn, make_ppo
@@ -34,7 +39,7 @@ def masked_spec(mask_shape=(3,)):
 
 
 def test_what_is_forbidden_is_never_the_best():
-    found = np.asarray(only_allowed(VALUES, OBSERVED))
+    found = np.asarray(only_allowed(VALUES, mask_of(OBSERVED)))
     assert found[0].tolist() == [1, FORBIDDEN, 2]
     # Where nothing is allowed, everything is: the last observation of an episode.
     assert found[1:].tolist() == VALUES[1:].tolist()
@@ -42,7 +47,7 @@ def test_what_is_forbidden_is_never_the_best():
 
 
 def test_without_a_mask_nothing_changes():
-    assert only_allowed(VALUES, OBSERVED["x"]) is VALUES
+    assert only_allowed(VALUES, mask_of(OBSERVED["x"])) is VALUES
     assert mask_of({"x": OBSERVED["x"]}) is None
 
 
@@ -51,7 +56,7 @@ def test_what_is_explored_is_allowed_and_each_of_it_alike():
     noise = random.uniform(size=(2, num)).astype(np.float32)
     mask = np.tile(np.array([0, 1, 0, 1, 1], np.int8), (num, 1))
     values, epsilons = np.zeros((num, 5), np.float32), np.ones(num, np.float32)
-    action = epsilon_greedy(values, epsilons, noise, {"action_mask": mask})
+    action = epsilon_greedy(values, epsilons, noise, mask)
     counts = np.bincount(np.asarray(action), minlength=5)
     assert counts[0] == counts[2] == 0
     np.testing.assert_allclose(
@@ -61,17 +66,17 @@ def test_what_is_explored_is_allowed_and_each_of_it_alike():
 
 def test_the_last_random_number_below_one_is_the_last_allowed_action():
     noise = np.array([[0.0], [np.nextafter(np.float32(1), 0)]], np.float32)
-    observation = {"action_mask": np.array([[1, 1, 0]], np.int8)}
-    action = epsilon_greedy(np.zeros((1, 3)), np.ones(1), noise, observation)
+    mask = np.array([[1, 1, 0]], np.int8)
+    action = epsilon_greedy(np.zeros((1, 3)), np.ones(1), noise, mask)
     assert np.asarray(action).tolist() == [1]
 
 
 def test_a_forbidden_action_has_no_probability_and_no_part_in_the_entropy():
     actions = Categorical(num_actions=3)
-    logits = actions.allowed(np.zeros((3, 3), np.float32), OBSERVED)
+    logits = actions.allowed(np.zeros((3, 3), np.float32), MASKS)
     assert float(np.exp(actions.log_prob(logits, np.array([1, 1, 1])))[0]) == 0
     np.testing.assert_allclose(actions.entropy(logits), np.log([2, 3, 3]), rtol=1e-5)
-    gradient = jax.grad(lambda x: actions.entropy(actions.allowed(x, OBSERVED)).sum())
+    gradient = jax.grad(lambda x: actions.entropy(actions.allowed(x, MASKS)).sum())
     assert np.isfinite(gradient(np.zeros((3, 3), np.float32))).all()
     noise = np.zeros((3, 3), np.float32)
     noise[:, 1] = 50  # Gumbel's noise is never so large.
@@ -80,7 +85,7 @@ def test_a_forbidden_action_has_no_probability_and_no_part_in_the_entropy():
 
 def test_a_target_bootstraps_from_the_best_allowed_action():
     def apply(parameters, observation):
-        return only_allowed(VALUES, observation)
+        return only_allowed(VALUES, mask_of(observation))
 
     batch = Transition(
         o_tm1=OBSERVED,
@@ -207,15 +212,16 @@ def test_a_mask_of_several_categories_has_the_values_of_all():
 
 def test_each_category_has_the_distribution_of_what_its_mask_allows():
     actions = distribution_of(LEVERS, "ppo")
-    logits = actions.allowed(LEVER_LOGITS, {"action_mask": LEVER_MASKS})
+    logits = actions.allowed(LEVER_LOGITS, LEVER_MASKS)
     chosen = np.array([[1, 0], [0, 1], [2, 1]])
     found = np.exp(actions.log_prob(logits, chosen))
     np.testing.assert_allclose(found, [0.625, 0.2, 0.3 * 0.1], rtol=1e-5)
     assert float(np.exp(actions.log_prob(logits, np.zeros((3, 2), int)))[0]) == 0
     entropy = [sum(map(stats.entropy, each)) for each in LEVER_PROBABILITIES]
     np.testing.assert_allclose(actions.entropy(logits), entropy, rtol=1e-4)
-    observed = {"action_mask": LEVER_MASKS}
-    gradient = jax.grad(lambda x: actions.entropy(actions.allowed(x, observed)).sum())
+    gradient = jax.grad(
+        lambda x: actions.entropy(actions.allowed(x, LEVER_MASKS)).sum()
+    )
     assert np.isfinite(gradient(LEVER_LOGITS)).all()
     # Gumbel's noise is never so large.
     action, extras = actions.sample(logits, 50 * (1 - LEVER_MASKS).astype(np.float32))
@@ -225,7 +231,7 @@ def test_each_category_has_the_distribution_of_what_its_mask_allows():
 
 def test_without_a_mask_several_categories_stay_as_they_are():
     actions = distribution_of(LEVERS, "ppo")
-    assert actions.allowed(LEVER_LOGITS, {"x": VALUES}) is LEVER_LOGITS
+    assert actions.allowed(LEVER_LOGITS, mask_of({"x": VALUES})) is LEVER_LOGITS
 
 
 def test_a_policy_of_several_categories_keeps_to_the_mask_in_numpy_and_in_jax():

@@ -6,7 +6,6 @@ import pytest
 from dm_env import specs
 from scipy import stats
 
-from acmelike.adders import Unroll
 from acmelike.agents.parts.distributions import (
     Categorical,
     ClippedGaussian,
@@ -108,5 +107,4 @@ def test_several_categories_are_sampled_each_by_itself():
 
 def test_what_was_sampled_is_read_back_from_actions():
     a_t = np.array([[[1, 5], [2, 6]]])
-    data = Unroll(None, a_t, np.zeros((1, 2)), None, None, None, None, None)
-    assert np.asarray(LEVERS.chosen(data)).tolist() == [[[1, 0], [2, 1]]]
+    assert np.asarray(LEVERS.chosen(a_t, {})).tolist() == [[[1, 0], [2, 1]]]

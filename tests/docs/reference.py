@@ -33,7 +33,7 @@ environments of their own. Names that `al` has too are left out.
 _PACKAGES = (
     *("agents.dqn", "agents.r2d2", "agents.impala", "agents.ppo", "agents.sac"),
     *("agents.td3", "agents.parts", "environments", "adders", "replay", "networks"),
-    *("policies", "testing"),
+    *("policies", "learners", "testing"),
 )
 _EVALUATE = "They are flags of `acmelike evaluate RUN_FOLDER`.\n"
 _FLAGS = """\
