@@ -61,9 +61,9 @@ test-fast: $(STAMP) ## Run tests of core, graph, launchers and replay, in some s
 	@$(BIN)/python -m pytest -q -k "not processes" \
 	    -m "not long and not slow and not learning and not wheel and not hosts and not ray" $(FAST) $(ARGS)
 
-# The longest files first, so that none of them is alone at the end. Left out are random
-# programs and crowds of processes in tests/replay, which take minutes, and the trials in
-# tests/benchmarks that show only that a benchmark can run: `make test-slow` has them.
+# Left out are random programs and crowds of processes in tests/replay, which take minutes,
+# and the trials in tests/benchmarks that show only that a benchmark can run: `make
+# test-slow` has them.
 SLOW := tests/rpc tests/agents tests/benchmarks/test_rpc_traffic.py \
     tests/benchmarks/test_scaling.py tests/docs tests/experiments \
     tests/graph tests/launchers tests/programs tests/topologies

@@ -32,8 +32,8 @@ os.environ |= {
 }
 
 # The folders whose files take longest. They go first, so that none of the processes
-# that share the tests is left with a long file at the end.
-LONG = ("programs", "topologies", "docs", "agents", "experiments", "launchers")
+# that share the tests is left with a long file at the end. The last have short tests.
+LONG = ("rpc", "programs", "topologies", "docs", "agents", "experiments", "launchers")
 
 GRACE = 2.0  # seconds that a test's threads, processes and sockets have to end
 NOT_OURS = ("Dummy-", "jax", "pytest_timeout")  # threads of the interpreter and tools

@@ -198,6 +198,11 @@ def test_type_checkers_find_the_public_names(python, folder):
         "reveal_type(al.launch)\n"
         "dqn.DQNConfig(batch_size='many')\n"
     )
+    # What other packages say of types takes half a minute to read.
+    (folder / "mypy.ini").write_text(
+        "[mypy-flax.*,gymnasium.*,jax.*,matplotlib.*,optax.*,optree.*,rich.*,rlax.*,"
+        "tyro.*]\nfollow_imports = skip\n"
+    )
     mypy = [
         sys.executable,
         "-m",
