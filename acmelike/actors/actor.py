@@ -38,10 +38,10 @@ class LockStep:
 class Actor:
     """A worker; each step is one step of its K environments.
 
-    It waits for the learner's policy and first parameters. After that it looks for
+    It waits for the learner's policy and first parameters. After that it checks for
     newer ones before each step, and never waits for them. In lock-step it takes a
-    number of steps with each version instead, and waits for the next one. It also waits
-    while replay does not admit its items.
+    number of steps with each version instead, and then waits for the next version. It
+    also waits while replay does not admit its items.
 
     Args:
       inputs: initial states and random numbers, by which actors explore differently.
@@ -52,7 +52,7 @@ class Actor:
       replay: where its items go.
       table: of these items.
       parameter_source: has the policy and the parameters.
-      parameter_interval: updates between two versions that it takes, at least.
+      parameter_interval: the minimum number of updates between two versions it takes.
       lock_step: how it works in lock-step; None for no lock-step.
       seed: of its environments and its exploration.
     """
@@ -128,8 +128,8 @@ class Actor:
     def _next(self) -> Nested | None:
         """Waits for newer parameters.
 
-        The learner makes them only after replay has this actor's unrolls, so it also
-        checks whether a write failed.
+        The learner makes them only after replay has this actor's unrolls, so the actor
+        also checks whether a write failed.
         """
         while self._recorder.is_ahead:
             if (newer := self._parameters.take()) is not None:

@@ -12,9 +12,9 @@ from acmelike.agent import PolicyInputs, check_output
 from acmelike.policies import PortablePolicy
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
-# NumPy is used up to this number of parameters times environments. To call a compiled
-# function costs about 60 us, in which NumPy does about this many multiplications:
-# `python -m benchmarks.inference` measures where the two meet.
+# NumPy is used up to this number of parameters times environments. A call of a compiled
+# function takes about 60 us, in which NumPy does about this many multiplications:
+# `python -m benchmarks.inference` measures where both take the same time.
 MAX_FOR_NUMPY = 2_000_000
 
 # (state, initial state, is_first [B], observation, noise) -> action, state, extras.
@@ -41,7 +41,7 @@ class PolicyRunner:
         self.is_compiled = False
 
     def set_parameters(self, parameters: Nested) -> None:
-        """Acts with these from now on."""
+        """Acts with these parameters from now on."""
         if self._bind is None:
             self._bind = self._choose(parameters)
         self._evaluate = self._bind(parameters)
@@ -63,8 +63,8 @@ class PolicyRunner:
         Args:
           state: `[B, ...]`, returned by the last call for these environments.
           initial: `[B, ...]`, the state where an episode starts.
-          is_first: `[B]` bool, where one does.
-          observation: `[B, ...]`, nested as the environments' are.
+          is_first: `[B]` bool, where an episode starts.
+          observation: `[B, ...]`, nested as the environments' observations.
           noise: drawn for B environments.
         """
         assert self._evaluate is not None
@@ -82,7 +82,7 @@ class PolicyRunner:
             bind = policy.load_text()
             self._prepare = lambda state: tuple(optree.tree_leaves(state))
             return lambda parameters: _with_resets(bind(parameters))
-        # Imported only here: most actors do without JAX.
+        # Imported only here: most actors do not need JAX.
         from acmelike.actors.compiled import compile_policy, to_device
 
         self.is_compiled, self._prepare = True, to_device
@@ -103,7 +103,7 @@ class Inference:
     Args:
       policy: from the learner.
       inputs: initial states and random numbers.
-      spec: of the environments. Actions get its dtype, which JAX may not have.
+      spec: of the environments. Actions get its dtype, which JAX may not support.
       num_envs: K.
       seed: of the random numbers.
     """
@@ -125,7 +125,7 @@ class Inference:
         self._initial: Nested = None
 
     def set_parameters(self, parameters: Nested) -> None:
-        """Acts with these from now on."""
+        """Acts with these parameters from now on."""
         self._runner.set_parameters(parameters)
         if self._initial is None:
             self._initial = self._runner.prepare(self._inputs.init(self._num_envs))
@@ -147,7 +147,7 @@ class Inference:
 
 
 def as_actions(action: Any, dtype: np.dtype[Any]) -> Array:
-    """What a policy returned as the actions of an environment.
+    """Converts what a policy returned to actions of an environment's dtype.
 
     Raises:
       TypeError: the policy returned floating-point actions, but the environment takes
@@ -180,7 +180,7 @@ def _with_resets(act: Callable[..., Any]) -> Evaluate:
     def evaluate(
         state: Nested, initial: Nested, is_first: Array, observation: Any, noise: Any
     ) -> Any:
-        if np.count_nonzero(is_first):  # A third of the time of `any`.
+        if np.count_nonzero(is_first):  # Faster than `any`: a third of its time.
 
             def choose(now: Array, first: Array) -> Array:
                 return np.where(is_first.reshape(-1, *[1] * (now.ndim - 1)), first, now)

@@ -1,4 +1,4 @@
-"""Takes parameters from a learner as they become newer, mostly without waiting."""
+"""Takes newer parameters from a learner, usually without waiting."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from acmelike.types import Nested, Versioned
 class ParameterFollower:
     """Follows the parameters of a learner, or of a cacher of one.
 
-    It keeps one call for newer parameters outstanding, so that looking whether there
-    are some costs nothing.
+    It keeps one call for newer parameters outstanding. So it costs nothing to check
+    whether newer parameters have arrived.
 
     Args:
       source: where the parameters come from.
-      min_interval: updates between two versions that it takes, at least.
+      min_interval: the minimum number of updates between two versions that it takes.
 
     Attributes:
       version: of the latest parameters that it took; -1 before the first. If it is set
@@ -31,7 +31,7 @@ class ParameterFollower:
         """Returns newer parameters, or None if there are none yet.
 
         Args:
-          waits: for newer ones. It always waits for the first.
+          waits: whether to wait for newer ones. It always waits for the first.
         """
         if self._newer is None:
             self._newer = start(

@@ -1,4 +1,4 @@
-"""The recorder: the time steps of one actor, through an adder, to replay."""
+"""The recorder: writes the time steps of one actor, through an adder, to replay."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Recorder:
     Args:
       adder: makes the items.
       table: that they go to.
-      actions: the spec of an action. Continuous ones outside of its bounds, to which
-        environments clip them, are counted, and stored as the policy chose them.
+      actions: the spec of an action. Environments clip continuous actions to its
+        bounds. Actions outside are counted, and stored as the policy chose them.
       num_envs: K.
       replay: that has the table.
-      name: in lock-step, that of the actor. One that takes its place after a failure
-        has the same name. None without lock-step.
+      name: in lock-step, the name of the actor. Its replacement after a failure has the
+        same name. None without lock-step.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Recorder:
         return self._writer.is_ahead
 
     def look(self) -> None:
-        """Takes note of what replay has said, without waiting; raises its errors."""
+        """Processes what replay has answered, without waiting; raises its errors."""
         self._writer.write()
 
     def start(self, step: VectorStep) -> None:
@@ -118,7 +118,7 @@ class Recorder:
         if num_env_steps < len(self._rewards):  # Some began an episode instead.
             is_first = step_t.first()
             if before is not None:
-                # Where there was no last step before, the environment was made again.
+                # Where there was no last step before, the environment was recreated.
                 num_dropped = np.count_nonzero(is_first & ~before.last())
                 ended += [_DROPPED] * int(num_dropped)
             self._rewards[is_first], self._num_clipped[is_first] = 0.0, 0
@@ -148,7 +148,7 @@ class Recorder:
             )
 
     def close(self) -> None:
-        """Writes what is left; replay may then release the steps."""
+        """Writes what remains; replay may then release the steps."""
         self._writer.flush()
         self._writer.close()
 
@@ -156,7 +156,7 @@ class Recorder:
 def _bounds_of(actions: specs.Array) -> tuple[Array, Array] | None:
     """The bounds of continuous actions, `[...]`; None if they have none.
 
-    In single precision, in which policies clip what they choose.
+    They are in single precision, as policies clip their actions in that precision.
     """
     if not isinstance(actions, specs.BoundedArray) or actions.dtype.kind != "f":
         return None

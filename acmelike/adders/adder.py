@@ -62,6 +62,6 @@ class Adder(Protocol):
           step_t: the time step that followed.
           extras_tm1: by name, `[K, ...]` outputs of the policy beside the actions.
 
-        Arrays of `step_t` and `extras_tm1` may stay here: the caller must not change
-        them afterwards. The actions are copied.
+        The adder may keep the arrays of `step_t` and `extras_tm1`: the caller must not
+        change them afterwards. The actions are copied.
         """

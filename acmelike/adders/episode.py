@@ -26,7 +26,7 @@ class EpisodeAdder:
       num_envs: K.
       max_length: T, the maximum number of steps of an episode, its last observation
         included.
-      first_extras: names of the extras of which only those of the first step are kept.
+      first_extras: names of the extras that are kept of the first step only.
       initial_priority: computes the first priorities of episodes; None for the largest
         priority so far.
 

@@ -22,15 +22,15 @@ from acmelike.types import (
     is_stacked,
 )
 
-# The column of the frames of one array. Of several arrays each has a column of its own,
-# such as "frames/camera"; one that is not stacked has "newest/action_mask".
+# The column of the frames of a single array. Each of several arrays has its own column,
+# such as "frames/camera", or "newest/action_mask" for an array that is not stacked.
 _FRAMES, _NEWEST = "frames", "newest"
 
 
 def observations_signature(spec: EnvironmentSpec, *axes: int) -> NestedSpec:
     """The part of a table's signature for observations `[*axes, ...]`.
 
-    Stacks of frames are stored as rows of single frames. Samples do not differ.
+    Stacks of frames are stored as rows of single frames. Samples have whole stacks.
 
     Args:
       spec: of the environments.
@@ -92,8 +92,8 @@ class FrameAdder:
         self.span = adder.span
         self._adder, self._num_frames = adder, num_frames
         self._envs = np.arange(num_envs)
-        # The steps added so far, and the times so far at which K frames came: also at
-        # each `start`.
+        # How many steps were added so far, and how often K frames came: with each step
+        # and with each `start`.
         self._num_steps, self._time = 0, 0
         # By column, the frames that are not sent yet; and the numbers `[K, F]` of the
         # stacks of the last times, as many as an item can contain.
@@ -166,7 +166,7 @@ class FrameAdder:
 def _with_numbers(observations: Nested, numbers: Array) -> Nested:
     """Observations with numbers of frames `[..., F]` in the place of their arrays.
 
-    One that is not stacked has the number of the newest, `[...]`.
+    An array that is not stacked has the number of the newest frame, `[...]`.
     """
     return optree.tree_map_with_path(
         lambda path, _: numbers if is_stacked(path) else numbers[..., -1], observations

@@ -64,9 +64,9 @@ class NStepAdder:
       num_envs: K.
       n: the steps of a transition.
       discount: of the agent, for one step.
-      initial_priority: computes the first priorities of transitions. They are then
-        output one step later, because it needs the policy's extras at `o_t`. None for
-        the largest priority so far.
+      initial_priority: computes the first priorities of transitions. Transitions are
+        then output one step later, because it needs the policy's extras at `o_t`. None
+        for the largest priority so far.
       extras: names of the policy's extras at `o_tm1` that transitions contain.
 
     Raises:
@@ -106,7 +106,7 @@ class NStepAdder:
         self._product = np.ones((n, num_envs))
         # Whether the step is in the present episode.
         self._is_live = np.zeros((n, num_envs), bool)
-        # The first observation and action show the shapes of these: a ring for each
+        # Made when the first observation and action show the shapes: a ring for each
         # array of observations, the newest arrays, their nest, a ring for the actions.
         self._o_tm1: list[Array] | None = None
         self._o_t: list[Any] = []

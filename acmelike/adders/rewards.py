@@ -12,12 +12,12 @@ from acmelike.types import Array, VectorStep
 
 
 class RewardAdder:
-    """An `Adder` that passes steps with other rewards to an inner one.
+    """An `Adder` that scales and clips rewards, and passes steps to an inner adder.
 
     Args:
       adder: the inner adder.
       scale: rewards are multiplied by this.
-      clip: then they are at most this and at least minus this; None for no limit.
+      clip: scaled rewards are at most this and at least minus this; None for no limit.
     """
 
     def __init__(self, adder: Adder, *, scale: float, clip: float | None) -> None:
@@ -25,7 +25,7 @@ class RewardAdder:
         self._adder, self._scale, self._clip = adder, np.float32(scale), clip
 
     def start(self, step: VectorStep) -> None:
-        self._adder.start(step)  # A step that nothing led to has no reward.
+        self._adder.start(step)  # No action led to this step: it has no reward.
 
     def add(
         self,

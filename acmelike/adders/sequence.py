@@ -69,8 +69,8 @@ def sequence_signature(
       length: T.
       extras: by name, the specs of the policy's outputs beside the action, without
         axes of time and environments.
-      first_extras: the same for outputs of which a sequence has only that of its first
-        step, such as the state of a recurrent network.
+      first_extras: the same, for outputs that a sequence keeps of its first step only,
+        such as the state of a recurrent network.
     """
 
     def rows(column: str, row: specs.Array, length: int | None = length) -> Rows:
@@ -98,7 +98,7 @@ def sequence_signature(
 def _columns_of(nest: Nested) -> Nested:
     """The name of the shared column of each array, in the place of the array.
 
-    It is "o_t", or such as "o_t/arm/position" where there are several.
+    It is "o_t"; of several arrays, one is for example "o_t/arm/position".
     """
     return optree.tree_map_with_path(
         lambda path, _: "/".join(["o_t", *map(str, path)]), nest
@@ -123,7 +123,7 @@ class SequenceAdder:
         episode of less than T steps is padded.
         "drop": they are in no sequence.
         "continue": they are followed by the next episode.
-      first_extras: names of the extras of which only those of the first step are kept.
+      first_extras: names of the extras that are kept of the first step only.
       initial_priority: computes the first priorities of sequences; None for the largest
         priority so far.
 
@@ -163,7 +163,7 @@ class SequenceAdder:
         # The column of each array of observations, nested as they are.
         self._columns: Nested = None
         self._time = 0
-        # Three times for each environment: the beginning of its next sequence, the
+        # Three time steps of each environment: the beginning of its next sequence, the
         # first step that is in no sequence yet, and the beginning of its episode.
         self._start = np.zeros(num_envs, np.int64)
         self._fresh = np.zeros(num_envs, np.int64)
@@ -240,9 +240,7 @@ class SequenceAdder:
     ) -> dict[str, Array]:
         """The rows of one time: one of each environment, in each column."""
         action = action.copy()
-        action[is_next_first] = (
-            0  # At the last observation of an episode there is none.
-        )
+        action[is_next_first] = 0  # The last observation of an episode has no action.
         observed = optree.tree_leaves(now.observation)
         return {
             **dict(zip(optree.tree_leaves(self._columns), observed, strict=True)),

@@ -60,8 +60,8 @@ def unroll_signature(
       length: T.
       extras: by name, the specs of the policy's outputs beside the action, without
         axes of time and environments.
-      first_extras: the same for outputs of which an unroll has only that of its first
-        step, such as the state of a recurrent network.
+      first_extras: the same, for outputs that an unroll keeps of its first step only,
+        such as the state of a recurrent network.
     """
 
     def over_time(spec: specs.Array) -> specs.Array:
@@ -88,7 +88,7 @@ class UnrollAdder:
     Args:
       num_envs: K.
       length: T.
-      first_extras: names of the extras of which only those of the first step are kept.
+      first_extras: names of the extras that are kept of the first step only.
 
     Raises:
       ConfigError: a number is less than 1.
@@ -107,7 +107,7 @@ class UnrollAdder:
         # The arrays of the present unrolls, `[T, K, ...]`. They are allocated at the
         # first step, which shows shapes and dtypes, and never changed after output.
         self._steps: Unroll | None = None
-        # The arrays of observations of these, `[K, T + 1, ...]`, and their nest.
+        # The observations of the present unrolls, `[K, T + 1, ...]`, and their nest.
         self._o_t: list[Array] = []
         self._nest = optree.treespec_tuple()
 
@@ -124,7 +124,7 @@ class UnrollAdder:
         """Adds an action and the time step that followed it; see `Adder.add`.
 
         Returns:
-          After every T steps K items, one `Unroll` of each environment.
+          After every T steps, K items: one `Unroll` of each environment.
 
         Raises:
           RuntimeError: `start` was not called.
@@ -173,7 +173,7 @@ class UnrollAdder:
             return np.empty((length, *array.shape), array.dtype)
 
         return Unroll(
-            # Not transposed at the end, as they may be images.
+            # Observations are not transposed at the end, as they may be images.
             o_t=optree.tree_map(
                 lambda x: np.empty((num_envs, length + 1, *x.shape[1:]), x.dtype),
                 observation,

@@ -45,8 +45,8 @@ class Vector(Protocol):
         """Steps every environment; one whose episode has ended starts the next one.
 
         Args:
-          actions: `[K, ...]`, discrete ones from 0 on; ignored for environments that
-            start an episode.
+          actions: `[K, ...]`; discrete actions are counted from 0. Those of
+            environments that start an episode are ignored.
         """
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class VectorFactory(Protocol):
 class ChecksItself:
     """Base of vectors that check what their environments return, as acmelike's do.
 
-    `make_vector_environment` puts a check around every other vector.
+    `make_vector_environment` wraps every other vector, and checks its steps.
     """
 
 
@@ -78,10 +78,10 @@ def refuse_vectors(factory: EnvironmentFactory, why: str) -> None:
 
     Args:
       factory: of environments.
-      why: they do not fit, and what to do.
+      why: the message, with what to do instead.
 
     Raises:
-      ConfigError: it is one.
+      ConfigError: the factory makes vectors.
     """
     if isinstance(factory, VectorFactory):
         raise ConfigError(why)
@@ -97,7 +97,7 @@ class Renderable(Protocol):
 
 @runtime_checkable
 class RenderingFactory(Protocol):
-    """A factory whose environments can only draw themselves if they are made for it."""
+    """A factory whose environments draw themselves only if made by `make_rendering`."""
 
     def make_rendering(self, seed: int) -> dm_env.Environment:
         """Makes one environment that can draw itself."""
@@ -110,12 +110,12 @@ def make_rendering(factory: EnvironmentFactory, seed: int) -> dm_env.Environment
     return factory(seed)
 
 
-# For factories from which several actors would get one and the same environment.
+# The error of a factory that returns the same environment to several actors.
 SAME_AGAIN = (
     "the environment factory returned the same environment again, and each actor needs "
     "its own: make a new one in every call, such as lambda: gymnasium.make(...)"
 )
-# A network has an output for each of them.
+# A network has one output for each discrete action.
 _MAX_ACTIONS = 2**16
 
 
@@ -131,13 +131,13 @@ def make_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec:
 
 
 def discrete_if_counted(spec: specs.Array) -> specs.Array:
-    """A whole number between bounds is a discrete action, whatever its spec is."""
+    """Turns the spec of one bounded whole number into that of a discrete action."""
     is_plain = type(spec) is specs.BoundedArray and spec.shape == ()
     if not is_plain or spec.dtype.kind not in "iu":
         return spec
     first = int(spec.minimum)
     num_values = int(spec.maximum) - first + 1
-    if num_values > _MAX_ACTIONS:  # As of a number without bounds.
+    if num_values > _MAX_ACTIONS:  # Such as with the bounds of int32.
         return spec
     # Counted from 0, the 256 numbers of an int8 need more bits.
     dtype = spec.dtype if num_values - 1 <= np.iinfo(spec.dtype).max else np.int64
@@ -152,19 +152,19 @@ def check_actions(
     num_envs: int,
     is_ignored: Sequence[bool] | Array | None = None,
 ) -> Array:
-    """Copies actions `[K, ...]` to the dtype of the spec, as the environment has them.
+    """Checks actions `[K, ...]`; returns a copy in the environment's dtype and range.
 
-    Continuous ones outside of their bounds are clipped to them.
+    Continuous actions outside of their bounds are clipped to the bounds.
 
     Args:
       actions: of a policy.
       spec: of one environment.
       num_envs: K.
-      is_ignored: `[K]`, whether an action is ignored, as its environment starts an
-        episode; it may be out of range then. None for none.
+      is_ignored: `[K]`, whether an action is ignored because its environment starts an
+        episode; such an action may be out of range. None if no action is ignored.
 
     Raises:
-      TypeError: they cannot be cast to this dtype without changing their kind.
+      TypeError: the actions cannot be cast to this dtype without changing their kind.
       ValueError: their shape differs from the spec, a discrete one is not in its range,
         or a number in them is NaN.
     """
@@ -184,7 +184,7 @@ def check_actions(
             owned.clip(wanted.minimum, wanted.maximum, out=owned)
     elif is_bounded and owned.dtype.kind in "iu":
         low, high = wanted.minimum, wanted.maximum
-        # As they were given: cast to 8 bits, 300 is another number.
+        # Before the cast: in 8 bits, 300 would be another number.
         is_outside = (given < low) | (given > high)
         if np.count_nonzero(is_outside):
             limits = f"{low.tolist()} to {high.tolist()}"

@@ -1,4 +1,4 @@
-"""Observations of several arrays: dicts and tuples, nested as the environment does."""
+"""Observations of several arrays, in dicts and tuples as the environment nests them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_FLOAT32 = float(np.finfo(np.float32).max)
 def plain(nest: Any) -> Any:
     """The nest with every mapping as a dict and every list as a tuple.
 
-    To JAX an `OrderedDict`, as dm_control's are, is another kind of nest than a dict.
+    For JAX, an `OrderedDict` (dm_control returns these) is another type than a dict.
     """
     if isinstance(nest, Mapping):
         return {key: plain(part) for key, part in nest.items()}
@@ -54,7 +54,7 @@ def check_observation_spec(spec: NestedSpec) -> None:
     """Checks that observations are arrays that something can be learned from.
 
     Raises:
-      ConfigError: a part is no array, two have one name, or none has a number.
+      ConfigError: a part is not an array, two have the same name, or all are empty.
     """
     leaves = Leaves(spec)
     for name, leaf in zip(leaves.names, leaves.specs, strict=True):
@@ -62,7 +62,7 @@ def check_observation_spec(spec: NestedSpec) -> None:
             where = f" in '{name}'" if name else ""
             raise ConfigError(f"the spec of observations has no array{where}: {leaf}")
     twice = [name for name in leaves.names if leaves.names.count(name) > 1]
-    if twice:  # Such as of {"a/b": ..., "a": {"b": ...}}.
+    if twice:  # Such as in {"a/b": ..., "a": {"b": ...}}.
         raise ConfigError(f"two arrays of observations have the name '{twice[0]}'")
     if not any(math.prod(leaf.shape) for leaf in leaves.specs):
         raise ConfigError("observations have no numbers: the shape of each is empty")
@@ -74,7 +74,7 @@ class BadNumber(NamedTuple):
     Attributes:
       row: which of the K observations has it.
       found: the number, and the name of its array.
-      rule: that it breaks.
+      rule: the rule that the number breaks.
     """
 
     row: int
@@ -83,17 +83,17 @@ class BadNumber(NamedTuple):
 
 
 class Leaves:
-    """The arrays of observations, in the order in which JAX has them.
+    """Takes observations apart into arrays, in JAX's order, and checks them.
 
     Args:
       spec: of one observation, as `plain` returns it.
       num_frames: F, if observations are stacks of F frames; see `is_stacked`.
 
     Attributes:
-      paths: of the arrays, as optree has them, such as ("arm", "position").
+      paths: of the arrays, as optree returns them, such as ("arm", "position").
       names: of the arrays, such as "arm/position"; "" for the only one.
       specs: of the arrays.
-      only: shape and dtype, if an observation is one array and no nest; else None.
+      only: shape and dtype if an observation is a single array; None if it is a nest.
     """
 
     def __init__(self, spec: NestedSpec, num_frames: int = 1) -> None:
@@ -105,7 +105,7 @@ class Leaves:
 
     @functools.cached_property
     def _forms(self) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-        # Kept, as to ask a spec takes as long as to copy a small array.
+        # Cached: reading a spec takes as long as copying a small array.
         return [(leaf.shape, leaf.dtype) for leaf in self.specs]
 
     @functools.cached_property
@@ -113,24 +113,24 @@ class Leaves:
         return self._forms[0] if self._is_one else None
 
     def empty(self, num_envs: int) -> list[Array]:
-        """New arrays `[K, ...]`, one of each."""
+        """New arrays `[K, ...]`, one for each array of an observation."""
         return [np.empty((num_envs, *shape), dtype) for shape, dtype in self._forms]
 
     def joined(self, arrays: Sequence[Array]) -> Any:
-        """The arrays, or what is in their place, as a nest."""
+        """Nests the arrays, or one object for each, as an observation is nested."""
         return arrays[0] if self._is_one else self._nest.unflatten(arrays)
 
     def of(self, observation: Any, *axes: int) -> Sequence[Array]:
-        """The arrays `[*axes, ...]` of what an environment returned.
+        """The arrays `[*axes, ...]` of an observation that an environment returned.
 
-        Numbers are cast to the type of the spec within their kind.
+        Numbers are cast to the dtype of the spec if it is of the same kind.
 
         Args:
-          observation: nested as the spec; what else it has is left out.
+          observation: nested as the spec; further parts are ignored.
           *axes: the lengths of axes before those of an observation.
 
         Raises:
-          WrongObservation: one is missing, or is not what the spec says.
+          WrongObservation: an array is missing, or differs from its spec.
         """
         arrays = []
         found = (observation,) if self._is_one else self._found(observation)
@@ -157,7 +157,7 @@ class Leaves:
         """The arrays `[K, ...]` of observations of K environments.
 
         Raises:
-          WrongObservation: as `of`; or there is no K.
+          WrongObservation: as `of`; or there is no axis of K.
         """
         found = (observations,) if self._is_one else self._found(observations)
         shape = self._as_array(0, found[0]).shape
@@ -170,16 +170,16 @@ class Leaves:
     def check_finite(
         self, arrays: Sequence[Array], num_steps: int, begins: Sequence[int] | Array
     ) -> None:
-        """Checks arrays `[K, ...]` for what `bad_number` finds.
+        """Raises an error if `bad_number` finds a number in arrays `[K, ...]`.
 
         Args:
           arrays: of K environments.
-          num_steps: that were taken before.
-          begins: how many there were when the episode of each environment began.
+          num_steps: how many steps were taken so far.
+          begins: the same number when the episode of each environment began.
 
         Raises:
-          EnvironmentFault: there is one. It names the environment, the array and the
-            step.
+          EnvironmentFault: there is such a number. The message has the environment,
+            the array and the step.
         """
         if (bad := self.bad_number(arrays)) is not None:
             step = num_steps - begins[bad.row]
@@ -191,19 +191,19 @@ class Leaves:
     def bad_number(self, arrays: Sequence[Array]) -> BadNumber | None:
         """The first number of arrays `[K, ...]` that no agent can learn from.
 
-        That is a NaN, an infinity, a category that the spec does not have, which would
-        be nothing at all one-hot, or a whole number that needs more than 32 bits.
+        That is a NaN, an infinity, a category that the spec does not have (one-hot, it
+        would be all zeros), or a whole number that needs more than 32 bits.
         """
         for place, array in enumerate(arrays):
             if (limits := self._limits[place]) is not None:
                 low, high, rule = limits
                 is_bad = (array < low) | (array > high)
             elif array.dtype.kind == "f" and array.itemsize > 4:
-                is_bad = ~(np.abs(array) <= _MAX_FLOAT32)  # Networks compute with that.
+                is_bad = ~(np.abs(array) <= _MAX_FLOAT32)  # Networks use float32.
                 rule = "its numbers must be finite as float32"
             elif array.dtype.kind == "f":
                 # The sum of squares takes less than half the time. It may be infinite
-                # where no number is.
+                # although every number is finite.
                 if math.isfinite(np.vdot(array, array)):
                     continue
                 is_bad, rule = ~np.isfinite(array), "its numbers must be finite"
@@ -214,19 +214,19 @@ class Leaves:
             k = int(np.argwhere(is_bad)[0][0])
             bad: Any = array[k][is_bad[k]][0]
             if is_category(self.specs[place], self._num_frames[place]):
-                bad = array[k].tolist()  # In the order of the rule's bounds.
+                bad = array[k].tolist()  # All of it: the rule lists all bounds.
             return BadNumber(k, f"{bad}{self._in(place)}", rule)
         return None
 
     @functools.cached_property
     def _limits(self) -> list[tuple[Any, Any, str] | None]:
-        """Which whole numbers an array may have, and why; None where all are good."""
+        """The bounds of each array's whole numbers, and the rule; None if unbounded."""
         return [*map(_limits_of, self.specs, self._num_frames)]
 
     def _as_array(self, place: int, found: Any) -> Array:
         try:
             return np.asarray(found)
-        except ValueError:  # Such as of lists of different lengths in one.
+        except ValueError:  # Such as for a list of lists of different lengths.
             got = f"type {type(found).__name__}, which is no array"
             shape, _ = self._forms[place]
             raise WrongObservation(self._sentence(place, got, f"{shape}")) from None
@@ -255,7 +255,7 @@ def _limits_of(spec: specs.Array, num_frames: int) -> tuple[Any, Any, str] | Non
         low, high = spec.minimum, spec.maximum
         return low, high, f"its specification says {low.tolist()} to {high.tolist()}"
     if spec.dtype.kind in "iu" and spec.dtype.itemsize == 8:
-        # JAX would make another number of a larger one, without an error.
+        # JAX would change a larger number without an error.
         narrow = np.iinfo("int32" if spec.dtype.kind == "i" else "uint32")
         rule = "networks take whole numbers of 32 bits; return it as a float"
         return narrow.min, narrow.max, rule
@@ -263,4 +263,4 @@ def _limits_of(spec: specs.Array, num_frames: int) -> tuple[Any, Any, str] | Non
 
 
 class WrongObservation(ValueError):
-    """What an environment returned is not what its spec says."""
+    """An environment returned an observation that breaks its spec."""

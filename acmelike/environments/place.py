@@ -1,4 +1,4 @@
-"""Which environment of a run is being made, for those that need a port or a folder."""
+"""The place of an environment in a run, from which it can choose a port or a folder."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class EnvironmentPlace:
     """The place of an environment in a run.
 
     Attributes:
-      node: the label of the node that steps it, such as "actor/3"; "" outside a run, as
-        for the environment of which a program reads the specs.
+      node: the label of the node that steps it, such as "actor/3"; "" outside a run,
+        such as for an environment that is made only to read its specs.
       worker_index: the number of this node in its group, from 0 on; 0 without a group.
       vector_index: the number of the environment in its node, from 0 on.
     """
@@ -36,7 +36,7 @@ def current_place() -> EnvironmentPlace:
 
 @contextmanager
 def making_environment(vector_index: int) -> Iterator[None]:
-    """Surrounds the making of an environment of the node whose thread calls."""
+    """Sets `current_place` while the node of this thread makes an environment."""
     context = current_context()
     node = "" if context is None else context.label
     number = node.rpartition("/")[2]

@@ -38,9 +38,9 @@ _BUILT_IN: dict[str, EnvironmentFactory] = {
 def make_environment_factory(
     environment: str | Callable[..., Any], /, **arguments: Any
 ) -> EnvironmentFactory:
-    """Returns the factory of an environment with a name, or that a function makes.
+    """Returns the factory of an environment, which is a name, a class or a function.
 
-    Names that are known:
+    Known names:
 
       "Catch"                   the environment of this package
       "CartPole-v1-positions"   CartPole without the velocities of cart and pole
@@ -62,12 +62,11 @@ def make_environment_factory(
 
     Args:
       environment: a name; or a class or function that makes environments of Gymnasium
-        or dm_env. It is called with a seed if it has an argument `seed`, or if it is a
-        function whose first argument is the only one that it needs, as that of an
-        `EnvironmentFactory`; and with an `EnvironmentPlace` if it has an argument
-        `environment_place`.
-      arguments: of its constructor: of an id in Gymnasium's registry, or of the class
-        or function.
+        or dm_env. It gets a seed if it has an argument `seed`, or if it is a function
+        that needs its first argument and no other, as an `EnvironmentFactory` does.
+        It gets an `EnvironmentPlace` if it has an argument `environment_place`.
+      arguments: of the environment's constructor, or of the class or function. Names of
+        this package and of EnvPool take none.
 
     Raises:
       ConfigError: no environment has this name, or it cannot be made. To find out, an
@@ -102,7 +101,7 @@ def make_environment_factory(
 
 
 def name_of(environment: Any) -> str:
-    """What people call an environment that has a name, or is made by a function."""
+    """The name of an environment, or of the class or function that makes it."""
     if isinstance(environment, str):
         return environment
     name = getattr(environment, "__name__", type(environment).__name__)
@@ -113,7 +112,7 @@ def _find_factory(name: str, arguments: Mapping[str, Any]) -> EnvironmentFactory
     """The factory that "module:factory" names; None if the name is of another form.
 
     Raises:
-      ConfigError: the module fails, or what it has makes no environment.
+      ConfigError: the module fails, or its class or function makes no environment.
     """
     module, _, attribute = name.partition(":")
     if not attribute.isidentifier():  # Ids have a version, as in "module:Maze-v1".

@@ -1,4 +1,4 @@
-"""Keeps the handlers of signals where an environment is made to look at it."""
+"""Keeps the signal handlers when an environment is made only to read its specs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @contextmanager
 def signal_handlers_kept() -> Iterator[None]:
-    """Sets the handlers of SIGINT, SIGTERM and SIGHUP back at the end of the block.
+    """Restores the handlers of SIGINT, SIGTERM and SIGHUP at the end of the block.
 
-    Some simulators install their own when they are made. An environment that only
-    tells its specs would so replace the handlers that end the run. In other threads
-    than the main one nothing is done, as none can be installed there.
+    Some simulators install their own handlers when they are made. An environment that
+    is made only to read its specs would then replace the handlers that end the run.
+    This does nothing outside the main thread, as no handler can be installed there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -27,5 +27,5 @@ def signal_handlers_kept() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            if handler is not None:  # Python cannot set back one of C code.
+            if handler is not None:  # Python cannot restore one of C code.
                 signal.signal(number, handler)

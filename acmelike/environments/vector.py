@@ -51,9 +51,9 @@ class VectorEnvironment(ChecksItself):
       factory: makes one environment from a seed.
       num_envs: K.
       seed: the seed of environment k is derived from it and k.
-      max_restarts: how often an environment that raised is made again, with another
-        seed; its unfinished episode is dropped, so a FIRST step follows that is not
-        after a LAST one.
+      max_restarts: how often, in all, an environment that raised is replaced by a new
+        one with another seed. Its unfinished episode is discarded, so a FIRST step may
+        follow a step that is not LAST.
 
     Attributes:
       num_envs: K.
@@ -111,9 +111,9 @@ class VectorEnvironment(ChecksItself):
           actions: `[K, ...]`; ignored for environments that start an episode.
 
         Raises:
-          EnvironmentFault: an environment raised, and may not be made again; or it
+          EnvironmentFault: an environment raised, and no restart is left; or it
             returned a time step that breaks its specs or the order FIRST, MID, ...,
-            LAST. The message has its index.
+            LAST. The message has the index of the environment.
           TypeError: the actions are not of the kind of the action spec's dtype.
           ValueError: the shape of the actions differs from the spec, or a discrete one
             is not in its range.
@@ -154,8 +154,8 @@ class VectorEnvironment(ChecksItself):
                     environment.reset() if begins else environment.step(actions[k])
                 )
             except AcmelikeError:
-                raise  # Such as RpcClosed at the end of a run, not the environment's.
-            except WrongObservation as wrong:  # Of an environment in a wrapper.
+                raise  # An error of acmelike, such as RpcClosed when a run ends.
+            except WrongObservation as wrong:  # From a wrapper, such as `FrameStack`.
                 raise _wrong_observation(k, wrong) from None
             except Exception as error:
                 fault = _raised(k, "reset" if begins else "step", error)
@@ -175,7 +175,7 @@ class VectorEnvironment(ChecksItself):
                 raise _wrong_order(k, kind, begins)
             # NumPy would broadcast or cast a wrong observation without an error.
             if type(o) is np.ndarray and o.shape == shape and o.dtype == dtype:
-                first_array[k] = o  # Most are one array that is right.
+                first_array[k] = o  # The usual case: one valid array.
             else:
                 try:
                     arrays = leaves.of(o)
@@ -205,7 +205,7 @@ class VectorEnvironment(ChecksItself):
         with making_environment(vector_index=k):
             made = self._factory(_seed(self._given_seed, k, *restart))
         inside = innermost(made)
-        # The one that it replaces is closed, and may come again.
+        # The one that it replaces is closed, so the factory may return it again.
         others = [*self._environments[:k], *self._environments[k + 1 :]]
         if any(inside is innermost(other) for other in others):
             raise ConfigError(SAME_AGAIN)
@@ -214,12 +214,12 @@ class VectorEnvironment(ChecksItself):
     def _restarted(
         self, k: int, fault: EnvironmentFault, cause: Exception
     ) -> dm_env.TimeStep:
-        """Makes an environment again that has failed; returns its first step.
+        """Replaces an environment that has failed by a new one; returns its first step.
 
-        If that fails too, it is made once more, as long as a restart is left.
+        If the new one fails too, it is also replaced, as long as a restart is left.
 
         Raises:
-          EnvironmentFault: no restart is left; it is the last fault, with its cause.
+          EnvironmentFault: no restart is left; this is the last fault, with its cause.
         """
         while self._num_restarts < self._max_restarts:
             self._num_restarts += 1
@@ -228,7 +228,7 @@ class VectorEnvironment(ChecksItself):
                 "dropped",
                 *(fault, self._num_restarts, self._max_restarts),
             )
-            with suppress(Exception):  # It may not be able to do even that.
+            with suppress(Exception):  # A broken environment may fail to close.
                 self._environments[k].close()
             try:
                 self._environments[k] = self._made(k, self._num_restarts)
@@ -243,10 +243,10 @@ class VectorEnvironment(ChecksItself):
 
 
 class OwnVector:
-    """A `Vector` of a user's own, whose steps are checked as those of others are.
+    """A `Vector` around one of a user's own, whose steps it checks.
 
-    A FIRST step gets reward 0 and discount 1. One in the middle of an episode is
-    allowed, as its environment may have been made again. All returned arrays are new,
+    A FIRST step gets reward 0 and discount 1. A FIRST step in the middle of an episode
+    is allowed, as its environment may have been restarted. All returned arrays are new,
     so the vector may reuse its own buffers.
 
     Args:
@@ -286,7 +286,7 @@ class OwnVector:
           actions: `[K, ...]`; ignored for environments that start an episode.
 
         Raises:
-          EnvironmentFault: the vector returned something else than a `VectorStep`, or
+          EnvironmentFault: the vector returned something other than a `VectorStep`, or
             arrays that break its spec or the order FIRST, MID, ..., LAST.
         """
         return self._checked("step", self._vector.step(actions))
@@ -319,7 +319,7 @@ class OwnVector:
 
         reward = np.where(is_first, 0, self._one_each("reward", rewards, "fiub"))
         discount = np.where(is_first, 1, self._one_each("discount", discounts, "fiub"))
-        with np.errstate(over="ignore"):  # Casting may make an infinity of a number.
+        with np.errstate(over="ignore"):  # The cast may overflow to infinity.
             reward = reward.astype(np.float32)
         is_bad = ~(np.isfinite(reward) & (discount >= 0) & (discount <= 1))
         if is_bad.any():
@@ -361,8 +361,8 @@ def make_vector_environment(
       seed: of everything that is random in them.
 
     Raises:
-      ConfigError: as `VectorEnvironment`; or a vector has another number of
-        environments.
+      ConfigError: as `VectorEnvironment`; or the vector of a `VectorFactory` has not
+        K environments.
     """
     if isinstance(factory, VectorFactory):
         vector = factory.make_vector(num_envs=num_envs, seed=seed)
@@ -371,7 +371,7 @@ def make_vector_environment(
 
 
 def _checked_vector(vector: Vector, *, num_envs: int) -> Vector:
-    """A vector of so many environments, whose steps are checked."""
+    """Checks the number of environments; wraps a vector that does not check itself."""
     if vector.num_envs != num_envs:
         raise ConfigError(
             f"make_vector returned {vector.num_envs} environments, not {num_envs}"
@@ -388,8 +388,8 @@ def checked_environment_spec(environment: dm_env.Environment) -> EnvironmentSpec
     """Collects the specs of an environment, and checks that they are as agents need.
 
     Raises:
-      ConfigError: the spec of actions, rewards or discounts is not a single array, that
-        of rewards or discounts not scalar, or observations or actions have no numbers.
+      ConfigError: as `check_observation_spec`; or the spec of actions, rewards or
+        discounts is not one array, actions are empty, or the others are not scalar.
     """
     return _checked_spec(make_environment_spec(environment))
 

@@ -33,14 +33,14 @@ class EvaluationTask(NamedTuple):
     """An evaluation to be made.
 
     Attributes:
-      number: of the task, which no other one has.
+      number: of the task; it is unique.
       end_reason: why the run ends after this evaluation; None if it continues.
       env_steps: environment steps made when the task was ordered.
       version: of the parameters.
       policy: of the agent.
       parameters: to act with.
-      is_again: whether it is the second one of these parameters, as the first may have
-        been the best by luck.
+      is_again: whether it is a second evaluation of these parameters, because the first
+        may have been the best by luck.
     """
 
     number: int
@@ -72,7 +72,7 @@ class Progress(NamedTuple):
 
 
 class Coordinator:
-    """A worker; each step waits for environment steps and does what is due then.
+    """A worker; each step waits for environment steps, then does the work that is due.
 
     An evaluator asks for the next task and reports the returns. A run ends with a
     final evaluation: of the parameters that reached the target, or of the newest ones
@@ -86,8 +86,8 @@ class Coordinator:
       metrics: the path of the file that records are appended to.
       policy_file: overwritten with the evaluated parameters after each evaluation; None
         to save no policy.
-      best_policy_file: overwritten with parameters that are better than all before, by
-        a second evaluation, which is not recorded; None to save no best policy.
+      best_policy_file: overwritten with parameters that a second, unrecorded evaluation
+        finds better than all before; None to save no best policy.
       video_format: of the videos that evaluators send, which are written into the
         folder `videos/` beside the records.
     """
@@ -134,8 +134,8 @@ class Coordinator:
     def next_evaluation(self) -> EvaluationTask:
         """Returns the task that is due, until its result is reported.
 
-        An evaluator reports before it asks again. So who asks while a task is under way
-        has taken the place of an evaluator that failed.
+        An evaluator reports before it requests another task. So a request while a task
+        is under way comes from the replacement of an evaluator that failed.
         """
         if self._under_way is None:
             if self._again is not None:
@@ -164,7 +164,7 @@ class Coordinator:
             self._judge_again(task, record)
         else:
             self._judge(task, record)
-        # Only now: where a file cannot be written, another evaluator asks again.
+        # Only now: if a file cannot be written, another evaluator gets the task again.
         self._under_way = None
         if video:
             self._write_video(task, video)
@@ -178,12 +178,12 @@ class Coordinator:
 
     @idempotent
     def record_metrics(self, node: str, metrics: Mapping[str, float]) -> None:
-        """Takes numbers of another node, for all records until it sends newer ones.
+        """Adds another node's numbers to progress records until it sends newer ones.
 
-        They are in `metrics.jsonl`, by the name "node/name".
+        In `metrics.jsonl` each number has the name "node/name".
 
         Args:
-          node: what the node is called there, such as its label.
+          node: the node's name in the records, such as its label.
           metrics: the numbers, by name.
 
         Raises:
@@ -210,7 +210,7 @@ class Coordinator:
         try:
             self._videos.mkdir(exist_ok=True)
             write_whole(self._videos / name, video)
-        except OSError as error:  # Such as a full disk; the run can do without.
+        except OSError as error:  # Such as a full disk; the run needs no video.
             logger.warning("cannot write the video %s: %s", name, error.strerror)
 
     def _judge_again(self, task: EvaluationTask, record: dict[str, Any]) -> None:
@@ -237,7 +237,7 @@ class Coordinator:
             env_steps = self._replay.num_env_steps()
         judged: EvaluationTask | Versioned | None = None
         if end_reason is not None or env_steps >= self._schedule.next_evaluation:
-            # Before the counters are read: they are never behind what is evaluated.
+            # Before the counters are read: they are never behind these parameters.
             judged = reached or self._learner.parameters()
         self._record_progress(env_steps)
         if judged is not None:
@@ -298,10 +298,10 @@ class Coordinator:
 
 
 def _check_parameters(judged: EvaluationTask | Versioned) -> None:
-    """Refuses parameters with NaN, whose actions would mean nothing.
+    """Refuses parameters with NaN, whose actions would be meaningless.
 
-    The loss of the update that made them may have been finite, and the learner sees the
-    loss of the next one only.
+    The loss of the update that made them may have been finite. Then the learner would
+    notice the NaN only in the loss of the next update.
 
     Raises:
       NonFinite: a number in them is NaN.

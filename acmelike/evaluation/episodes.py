@@ -18,11 +18,11 @@ def play_episodes(
 ) -> Array:
     """Plays E whole episodes in N environments.
 
-    Each environment plays E // N of them, and the first E % N play one more. This is
-    fixed before: if the episodes that end first counted, short ones would count too
-    often.
+    Each environment plays E // N of them, and the first E % N play one more. These
+    numbers are fixed in advance: if the episodes that end first counted, short episodes
+    would count too often.
 
-    An episode may never end, so the status of the calling node tells the number of
+    An episode may never end, so the status of the calling node shows the number of
     steps played.
 
     Args:
@@ -44,10 +44,10 @@ def play_episodes(
         action, _ = inference.act(step)
         step = environment.step(action)
         so_far += step.reward
-        # Also where an environment that failed was made again.
+        # Also where an environment failed and was recreated.
         so_far[step.first()] = 0.0
         for k in step.last().nonzero()[0]:
-            # One that has played enough goes on, but is not counted.
+            # An environment that has played enough continues, but does not count.
             if len(returns[k]) < wanted[k]:
                 returns[k].append(so_far[k])
                 num_played += 1
@@ -69,7 +69,7 @@ def record_episode(
       factory: makes the environment.
       inference: acts in one environment.
       seed: of the environment.
-      vector_index: its number, beside other environments of the node that calls.
+      vector_index: its number among the environments of the calling node.
 
     Raises:
       ConfigError: the environment does not render here.
@@ -86,7 +86,7 @@ def record_episode(
 
 
 def check_video(settings: VideoSettings, factory: EnvironmentFactory) -> None:
-    """Checks that videos can be made, if there are to be any.
+    """Checks that videos can be made, if the settings ask for any.
 
     Raises:
       ConfigError: the environment does not render here, or a package is missing.

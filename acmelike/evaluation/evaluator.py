@@ -75,7 +75,7 @@ class Evaluator:
         return is_first or task.end_reason is not None
 
     def _record(self, task: EvaluationTask) -> bytes:
-        """A video of one more episode; nothing if that fails, as the run goes on."""
+        """A video of one more episode; empty if that fails, as the run continues."""
         if self._video_inference is None:
             self._video_inference = self._make_inference(task, 1)
         self._video_inference.set_parameters(task.parameters)
@@ -87,7 +87,7 @@ class Evaluator:
                 vector_index=self._environment.num_envs,
             )
             return recorder.encoded(self._video.format)
-        except Exception as error:  # Of packages for videos, too.
+        except Exception as error:  # Also errors of video packages.
             reason = first_line(error)
             logger.warning("no video at %s steps: %s", task.env_steps, reason)
             return b""

@@ -35,7 +35,7 @@ from acmelike.types import EnvironmentSpec, Nested
 
 # The names of the files in the folder of a run.
 POLICY_NAME, BEST_POLICY_NAME = "policy.zip", "best_policy.zip"
-# 1 named classes by the files that defined them.
+# Format 1 named classes by the files that defined them.
 _FORMAT = 2
 _FACTS, _TEXT, _AGENT = "policy.json", "policy.py", "agent.pkl"
 
@@ -79,11 +79,11 @@ class PolicyFile:
     def write(
         self, policy: PortablePolicy, parameters: Nested, record: Mapping[str, Any]
     ) -> None:
-        """Replaces the file: writes another one beside it and renames that.
+        """Replaces the file: writes a new file beside it and renames the new file.
 
         Args:
           policy: the greedy policy, from the learner.
-          parameters: a nest of arrays, as the policy acts with.
+          parameters: the nest of arrays that the policy acts with.
           record: the evaluation of these parameters; values that JSON can hold.
 
         Raises:

@@ -2,7 +2,7 @@
 
 A plain pickle names a class by the file that defines it, so it cannot be read any more
 when the file moves. Here a class or a function of acmelike is stored as "package:name",
-where the package is the first one on the way to the file that offers this very object:
+where the package is the outermost one above the file that offers this very object:
 
     acmelike.agents.dqn.agent.DQNBuilder         "acmelike.agents.dqn:DQNBuilder"
     acmelike.environments.catch.CatchFactory     "acmelike.environments:CatchFactory"
@@ -23,7 +23,7 @@ from typing import Any
 
 import cloudpickle
 
-# Public names that stored files have, and what the same object is called today.
+# From a public name in stored files to the present name of the same object.
 RENAMED: Mapping[str, str] = {}
 
 
@@ -43,7 +43,7 @@ def public_name(thing: type | FunctionType) -> str | None:
     """The public name of a class or a function, as "package:name".
 
     Returns:
-      None if no module offers the object, as for one that a function made.
+      None if no module offers the object, such as one that a function made.
     """
     parts = thing.__module__.split(".")
     for length in range(1, len(parts) + 1):

@@ -10,18 +10,18 @@
      "mean_return": 31.2, "std_return": 8.4, "num_episodes": 20, "time": {...}}
 
 The last record of a complete run has the event "end" and the fields of an evaluation.
-Staleness is in updates; its mean is of all items so far, the rest of the latest batch.
-The training return and length are means of the last 100 episodes of the actors, which
-explore; they stand in no record before the first episode has ended. Of the same
-episodes, "clipped_fraction" is the share of steps whose action was outside of its
-bounds and was clipped; it stands only in records where there were some. So does
-"num_dropped_episodes", the number of episodes that were dropped because an environment
-failed and was made again.
-Metrics have a mapping of their own, because an agent may choose any name. Those that
-other nodes recorded stand there too, as "node/name". What is infinite or NaN is null,
-as JSON has neither.
-What a clock says stands under "time" alone, so the records of two runs with one seed
-can be compared without it.
+Staleness is in updates. Its mean covers all items so far; its other numbers cover the
+latest batch. The training return and length are means of the last 100 episodes of the
+actors, which explore; a record before the end of the first episode has neither.
+"clipped_fraction" is the share of steps of the same episodes whose action was outside
+of its bounds and was clipped. "num_dropped_episodes" is the number of episodes that
+were dropped because an environment failed and was recreated. A record has either of
+them only if it is not zero.
+Metrics have a mapping of their own, because an agent may choose any name. It also has
+the metrics that other nodes recorded, as "node/name". An infinite number or NaN is
+null, as JSON has neither.
+Only "time" has readings of a clock, so the records of two runs with one seed can be
+compared without it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def make_progress_record(
 
     Args:
       env_steps: environment steps so far.
-      learner: how far it is.
+      learner: the learner's progress.
       table: statistics of the table.
       episodes: of the actors.
       metrics: of other nodes.
@@ -86,7 +86,7 @@ def make_progress_record(
     record: dict[str, Any] = {
         "env_steps": env_steps,
         "learner_steps": learner.num_updates,
-        # Every agent has a loss, so it also stands where scripts find it at once.
+        # Every agent has a loss, so it is also here, where scripts find it at once.
         "loss": learner.loss,
         "metrics": {
             name: value if math.isfinite(value) else None

@@ -62,7 +62,7 @@ class SavedPolicy:
         """Returns the action for one observation.
 
         Args:
-          observation: `[...]`, the shape of the observation spec, and nested as it is.
+          observation: `[...]`, with the shape and the nest of the observation spec.
 
         Returns:
           `[...]` with shape and dtype of the action spec, as the environment takes it;
@@ -141,7 +141,7 @@ def load_policy(
 
     Args:
       run_folder: of the run.
-      best: the best policy of the run, which it keeps with `--keep-best`.
+      best: whether to load the best policy, which a run keeps with `--keep-best`.
 
     Raises:
       ConfigError: the folder has no policy, or the policy file is damaged, has a newer

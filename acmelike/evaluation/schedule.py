@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from acmelike.evaluation.goal import Goal
 
-# Each look calls replay and the learner and takes some of their time. Where environment
-# steps go by fast, looks are therefore limited by time instead.
+# Each look calls replay and the learner, which takes some of their time. If environment
+# steps are fast, the looks per second are limited instead.
 MAX_LOOKS_PER_SECOND = 10
 
 # One evaluation over a few episodes can reach the target by luck.

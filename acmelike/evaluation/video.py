@@ -1,4 +1,4 @@
-"""When the episodes of a run are recorded, as data."""
+"""Settings that say when episodes of a run are recorded as videos."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from acmelike.checks import at_least, check_fields
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings:
-    """Videos of evaluations, in the folder `videos/` of the run.
+    """Settings for videos of evaluations, in the folder `videos/` of the run.
 
     Attributes:
       every: one more episode is recorded in the first of every so many evaluations,

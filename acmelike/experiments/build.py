@@ -49,7 +49,7 @@ def make_system(
 
     Raises:
       ConfigError: the environment, the agent and the topology do not fit together, or
-        there is no such node to place.
+        a node to place does not exist.
     """
     experiment = Experiment(
         environment_factory=_with_wrappers(

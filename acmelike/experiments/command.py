@@ -37,7 +37,7 @@ def train_command(
     *,
     prog: str | None = None,
 ) -> int:
-    """Parses a command line and makes the run that it asks for.
+    """Parses a command line and carries out the run that it describes.
 
     Args:
       program: what to run.

@@ -39,7 +39,7 @@ def completion_script(shell: str) -> str:
 
 
 def candidates(words: Sequence[str]) -> list[str]:
-    """What may stand in the place of the last word of a command line.
+    """The possible completions of the last word of a command line.
 
     Args:
       words: the words after `acmelike`; the last one may be empty or incomplete.

@@ -39,15 +39,15 @@ class EnvironmentConfig:
       max_episode_steps: steps after which episodes are cut off; None for no limit but
         the environment's own, which this can only shorten.
       frame_stack: how many of the last observations are stacked into one; None for 4
-        with games of Atari, and else 1.
+        with games of Atari, otherwise 1.
       action_mask_from_info: put the "action_mask" of an environment's info into the
         observation, so that the agent only takes actions that it allows. For discrete
         actions of environments of Gymnasium, such as Taxi-v4.
-      step_timeout: seconds after which an environment that has not returned from a step
-        or a reset has failed; each then has a thread of its own, where it can install
-        no handler of signals. None for no limit.
-      restart_environments: how often each actor, and the evaluator, makes an
-        environment again that has failed. Its unfinished episode is dropped.
+      step_timeout: seconds after which a step or a reset of an environment that has not
+        returned counts as failed. Each environment then has a thread of its own, where
+        it can install no signal handlers. None for no limit.
+      restart_environments: how often each actor, and the evaluator, replaces an
+        environment that has failed. Its unfinished episode is dropped.
     """
 
     environment: str = "CartPole-v1"
@@ -90,8 +90,8 @@ class ExperimentConfig(Goal, Layout, EnvironmentConfig, Generic[A]):
       seed: the seed of everything random in the run; at least 0.
       out: the folder that the run is recorded in; None for a new one in runs/, named
         after the program and the time.
-      keep_best: also store the policy whose evaluation was the best, and which was the
-        best again in a second one, on other episodes.
+      keep_best: also store the best policy. A policy with a better evaluation counts as
+        the best only if a second evaluation, on other episodes, is better too.
       log: what else the records of metrics.jsonl are written to: "csv", "tensorboard",
         "wandb" (Weights & Biases), or several of these.
       live: show a live table where stdout is a terminal, instead of a line every few
@@ -138,7 +138,7 @@ def parse_kwargs(texts: Iterable[str]) -> dict[str, Any]:
     A value is a literal of Python, such as 0.5, true or [1, 2]; any other is a text.
 
     Raises:
-      ConfigError: one has another form, or Python cannot read its value.
+      ConfigError: an argument has another form, or Python cannot read its value.
     """
     found: dict[str, Any] = {}
     for text in texts:

@@ -153,7 +153,7 @@ def _in_words(nest: NestedSpec) -> str:
 
 
 def _bound(bound: Array) -> str:
-    """A bound of each number of an array; once if it is the same for all."""
+    """The bound of each number of an array; a single one if all are the same."""
     numbers = np.unique(bound)
     return str(numbers[0] if len(numbers) == 1 else bound.tolist())
 

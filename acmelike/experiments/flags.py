@@ -92,7 +92,7 @@ def _with_flag(message: str, flags: Sequence[str]) -> str:
 
 def _first_message(text: str) -> str:
     """The first message in a box that tyro prints, as one line."""
-    # In a terminal it has colours, and letters for the box as the terminal has them.
+    # In a terminal it has colours, and a box of the letters that the terminal can show.
     plain = re.sub(r"\x1b\[[\d;]*m", "", text)
     message: list[str] = []
     for line in plain.splitlines()[1:]:

@@ -1,4 +1,4 @@
-"""Actors come and go with the hosts of a run."""
+"""Adapts the number of actors to the hosts of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PERIOD_SECONDS = 5.0
 class ActorFollower(threading.Thread):
     """Keeps as many actors as hosts have room for, from `num_actors` to `max_actors`.
 
-    It looks every few seconds, until the run ends.
+    It checks the room every few seconds, until the run ends.
 
     Args:
       run: a program with a group "actor".

@@ -12,7 +12,7 @@ _MAX_SEED = 2**32  # NumPy's takes smaller ones only.
 
 @contextmanager
 def seeded_global_generators(seed: int) -> Iterator[None]:
-    """Seeds both, and gives them back the state that they had.
+    """Seeds the global generators, and restores their former state at the end.
 
     It is for `serial`, where nodes are in this process and take turns: a run repeats
     exactly even where its environments draw from a generator that they share.
@@ -20,7 +20,7 @@ def seeded_global_generators(seed: int) -> Iterator[None]:
     import numpy as np
 
     of_python, of_numpy = random.getstate(), np.random.get_state()
-    # These draw from them when they are imported, which only a first run does.
+    # These packages draw from them when they are imported, so only in a first run.
     for name in ("jax", "flax"):
         with suppress(ImportError):
             importlib.import_module(name)

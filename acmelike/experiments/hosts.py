@@ -13,9 +13,9 @@ from acmelike.experiments.process import tell
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig
 
-# How many hosts there are, by the first of some variables that is set, and which one
-# this is: of Open MPI, of other MPIs (MPICH, Intel's), of Slurm, and of Kubernetes'
-# indexed jobs, which do not say how many. MPIs come before Slurm, as they number
+# Variables with the number of hosts and the rank of this one; the first that is set
+# counts. They are of Open MPI, of other MPIs (MPICH, Intel's), of Slurm, and of indexed
+# jobs of Kubernetes, which lack the number. MPIs come before Slurm, as they number
 # processes: in a job of Slurm, mpirun may start several on one node, which would all
 # have the rank of that node. A step of Slurm may have fewer nodes than its job.
 _VARIABLES: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -33,7 +33,7 @@ def make_hosts_config(config: Any) -> HostsConfig | None:
       config: an `ExperimentConfig`.
 
     Raises:
-      ConfigError: one is missing or wrong.
+      ConfigError: a flag is missing or wrong.
     """
     names = ("hosts", "rank", "rendezvous", "secret_file", "host_labels")
     if config.launch != "hosts":

@@ -50,10 +50,10 @@ def run_process(main: Callable[[], int]) -> NoReturn:
 
 
 def prepare_process() -> None:
-    """Lets BLAS, and XLA's products, have one thread, unless the environment says more.
+    """Gives BLAS, and XLA's products, one thread, unless variables say otherwise.
 
-    Their threads do not speed up small networks, and take cores from nodes. It has an
-    effect before NumPy and JAX are imported. XLA's other pool (NPROC) stays as it is:
+    More threads do not speed up small networks, and take cores from nodes. Call it
+    before NumPy and JAX are imported. XLA's other pool (NPROC) stays as it is:
     with one thread there, SAC makes a quarter fewer updates under `serial`.
     """
     if "XLA_FLAGS" not in os.environ:
@@ -63,9 +63,9 @@ def prepare_process() -> None:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does; in the main thread.
+    """Lets SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, like SIGINT.
 
-    Not where they are handled or ignored already.
+    A signal that is handled or ignored already stays so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -88,7 +88,7 @@ def ended_by_signals() -> Iterator[None]:
 def interrupts_kept() -> Iterator[None]:
     """Interrupts the main thread again if Python dropped a KeyboardInterrupt.
 
-    It does so where the interrupt comes while a callback of the garbage collector runs;
+    Python drops an interrupt that comes while a callback of the garbage collector runs;
     JAX has one.
     """
     before = sys.unraisablehook
@@ -115,10 +115,10 @@ def complain(error: AcmelikeError) -> int:
 
 
 def or_status(part: Callable[[], T]) -> T | int:
-    """What a part of a command returns, or the exit status if the command ends there.
+    """Runs a part of a command; returns its result, or the exit status to end with.
 
-    It ends with 2 and a line after a mistake of the user's, with 0 after `--help`, and
-    with 130 after an interrupt.
+    The status is 2, with a line that says why, after a mistake of the user's, 0 after
+    `--help`, and 130 after an interrupt.
     """
     try:
         return part()
@@ -133,7 +133,7 @@ def or_status(part: Callable[[], T]) -> T | int:
 def tell(line: str, file: TextIO | None = None) -> None:
     """Prints a line of a run, to stdout if no file is given.
 
-    A terminal that was closed, a full disk or an encoding that lacks a letter end no
+    A closed terminal, a full disk, or an encoding that lacks a letter must not end the
     run: what cannot be printed is in the files of the run.
     """
     with contextlib.suppress(OSError, ValueError):
@@ -143,8 +143,8 @@ def tell(line: str, file: TextIO | None = None) -> None:
 def _exit(status: int) -> NoReturn:
     """Exits at once; sys.exit would wait for a node that is still in a long step.
 
-    Such a node closes nothing any more. So what it has started, as the subprocesses of
-    an environment, is ended here. After status 0 that is done already, by the run.
+    A node in a long step closes nothing any more. So the processes that it has started,
+    such as those of an environment, are ended here. After status 0 the run has done so.
     """
     if status != 0:
         end_processes(descendants())
@@ -152,14 +152,14 @@ def _exit(status: int) -> NoReturn:
 
 
 def end_processes(pids: Iterable[int]) -> None:
-    """Sends SIGTERM to processes, to those that are there."""
+    """Sends SIGTERM to those of the processes that still exist."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGTERM)
 
 
 def descendants() -> list[int]:
-    """All descendants of this process, but those in a session of their own.
+    """All descendants of this process, except those in a session of their own.
 
     None are found where there is no /proc.
     """

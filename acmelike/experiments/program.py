@@ -34,8 +34,8 @@ class TrainingProgram(Generic[C]):
     Attributes:
       name: names folders of runs, and the program in messages.
       description: what `--help` shows; the first line is shown in lists.
-      make_config: makes the flags, with this program's defaults. It is called after
-        the process was prepared, so that NumPy, which settings import, starts no
+      make_config: makes the flags, with this program's defaults. It is called after the
+        process was prepared, because settings import NumPy, which must not start
         threads of its own.
       make_builder: makes the agent's builder from the flags that the user gave.
     """
@@ -54,7 +54,7 @@ class TrainingProgram(Generic[C]):
         """Makes the agent's builder.
 
         Raises:
-          ConfigError: a setting is wrong, or the function exits.
+          ConfigError: a setting is wrong, or `make_builder` exits.
         """
         make = functools.partial(self.make_builder, config)
         return _without_exit(f"make_builder of {self.name}", make)

@@ -1,4 +1,4 @@
-"""One training run and its folder: it is made, watched, summed up and drawn."""
+"""Carries out one training run: launches, watches, summarises and draws it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from acmelike.telemetry.figures import return_text
 from acmelike.telemetry.logs import logging_to
 from acmelike.telemetry.summary import read_records, summarize
 
-# What imports NumPy or JAX is imported only when a run starts: `--help` and mistakes
-# are answered at once, a Ctrl-C during the imports finds the run's folder in place, and
-# NumPy starts as few threads as `prepare_process` says.
+# Modules that import NumPy or JAX are imported only when a run starts. So `--help` and
+# mistakes are answered at once, a Ctrl-C during the imports finds the run's folder in
+# place, and NumPy starts as few threads as `prepare_process` says.
 if TYPE_CHECKING:
     from acmelike.launchers import HostsConfig, RayConfig, Run
     from acmelike.topologies.system import System
@@ -33,7 +33,7 @@ logger = logging.getLogger("acmelike")
 GRACE_SECONDS = 2.0
 _COUNT_SECONDS = 0.5  # How long an interrupted run may take to say how far it was.
 _MAX_POINTS = 10_000  # Of a picture, which has far fewer pixels.
-_SLOW_SECONDS = 5.0  # What takes longer before the first line has a line of its own.
+_SLOW_SECONDS = 5.0  # Preparations that take longer get a line of their own.
 
 
 class RecordedRun:
@@ -50,7 +50,7 @@ class RecordedRun:
     Attributes:
       folder: as given.
       summary: as last written.
-      see: the file that says more after a failure, and what became of the summary.
+      see: names the log to read after a failure, and a summary that was not written.
     """
 
     def __init__(
@@ -71,16 +71,16 @@ class RecordedRun:
         self._started = time.perf_counter()
         self._agent = program.name  # Until the system is made, which has its name.
         self._run: Run | None = None
-        # How far an interrupted run was.
+        # How far an interrupted run had come.
         self._counts: dict[str, int] = {}
 
     def run(self) -> None:
-        """Makes the run, until its end.
+        """Carries out the run, until its end.
 
         Raises:
-          ConfigError: it cannot be made as the flags say; the folder is gone again.
+          ConfigError: the flags do not allow the run; its folder is removed again.
           KeyboardInterrupt: it was interrupted, and has ended cleanly.
-          Exception: what else ended it.
+          Exception: any other error that ended the run.
         """
         try:
             try:
@@ -94,14 +94,14 @@ class RecordedRun:
                 self._sum_up_failure(error)
                 raise
         except KeyboardInterrupt:
-            # A complete run stays one, whatever its last line came to.
+            # A completed run stays complete, even if its last line was interrupted.
             if self.summary.get("status") != "completed":
                 with suppress(OSError):  # The first summary says "interrupted" already.
                     self._summarize("interrupted")
             raise
 
     def extent(self) -> str:
-        """How long it was."""
+        """How long the run was, in words."""
         summary = self.summary
         return (
             f"{summary['env_steps']:,} environment steps, "
@@ -123,10 +123,10 @@ class RecordedRun:
 
     @contextmanager
     def _leftovers_ended(self) -> Iterator[None]:
-        """Ends what nodes have started, if a step hangs, which so closes nothing.
+        """Ends the processes that nodes have started, if a step hangs.
 
-        Where nodes have processes, these are killed with all that they have started.
-        What was there before the block stays.
+        A node that hangs closes nothing itself. Nodes with processes of their own are
+        killed with all that they have started. Processes from before the block stay.
         """
         before = set(descendants())
         try:
@@ -202,7 +202,7 @@ class RecordedRun:
                 except KeyboardInterrupt:
                     self._count(self._run, system)
                     raise
-            self._summarize("interrupted")  # It is, if the plot is.
+            self._summarize("interrupted")  # In case the plot is interrupted.
             try:
                 self._plot()
             except Exception as error:  # Such as a full disk; all else is written.
@@ -211,7 +211,7 @@ class RecordedRun:
             say(f"{reason}: {self._result(summary)} {self.extent()}; see {folder.path}")
 
     def _count(self, run: Run, system: System) -> None:
-        """Asks how far a run is that is interrupted; its last record is older."""
+        """Counts the steps of an interrupted run; its last record is older."""
         from acmelike.core import deadline
 
         with suppress(RpcError), deadline(_COUNT_SECONDS):
@@ -288,7 +288,7 @@ class RecordedRun:
 
 
 def _as_record(settings: Any) -> Any:
-    """Settings as `to_json` takes them: what it does not take stands as text."""
+    """Settings as `to_json` takes them; values that it does not take become text."""
     # A flax module is a dataclass too, and has more fields than its own.
     if (
         is_dataclass(settings)

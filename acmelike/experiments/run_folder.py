@@ -24,7 +24,7 @@ class RunFolder:
 
     Attributes:
       path: as given, with the home folder in the place of a "~".
-      root: the same from the root on, for whoever is in another folder later.
+      root: the absolute path, which stays right if the working directory changes.
     """
 
     def __init__(self, path: str | os.PathLike[str]):

@@ -33,7 +33,7 @@ _training = threading.Lock()
 
 
 class TrainedRun:
-    """What a training run has left: its folder, and what is in it.
+    """The results of a training run: its folder, and what is in it.
 
     Attributes:
       folder: of the run.
@@ -71,7 +71,7 @@ class TrainedRun:
         """The counters and the learner's metrics, in order: arrays `[P]` by name.
 
         The names are those of the records in `metrics.jsonl`, such as "env_steps",
-        "learner_steps", "loss" and "seconds". NaN stands where a record lacks one.
+        "learner_steps", "loss" and "seconds". A value that a record lacks is NaN.
         """
         return _columns(self._records("progress"))
 
@@ -90,16 +90,16 @@ def train(
     environment: str | Callable[..., Any] | None = None,
     **settings: Any,
 ) -> TrainedRun:
-    """Trains an agent, shows how it gets on, and returns what it has left.
+    """Trains an agent, shows its progress, and returns the results.
 
         run = al.train("ppo", "CartPole-v1", max_env_steps=100_000, num_actors=2)
         run.policy.act(observation)
 
     Ctrl-C ends the run cleanly and raises KeyboardInterrupt; so do SIGTERM and SIGHUP
-    in the main thread, if nobody else handles them. If a node hangs as the run ends,
-    under `serial` or `threads`, processes that were started during the run get SIGTERM,
-    except those in a session of their own. As on the command line, BLAS and XLA's
-    matrix products get one thread, if they have not been imported yet.
+    in the main thread, if they have no other handlers. A node may hang when the run
+    ends: under `serial` or `threads`, the processes that were started during the run
+    then get SIGTERM, except those in a session of their own. As on the command line,
+    BLAS and XLA's matrix products get one thread, if they are not imported yet.
 
     Args:
       program: its name, as `acmelike programs` lists them, or a program of your own.
@@ -112,7 +112,7 @@ def train(
 
     Raises:
       ConfigError: there is no such program, environment or setting, they do not fit
-        together, or another run of this process is trained. Nothing has been started.
+        together, or this process is training another run. Nothing has been started.
       RunError: the run failed; its folder has all that is known.
     """
     prepare_process()
@@ -141,10 +141,10 @@ def train(
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Refuses a run beside another one of this process.
+    """Refuses a run while another one is trained in this process.
 
     Raises:
-      ConfigError: there is one.
+      ConfigError: another run is trained.
     """
     if not _training.acquire(blocking=False):
         raise ConfigError(
@@ -213,7 +213,7 @@ def _may_be_none(config: Any, name: str) -> bool:
 def _as_texts(arguments: Mapping[str, Any]) -> tuple[str, ...]:
     """Arguments of an environment as the command line has them."""
     texts = tuple(f"{name}={value!r}" for name, value in arguments.items())
-    # By their texts, as arrays cannot be compared in one truth value.
+    # Compared as texts, because arrays compared with `==` give no single truth value.
     if repr(parse_kwargs(texts)) != repr(dict(arguments)):
         raise ConfigError(
             "environment_kwargs takes numbers, texts, lists and the like; for other "
@@ -227,7 +227,7 @@ def _names(config: Any) -> list[str]:
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, Array]:
-    """Numbers of records, by name; what is nested stands beside the others."""
+    """The numbers of records, by name; nested ones are moved to the top level."""
     import numpy as np
 
     from acmelike.telemetry.loggers import numbers_of

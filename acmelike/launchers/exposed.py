@@ -19,17 +19,17 @@ from acmelike.rpc import Identity, Server, SocketServer, listen_outside, new_key
 class Endpoint:
     """Where another program calls an exposed node, and what it needs for that.
 
-    `dataclasses.asdict` makes it data. Keep it in a file that only the caller can read:
-    with the key, every method of the node can be called.
+    `dataclasses.asdict` makes it a dict. Keep that in a file that only the caller can
+    read: with the key, every method of the node can be called.
 
     Attributes:
       node: the node's label.
-      ip: where its process listens. "0.0.0.0" means every network of this host; on
-        several hosts it is the address of the host of the node instead.
-      port: there.
-      key: that a caller proves, 32 bytes as hexadecimal digits; not in its repr.
-      name: that the certificate of its process is for; "" without TLS.
-      authority: the certificate that has signed that one, as PEM; "" without TLS.
+      ip: where the node's process listens. "0.0.0.0" means every network of this host;
+        in a run on several hosts, the address of the node's host stands in its place.
+      port: the TCP port at that ip.
+      key: proves that a caller may call: 32 bytes in hexadecimal; not in the repr.
+      name: the name in the certificate of the node's process; "" without TLS.
+      authority: the certificate that signed this certificate, as PEM; "" without TLS.
     """
 
     node: str
@@ -41,7 +41,7 @@ class Endpoint:
 
 
 class ExposedNode(NamedTuple):
-    """What the process of an exposed node has to know: where, and for whose key."""
+    """Where the process of an exposed node listens, and the key that callers need."""
 
     exposure: Exposure
     key: bytes
@@ -123,7 +123,7 @@ class ExposedServers:
             sockets.end()
 
     def join(self, seconds: float) -> list[str]:
-        """Waits for the methods that others have called; says which have not ended."""
+        """Waits for the calls of other programs; returns those that have not ended."""
         return [
             f"a call of node '{label}' by another program"
             for label, sockets in self._sockets.items()

@@ -22,7 +22,7 @@ def place_in_threads(
     logs: Path | None,
     check: bool,
 ) -> LocalNodes:
-    """A thread for every node, which runs whenever it can."""
+    """Places each node in a thread, which runs whenever it can."""
     entries = started_entries(program)
     nodes = LocalNodes(entries, FreeScheduler(ended), supervisor, ended)
     identity = None
@@ -40,7 +40,7 @@ def place_in_turn(
     logs: Path | None,
     check: bool,
 ) -> LocalNodes:
-    """A thread for every node, of which only the one with the turn runs."""
+    """Places each node in a thread; only the thread whose turn it is runs."""
 
     def on_deadlock() -> None:
         status = nodes.status()

@@ -13,7 +13,7 @@ from acmelike.launchers.processes.launcher import ProcessNodes
 from acmelike.launchers.ray.config import RayConfig
 from acmelike.launchers.run import Launcher, Run
 
-# Those of one host, which need no settings.
+# The launchers for one host, which need no settings.
 LAUNCHERS: dict[str, Launcher] = {
     "serial": place_in_turn,
     "threads": place_in_threads,
@@ -42,23 +42,23 @@ def launch(
       launcher: "serial", where nodes take turns and two runs are equal; "threads";
         "processes", an interpreter for every node; "hosts", processes on several
         hosts; or "ray", processes on the hosts of a Ray cluster.
-      hosts: for "hosts": which they are, and where they meet. This one has rank 0.
-      ray: for "ray": which Ray; None for that of RAY_ADDRESS, or one of the run's own.
-      check: under "serial", look for a forgotten `updating`: the run fails with the
-        node, the attribute and both lines if a step sets outside `with updating(self)`
-        what a method reads.
-      stall_seconds: without progress for so long, a warning says who waits for what;
-        `serial` finds out at once, and raises.
-      grace_seconds: how long nodes may take to end once the run does.
+      hosts: for "hosts": the hosts, and where they meet. This host has rank 0.
+      ray: for "ray": which Ray; None for RAY_ADDRESS or, if unset, the run's own Ray.
+      check: under "serial", find a forgotten `updating`. If a step sets an attribute
+        outside `with updating(self)` and a method reads it, the run fails and names
+        the node, the attribute and both lines.
+      stall_seconds: after so long without progress, a warning says which node waits
+        for what; `serial` notices at once, and raises.
+      grace_seconds: how long nodes may take to end after the run has ended.
       logs: the folder for what other processes print, each in a file of its own; it is
-        made if it is not there.
+        created if it does not exist.
 
     Raises:
-      ConfigError: an unknown launcher, `check` with another one than "serial", `hosts`
-        missing or of another rank, a host that does not come, a node that is exposed
-        under "serial" or cannot be exposed where it should, or a folder for logs that
-        cannot be made.
-      GraphError: a fault of the program.
+      ConfigError: the launcher is unknown, `check` is set without "serial", `hosts` is
+        missing or has another rank, a host does not join, a node is exposed under
+        "serial" or cannot be exposed where it should, or the folder for logs cannot be
+        created.
+      GraphError: the program has a fault.
     """
     check_launcher(launcher)
     if check and launcher != "serial":

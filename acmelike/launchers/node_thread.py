@@ -22,7 +22,7 @@ class RunSupervisor(Supervisor, Protocol):
     """What a node reports to."""
 
     def work_ended(self) -> None:
-        """The node has no work, or no more."""
+        """The node has no work of its own, or has finished it."""
 
 
 class ProgramSupervisor(RunSupervisor, Protocol):
@@ -33,7 +33,7 @@ class ProgramSupervisor(RunSupervisor, Protocol):
 
 
 class MainThread:
-    """Lets the main thread of a process do what another thread hands over to it.
+    """Lets another thread run functions in the main thread of a process.
 
     Only a main thread may install handlers of signals, as some simulators do when they
     are made.
@@ -44,13 +44,13 @@ class MainThread:
         self._has_begun = threading.Event()
 
     def run(self, function: Callable[[], None]) -> None:
-        """Lets it run a function, and returns after that."""
+        """Runs a function in the main thread, and returns when it has returned."""
         done = threading.Event()
         self._given.put((function, done))
         done.wait()
 
     def wait_until_begun(self) -> None:
-        """Waits until it runs the function, which another thread is handing over."""
+        """Waits until the main thread begins with the function of another thread."""
         self._has_begun.wait()
 
     def serve(self) -> None:
@@ -64,20 +64,20 @@ class MainThread:
 
 
 class NodeThread(threading.Thread):
-    """Runs one node; it is also what the node's code finds as its context.
+    """Runs one node; it is also the context that the node's code sees.
 
     Args:
-      construct: makes the service, its handles already replaced by clients; of a node
+      construct: makes the service, with clients in place of its handles; for a node
         that is a function, calls the function.
-      is_function: whether it is one.
+      is_function: whether the node is a function.
       server: where the service is served.
       group: the group that the node was added in, or None.
       scheduler: how the node waits.
-      supervisor: told how the node ended.
+      supervisor: gets a report of how the node ended.
       ended: set when the run ends.
       check: finds a forgotten `updating`; None for no such check.
-      main: runs the node in the main thread, for which this one then waits; None to run
-        it here.
+      main: runs the node in the main thread, while this thread waits; None to run it in
+        this thread.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class NodeThread(threading.Thread):
             raise self._check.fault
 
     def _end(self, error: BaseException) -> None:
-        """Tells the supervisor, unless the node only noticed that the run ended."""
+        """Reports an error, unless the node has only noticed the end of the run."""
         if isinstance(error, RunStopped):
             self._supervisor.stop(str(error))
         elif not (isinstance(error, RpcClosed) and self._ended.is_set()):
@@ -245,7 +245,7 @@ class NodeThread(threading.Thread):
                 self._supervisor.fail(self.label, "close", error)
 
 
-# What a generator's step returns when there is none left.
+# What a generator's step returns when the generator has ended.
 _END = object()
 
 

@@ -49,10 +49,10 @@ class Nodes(Protocol):
         """What every node is doing, by label."""
 
     def scale(self, labels: Sequence[str], wanted: Sequence[str]) -> None:
-        """Lets those of some nodes run that are wanted, and no others of them."""
+        """Starts and ends nodes among these, until exactly the wanted ones run."""
 
     def room(self, labels: Sequence[str]) -> int:
-        """For how many more of some nodes, which are alike, the hosts have cores.
+        """How many more nodes like these the hosts have cores for.
 
         It is below 0 if nodes share cores already.
         """
@@ -79,13 +79,13 @@ class LocalNodes:
     Args:
       entries: the nodes that live here.
       scheduler: how they run and wait.
-      supervisor: told how they end.
+      supervisor: gets reports of how they end.
       ended: set when the run ends.
       check: whether to look for a forgotten `updating` in each of them.
       peers: makes clients of nodes that live elsewhere.
-      elsewhere: these nodes; those that live here may be among them.
+      elsewhere: the nodes that live elsewhere; may also contain those that live here.
       incarnation: how often they were started before.
-      main: runs the only node in the main thread; None for a thread for each.
+      main: runs the only node in the main thread; None to run each in its own thread.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class LocalNodes:
         for thread in started:
             thread.join(max(0.0, limit - time.monotonic()))
         left = [node for node in started if node.is_alive()]
-        # Under `serial` the others only wait for the turn of the one that works.
+        # Under `serial` the other nodes only wait for the turn of the working one.
         working = [node for node in left if node.metrics.is_working]
         words = [str(node.status(0)) for node in working or left]
         if self._exposed is not None:
@@ -214,7 +214,7 @@ class LocalNodes:
         return not self.has_work() and not self.has_worker()
 
     def has_work(self) -> bool:
-        """Whether a worker here has something left to do, or is still being made."""
+        """Whether a worker here has something left to do, or is being constructed."""
         return any(thread.has_work for thread in self._threads)
 
     def has_worker(self) -> bool:
@@ -222,9 +222,9 @@ class LocalNodes:
         return any(thread.is_worker for thread in self._threads)
 
     def has_worked(self, label: str) -> bool:
-        """Whether a node here has made a step, or is past its constructor without any.
+        """Whether a node here has made a step, or has no steps and is constructed.
 
-        A failure before is mostly a mistake in its program, and comes again.
+        A failure before that is usually a mistake in the code, and would happen again.
         """
         thread = next(thread for thread in self._threads if thread.label == label)
         return thread.has_worked
@@ -250,7 +250,7 @@ class LocalNodes:
 
 
 class _Clients(dict[Handle, Client]):
-    """One client for each handle, made when it is first met."""
+    """Makes one client for each handle, when the handle is first looked up."""
 
     def __init__(self, make: Callable[[Handle], Client]):
         super().__init__()

@@ -30,8 +30,8 @@ from acmelike.launchers.watch import ProgressWatch
 T = TypeVar("T")
 logger = logging.getLogger("acmelike")
 
-# How much longer than its grace a run may take to end when the interpreter exits: the
-# processes that are left after the grace are killed then, and released.
+# When the interpreter exits, a run may take so much longer than its grace. In that time
+# the processes that are left after the grace are killed and released.
 _EXIT_SECONDS = 5.0
 
 
@@ -59,16 +59,16 @@ class Run:
     Args:
       program: what to run; it has been validated.
       launcher: places the nodes.
-      stall_seconds: without progress for so long, and every node waiting, a warning
-        says what each of them waits for; None if the launcher finds out by itself.
+      stall_seconds: after so long without progress, while every node waits, a warning
+        says what each of them waits for; None if the launcher notices that itself.
       grace_seconds: how long nodes may take to end once the run does.
       logs: the folder for the output of other processes, or None.
       check: whether to look for a forgotten `updating`.
 
     Attributes:
       program: what runs.
-      nodes_have_ended: whether the run has ended, and within the grace all its nodes
-        have; those that are still closing count as ended.
+      nodes_have_ended: whether the run has ended, and all its nodes ended within the
+        grace; nodes that are still closing count as ended.
     """
 
     def __init__(
@@ -125,13 +125,13 @@ class Run:
         return self._reason or ""
 
     def is_over(self, within: float = 0.0) -> bool:
-        """Whether the run has ended, or does in so many seconds; `wait` says how."""
+        """Whether the run has ended, or ends within so many seconds; see `wait`."""
         return self._ended.wait(within)
 
     def stop(self, reason: str = "stopped from outside") -> None:
         """Ends the run: wakes every wait, and lets each node finish its step.
 
-        It does not wait for them; `wait` does.
+        It does not wait for the nodes; `wait` does.
         """
         self._finish(reason, None)
 
@@ -140,14 +140,14 @@ class Run:
         return self._nodes.status()
 
     def scale(self, group: str, size: int) -> list[str]:
-        """Starts or ends nodes of a group, until so many run.
+        """Starts or ends nodes of a group, until `size` of them run.
 
         The group was added with a size (`Program.group`). Nodes that are ended finish
-        their step. One that is started again is another incarnation of the same node:
-        its label stays, and its random stream is a new one.
+        their step. A node that is started again keeps its label, but is another
+        incarnation, with a new random stream.
 
         Returns:
-          The labels of those that run.
+          The labels of the nodes that run.
 
         Raises:
           ConfigError: nodes have no processes here, there is no such group, or no host
@@ -163,7 +163,7 @@ class Run:
         return wanted
 
     def room(self, group: str) -> int:
-        """For how many more nodes of a group the hosts have cores, memory and GPUs.
+        """How many more nodes of a group the hosts have cores, memory and GPUs for.
 
         It is below 0 if nodes share cores already, and 0 where nodes have no
         processes. The group was added with a size.
@@ -177,8 +177,8 @@ class Run:
         """A client of a node, for use from outside the program.
 
         Raises:
-          GraphError: it is not a handle of this program, or of a node that is not
-            started, as its group has a size.
+          GraphError: the handle is not of this program, or its group has a size and
+            its node is not started.
         """
         label = self.program.entry(handle).label
         if not self._nodes.is_started(cast(Any, handle)):
@@ -235,7 +235,7 @@ class Run:
         failure = NodeFailed(label, where, error)
         level = logging.ERROR
         if self._ended.is_set():
-            # What follows from the end is no news; what `close` could not do is.
+            # Errors that follow from the end are no news; a `close` that failed is.
             is_news = where == "close" and not isinstance(error, RpcClosed)
             level = logging.WARNING if is_news else logging.INFO
         logger.log(level, "%s", failure, exc_info=error)
@@ -246,9 +246,9 @@ class Run:
         self._finish(str(failure), failure)
 
     def work_ended(self) -> None:
-        """When the work of the last worker is over, so is the run.
+        """Ends the run when the last worker has no work left.
 
-        A program of services alone has no such end: it serves until it is stopped.
+        A program that has only services does not end here: it serves until `stop`.
         """
         if self._nodes.is_work_over():
             self.stop("every worker has ended")

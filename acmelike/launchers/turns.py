@@ -17,11 +17,11 @@ from acmelike.rpc import Call
 
 Waited: TypeAlias = CallWait | Sleep
 
-# Each turn is another thread's, and mostly another core's, whose caches hold nothing of
-# the node. With 32 steps in a turn DQN makes an eighth more environment steps a second
-# than with one, and IMPALA two fifths more.
+# Each turn belongs to another thread, usually on another core, whose caches hold
+# nothing of the node. With 32 steps in a turn DQN makes an eighth more environment
+# steps a second than with one, and IMPALA two fifths more.
 _STEPS_OF_A_TURN = 32
-# How often one looks whether a wait is over that nothing tells of.
+# The time between two checks of a wait whose end is not signalled.
 _LOOK_SECONDS = 0.01
 
 
@@ -31,7 +31,7 @@ class Turn:
 
     Attributes:
       label: the node's.
-      waits_for: what it cannot run without; None if it could run.
+      waits_for: the wait that keeps the node from running; None if it could run.
       num_steps: that it has made since the turn came.
       gate: held until the turn comes.
     """
@@ -47,7 +47,7 @@ class Turn:
 
     @property
     def deadline(self) -> float | None:
-        """When its wait ends by itself, if it waits and if it does."""
+        """When its wait times out; None if it has no limit, or does not wait."""
         return None if self.waits_for is None else self.waits_for.deadline
 
 
@@ -137,7 +137,7 @@ class TurnScheduler:
         wait.end()
 
     def alarm(self, name: str, ring: Callable[[], None]) -> TurnAlarm:
-        # Nodes start in turn, so of equal times the first in label order comes first.
+        # Nodes start in label order, so at equal times the first label comes first.
         self._alarms.append(alarm := TurnAlarm(ring))
         return alarm
 
@@ -180,14 +180,14 @@ class TurnScheduler:
             alarm.ring()
             return self._choose(order)
         if timed:
-            # Of equal deadlines, the first in label order.
+            # Label order decides between equal deadlines.
             deadline, _, turn = min(timed, key=lambda entry: entry[:2])
-            # A future that is looked at late may have a deadline in the past.
+            # The deadline of a future that is read late may be in the past.
             self._time = max(self._time, deadline)
             return turn
         self._on_deadlock()
-        # The calls that are parked where a caller outside the program runs a method end
-        # after that method. Nothing tells of it here, so this thread looks again.
+        # A caller outside the program may run a method. Calls that are parked there end
+        # after that method. Nothing signals this here, so this thread checks again.
         while (ready := _first_ready(order)) is None:
             time.sleep(_LOOK_SECONDS)
         return ready

@@ -22,7 +22,7 @@ class UpdateCheck:
       label: the node's.
 
     Attributes:
-      fault: what was found first; None so far.
+      fault: the first fault that was found, or None.
     """
 
     def __init__(self, label: str):

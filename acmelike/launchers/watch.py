@@ -15,7 +15,7 @@ logger = logging.getLogger("acmelike")
 
 
 class ProgressWatch(threading.Thread):
-    """Looks at the status of all nodes every second, and logs what is unusual.
+    """Checks the status of all nodes every second, and logs what is unusual.
 
     - No node has moved for `stall_seconds`, and all of them wait: said once each time.
       The words are those of `Deadlock`, but it is no error, because a caller outside
@@ -73,7 +73,7 @@ class ProgressWatch(threading.Thread):
 
 
 def all_wait(nodes: list[NodeStatus]) -> bool:
-    """Whether every worker waits, and for what only another node could end."""
+    """Whether every worker waits for something that only another node can end."""
     at_rest = ("serving", "ended", "failed")
     workers = [node for node in nodes if node.phase not in at_rest]
     return bool(workers) and all(

@@ -1,4 +1,4 @@
-"""Workers that learn, and several updates in a call of an agent's `update`."""
+"""The learner, the cacher, and functions for several updates in one `update` call."""
 
 from acmelike.learners.cacher import Cacher, ParameterSource
 from acmelike.learners.functions import mean_outputs, scan_minibatches

@@ -22,12 +22,12 @@ class ParameterSource(Protocol):
 class Cacher:
     """A worker that has the newest parameters of a learner; a `ParameterSource`.
 
-    One on each host lets the learner send a version to that host once, however many
-    actors there are.
+    With one cacher on each host, the learner sends a version to that host only once,
+    however many actors there are.
 
     Args:
       learner: where the parameters come from; it may be a cacher itself.
-      min_interval: updates between two versions that it takes, at least.
+      min_interval: the least number of updates between two versions that it takes.
     """
 
     def __init__(self, learner: ParameterSource, min_interval: int = 1):
@@ -81,8 +81,8 @@ def why_too_early(version: int, newer_than: int, min_interval: int) -> str | Non
 
     Args:
       version: of the newest parameters.
-      newer_than: that the caller has; -1 if it has none; then the interval does not
-        apply.
+      newer_than: the version that the caller has; -1 if it has none, and then the
+        interval does not apply.
       min_interval: updates that the caller wants to be between two versions.
     """
     wanted = newer_than + 1 if newer_than < 0 else newer_than + min_interval

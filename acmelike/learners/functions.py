@@ -24,9 +24,9 @@ class LearnerFunctions(NamedTuple):
       update: (state, data, probabilities, seed, number of updates) -> (state, outputs).
         Its random key comes from the last two.
       parameters: from a training state to what policies act with.
-      to_host: from these to NumPy arrays; it waits until they are computed.
+      to_host: from these parameters to NumPy arrays; waits until they are computed.
       compiles: whether the first call of `update` compiles it, which is slow. The
-        learner then calls it once with zeros beforehand, and drops what it returns.
+        learner then calls it once with zeros beforehand, and discards the result.
     """
 
     init: Callable[[int], Nested]
@@ -126,8 +126,8 @@ def scan_minibatches(
 ) -> tuple[State, UpdateOutputs]:
     """Cuts items `[U * B, ...]` into U minibatches and makes an update on each.
 
-    An agent's `update`, which the learner compiles, calls it if one call is to make
-    several updates.
+    An agent's `update`, which the learner compiles, uses this to make several updates
+    in one call.
 
     Args:
       update_once: (state, minibatch `[B, ...]`) -> (state, outputs).
@@ -154,7 +154,7 @@ def mean_outputs(outputs: UpdateOutputs) -> UpdateOutputs:
       outputs: the loss and each metric `[U]`, priorities `[U, B]` or None.
 
     Returns:
-      The mean of each of these, and the priorities in one row, `[U * B]`.
+      The mean loss, the mean of each metric, and the priorities in one row, `[U * B]`.
     """
     import jax
 
@@ -167,7 +167,7 @@ def mean_outputs(outputs: UpdateOutputs) -> UpdateOutputs:
 
 
 def _checked(agent: Agent, result: Any) -> tuple[Nested, UpdateOutputs]:
-    """What `update` returned, if it is a state and outputs as they must be.
+    """Checks that `update` returned a state and valid outputs, and returns both.
 
     Raises:
       ContractError: it is something else, or the loss or a metric is not a scalar.
@@ -195,7 +195,7 @@ def _computed_on(device: Any, functions: LearnerFunctions) -> LearnerFunctions:
 
     def there(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
-            # It holds for this thread only: other nodes may share the process.
+            # The default is this thread's only: other nodes may share the process.
             with jax.default_device(device):
                 return function(*args)
 
@@ -213,6 +213,6 @@ def _to_host(parameters: Nested, *, device: Any) -> Nested:
 
     platform = jax.default_backend() if device is None else device.platform
     if platform != "cpu":
-        return jax.device_get(parameters)  # All copies are under way before it waits.
+        return jax.device_get(parameters)  # It starts all copies before it waits.
     # Nothing is copied, and this takes a fifth of the time of device_get.
     return jax.tree.map(np.asarray, parameters)

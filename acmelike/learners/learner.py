@@ -121,7 +121,7 @@ class Learner:
 
         Args:
           newer_than: the version that the caller has; -1 for none.
-          min_interval: it waits until they are at least so many updates later.
+          min_interval: waits until the parameters are at least so many updates later.
         """
         return self._published
 
@@ -133,7 +133,7 @@ class Learner:
     @idempotent
     def progress(self) -> LearnerProgress:
         """Returns how far the learner is."""
-        # Computed on request, as updates are more frequent: for example, to read a
+        # Computed on request, as updates are more frequent: for example, reading a
         # metric of JAX takes about 10 us.
         staleness = times_sampled = None
         if self._latest is not None:
@@ -152,7 +152,7 @@ class Learner:
         """Learns from one batch.
 
         The device gets the next batch before the outputs of this one are read, so it
-        does not wait for Python. If there is no next batch, they are read at once.
+        does not wait for Python. Without a next batch, the outputs are read at once.
         """
         if not self._has_compiled:
             self._compile()
@@ -207,7 +207,7 @@ class Learner:
         if self._told is not None:
             self._told.result()
         if outputs.priorities is not None:
-            # The reply is read before the next ones are sent.
+            # The reply is read before the next priorities are sent.
             self._told = start(
                 self._replay.update_priorities,
                 self._table,
@@ -232,8 +232,8 @@ class _Update(NamedTuple):
 
     Attributes:
       keys: of the items of its batch.
-      versions: the versions that these were collected with.
-      times_sampled: how often these were sampled so far.
+      versions: the versions that the items were collected with.
+      times_sampled: how often the items were sampled so far.
       outputs: loss, priorities and metrics.
       parameters: the new ones.
     """

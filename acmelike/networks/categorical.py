@@ -31,8 +31,8 @@ def entropy_of(log_probs: jax.Array) -> jax.Array:
     return -jnp.sum(jnp.exp(log_probs) * log_probs, axis=-1)
 
 
-# The text of a policy in NumPy has the next two by these names: see `_FUNCTIONS` in
-# `policies/numpy_text.py`. NumPy does each at once, in half the time of its parts.
+# `_FUNCTIONS` in `policies/numpy_text.py` has the next two functions by these names.
+# NumPy computes each in one call, in half the time of its parts.
 
 
 @jax.jit

@@ -3,7 +3,7 @@
 An agent's setting `network` is one of
 
 - "auto": "nature" for images of 36 pixels a side or more, "minatar" for smaller ones,
-  else "mlp";
+  otherwise "mlp";
 - "mlp": dense layers;
 - "minatar": a convolution without padding and dense layers (Young and Tian 2019);
 - "nature": three convolutions with steps and dense layers (Mnih et al. 2015);
@@ -12,12 +12,12 @@ An agent's setting `network` is one of
   returns one, in a module that can be imported;
 - in Python, also that class, that function or an instance.
 
-Of observations that are several arrays, a network for images takes those that are
-images. Its features and all other arrays go through dense layers together.
+If observations are several arrays, a network for images takes those that are images.
+Its features and all other arrays go through dense layers together.
 
 A module of your own maps observations `[B, ...]`, as float32, to features `[B, F]`;
-several arrays come nested as the environment nests them. What was done to them before
-is in `preparation.py`. The agent adds its heads, such as the values of actions.
+several arrays come nested as the environment nests them. `preparation.py` says how
+they were prepared. The agent adds its heads, such as the values of actions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ else:
 
 
 class Network(Protocol):
-    """What agents call of a flax module; `parameters` are all of its variables."""
+    """A flax module as agents call it; `parameters` are all of its variables."""
 
     def init(self, key: Any, /, *inputs: Any) -> Any: ...
 
@@ -45,16 +45,16 @@ class Network(Protocol):
 
 NAMES = ("auto", "mlp", "minatar", "nature", "impala_resnet")
 KERNEL = 3  # The sides of a convolution's window.
-# The sides of the smallest image that "nature" leaves something of.
+# The side of the smallest image from which "nature" still makes an output.
 LARGE = 36
 
 
 def are_images(shape: tuple[int, ...], least: int = KERNEL) -> bool:
-    """Whether observations are images, `[H, W, C]` or N of them, for "auto".
+    """Whether observations are images, `[H, W, C]` or N of them.
 
     Args:
       shape: of one observation.
-      least: pixels of a side.
+      least: the least number of pixels of a side.
     """
     return len(shape) in (3, 4) and min(shape[-3:-1]) >= least
 
@@ -63,7 +63,7 @@ def check_network(source: NetworkSource) -> None:
     """Checks that there is such a network, without importing its module.
 
     Raises:
-      ConfigError: there is none; in one line, with the nearest name.
+      ConfigError: no such network; the message is one line, with the nearest name.
     """
     if not isinstance(source, str):
         if not callable(source):
@@ -81,7 +81,7 @@ def check_network(source: NetworkSource) -> None:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         found = None
-    except Exception as error:  # Of the package that it is in.
+    except Exception as error:  # Raised by the package of the module.
         raise ConfigError(f"network '{source}': {first_line(error)}") from error
     if found is None:
         raise ConfigError(f"network '{source}': there is no module '{module}'")
@@ -105,7 +105,7 @@ def _names_of(module: ast.Module) -> Iterator[str]:
         statement = left.pop()
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
             yield statement.name
-            # What is inside is no name of the module, but for what it says is one.
+            # Names inside are not the module's, except those declared as global.
             for inner in ast.walk(statement):
                 if isinstance(inner, ast.Global):
                     yield from inner.names

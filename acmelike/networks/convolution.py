@@ -12,17 +12,17 @@ from jax import lax
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _CHUNK = 16  # Images.
-# Of the height and the width: rows before and after.
+# For the height and the width: the number of zeros before and after.
 _Padding: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 class Conv(nn.Module):
     """A convolution with a bias: images `[B, H, W, C]` to `[B, H', W', F]`.
 
-    It is what flax's `Conv` is, with the same parameters. But XLA's compiler for CPUs
-    rewrites a convolution for its fast kernels only outside of loops. Agents make
-    several updates in a loop, and there the gradient of flax's layer takes more than
-    ten times as long.
+    It computes what flax's `Conv` does, with the same parameters. But XLA's compiler
+    for CPUs rewrites a convolution for its fast kernels only outside of loops. Agents
+    make several updates in a loop, and there the gradient of flax's layer takes more
+    than ten times as long.
 
     Attributes:
       features: F.
@@ -58,7 +58,7 @@ def convolve(
       strides: of the window, down and across.
       padding: rows of zeros above and below, columns left and right.
     """
-    # Where the learner was told where to compute, this is not JAX's default backend.
+    # If the learner's device was set, it need not be JAX's default backend.
     device: Any = jax.config.jax_default_device  # type: ignore[attr-defined]
     platform = jax.default_backend() if device is None else device
     is_cpu = getattr(platform, "platform", platform) == "cpu"
@@ -96,8 +96,8 @@ def _backward(
     )
 
 
-# Both gradients are convolutions. Here they have the one layout that XLA's compiler for
-# CPUs need not rewrite.
+# Both gradients are convolutions. Here they have the only layout that XLA's compiler
+# for CPUs does not have to rewrite.
 
 
 def _gradient_of_kernel(
@@ -107,10 +107,10 @@ def _gradient_of_kernel(
     shape: tuple[int, ...],
     gradient: jax.Array,
 ) -> jax.Array:
-    """Of the kernel, of this shape: the sum of those of a few images at a time.
+    """The gradient of the kernel, of this shape: a sum over a few images at a time.
 
-    What few images need stays in a core's caches: for 160 frames of Atari the first
-    layer of "nature" takes a third of the time that it takes at once.
+    The data of a few images stays in a core's caches. For 160 frames of Atari, the
+    first layer of "nature" takes a third of the time that it takes with all at once.
     """
     num_chunks = len(x) // _CHUNK
     first = num_chunks * _CHUNK
@@ -160,11 +160,11 @@ def _gradient_of_images(
     shape: tuple[int, ...],
     gradient: jax.Array,
 ) -> jax.Array:
-    """Of the images, of this shape: the gradient convolved with the kernel.
+    """The gradient of the images, of this shape: a convolution with the kernel.
 
     With a stride, images are cut into blocks of the strides' size. Then the window goes
     from block to block, and its kernel has the pixels of a block as channels. So no
-    product is made with the zeros that would else stand between the strides.
+    product is made with the zeros that would otherwise stand between the strides.
     """
     (height, width, channels, features), (down, across) = kernel.shape, strides
     rows, columns = -(-height // down), -(-width // across)
@@ -186,7 +186,7 @@ def _gradient_of_images(
         blocks.reshape(*size, down, across, channels), (0, 1, 3, 2, 4, 5)
     )
     whole = apart.reshape(size[0], size[1] * down, size[2] * across, channels)
-    # Without the padding, and with zeros where no window comes.
+    # Without the padding, and with zeros where no window reaches.
     cut = [
         (0, 0, 0),
         (-up, shape[1] + up - whole.shape[1], 0),

@@ -32,7 +32,7 @@ def init_moments(shape: tuple[int, ...]) -> Moments:
 
 
 def update_moments(moments: Moments, x: Any, mask: Any) -> Moments:
-    """The moments with those of `[N, ...]` where `mask` `[N]` is one.
+    """Updates moments with those of `x` `[N, ...]` at which `mask` `[N]` is one.
 
     Chan et al. 1979, "Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances", equation 2.1.
@@ -53,5 +53,5 @@ def update_moments(moments: Moments, x: Any, mask: Any) -> Moments:
 
 
 def normalize(moments: Moments, x: Any) -> Any:
-    """`[B, ...]` with mean zero and variance one, and nothing beyond ten."""
+    """Scales `[B, ...]` to mean zero and variance one, and clips it to -10..10."""
     return ((x - moments.mean) / (moments.variance + 1e-6) ** 0.5).clip(-10.0, 10.0)

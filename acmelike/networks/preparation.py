@@ -1,17 +1,17 @@
 """How observations become what networks take. Imports no JAX.
 
-It is part of a policy, so actors, evaluators and a saved policy do it alike, and replay
-keeps observations as the environment gives them.
+The preparation is part of a policy, so actors, evaluators and saved policies do the
+same. Replay keeps observations as the environment returns them.
 
-- A category, which is one whole number between bounds as of gymnasium's `Discrete`,
-  becomes one-hot; so does each of several, as of `MultiDiscrete`. An embedding
-  (`torso.py`) makes vectors of them instead, which are learned.
+- A category, which is one whole number between bounds, such as gymnasium's `Discrete`,
+  becomes one-hot; so does each of several, such as those of `MultiDiscrete`. An
+  embedding (`torso.py`) makes learned vectors of categories instead.
 - Bytes, signed or not, are scaled from their bounds to [0, 1].
 - Images `[C, H, W]` become `[H, W, C]`, for the networks of this package.
-- All else goes in as it is, as float32.
-- Of several arrays each is prepared, and they stay nested as they are. But an action
-  mask is left out, as agents apply it to what networks return (`mask_of`); and if only
-  one array is left, it comes without its nest.
+- Everything else is only cast to float32.
+- If there are several arrays, each is prepared, and they stay nested as they are. But
+  an action mask is left out, as agents apply it to the outputs of networks (`mask_of`).
+  If only one array is left, it comes without its nest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ Embed: TypeAlias = Callable[[Any, int], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayPreparation:
-    """What is done to one array of observations; a hashable value.
+    """Prepares one array of observations; a hashable value.
 
     Attributes:
       shape: of the prepared array.
@@ -75,7 +75,7 @@ class ArrayPreparation:
 
     @property
     def is_plain(self) -> bool:
-        """Whether numbers go in as they are."""
+        """Whether numbers keep their values."""
         return not self.num_categories and (self.low, self.scale) == (0.0, 1.0)
 
     def __call__(self, x: Any, embed: Embed | None = None) -> Any:
@@ -84,7 +84,7 @@ class ArrayPreparation:
         With `embed`, its vectors are in the place of one-hot categories.
         """
         if self.num_categories and embed is not None:
-            # In the 32 bits of JAX; beyond them both numbers wrap around alike.
+            # In the 32 bits of JAX; larger numbers wrap around in the same way.
             low = np.int64(self.low).astype(np.int32)
             return embed(x.astype(np.int32) - low, self.num_categories)
         if self.num_categories:
@@ -102,8 +102,8 @@ class MultiDiscretePreparation:
     """Makes several categories one-hot, one after the other; a hashable value.
 
     Attributes:
-      lows: the lowest category of each.
-      numbers: how many there are of each.
+      lows: the lowest value of each category.
+      numbers: how many values each has.
     """
 
     lows: tuple[int, ...]
@@ -112,14 +112,14 @@ class MultiDiscretePreparation:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the prepared array."""
+        """The shape of the prepared array."""
         return (sum(self.numbers),)
 
     def __call__(self, x: Any, embed: Embed | None = None) -> Any:
         """Arrays `[B, ...]`, of NumPy or of JAX, as float32 `[B, sum of numbers]`.
 
         With `embed`, its vectors are in the place of one-hot categories, one after the
-        other. Each of the several has indices, and so vectors, of its own.
+        other. Each category has its own indices, and so its own vectors.
         """
         x = x.reshape(x.shape[0], -1)
         if embed is not None:
@@ -134,11 +134,11 @@ class MultiDiscretePreparation:
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """What is done to observations; a hashable value.
+    """Prepares observations for a network; a hashable value.
 
     Attributes:
       parts: what is done to each array; None for an action mask, which is left out.
-      nest: of the arrays; of only one it is no nest.
+      nest: the structure of the arrays; a leaf if there is only one array.
     """
 
     parts: tuple[ArrayPreparation | MultiDiscretePreparation | None, ...]
@@ -146,7 +146,7 @@ class Preparation:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of the prepared arrays."""
+        """The shapes of the prepared arrays."""
         return tuple(part.shape for part in self.parts if part is not None)
 
     @property
@@ -176,7 +176,7 @@ def mask_of(observation: Nested) -> Any:
 
 
 def preparation_of(spec: EnvironmentSpec, network: NetworkSource) -> Preparation:
-    """What is done to the observations of an environment, before a network."""
+    """The preparation of an environment's observations for a network."""
     paths, arrays, nest = optree.tree_flatten_with_path(spec.observations)
     parts = [
         None
@@ -192,12 +192,12 @@ def check_observations(
 ) -> None:
     """Refuses observations that a network of this package cannot take.
 
-    Images that look as if their channels came first, and are too small to be taken for
-    such, are a warning in the log.
+    It logs a warning of images that look as if their channels came first, but are too
+    small to be taken for such images.
 
     Raises:
-      ConfigError: it cannot take them, or an action mask is not one; the message names
-        the agent.
+      ConfigError: the network cannot take them, or an action mask has the wrong shape;
+        the message names the agent.
     """
     if spec.has_action_mask:
         shape, size = spec.observations[ACTION_MASK].shape, spec.mask_size
@@ -281,8 +281,8 @@ def _preparation_of(
 def _has_channels_first(shape: tuple[int, ...], network: NetworkSource) -> bool:
     """Whether images, or stacks of them, are `[C, H, W]`.
 
-    They are if both H and W are more than four times C and a window's side. A network
-    of the user's own gets images as they are.
+    They are if H and W are both more than four times the larger of C and a window's
+    side. A network of the user's own gets images as they are.
     """
     if network not in NAMES or len(shape) not in (3, 4):
         return False

@@ -36,7 +36,7 @@ class LSTM(nn.Module):
 
 
 def _forget_bias(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
-    """Remember at first: Jozefowicz et al. 2015, section 2.2."""
+    """Makes the LSTM remember at first: Jozefowicz et al. 2015, section 2.2."""
     num_units = shape[0] // 4
     return jnp.zeros(shape, dtype).at[num_units : 2 * num_units].set(1)
 

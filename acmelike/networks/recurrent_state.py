@@ -1,4 +1,4 @@
-"""The state of an LSTM. Imports no JAX, as actors make the first one."""
+"""The state of an LSTM. Imports no JAX, as actors make the first state."""
 
 from __future__ import annotations
 

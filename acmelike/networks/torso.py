@@ -52,9 +52,9 @@ class MLP(nn.Module):
 class MinAtarConv(nn.Module):
     """A convolution with a relu, and dense layers: images to features `[B, F]`.
 
-    Without padding and with a step of one, as small images want: the network of Young
+    It has no padding and a step of one, which suits small images: the network of Young
     and Tian 2019, "MinAtar", arXiv 1903.03176. Images are `[B, H, W, C]`, or stacks
-    `[B, N, H, W, C]`, whose channels are put together.
+    `[B, N, H, W, C]`, whose channels are concatenated.
 
     Attributes:
       hidden_sizes: units of each dense layer; the last is F.
@@ -143,7 +143,7 @@ class Joined(nn.Module):
     """Dense layers on several arrays: observations, nested, to features `[B, F]`.
 
     Attributes:
-      networks: for each array, what takes it first: a network for images, or None.
+      networks: for each array, the network for images that takes it first, or None.
       hidden_sizes: units of each dense layer; the last is F.
       activation: after each dense layer.
     """
@@ -179,8 +179,8 @@ class Embedding(nn.Module):
     @nn.compact
     def __call__(self, observation: Nested) -> Nested:
         def embed(indices: Any, number: int) -> Any:
-            # Padded steps need not have a category. `Embed` would make a NaN of them,
-            # which is one still when it is multiplied by their mask.
+            # Padded steps need not have a category. For these, `Embed` would return a
+            # NaN, which stays a NaN when it is multiplied by their mask.
             return nn.Embed(number, self.size)(indices.clip(0, number - 1))
 
         return self.preparation(observation, embed)
@@ -215,7 +215,7 @@ def make_network(
     activation: Activation = "relu",
     embedding_size: int = 0,
 ) -> Torso:
-    """Makes the network that an agent's setting asks for; see `choice.py`.
+    """Makes the network that an agent's setting selects; see `choice.py`.
 
     Args:
       source: the setting.
@@ -225,7 +225,7 @@ def make_network(
       embedding_size: numbers in the vector of each category; 0 for one-hot.
 
     Raises:
-      ConfigError: it is no flax module.
+      ConfigError: the setting gives something other than a flax module.
     """
     preparation = preparation_of(spec, source)
     inputs: Preparation | Embedding = preparation

@@ -1,4 +1,4 @@
-"""Policies as data: what the learner sends to those who act. Imports no JAX."""
+"""Policies as data, which the learner sends to nodes that act. Imports no JAX."""
 
 from acmelike.policies.noise import (
     gumbel_noise,

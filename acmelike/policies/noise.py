@@ -1,7 +1,7 @@
 """The random numbers of policies, drawn by NumPy at actors.
 
-To draw them with other settings, `functools.partial` makes the function that
-`PolicyInputs.noise` wants.
+`functools.partial` sets the keyword arguments of these functions, such as `size`. The
+result is a function that `PolicyInputs.noise` takes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def gumbel_noise(
 
     Gumbel 1954; Maddison et al. 2014, "A* Sampling", section 2.
     """
-    # Drawn in single precision, of which zero is the one number without a logarithm.
+    # Drawn in single precision, where zero is the only number without a logarithm.
     exponential = random.standard_exponential((num_envs, num_actions), np.float32)
     return -np.log(np.maximum(exponential, np.float32(1e-30)))
 

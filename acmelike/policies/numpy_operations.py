@@ -51,7 +51,7 @@ def reduce_windows(
       sizes: of a window.
       strides: from window to window.
       padding: before and after.
-      initial: what `x` is padded with, which changes no window.
+      initial: what `x` is padded with; it changes the result of no window.
     """
     if any(map(any, padding)):
         x = np.pad(x, tuple(padding), constant_values=initial)

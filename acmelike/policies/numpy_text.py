@@ -2,8 +2,8 @@
 
 A small network is evaluated faster by NumPy than a compiled function is called, and an
 actor that uses NumPy need not import JAX at all. So the learner, which has JAX, traces
-`act` once with a symbolic number of environments, and writes down what it found as the
-source of a flat NumPy function. Actors `exec` this text; `print` shows it.
+`act` once with a symbolic number of environments. It writes the traced operations as
+the source of a flat NumPy function. Actors `exec` this text; `print` shows it.
 
     def bind(parameters):
         x0 = parameters["Dense_0"]["kernel"]
@@ -17,7 +17,7 @@ source of a flat NumPy function. Actors `exec` this text; `print` shows it.
 
         return act
 
-What depends on the parameters only is computed in `bind`, once per version of them.
+`bind` computes what depends on the parameters only, once per version of them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_CONSTANT_SIZE = 10_000  # Numbers of a constant that are written into the te
 
 
 class MissingOperation(Exception):
-    """The policy uses an operation of JAX that the text has no words for."""
+    """The policy uses an operation of JAX that the text cannot express."""
 
 
 def numpy_text(
@@ -53,8 +53,8 @@ def numpy_text(
 ) -> str:
     """The source of `bind(parameters)`, which returns `act(state, observation, noise)`.
 
-    That function takes and returns the state as the tuple of its leaves; otherwise it
-    does what `act` does.
+    The returned function takes and returns the state as the tuple of its leaves.
+    Otherwise it does what `act` does.
 
     Args:
       act: `(parameters, state, observation, noise) -> PolicyOutput`.
@@ -64,7 +64,7 @@ def numpy_text(
       noise: arrays like their noise.
 
     Raises:
-      MissingOperation: there is an operation that the text has no words for.
+      MissingOperation: there is an operation that the text cannot express.
     """
     (size,) = jax.export.symbolic_shape("k")
     inputs = [_flatten("parameters", parameters, parameters, size)]
@@ -92,7 +92,7 @@ def numpy_text(
     try:
         traced, output = jax.make_jaxpr(flat_act, return_shape=True)(*leaves)
     except Exception as error:
-        # Code that asks for the number of environments, say.
+        # Such as code that reads the number of environments.
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise MissingOperation(
             f"a trace for any number of environments: {reason}"
@@ -121,7 +121,7 @@ class _Part(NamedTuple):
 
 
 def _flatten(name: str, few: Nested, more: Nested, size: Any) -> _Part:
-    """Finds the axis of environments by what differs between 3 and 5 of them."""
+    """Finds the axis of environments: its length differs between 3 and 5 of them."""
     few_leaves, nest = optree.tree_flatten(few)
     leaves = []
     for x, y in zip(few_leaves, optree.tree_leaves(more), strict=True):
@@ -139,8 +139,8 @@ def _flatten(name: str, few: Nested, more: Nested, size: Any) -> _Part:
 class _Value(NamedTuple):
     """An array of the text.
 
-    Where NumPy broadcasts by itself, the text leaves it to NumPy: an array may lack
-    leading axes of the traced one, or have a length of 1 where that has more.
+    The text leaves broadcasting to NumPy where it can: an array may lack leading axes
+    of the traced array, or have a length of 1 where the traced array has more.
 
     Attributes:
       text: a variable, or a number.
@@ -183,7 +183,7 @@ class _Text:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._numbers: dict[str, _Value] = {}
-        self._constants: dict[str, Any] = {}  # By name, arrays that are known now.
+        self._constants: dict[str, Any] = {}  # Arrays known already, by name.
         self._size = ""  # An expression for the number of environments.
 
     # --- Variables --------------------------------------------------------------------
@@ -443,7 +443,7 @@ class _Text:
         if is_product:
             matrix = "{1}" if tuple(right_axes) == (0,) else "{1}.T"
             product = f"{{0}}.dot({matrix})"
-            if num_axes > 2:  # NumPy would not leave it to BLAS.
+            if num_axes > 2:  # NumPy would not use BLAS.
                 rows = f"{{0}}.reshape((-1, {left.traced.shape[-1]}))"
                 shape = _shape(outputs[0].shape)
                 product = f"{rows}.dot({matrix}).reshape({shape})"
@@ -563,7 +563,7 @@ class _Text:
         places, num_axes = settings["broadcast_dimensions"], len(traced.shape)
         num_kept = len(places)
         if tuple(places) == tuple(range(num_axes - num_kept, num_axes)):
-            return x._replace(traced=traced)  # NumPy broadcasts so by itself.
+            return x._replace(traced=traced)  # NumPy broadcasts in this way.
         line = self._lines.get(x.text)
         is_whole = x.shape == tuple(x.traced.shape)
         made_by = None if line is None or not is_whole else line.made_by
@@ -640,7 +640,7 @@ class _Text:
             return self._make("index", f"{{0}}{_index(index)}", [x], outputs[0])
         if len(axes) != 1 or axes != dropped or numbers.operand_batching_dims:
             raise MissingOperation("gather along several axes")
-        # The indices' own axes take the place of the one along which it gathers.
+        # The indices' own axes replace the axis along which it gathers.
         (axis,), num_axes = axes, len(outputs[0].shape)
         own = range(axis, axis + len(shape) - 1)
         others = tuple(place for place in range(num_axes) if place not in own)
@@ -824,7 +824,7 @@ _ELEMENTWISE = {
     "tanh": "np.tanh({0})",
     "sin": "np.sin({0})",
     "cos": "np.cos({0})",
-    # By the hyperbolic tangent, which overflows nowhere.
+    # By the hyperbolic tangent, which never overflows.
     "logistic": "0.5 * (np.tanh(0.5 * {0}) + 1.0)",
     "floor": "np.floor({0})",
     "ceil": "np.ceil({0})",
@@ -844,12 +844,12 @@ _ELEMENTWISE = {
     "copy_p": _SAME,
     "optimization_barrier": _SAME,
 }
-# Operations that hold a traced function, which is written out in their place,
+# Operations that call a traced function, whose lines are written in their place.
 _CALLS = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint"),
     *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
 }
-# unless it is one of these, which NumPy does at once: one of JAX's, and two of
+# The exceptions, which NumPy computes in one call: one function of JAX, and two of
 # `networks/categorical.py`.
 _FUNCTIONS = {
     "logaddexp": "np.logaddexp({0}, {1})",
@@ -858,12 +858,12 @@ _FUNCTIONS = {
 }
 
 
-# Where they are: a function of the user's may have one of these names.
+# The files of these functions: a function of the user's may have the same name.
 _FILES_OF_FUNCTIONS = ("/jax/_src/", "acmelike/networks/categorical.py:")
 
 
 def _name_of_call(inner: Any) -> str:
-    """The name of the function that is called; "" if it is of another file."""
+    """The name of the function that is called; "" if it is in another file."""
     debug_info = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
     # "NAME at FILE:LINE"
     name, _, file = str(getattr(debug_info, "func_src_info", "")).partition(" at ")
@@ -883,7 +883,7 @@ def _dtype(dtype: Any) -> str:
 
 
 def _widened(dtype: Any, operands: Sequence[_Value]) -> Any:
-    """The dtype that NumPy gives a result, which of integers may be the widest."""
+    """The dtype that NumPy gives a result; for integers it may be a wider one."""
     dtype = np.dtype(dtype)
     if dtype.kind not in "iu":
         return dtype
@@ -926,7 +926,7 @@ def _without_leading_ones(shape: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _broadcast(shapes: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """The shape of an elementwise operation on arrays of these."""
+    """The shape of an elementwise operation on arrays of these shapes."""
     num_axes = max(map(len, shapes))
     found = [1] * num_axes
     for shape in shapes:

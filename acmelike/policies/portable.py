@@ -24,13 +24,13 @@ Act = Callable[[tuple[Array, ...], Nested, Nested], tuple[Any, Any, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class PortablePolicy:
-    """`Agent.act` as it travels to actors, evaluators and files.
+    """`Agent.act` as it is sent to actors and evaluators, and saved in files.
 
     Attributes:
       text: the source of a NumPy function that does the same; None if there is none.
-      pickled: a function that makes `act` itself; it is unpickled only where there is
-        no text, or where JAX is faster, so that other actors import neither JAX nor
-        the module of `act`.
+      pickled: a function that makes `act` itself. It is unpickled only where there is
+        no text, or where JAX is faster. Other actors import neither JAX nor the module
+        of `act`.
       needs_jax: whether `act` is written in JAX.
     """
 
@@ -63,7 +63,7 @@ def make_portable(
     Args:
       builder: of the agent.
       spec: of the environments.
-      parameters: such as it acts with.
+      parameters: of the agent, for `act`.
     """
     agent, inputs = builder.make_agent(spec), builder.make_greedy_inputs(spec)
     pickled = pickled_act(builder, spec)

@@ -29,12 +29,12 @@ from acmelike.types import NestedSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform:
-    """Every item with the same probability."""
+    """Selects every item with the same probability."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prioritized:
-    """Item i with probability p_i^e / sum_k p_k^e.
+    """Selects item i with probability p_i^e / sum_k p_k^e.
 
     Schaul et al. 2016, "Prioritized Experience Replay", equation 1. An item of
     priority zero is never drawn, unless all priorities are zero: then all items have
@@ -54,30 +54,30 @@ class Prioritized:
 
 @dataclass(frozen=True, kw_only=True)
 class Fifo:
-    """The oldest item."""
+    """Selects the oldest item."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lifo:
-    """The youngest item."""
+    """Selects the youngest item."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MinHeap:
-    """The item of the lowest priority.
+    """Selects the item of the lowest priority.
 
-    Of equal ones, the item whose last insert or update is the longest ago.
+    Among equals, it selects the item whose last insert or update is the longest ago.
     """
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaxHeap:
-    """The item of the highest priority; of equal ones, as for `MinHeap`."""
+    """Selects the item of the highest priority; among equals, as `MinHeap` does."""
 
 
 BUILT_IN = (Uniform, Prioritized, Fifo, Lifo, MinHeap, MaxHeap)
 
-# One of these, or a function that takes a number of slots and returns a `Selector`.
+# A built-in one, or a function that takes a number of slots and returns a `Selector`.
 SelectorConfig: TypeAlias = (
     Uniform | Prioritized | Fifo | Lifo | MinHeap | MaxHeap | Callable[[int], Any]
 )
@@ -143,12 +143,12 @@ class TableConfig:
       rate_limiter: when samples and inserts wait.
       remover: which item is evicted when there is one too many. An item is inserted
         before the remover chooses, so the new item may be the one that is evicted.
-      max_times_sampled: an item is removed when it was sampled so often; None for
-        never.
+      max_times_sampled: an item is removed when it was sampled this many times; None
+        for never.
       replacement: whether one sample may contain an item more than once.
       max_bytes: how many bytes the items may take; at least those of the smallest item,
-        all of whose rows are the same. Items are evicted while it is more. Rows that
-        several items share count once. None for no limit.
+        all of whose rows are the same. Items are evicted while they take more. Rows
+        that several items share count once. None for no limit.
       rows_per_item: how many new rows of each column an item brings, where items share
         rows; `full_bytes` is estimated with it.
     """
@@ -215,8 +215,8 @@ class TableConfig:
     def full_bytes(self) -> int:
         """About how many bytes the items take when the table is full.
 
-        Of rows that items share, each item is counted to bring `rows_per_item`, or as
-        many as it has if that is less.
+        For rows that items share, it counts `rows_per_item` new rows for each item, or
+        all rows of the item if it has fewer.
         """
         leaves = optree.tree_leaves(self.signature)
         item_bytes = _own_item_bytes(leaves)
@@ -356,7 +356,7 @@ def _may_run_out(table: TableConfig, num_items: int) -> bool:
 
     Inserts wait only when there are `min_size` items, each of which can be sampled once
     more. After an eviction, the items held can give `max_size` draws. Until inserts
-    wait, the table gains as many items as it loses, but for those of one insert.
+    wait, the table gains as many items as it loses, except those of one insert.
     """
     per_item, limits = _max_per_sample(table), table.rate_limiter.limits
     if per_item is None or limits.max_diff is None or num_items <= limits.min_size:

@@ -1,7 +1,7 @@
 """Rate limiters: when inserts and samples wait.
 
 A configuration (`MinSize`, `SamplesPerInsert`, ...) is data. All of them reduce to one
-form, `Limits`, and the live `RateLimiter` of a table counts what happened and compares.
+form, `Limits`. A table's `RateLimiter` counts items and compares them with its limits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Limits:
         an insert of n items waits until I + n - D <= min_size
                                       or (I + n) * ratio - S <= max_diff
 
-    The arithmetic is exact: fractions of the decimals that the user wrote.
+    The arithmetic is exact: it uses fractions of the decimals that the user wrote.
 
     Attributes:
       min_size: items that must be held before any is sampled.
@@ -67,7 +67,7 @@ class Limits:
         inserted. At most `S / max_times_sampled` of them are used up; each of the
         others can give `max_per_sample` draws to one sample. S is a multiple of
         `num_items`. After as many samples as the ratio's numerator, the pattern
-        repeats or more is left each time, so it is enough to look at that many.
+        repeats, or more is left each time. So it is enough to check that many.
 
         Args:
           num_items: size of each sample.
@@ -96,7 +96,7 @@ class Limits:
 
 
 class RateLimiterConfig(Protocol):
-    """Configuration of a rate limiter; yours may be one too."""
+    """Configuration of a rate limiter; you may write one of your own."""
 
     @property
     def limits(self) -> Limits:
@@ -169,9 +169,9 @@ class Queue:
     """Inserts wait while `size` items were inserted and not sampled yet.
 
     It is for a table that removes an item when it was sampled; see `TableConfig.queue`.
-    An item that is deleted without having been sampled stays in the difference. Then
-    the items left may be too few for a sample, while inserts still wait.
-    `Replay.reset` ends that.
+    An item that is deleted before it was sampled still counts as inserted and not
+    sampled. Then the items left may be too few for a sample, while inserts still wait.
+    `Replay.reset` resolves this.
 
     Attributes:
       size: how many items may be inserted ahead of the samples.
@@ -250,7 +250,7 @@ def as_fraction(value: float) -> Fraction:
 
 
 class RateLimiter:
-    """Counters of one table, compared with the limits of its configuration.
+    """Counts the items of one table, and compares them with the configured limits.
 
     The limits come down to two bounds: how many items may have been inserted for the
     samples so far, and how many may have been sampled for the inserts so far. Both are
@@ -328,7 +328,7 @@ class RateLimiter:
         self.num_inserted += num_items
 
     def count_samples(self, num_items: int) -> None:
-        """Adds to the items sampled; a negative number takes samples out again."""
+        """Adds to the items sampled; a negative number subtracts from them."""
         self.num_sampled += num_items
 
     def count_deletes(self, num_items: int) -> None:

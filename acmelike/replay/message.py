@@ -10,7 +10,7 @@ import optree
 
 from acmelike.types import Array, Nested
 
-# In the place of a step's number in an item: the row of zeros.
+# Stands for the row of zeros, in the place of a step's number in an item.
 PADDING = -1
 
 
@@ -35,7 +35,7 @@ class Items(NamedTuple):
         `Rows`, the leaf has the numbers of steps, or `PADDING`.
       priorities: `[n]`; None for the largest priority that the table has seen so far.
       columns: for each leaf, the column whose steps it refers to; None for an array. If
-        the whole field is None, the signature's columns are meant.
+        the whole field is None, the columns are those of the signature.
     """
 
     table: str
@@ -64,14 +64,14 @@ class Items(NamedTuple):
 
 
 class EpisodeEnd(NamedTuple):
-    """What an episode came to.
+    """The result of one episode.
 
     Attributes:
       total_reward: the undiscounted sum of its rewards.
-      num_steps: environment steps of it.
-      num_clipped: those of them whose action was clipped to its bounds.
+      num_steps: its number of environment steps.
+      num_clipped: how many of these steps had an action that was clipped to its bounds.
       is_dropped: whether it was dropped unfinished, because its environment failed and
-        was made again. It is counted then, and its numbers are not.
+        was recreated. Replay then counts the episode, but does not use its numbers.
     """
 
     total_reward: float
@@ -81,10 +81,10 @@ class EpisodeEnd(NamedTuple):
 
 
 class Share(NamedTuple):
-    """In lock-step: which actor made the items of a message, and for which version.
+    """In lock-step: the actor that made a message's items, and the version it used.
 
     Attributes:
-      name: of the writer. One that takes its place after a failure has the same name.
+      name: of the writer. Its replacement after a failure has the same name.
       version: of the parameters with which the items were collected.
     """
 

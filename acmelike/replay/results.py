@@ -27,17 +27,17 @@ class Sample(NamedTuple):
 
 
 class EpisodeInfo(NamedTuple):
-    """Episodes that have ended, as the writers told.
+    """Statistics of episodes that have ended, as the writers reported them.
 
     Attributes:
       num_episodes: all of them.
       mean_return: of the last 100, the mean undiscounted return; None before the first,
         and before the first after a checkpoint was restored.
-      mean_length: of these, the mean number of environment steps; likewise.
-      clipped_fraction: of the steps of these, the share whose action was outside of its
-        bounds and was clipped to them; likewise.
+      mean_length: of the last 100, the mean number of environment steps; likewise.
+      clipped_fraction: of the steps of the last 100, the share whose action was outside
+        of its bounds and was clipped to them; likewise.
       num_dropped_episodes: those that were dropped unfinished, because an environment
-        failed and was made again; they are in none of the other numbers.
+        failed and was recreated; they are in none of the other numbers.
     """
 
     num_episodes: int
@@ -59,7 +59,7 @@ class TableInfo:
       num_sampled: items sampled so far.
       num_prefetched: those of `num_sampled` that an iterator has drawn ahead of need
         and, as far as replay knows, not used yet. If an iterator's process dies, its
-        share stays here until replay forgets the iterator; see `Replay`.
+        items stay counted here until replay forgets the iterator; see `Replay`.
       num_deleted: items that are no longer held, because they were evicted, deleted,
         or sampled `max_times_sampled` times.
       samples_per_insert: `num_sampled / num_inserted`; 0 before the first insert.

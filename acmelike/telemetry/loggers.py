@@ -1,6 +1,6 @@
 """The records of a run for other tools: CSV, TensorBoard, Weights & Biases.
 
-`metrics.jsonl` has everything; what is here is made of it, in the launcher's process.
+`metrics.jsonl` has everything. The loggers read it, in the launcher's process.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ _AT_TIMES = {
 
 
 def numbers_of(record: Record) -> dict[str, float]:
-    """All numbers of a record, by name; the nested ones stand beside the others.
+    """All numbers of a record, by name; nested ones are moved to the top level.
 
-    What the learner reports under a name that records have themselves is called
+    A number that the learner reports under a name that records have too is called
     "learner/NAME".
     """
     own, reported = _own_numbers(record), _reported_numbers(record)
@@ -83,10 +83,10 @@ def _in_learner(name: str) -> str:
 
 
 def scalars_of(record: Record) -> dict[str, float]:
-    """The numbers of a record but its environment steps, each with a group.
+    """The numbers of a record except its environment steps, each with a group.
 
-    What the learner reports is in "learner/", what another node recorded in the group
-    of its name, and all else of the record in "training/" or "evaluation/".
+    Numbers of the learner are in "learner/", numbers that another node recorded in the
+    group of its name, and all others in "training/" or "evaluation/".
     """
     group = "training" if record["event"] == "progress" else "evaluation"
     own, reported = _own_numbers(record), _reported_numbers(record)
@@ -97,10 +97,10 @@ def scalars_of(record: Record) -> dict[str, float]:
 
 
 class CsvLogger:
-    """`training.csv` and `evaluation.csv`, with a line for each record.
+    """Writes `training.csv` and `evaluation.csv`, with a line for each record.
 
-    A name that comes later, such as that of the first training return, is another
-    column; the lines before have nothing there.
+    A name that first occurs in a later record, such as that of the first training
+    return, gets a new column, which is empty in the lines before.
 
     Args:
       folder: of the run.
@@ -117,7 +117,7 @@ class CsvLogger:
         new = [name for name in numbers if name not in columns]
         if new:
             rows: list[dict[str, Any]] = []
-            if columns and path.exists():  # Else what is there is of another run.
+            if columns and path.exists():  # Otherwise the file is of another run.
                 with path.open(newline="", encoding="utf-8") as file:
                     rows = list(csv.DictReader(file))
             columns += new
@@ -142,7 +142,7 @@ def _as_csv(
 
 
 class TensorBoardLogger:
-    """Event files in `tensorboard/`, which `tensorboard --logdir` shows.
+    """Writes event files to `tensorboard/`, which `tensorboard --logdir` shows.
 
     Args:
       folder: of the run.
@@ -169,12 +169,12 @@ class TensorBoardLogger:
 
 
 class WandbLogger:
-    """A run of Weights & Biases; offline, as `WANDB_MODE` may say, it is in `wandb/`.
+    """Sends records to Weights & Biases, or to `wandb/` if `WANDB_MODE` is "offline".
 
     The project is that of `WANDB_PROJECT`, or "acmelike".
 
     Args:
-      folder: of the run, whose name is its name there.
+      folder: of the run; its name becomes the run's name there.
       config: its settings.
 
     Raises:
@@ -213,7 +213,7 @@ _MODULES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 def check_loggers(names: Iterable[str]) -> list[str]:
-    """The names of loggers, of which one text may have several with commas between.
+    """Checks and returns names of loggers; commas separate several in one text.
 
     Raises:
       ConfigError: there is no such logger, or its package is not installed.
@@ -258,10 +258,10 @@ def make_loggers(
 
 
 class RecordForwarder:
-    """Passes the records of a run to loggers, in a thread, as long as it is entered.
+    """Passes the records of a run to loggers, in a thread, while its block runs.
 
-    A logger that fails is named in the log once, and gets no more: nothing about the
-    run is wrong then.
+    A logger that fails is named in the log once, and gets no more records. The run
+    itself is not affected.
 
     Args:
       metrics: the file of the records.

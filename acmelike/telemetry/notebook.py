@@ -25,7 +25,7 @@ def is_notebook() -> bool:
 
 
 class NotebookView:
-    """A line of text, and from the first evaluation on a curve.
+    """Shows a line of text and, from the first evaluation on, a curve.
 
     Args:
       metrics: the file of the run's records.
@@ -42,7 +42,7 @@ class NotebookView:
         self._is_broken = False
 
     def show(self, line: str) -> None:
-        """Shows another line, and what was evaluated meanwhile."""
+        """Shows another line in place of the last, and new evaluations."""
         import IPython.display as ipython
 
         make_text: Any = ipython.Pretty
@@ -50,10 +50,10 @@ class NotebookView:
         self.show_curve()
 
     def show_curve(self) -> None:
-        """Shows what was evaluated meanwhile, unless it cannot be drawn.
+        """Shows new evaluations in the curve, unless it cannot be drawn.
 
-        The settings of Matplotlib are the user's, and may ask for what is not there,
-        such as LaTeX. That ends no training.
+        The user's settings of Matplotlib may need something that is not installed,
+        such as LaTeX. Training then continues without the curve.
         """
         new = [r for r in self._records.read() if r["event"] != "progress"]
         if not new or self._is_broken:

@@ -41,7 +41,7 @@ def plot_curve(
     """Draws the returns of evaluations, and of training, over environment steps.
 
     Args:
-      records: as `draw_curve`, with the next three.
+      records: as for `draw_curve`.
       path: of the PNG.
       title: above the plot.
       subtitle: below the title, smaller.
@@ -62,8 +62,8 @@ def draw_curve(
 ) -> Figure:
     """A figure of the mean return of each evaluation over environment steps.
 
-    If counters have returns of training, these are a second, thin line, and a legend
-    says which is which.
+    If counters have returns of training, a second, thin line shows them, and a legend
+    names both lines.
 
     Args:
       records: of `metrics.jsonl`, with at least one evaluation; counters may be left
@@ -130,8 +130,8 @@ def plot_metrics(
 ) -> None:
     """Draws the learner's metrics over environment steps, each in a plot of its own.
 
-    Without any metric no file is written. Values that are not finite leave gaps. Of
-    very many metrics the first are drawn, and the subtitle says so.
+    Without any metric no file is written. Values that are not finite leave gaps. If
+    there are very many metrics, only the first are drawn, and the subtitle says so.
 
     Args:
       records: of `metrics.jsonl`.
@@ -207,7 +207,7 @@ def running_mean(values: np.ndarray[Any, Any], reach: int) -> np.ndarray[Any, An
     is_finite = np.isfinite(values)
     window = np.ones(2 * reach + 1)
     around = slice(reach, reach + len(values))
-    # Not by differences of one sum over all: a huge value would blur all after it.
+    # Not as differences of one running sum: a huge value would spoil all after it.
     sums = np.convolve(np.where(is_finite, values, 0.0), window)[around]
     num = np.rint(np.convolve(is_finite.astype(float), window)[around])
     return np.where(num > 0, sums / np.maximum(num, 1), np.nan)

@@ -19,7 +19,7 @@ class ProgressLine:
     """Describes what happened since the last line.
 
     Args:
-      started: the start of the run, as `time.perf_counter` tells it.
+      started: the start of the run, on `time.perf_counter`.
     """
 
     def __init__(self, started: float) -> None:

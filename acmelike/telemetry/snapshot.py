@@ -18,7 +18,7 @@ from acmelike.graph import Node
 from acmelike.launchers import Run
 from acmelike.replay import Replay, TableInfo
 
-# How long who looks at a run waits for the answer of a node.
+# How long a probe waits for the answer of a node.
 LOOK_SECONDS = 2.0
 
 
@@ -51,7 +51,7 @@ class RunSnapshot:
     """A run at one moment.
 
     Attributes:
-      seconds: the time of the snapshot, as `time.perf_counter` tells it.
+      seconds: the time of the snapshot, on `time.perf_counter`.
       nodes: the status of every node, by label.
       env_steps: environment steps, as replay counts them.
       learner_steps: updates, as last recorded.
@@ -201,7 +201,7 @@ class RecordReader:
 
 
 def has_started(nodes: Mapping[str, NodeStatus], label: str) -> bool:
-    """Whether a node answers calls; an earlier call would wait until it does."""
+    """Whether a node has started; an earlier call would wait until it has."""
     return label in nodes and nodes[label].phase != "starting"
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from acmelike.core.status import NodeStatus, group_by_role
 
-# How the records begin that a run of days has too many of to read them all.
+# How the records of counters begin. A run of days has too many of them to read all.
 _COUNTERS = b'{"event": "progress"'
 
 
 def read_records(path: Path, *, max_counters: int) -> list[dict[str, Any]]:
-    """The records of a run, of the counters only some; none if there is no file.
+    """Reads the records of a run, but only some of the counters; none without a file.
 
     Args:
       path: of `metrics.jsonl`.
@@ -22,7 +22,7 @@ def read_records(path: Path, *, max_counters: int) -> list[dict[str, Any]]:
         the run; the latest comes in addition. Evaluations are all returned.
 
     Raises:
-      ValueError: a line is no JSON.
+      ValueError: a line is not JSON.
     """
     others: list[tuple[int, bytes]] = []
     counters: list[tuple[int, bytes]] = []
@@ -77,7 +77,7 @@ def summarize(
         "env_steps": env_steps,
         "learner_steps": learner_steps,
         "final_return": end.get("mean_return"),
-        # Of the policy that had this return. The run may have gone on meanwhile.
+        # Of the policy with this return; the run may have continued meanwhile.
         "final_learner_steps": end.get("learner_steps"),
         "best_return": best.get("mean_return"),
         # Likewise, and when its evaluation was ordered.

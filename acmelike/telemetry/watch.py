@@ -1,4 +1,4 @@
-"""Shows a run of any program while it lasts, and has the loop of all lines."""
+"""Shows a run of any program while it lasts; also has the loop that shows lines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ QUIET_SECONDS = 30.0
 def watch(run: Run) -> str:
     """Shows what the nodes of a run do, until it ends.
 
-    A terminal shows the live table: nodes, the calls between them, who waits for what,
-    and the tables of replay. Elsewhere there is a line every few seconds, and fewer
-    while nothing changes.
+    A terminal shows the live table: nodes, the calls between them, what each node waits
+    for, and the tables of replay. Elsewhere there is a line every few seconds, and
+    fewer while nothing changes.
 
     Returns:
       Why the run ended.
@@ -59,12 +59,12 @@ def watch_in_lines(
 
     Args:
       run: the run.
-      look: returns the news, and what makes a line of them. The line is made and shown
-        if the news differ from those of the last line. It may raise RpcClosed when the
-        run ends.
+      look: returns the news, and a function that makes a line of them. The line is made
+        and shown if the news differ from those of the last line. `look` may raise
+        RpcClosed when the run ends.
       show: shows a line.
-      seconds: the time between two looks.
-      quiet_seconds: after so long, a line is shown without news too.
+      seconds: the time between two calls of `look`.
+      quiet_seconds: after so long, a line is shown even without news.
 
     Returns:
       Why the run ended.

@@ -10,9 +10,9 @@ With pytest, in a test file of your own:
     def test_my_agent(check):
         check()
 
-Without pytest, call each of `CONTRACT.checks()`. One that fails raises, and says what
-is wrong and what to do. Give the agent small networks and batches: what it does is
-compiled, if it needs JAX. If it does not, the checks do not import JAX either.
+Without pytest, call each of `CONTRACT.checks()`. A check that fails raises an error,
+which says what is wrong and what to do. Give the agent small networks and batches: an
+agent that needs JAX is compiled. For another agent the checks do not import JAX.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ from acmelike.replay import (
 from acmelike.testing.unpickling import first_with_jax
 from acmelike.types import Array, EnvironmentSpec, Nested, VectorStep
 
-# In which there has to be a batch.
+# The most steps until there has to be a batch.
 _MAX_TRIAL_STEPS = 20_000
 
 
@@ -74,15 +74,15 @@ class Trial(NamedTuple):
 
     Attributes:
       spec: of the environments.
-      table: that items were written to.
-      replay: that has it.
-      agent: its functions.
+      table: the table that items were written to.
+      replay: holds the table.
+      agent: the agent's functions.
       states: of the policy, before each step and after the last.
       observation: `[K, ...]`, the last one that was acted on.
-      output: of the policy, for that.
+      output: of the policy, for that observation.
       sample: the first batch.
       before: the training state before the update.
-      after: and after it.
+      after: the training state after the update.
       outputs: of the update.
     """
 
@@ -105,8 +105,8 @@ class AgentContract:
     Args:
       builder: of the agent.
       environment_factory: makes environments that it can act in.
-      num_envs: K, of an actor.
-      num_actors: in a program.
+      num_envs: K, the number of environments of an actor.
+      num_actors: the number of actors in a program.
     """
 
     def __init__(
@@ -245,7 +245,7 @@ class AgentContract:
     # --- The checks -------------------------------------------------------------------
 
     def check_builder_is_complete_and_picklable(self) -> None:
-        """It has what `Builder` asks for, and is a value that can be sent."""
+        """The builder has what `Builder` requires, and is a value that can be sent."""
         check_builder(self.builder)
         again = pickle.loads(_pickled(self.builder, "the builder"))
         assert again == self.builder, (
@@ -258,9 +258,9 @@ class AgentContract:
         check_sample_size(table, self.builder.batch_size)
 
     def check_refuses_other_actions(self) -> None:
-        """Actions of another kind are refused in one line, or the agent chooses them.
+        """The agent refuses other kinds of actions in one line, or can choose them.
 
-        The line begins with "NAME needs ", and has the shape of these actions.
+        The line begins with "NAME needs ", and has the shape of the actions.
         """
         other: specs.Array = specs.BoundedArray((2,), np.float32, -1, 1)
         if self.spec.actions.dtype.kind == "f":
@@ -300,7 +300,7 @@ class AgentContract:
             spec.actions.validate(action)
 
     def check_actors_send_what_imports_no_jax(self) -> None:
-        """Inputs of the policy and the adder are picklable, and bring no JAX."""
+        """Policy inputs and the adder can be pickled; unpickling imports no JAX."""
         num_envs = self._num_envs
         inputs: dict[str, PolicyInputs] = {
             "make_policy_inputs": self.inputs(),
@@ -407,7 +407,7 @@ class AgentContract:
             )
 
     def check_priorities_are_what_replay_takes(self) -> None:
-        """New priorities come exactly where the table samples by them."""
+        """`update` returns priorities exactly if the table samples by them."""
         trial, table = self.trial, self.trial.table
         priorities, sampler = trial.outputs.priorities, table.sampler
         if priorities is None:
@@ -487,7 +487,7 @@ class AgentContract:
                 np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5, err_msg=why)
 
     def check_a_saved_policy_acts_as_the_agent(self) -> None:
-        """What a run leaves acts as the agent does when it is evaluated."""
+        """A policy that a run has saved acts as the agent does in an evaluation."""
         trial, num_envs = self.trial, self._num_envs
         parameters = self._functions.to_host(self.agent.parameters(trial.after))
         greedy = self.builder.make_greedy_inputs(trial.spec)
@@ -550,7 +550,7 @@ def _random_array(
 
 
 def _write(writer: Writer, table: str, added: AdderOutput) -> None:
-    """Writes what an adder added to replay, which refuses what the table has not."""
+    """Writes an adder's output to replay, which refuses items unlike the table's."""
     items = [Items(table, added.items, added.priorities)]
     try:
         writer.write(
@@ -594,7 +594,7 @@ def _kind(leaf: Any) -> str:
 
 
 def _traced_kind(leaf: Any) -> str:
-    """The same of an array that JAX traces: its type may be weak."""
+    """Type and shape of an array that JAX traces; its type may be weak."""
     return f"{_kind(leaf)}{', weakly typed' if leaf.weak_type else ''}"
 
 

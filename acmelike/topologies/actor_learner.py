@@ -27,7 +27,7 @@ from acmelike.topologies.system import (
 
 
 def make_actor_learner(experiment: Experiment) -> System:
-    """Asynchronous actors and learner; only replay's rate limiter blocks them.
+    """Makes asynchronous actors and learner; only replay's rate limiter blocks them.
 
     A `Topology`.
     """
@@ -37,13 +37,13 @@ def make_actor_learner(experiment: Experiment) -> System:
 
 
 def make_synchronous(experiment: Experiment) -> System:
-    """Actors and learner in lock-step, for agents that use each item once.
+    """Makes actors and a learner in lock-step, for agents that use each item once.
 
     All actors collect one unroll with the same version of the parameters. The learner
     consumes exactly these unrolls, and the next round starts with the new version.
 
-    While an actor is restarted, the others wait for it. Replay tells it whether the
-    unroll of this round is still missing.
+    While an actor is restarted, the others wait for it. The new actor learns from
+    replay whether the unroll of this round is still missing.
 
     A `Topology`.
     """
@@ -78,7 +78,7 @@ def _add_actors(
     layout.check_no_inference()
     sources = add_cachers(backbone, layout)
     size = layout.num_actors if layout.num_places > layout.num_actors else None
-    # Those that run, however many they are, have equal shares of the cachers.
+    # The actors that run, however many they are, have equal shares of the cachers.
     ranks = range(layout.num_places) if size is None else start_ranks(layout.num_places)
     with backbone.program.group("actor", size=size):
         for index in range(layout.num_places):
@@ -89,7 +89,7 @@ def _add_actors(
                         backbone.spec,
                         ActorPlace(
                             index=index,
-                            # Those that run are spread over all of them.
+                            # The actors that run are spread over all places.
                             num_actors=layout.num_places,
                             num_envs=layout.num_envs_per_actor,
                         ),

@@ -30,7 +30,7 @@ from acmelike.topologies.system import (
 
 
 def make_central_inference(experiment: Experiment) -> System:
-    """One node evaluates the policy for the environments of all actors.
+    """Makes one node that evaluates the policy for the environments of all actors.
 
     A `Topology`.
     """

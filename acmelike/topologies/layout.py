@@ -9,7 +9,7 @@ from acmelike.checks import at_least, check_fields
 from acmelike.errors import ConfigError
 from acmelike.graph import RestartPolicy
 
-# More side by side hardly make an evaluation faster, and each takes memory.
+# More environments side by side hardly speed up an evaluation; each takes memory.
 MAX_EVAL_ENVS = 20
 
 
@@ -27,21 +27,21 @@ class Layout:
       num_eval_episodes: episodes in an evaluation.
       num_eval_envs: environments in which an evaluation plays its episodes, side by
         side; None for one for each episode, but 20 at most.
-      parameter_interval: updates between two versions of the parameters that an actor
-        takes, at least; 1 for every version.
+      parameter_interval: updates, at least, between two versions of the parameters that
+        an actor takes; 1 for every version.
       num_cachers: nodes that take each version from the learner once, for an equal
         share of the actors; 0 for actors that take it from the learner.
       learner_cpus: cores that the learner may keep busy under "processes"; more than
         one helps large networks only.
       learner_device: where the learner computes, under every launcher: "cpu"; "gpu",
-        which has to be there; or "auto", a GPU if JAX sees one, and else the CPU.
+        which has to be there; or "auto", a GPU if JAX sees one, otherwise the CPU.
       learner_gpus: GPUs, or a part of one, for the learner where nodes have processes.
         None follows `learner_device`: one for "gpu", none for "cpu", and for "auto" one
         if some host has a free GPU. Other nodes see no GPU, except the one that acts
         with central inference.
       replay_engine: "own", or "reverb" for the tables of a real Reverb server in the
         replay node, which needs `make reverb-env`.
-      replay_may_exceed_memory: start also if its machine has less memory than full
+      replay_may_exceed_memory: start even if replay's machine has less memory than full
         tables take, as for a run that ends before they are full.
       max_restarts: how often within five minutes an actor, a cacher or the evaluator is
         restarted after a failure, where nodes have processes; 0 for never, so that
@@ -102,13 +102,13 @@ class Layout:
         return self.max_actors or self.num_actors
 
     def check_fixed(self, why: str) -> None:
-        """Refuses actors that come and go.
+        """Refuses a number of actors that may change.
 
         Args:
-          why: they cannot here, such as "in lock-step".
+          why: where it cannot change, such as "in lock-step".
 
         Raises:
-          ConfigError: `max_actors` allows it.
+          ConfigError: `max_actors` allows a change.
         """
         if self.num_places > self.num_actors:
             raise ConfigError(
@@ -120,7 +120,7 @@ class Layout:
         """Refuses settings of a node that acts for the actors, where there is none.
 
         Raises:
-          ConfigError: one of them is not its default.
+          ConfigError: one of them differs from its default.
         """
         for name in ("inference_batch_size", "inference_wait_seconds"):
             value = getattr(self, name)
@@ -137,7 +137,7 @@ class Layout:
 
     @property
     def restart(self) -> RestartPolicy | None:
-        """When a node is restarted that holds nothing others need."""
+        """The restart policy of nodes that hold nothing that other nodes need."""
         if not self.max_restarts:
             return None
         return RestartPolicy(max_restarts=self.max_restarts)

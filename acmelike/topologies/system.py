@@ -56,7 +56,7 @@ class Experiment:
         node's label.
       metrics: the path of the file to which records are appended.
       policy: the path of the file in which the policy is stored; None for no file.
-      best_policy: of the file for the best policy, judged by a second evaluation.
+      best_policy: likewise for the best policy, judged by a second evaluation.
     """
 
     builder: Builder
@@ -83,7 +83,7 @@ class Experiment:
                 object.__setattr__(self, name, absolute(path))
 
     def make_adder(self) -> Adder:
-        """Makes what turns the time steps of one actor into items."""
+        """Makes the adder, which turns the time steps of one actor into items."""
         adder = self.builder.make_adder(self.layout.num_envs_per_actor)
         if self.rewards == RewardSettings():
             return adder
@@ -157,7 +157,7 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
             seed=node_seed(experiment.seed),
             engine=layout.replay_engine,
             may_exceed_memory=layout.replay_may_exceed_memory,
-            # An actor that is restarted is another writer, until the last is forgotten.
+            # A restarted actor is a new writer; replay forgets the old one only later.
             max_writers=max(_MIN_WRITERS, 4 * layout.num_places),
         ),
         label="replay",
@@ -181,10 +181,10 @@ def add_replay_and_learner(experiment: Experiment) -> Backbone:
 
 
 def add_cachers(backbone: Backbone, layout: Layout) -> Sequence[ParameterSource]:
-    """Adds the cachers, and returns from where actors get parameters, in turns.
+    """Adds the cachers; returns the sources that actors get parameters from, in turns.
 
     Raises:
-      ConfigError: there are more of them than actors.
+      ConfigError: there are more cachers than actors.
     """
     if layout.num_cachers > layout.num_actors:
         raise ConfigError(

@@ -28,10 +28,10 @@ class DQNConfig(QLearningConfig):
     Attributes:
       hidden_sizes: units of each hidden layer of "mlp", "minatar" and "nature".
       double: select the bootstrap action with the online network (van Hasselt 2015).
-      prioritized: sample by TD error with importance weights (Schaul 2015), else
+      prioritized: sample by TD error with importance weights (Schaul 2015), otherwise
         uniformly.
       actor_priorities: actors give new transitions their TD error as priority (Horgan
-        2018); else they get the largest so far. Needs prioritized.
+        2018); otherwise these get the largest so far. Needs prioritized.
       optimizer: Adam.
     """
 
@@ -81,7 +81,7 @@ def initial_priority(
     extras_tm1: Mapping[str, Array],
     extras_t: Mapping[str, Array],
 ) -> Array:
-    """Priorities `[M]` by the values that the actor had when it acted: |TD error|.
+    """Priorities `[M]`, |TD error|, by the values that the actor had when it acted.
 
     Section 3 of "Distributed Prioritized Experience Replay", arXiv 1803.00933. So new
     transitions have different priorities before their first sample.

@@ -22,8 +22,8 @@ class ImpalaConfig(UnrollConfig):
       batch_size: unrolls of one update.
       queue_size: unrolls that the queue holds; actors wait while it is full. 0 for two
         batches. The larger it is, the older are the unrolls that are learned from.
-      reward_scale: what rewards are multiplied by before learning, so that values are
-        not far above 10; else their errors outweigh the gradient of the policy.
+      reward_scale: what rewards are multiplied by before learning. Values should not be
+        far above 10: otherwise their errors outweigh the gradient of the policy.
       trace_lambda: how far V-trace's corrections reach: 1 is as in the paper.
       clip_rho: the largest weight of a step in the value's target.
       clip_pg_rho: the largest weight of a step in the policy's gradient.

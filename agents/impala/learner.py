@@ -25,7 +25,7 @@ class ActorCritic(NamedTuple):
     """The outputs of a network for a policy and a value.
 
     Attributes:
-      policy: `[..., O]`, of which the actions' distribution is made.
+      policy: `[..., O]`, from which the actions' distribution is made.
       value: `[...]` of the observations.
     """
 

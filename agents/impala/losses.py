@@ -21,9 +21,9 @@ def unroll_loss(
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The losses and metrics of the steps of an unroll, `[T]`, zero where masked.
 
-    Section 4.2 of "IMPALA", arXiv 1802.01561. A step that is masked, the last
-    observation of an episode, counts for nothing: what comes before bootstraps from
-    its value, and no correction passes from one episode to another.
+    Section 4.2 of "IMPALA", arXiv 1802.01561. A masked step, which is the last
+    observation of an episode, does not count. The steps before it bootstrap from its
+    value, and no correction passes from one episode to another.
 
     Args:
       log_prob: `[T]` of the actions, by the policy as it is now.

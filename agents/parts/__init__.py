@@ -1,6 +1,6 @@
-"""What several agents share: settings, exploration, heads, targets.
+"""Parts that several agents share: settings, exploration, heads, targets.
 
-Saved policies name the settings by this package, so they have to stay importable here.
+Saved policies name the settings by this package, so these must stay importable here.
 """
 
 from typing import TYPE_CHECKING

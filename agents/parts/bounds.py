@@ -1,4 +1,4 @@
-"""Continuous actions between bounds, seen from -1 to 1. Imports no JAX."""
+"""Continuous actions between bounds, scaled from and to -1..1. Imports no JAX."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Bounds:
     def scale(self, x: Any, *, clip: bool = True) -> Any:
         """Actions `[B, ...]` float32 for `x` `[B, A]`; -1 and 1 become the bounds.
 
-        With `clip` none is outside of them, not even by the bit that rounding may add.
+        With `clip` no action is outside of the bounds, not even by a rounding error.
         Without it, `x` beyond -1 and 1 gives actions outside of the bounds.
         """
         low, high = self._arrays()

@@ -32,7 +32,7 @@ class TorsoConfig(InputConfig, Protocol):
 
 
 class OffPolicyConfig(Protocol):
-    """What the settings of an off-policy agent have."""
+    """The settings that all off-policy agents have."""
 
     @property
     def batch_size(self) -> int: ...
@@ -82,8 +82,8 @@ def check_inputs(agent: str, spec: EnvironmentSpec, config: InputConfig) -> None
     """Checks the settings of a network against the observations that it gets.
 
     Raises:
-      ConfigError: there is no such network, it does not take such observations, or
-        they have no categories and vectors are wanted for these.
+      ConfigError: there is no such network, it does not take these observations, or
+        `embedding_size` is set and the observations have no categories.
     """
     check_network(config.network)
     check_observations(spec, config.network, agent=agent)
@@ -96,12 +96,12 @@ def check_inputs(agent: str, spec: EnvironmentSpec, config: InputConfig) -> None
 
 
 def check_discrete(agent: str, spec: EnvironmentSpec, config: InputConfig) -> int:
-    """The number of discrete actions, after all checks of an agent that wants these.
+    """Checks an agent that needs discrete actions; returns the number of actions.
 
     Raises:
       ConfigError: actions are not discrete, or see `check_inputs`.
     """
-    # Environments import gymnasium, and `--help` is to be quick.
+    # Environments import gymnasium, and `--help` must be quick.
     from acmelike.environments import num_discrete_actions
 
     check_inputs(agent, spec, config)

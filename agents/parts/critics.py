@@ -18,7 +18,7 @@ class Critic(nn.Module):
     """Observations `[B, ...]` and actions `[B, A]` from -1 to 1 to values `[B]`.
 
     Attributes:
-      torso: observations to features, which the actions are put beside.
+      torso: observations to features; the actions are appended to these.
       hidden_sizes: units of the dense layers after that.
     """
 
@@ -36,8 +36,8 @@ class TwinCritics:
     """Two critics with parameters of their own; used as a flax module is.
 
     Two because the smaller value overestimates less: section 6 of "Soft Actor-Critic
-    Algorithms and Applications", arXiv 1812.05905. Each is computed by itself: as one
-    module under `nn.vmap`, which moves axes about, an update of SAC takes 4 % longer.
+    Algorithms and Applications", arXiv 1812.05905. Each is computed separately: as one
+    module under `nn.vmap`, which moves axes, an update of SAC takes 4 % longer.
     """
 
     def __init__(self, critic: Critic):

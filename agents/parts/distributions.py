@@ -1,4 +1,4 @@
-"""Distributions of actions, by what the last layer of a policy returns."""
+"""Distributions of actions, made from the outputs of a policy's last layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Distribution(Protocol):
-    """What learners and policies need of a distribution; a hashable value."""
+    """A distribution of actions, for learners and policies; a hashable value."""
 
     def make_head(self, name: str | None = None) -> nn.Module:
         """The layer from features `[..., F]` to outputs `[..., O]`."""
@@ -40,7 +40,7 @@ class Distribution(Protocol):
         """Actions `[K, ...]` by outputs `[K, O]` and noise, and a policy's extras.
 
         The extras are `log_prob` `[K]`, and what `chosen` needs. If the noise is zeros,
-        the actions are the likeliest.
+        the actions are the most likely ones.
         """
 
     def chosen(self, actions: Any, extras: Mapping[str, Any]) -> Any:
@@ -86,9 +86,9 @@ class Categorical:
 
 @dataclass(frozen=True, kw_only=True)
 class MultiCategorical:
-    """Several categories, each independent of the others, of environments' actions.
+    """Actions of several categories, each independent of the others.
 
-    The outputs are the logits of all of them, one after the other.
+    The outputs are the logits of all categories, one after the other.
 
     Attributes:
       shape: of an action.
@@ -104,7 +104,7 @@ class MultiCategorical:
         return nn.Dense(sum(self.numbers), kernel_init=SMALL, name=name)
 
     def allowed(self, outputs: Any, mask: Any) -> Any:
-        """By a mask `[..., O]`; a category with nothing allowed ignores its part."""
+        """By a mask `[..., O]`; if it allows nothing of a category, all are allowed."""
         if mask is None:
             return outputs
         parts = [are_allowed(part) for part in self._split(mask)]
@@ -171,8 +171,8 @@ class GaussianHead(nn.Module):
 class ClippedGaussian:
     """A normal distribution of each number; outputs are those of `GaussianHead`.
 
-    An action is a sample, scaled so that -1 and 1 become the bounds. It may be outside
-    of them: environments get it clipped. Its density is that of the sample.
+    An action is a sample, scaled so that -1 and 1 become the bounds. An action may be
+    outside of them: environments get it clipped. Its density is that of the sample.
 
     Attributes:
       bounds: of the actions.
@@ -187,7 +187,7 @@ class ClippedGaussian:
         return outputs
 
     def sample(self, outputs: Any, noise: Any) -> tuple[Any, dict[str, Any]]:
-        """By normal noise `[K, A]`; `sample` `[K, A]` is what was not scaled yet."""
+        """By normal noise `[K, A]`; the extra `sample` `[K, A]` is not scaled."""
         mean, log_std = self._split(outputs)
         sample = mean + jnp.exp(log_std) * noise
         extras = {"log_prob": _log_density(noise, log_std), "sample": sample}
@@ -214,7 +214,7 @@ def distribution_of(spec: specs.Array, agent: str) -> Distribution:
     """The distribution for the actions of an environment.
 
     Raises:
-      ConfigError: they are neither discrete nor between bounds; it names the agent.
+      ConfigError: they are neither discrete nor bounded; the message names the agent.
     """
     if isinstance(spec, specs.DiscreteArray):
         return Categorical(num_actions=int(spec.num_values))
@@ -225,6 +225,6 @@ def distribution_of(spec: specs.Array, agent: str) -> Distribution:
 
 
 def _log_density(noise: Any, log_std: Any) -> jax.Array:
-    """Of normal noise `[..., A]` times the deviations, `[...]`."""
+    """The log-density `[...]` of normal noise `[..., A]` times the deviations."""
     density: jax.Array = (-0.5 * noise**2 - log_std - _HALF_LOG_2_PI).sum(axis=-1)
     return density

@@ -15,7 +15,7 @@ from acmelike.types import Array
 def epsilon_ladder(
     epsilon: float, alpha: float, place: ActorPlace
 ) -> tuple[float, ...]:
-    """Epsilons of the environments of one actor, which fall over those of all actors.
+    """Epsilons of one actor's environments; they fall over those of all actors.
 
     Environment i of N acts at random with probability
     `epsilon ** (1 + alpha * i / (N - 1))`: section 4.1 of "Distributed Prioritized
@@ -48,7 +48,7 @@ EPSILON_NOISE = partial(uniform_noise, num_rows=2)
 
 
 def epsilon_greedy(values: Any, epsilons: Any, noise: Any, mask: Any) -> Any:
-    """Actions `[K]` int32: the best by `values` `[K, A]`, or with epsilon any.
+    """Actions `[K]` int32: the best by `values` `[K, A]`, or random ones by epsilon.
 
     Args:
       values: of the actions; `only_allowed` was applied to them.

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# LeCun's normal weights times 0.01: at first all actions are nearly alike.
+# LeCun's normal weights times 0.01: at first the outputs hardly differ.
 SMALL = nn.initializers.variance_scaling(1e-4, "fan_in", "truncated_normal")
 
 

@@ -35,15 +35,15 @@ class NormalizedState(NamedTuple):
 
 
 class Normalized:
-    """An agent that shows another one normalised observations; implements `Agent`.
+    """Wraps an agent, which then gets normalised observations; implements `Agent`.
 
-    The moments are a part of the parameters, so whoever acts normalises as the learner
-    does. Categories and bytes are left as they are, because networks get them in one
-    size already. The moments are those of all batches so far: an item counts as often
-    as it was sampled.
+    The moments are a part of the parameters, so nodes that act normalise as the learner
+    does. Categories and bytes are left as they are, because networks get them in a
+    fixed range already. The moments are those of all batches so far: an item counts as
+    often as it was sampled.
 
     Args:
-      agent: the other one. Items of its table are a `Transition`, an `Unroll` or a
+      agent: the wrapped one. Items of its table are a `Transition`, an `Unroll` or a
         `Sequence`, or have fields of the same names.
       spec: of the environments.
       network: of the agent, by its setting.
@@ -84,9 +84,9 @@ class Normalized:
     def update(
         self, state: NormalizedState, data: Any, probabilities: Any, key: jax.Array
     ) -> tuple[NormalizedState, UpdateOutputs]:
-        """Learns with the moments before this batch.
+        """Learns with the moments from before this batch.
 
-        In lock-step these are the ones with which its actions were chosen.
+        In lock-step, the actions of the batch were chosen with these moments.
         """
         names = [name for name in ("o_tm1", "o_t") if hasattr(data, name)]
         seen = {name: _seen(state.moments, getattr(data, name)) for name in names}

@@ -10,18 +10,18 @@ import optax
 
 from acmelike.agents.parts.settings import OptimizerSettings
 
-# On one core, an update of DQN, PPO or IMPALA with the networks of their programs, of
-# at most 17,000 parameters, takes 7 to 9 % less time so; one of IMPALA with 131,000
-# parameters takes 14 % more.
+# With flat parameters, on one core: an update of DQN, PPO or IMPALA with the network of
+# its program, of at most 17,000 parameters, takes 7 to 9 % less time; an update of
+# IMPALA with 131,000 parameters takes 14 % more.
 MAX_FOR_FLAT = 2**15
 
 
 class TrainingState(NamedTuple):
-    """What an optimizer learns, and all that it needs for that.
+    """The parameters that an optimizer learns, and its own state.
 
     Attributes:
       parameters: of one or several networks.
-      optimizer: its state; of one that `make_adam` made, a `MeasuredState`.
+      optimizer: its state; a `MeasuredState` if `make_adam` made the optimizer.
     """
 
     parameters: Any
@@ -93,10 +93,10 @@ def measured(optimizer: optax.GradientTransformation) -> optax.GradientTransform
 def flat_if_small(
     optimizer: optax.GradientTransformation,
 ) -> optax.GradientTransformation:
-    """The same optimizer, with all parameters as one array while these are few.
+    """The same optimizer, with all parameters as one array if there are few.
 
-    Then one operation takes the place of many short ones; where they are many, putting
-    them together takes longer than that saves.
+    Then one operation takes the place of many short ones. With many parameters, joining
+    them to one array takes longer than that saves.
     """
     flat = optax.flatten(optimizer)
 

@@ -13,7 +13,7 @@ from acmelike.checks import above, at_least, between, check_fields
 from acmelike.networks import NetworkSource
 from acmelike.types import EnvironmentSpec
 
-# Of any item, so that it can be sampled: an error of zero today may be large later.
+# Each item has at least this, so that it can be sampled: its error may grow later.
 MIN_PRIORITY = 1e-3
 
 
@@ -40,9 +40,9 @@ class QLearningConfig:
       num_updates_per_call: updates made in one compiled call.
       target_update_period: updates between copies into the target network.
       epsilon: the exploration of environment 0, the largest. It stays the same during a
-        run, also where there is one environment only.
-      epsilon_alpha: how fast it falls over the environments: environment i of N acts
-        at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
+        run, also with a single environment.
+      epsilon_alpha: how fast epsilon falls over the environments: environment i of N
+        acts at random with probability epsilon ** (1 + i * epsilon_alpha / (N - 1)).
       optimizer: Adam.
       replay: of transitions.
     """

@@ -19,7 +19,7 @@ class RecurrentNetwork(nn.Module):
       torso: observations to features.
       head: features to the outputs.
       lstm_size: H, units of the LSTM between the two; 0 for none.
-      num_actions: A, if the LSTM is also told the last action; 0 if not.
+      num_actions: A, if the LSTM also gets the last action; 0 if not.
     """
 
     torso: nn.Module
@@ -38,7 +38,7 @@ class RecurrentNetwork(nn.Module):
         return self.head(features), state
 
     def features(self, observation: Nested, last_action: Any = None) -> jax.Array:
-        """The input of the LSTM, `[B, F + A]`; a negative action is none: zeros."""
+        """The input of the LSTM, `[B, F + A]`; a negative action becomes A zeros."""
         features: jax.Array = self.torso(observation)
         if not self.num_actions:
             return features
@@ -50,7 +50,7 @@ class RecurrentNetwork(nn.Module):
         return (x, state) if self.lstm is None else self.lstm(state, x)
 
     def outputs(self, features: jax.Array) -> Any:
-        """What the head makes of features `[..., H]`."""
+        """The outputs of the head for features `[..., H]`."""
         return self.head(features)
 
 
@@ -65,12 +65,12 @@ def unroll(
     """The outputs of T steps in a row, and the state after the last.
 
     Args:
-      network: of which all but the LSTM is evaluated for all steps at once.
-      parameters: of it.
+      network: all of it but the LSTM is evaluated for all steps at once.
+      parameters: of the network.
       state: before the first step, `[B, ...]`.
       observation: `[T, B, ...]`.
       is_first: `[T, B]`, where an episode starts and so the state is reset.
-      last_action: `[T, B]`, if the network is told of it.
+      last_action: `[T, B]`, if the network takes it.
     """
     apply: Any = network.apply
     length, batch_size = is_first.shape

@@ -73,10 +73,10 @@ class OptimizerSettings:
       learning_rate: Adam's, at the first update.
       final_fraction: the learning rate at the end of the decay, as a fraction of the
         first one; 1 for a rate that stays as it is.
-      decay_updates: updates over which it decays. It does not follow from the budget of
-        a run: raise it with max_env_steps.
+      decay_updates: updates over which the learning rate decays. The number does not
+        follow from the budget of a run: raise it with max_env_steps.
       max_gradient_norm: gradients are scaled down to this norm, over all that one
-        optimizer learns, as PPO's policy and value together, or both critics together;
+        optimizer learns, such as PPO's policy and value together, or both critics;
         None for no limit.
     """
 

@@ -36,7 +36,7 @@ class ContinuousConfig:
       batch_size: transitions of one update.
       num_updates_per_call: updates made in one compiled call.
       optimizer: of each network, and of all else that is learned. The policy of TD3 has
-        fewer updates than the critics, so its rate decays later.
+        fewer updates than its critics, so the policy's learning rate decays later.
       replay: of transitions.
     """
 
@@ -87,7 +87,7 @@ class ContinuousBuilder(OffPolicyBuilder):
     def make_policy_inputs(
         self, spec: EnvironmentSpec, place: ActorPlace
     ) -> PolicyInputs:
-        """All actors explore alike."""
+        """All actors explore in the same way."""
         size, scale = bounds_of(spec.actions, self.name).size, self.noise_scale
         return PolicyInputs(noise=partial(normal_noise, size=size, scale=scale))
 

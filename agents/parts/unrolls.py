@@ -59,8 +59,8 @@ class UnrollConfig:
 class UnrollBuilder(LazyBuilder, ABC):
     """A builder of an agent that draws actions and learns from unrolls.
 
-    Its policy's extras are those of the actions' `Distribution`, and with an LSTM its
-    state.
+    The extras of its policy are those of the actions' `Distribution`, and the state of
+    an LSTM if it has one.
     """
 
     config: UnrollConfig
@@ -73,7 +73,7 @@ class UnrollBuilder(LazyBuilder, ABC):
     @property
     @abstractmethod
     def queue_size(self) -> int:
-        """Unrolls that wait for the learner before actors do."""
+        """How many unrolls may wait for the learner before actors have to wait."""
 
     @property
     def lstm_size(self) -> int:
@@ -112,12 +112,12 @@ class UnrollBuilder(LazyBuilder, ABC):
         return PolicyInputs(init=self._initial_state(), noise=noise)
 
     def make_greedy_inputs(self, spec: EnvironmentSpec) -> PolicyInputs:
-        """The likeliest actions: without noise."""
+        """The most likely actions: without noise."""
         noise = partial(zero_noise, size=self._noise_size(spec))
         return PolicyInputs(init=self._initial_state(), noise=noise)
 
     def _noise_size(self, spec: EnvironmentSpec) -> int:
-        """Numbers that an action is drawn with: of actions, or of their dimensions."""
+        """How many numbers draw an action: one for each category or dimension."""
         number = _num_categories(spec.actions)
         return bounds_of(spec.actions, self.name).size if number is None else number
 

@@ -1,4 +1,4 @@
-"""What updates are made of: a target network, weights, random orders, means."""
+"""The parts of updates: a target network, weights, random orders, means."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def policy_loss(
 ) -> jax.Array:
     """The clipped surrogate `[]` of steps `[N]`: equation 7 of arXiv 1707.06347."""
     ratio = jnp.exp(log_prob - old_log_prob)
-    # A mean over all steps, of which those that are masked are zero.
+    # A mean over all steps; masked steps count as zero.
     loss: jax.Array = rlax.clipped_surrogate_pg_loss(ratio, advantage * mask, clip)
     return loss / jnp.maximum(jnp.mean(mask), 1e-8)
 

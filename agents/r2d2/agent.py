@@ -18,7 +18,7 @@ from acmelike.networks import LSTMState, lstm_state
 from acmelike.replay import Prioritized, TableConfig
 from acmelike.types import EnvironmentSpec
 
-# In the place of the action before the first of an episode.
+# Stands for the last action at the start of an episode.
 NO_ACTION = -1
 
 

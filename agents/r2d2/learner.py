@@ -127,7 +127,7 @@ class R2D2:
 
 
 def _time_major(batch: Sequence) -> Sequence:
-    """From `[B, T, ...]` to `[T, B, ...]`, but for the extras, which have no time."""
+    """From `[B, T, ...]` to `[T, B, ...]`, except extras, which have no time axis."""
     steps: Sequence = jax.tree.map(
         lambda x: jnp.swapaxes(x, 0, 1), batch._replace(extras={})
     )

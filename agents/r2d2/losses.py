@@ -26,7 +26,7 @@ def unroll_with_burn_in(
 ) -> jax.Array:
     """Action values `[T, B, A]` of sequences `[T, B, ...]`, by the stored memories.
 
-    The memory after `burn_in` steps is that of these parameters; no gradient goes
+    The memory after `burn_in` steps is computed with these parameters; no gradient goes
     further back. Section 3 of "Recurrent Experience Replay in Distributed Reinforcement
     Learning".
     """
@@ -48,11 +48,11 @@ def unroll_with_burn_in(
 
 
 def learned_steps(batch: Sequence, *, burn_in: int) -> jax.Array:
-    """Which steps are learned from, but for the last: `[T - 1, B]` float32.
+    """Which steps are learned from, without the last one: `[T - 1, B]` float32.
 
-    Those at which an action was taken, after the burn-in. A step within it counts if
-    its episode began in the sequence, as then the memory is no older than the
-    parameters; or no beginning would ever be learned from.
+    These are the steps with an action after the burn-in. A step within the burn-in
+    counts if its episode began in the sequence: its memory is no older than the
+    parameters, and otherwise no beginning would ever be learned from.
     """
     time = jnp.arange(len(batch.is_first))[:, None]
     is_known = (time >= burn_in) | (jnp.cumsum(batch.is_first, axis=0) > 0)
@@ -75,9 +75,9 @@ def td_errors(
         h(sum_k discount^k * r_(t+k) + discount^n * h^-1(q_target(o_(t+n), a*)))
 
     where `a*` is the best action by `q`, and `h` is signed and nearly a square root.
-    Where fewer than n steps are left, of the episode or the sequence, it bootstraps
-    from the last observation. The values are `h^-1(q(o_t, a_t))`, as rewards are; `q`
-    and `q_target` are `[T, B, A]`.
+    Where the episode or the sequence has fewer than n steps left, the target bootstraps
+    from the last observation. The values are `h^-1(q(o_t, a_t))`, on the scale of
+    rewards; `q` and `q_target` are `[T, B, A]`.
     """
     pair = RESCALING if rescale_values else rlax.IDENTITY_PAIR
 
@@ -91,8 +91,8 @@ def td_errors(
 
     best = jnp.argmax(q, axis=-1)
     v = jnp.take_along_axis(q_target, best[..., None], axis=-1)[..., 0]
-    # A return goes on only through steps that were taken: from the last observation of
-    # an episode that was cut off it bootstraps.
+    # A return continues only over steps with an action. At the last observation of an
+    # episode that was cut off, it bootstraps.
     target = returns(
         batch.r_t[:-1], discount * batch.discount_t[:-1], v[1:], batch.mask[1:]
     )

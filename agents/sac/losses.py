@@ -60,12 +60,12 @@ def temperature_loss(
 ) -> jax.Array:
     """The mean of `-temperature * (log_prob + target_entropy)`, `[]`: equation 18.
 
-    Its gradient is taken by the logarithm of the temperature, which so stays above 0.
+    The gradient is taken by `log_temperature`, so the temperature stays above 0.
 
     Args:
       log_temperature: `[]`.
       log_prob_tm1: `[B]` of actions that the policy draws.
-      target_entropy: what the policy's entropy is to be.
+      target_entropy: the entropy that the policy should have.
     """
     shortage = jnp.mean(log_prob_tm1) + target_entropy
     return -jnp.exp(log_temperature) * shortage

@@ -14,7 +14,7 @@ class TD3Config(ContinuousConfig):
     Attributes:
       exploration: deviation of the noise on actions, which are from -1 to 1.
       smoothing: deviation of the noise on the target policy's actions.
-      smoothing_clip: the largest such noise.
+      smoothing_clip: the limit that this noise is clipped to.
       policy_period: updates of the critics for each of the policy.
     """
 

@@ -27,7 +27,7 @@ class ActorOutput(NamedTuple):
 
 
 class BatchedInference:
-    """Acts for N actors of K environments, with one evaluation for those that ask.
+    """Acts for N actors of K environments, with one evaluation for each batch.
 
     It keeps the policy's state of every environment. Where the policy is compiled,
     batches are padded to K, 2 K, 4 K, ... and N K environments, and all of these sizes
@@ -37,8 +37,8 @@ class BatchedInference:
 
     Args:
       policy: from the learner.
-      inputs: of each actor. They may differ in their initial states; the random numbers
-        of all are drawn by the first.
+      inputs: of each actor. They may differ in their initial states; the first one
+        draws the random numbers of all.
       spec: of the environments.
       num_envs: K.
       seed: of the random numbers.
@@ -64,7 +64,7 @@ class BatchedInference:
         self._sizes: list[int] = []
 
     def set_parameters(self, parameters: Nested) -> None:
-        """Acts with these from now on."""
+        """Acts with these parameters from now on."""
         self._runner.set_parameters(parameters)
         if self._initial is None:
             initial = optree.tree_map(
@@ -86,7 +86,7 @@ class BatchedInference:
 
         Args:
           actors: their indices, none of them twice.
-          steps: one of each, of its K environments.
+          steps: one of each of these actors, of its K environments.
         """
         rows = self._rows[list(actors)].reshape(-1)
         size = next((size for size in self._sizes if size >= rows.size), rows.size)
@@ -113,7 +113,7 @@ class BatchedInference:
         ]
 
     def _compile(self) -> None:
-        """Evaluates a batch of zeros of every size that there will be."""
+        """Compiles every batch size, by evaluating a batch of zeros of that size."""
         size, most = self._num_envs, self._rows.size
         while size < most:
             self._sizes.append(size)

@@ -12,13 +12,13 @@ from acmelike.types import VectorStep
 
 
 class EnvironmentWorker:
-    """A worker; each step asks for actions and does them in its K environments.
+    """A worker; each step requests actions and takes them in its K environments.
 
     Args:
       environment_factory: makes the environments.
       num_envs: K.
       index: which of the program's actors it is.
-      requests: where it asks.
+      requests: the queue that it sends its requests to.
       seed: of its environments.
     """
 
@@ -42,13 +42,13 @@ class EnvironmentWorker:
         """Acts once in every environment."""
         if self._now is None:
             self._now = self._environment.reset()
-        # Both are sent before either is answered.
+        # Both messages are sent before either is answered.
         observed = start(self._requests.observe, self._request_id, self._now)
         try:
             action = self._requests.actions(self._request_id)
         except ContractError:
-            # The connection was lost with both messages. This call has been sent again;
-            # the other one is sent again when its result is asked for.
+            # The connection was lost with both messages. `actions` was sent again;
+            # `observe` is sent again when its result is requested.
             observed.result()
             action = self._requests.actions(self._request_id)
         observed.result()

@@ -1,4 +1,4 @@
-"""The inference queue: actors without a policy ask here, and batches form here."""
+"""The inference queue: forms batches of the requests of actors without a policy."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from acmelike.core import idempotent, when
 from acmelike.errors import ContractError
 from acmelike.types import Array, VectorStep
 
-# Why a batch was taken: all actors wait, or enough environments do, or it is time.
+# Why a batch was taken: all actors wait, enough environments wait, or time is up.
 Formed: TypeAlias = Literal["all", "size", "time"]
 
 
 class RequestId(NamedTuple):
-    """Which request it is.
+    """Identifies a request.
 
     Attributes:
       actor: the index of the actor.
-      incarnation: of the actor: another number whenever it starts again.
-      number: of the request; it counts those of the incarnation.
+      incarnation: of the actor: a new number whenever it restarts.
+      number: of the request, among those of the same incarnation.
     """
 
     actor: int
@@ -29,7 +29,7 @@ class RequestId(NamedTuple):
 
 
 class InferenceRequest(NamedTuple):
-    """A time step of an actor's K environments that wants actions."""
+    """A time step of an actor's K environments that needs actions."""
 
     id: RequestId
     step: VectorStep
@@ -78,8 +78,8 @@ class InferenceQueue:
 
     def __init__(self, *, num_actors: int, batch_size: int):
         self._num_actors, self._batch_size = num_actors, batch_size
-        # By actor: the latest request, its answer, and those not taken yet, the oldest
-        # first.
+        # By actor: the latest request, its answer, and the requests not taken yet, the
+        # oldest first.
         self._latest: dict[int, RequestId] = {}
         self._actions: dict[int, Array] = {}
         self._pending: dict[int, InferenceRequest] = {}

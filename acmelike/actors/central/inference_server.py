@@ -20,23 +20,23 @@ from acmelike.types import EnvironmentSpec, VectorStep
 class InferenceServer:
     """A worker; each step answers one batch of requests.
 
-    It holds everything of an actor but the environments: the policy, its states and
-    the unfinished items. It takes new parameters as soon as the learner has them, also
-    in the middle of an episode or an item, and waits only for the first. It waits while
-    replay does not admit what it wrote, and then all actors wait too.
+    It holds everything of an actor except the environments: the policy, its states and
+    the unfinished items. It takes new parameters as soon as the learner has them, even
+    in the middle of an episode or an item, and waits only for the first. While replay
+    does not admit what it wrote, it waits, and so do all actors.
 
     Args:
-      inputs: of each actor, its exploration.
+      inputs: of each actor, for its exploration.
       adder: makes the items of one actor.
       spec: of the environments.
       num_envs: K, of each actor.
-      requests: where actors ask.
+      requests: the queue of the actors' requests.
       wait_seconds: once an actor waits, how long the server waits for others before it
         takes a smaller batch; it may wait twice as long.
       replay: where items go.
       table: of these items.
       learner: has the policy and the parameters.
-      parameter_interval: updates between two versions that it takes, at least.
+      parameter_interval: the minimum number of updates between two versions it takes.
       seed: of the exploration.
     """
 
@@ -83,7 +83,7 @@ class InferenceServer:
             track.add(request.step, one, self._parameters.version)
 
     def _next_batch(self) -> Sequence[InferenceRequest]:
-        batch = self._due_batch()  # Where actors are quick, the only wait.
+        batch = self._due_batch()  # The only wait, if actors are quick.
         if batch is None:
             self._requests.wait_for_request()
             batch = self._due_batch()
@@ -113,7 +113,7 @@ class InferenceServer:
         return self._inference
 
     def _track(self, request: InferenceRequest) -> _Track:
-        """The record of the incarnation that asks; a new one starts empty."""
+        """The track of the request's incarnation; a new incarnation starts empty."""
         actor, incarnation, _ = request.id
         track = self._tracks.get(actor)
         if track is None or track.incarnation != incarnation:
@@ -136,7 +136,7 @@ class _Track:
 
     Args:
       incarnation: its number.
-      recorder: writes it to replay.
+      recorder: writes them to replay.
     """
 
     def __init__(self, incarnation: int, recorder: Recorder):

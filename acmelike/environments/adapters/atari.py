@@ -10,9 +10,9 @@ from acmelike.environments.wrappers.wrapper import wrapped
 from acmelike.errors import ConfigError, first_line
 
 PREFIX = "ALE/"
-# With the module that registers them, as Gymnasium allows.
+# The prefix with the module that registers the games, as Gymnasium allows.
 WITH_MODULE = f"ale_py:{PREFIX}"
-# Observations that are shown together, as one shows no velocities: Mnih et al. 2015,
+# Observations that are stacked, as a single one shows no velocities: Mnih et al. 2015,
 # "Human-level control through deep reinforcement learning", extended data table 1.
 NUM_FRAMES = 4
 
@@ -24,11 +24,11 @@ _PREPROCESSING: dict[str, Any] = {
     "frame_skip": 4,
     "screen_size": 84,
     "grayscale_obs": True,
-    # Mnih et al. 2015 end episodes with a life; Machado et al. 2018, "Revisiting the
-    # Arcade Learning Environment", section 4.1, with the game.
+    # Mnih et al. 2015 end an episode when a life is lost; Machado et al. 2018,
+    # "Revisiting the Arcade Learning Environment", section 4.1, when the game ends.
     "terminal_on_life_loss": False,
-    # Mnih et al. begin episodes with up to 30 actions that do nothing, so that they
-    # differ. Machado et al. have the game repeat an action at times instead.
+    # Mnih et al. begin an episode with up to 30 no-op actions, so episodes differ.
+    # Machado et al. let the game repeat an action at random instead.
     "noop_max": 0,
 }
 # Machado et al. 2018, section 5.3.
@@ -42,11 +42,11 @@ def make_atari(name: str, arguments: dict[str, Any]) -> gymnasium.Env[Any, Any]:
       name: in Gymnasium's registry, such as "ALE/Pong-v5".
       arguments: of the game, such as `mode` and `difficulty`, and of the preprocessing:
         `frame_skip`, `screen_size`, `grayscale_obs`, `terminal_on_life_loss` and
-        `noop_max`. `preprocess=False` leaves it out.
+        `noop_max`. `preprocess=False` leaves the preprocessing out.
 
     Raises:
-      ConfigError: the packages are not installed, or a setting of the preprocessing is
-        not one that it takes.
+      ConfigError: the packages are not installed, or the preprocessing does not take
+        one of its settings.
     """
     arguments = {"repeat_action_probability": _REPEAT_PROBABILITY, **arguments}
     if not arguments.pop("preprocess", True):

@@ -67,7 +67,7 @@ class SingleEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     def step(self, action: Any) -> dm_env.TimeStep:
         """Takes one step; after a LAST step, starts an episode instead."""
         spec = self._vector.spec.actions
-        if isinstance(spec, OffsetDiscreteArray):  # A vector counts them from 0.
+        if isinstance(spec, OffsetDiscreteArray):  # A vector counts actions from 0.
             action = action - spec.start
         return _first_of(self._vector.step([action]))
 

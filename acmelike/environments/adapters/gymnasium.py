@@ -23,7 +23,7 @@ from acmelike.types import MultiDiscreteArray, NestedSpec, OffsetDiscreteArray
 class GymnasiumEnvironment(dm_env.Environment):  # type: ignore[misc]  # no types
     """A `gymnasium.Env` as a `dm_env.Environment`.
 
-    The last step of an episode has discount 0 if the episode terminated, also if it was
+    The last step of an episode has discount 0 if the episode terminated, even if it was
     truncated at the same step, and discount 1 if it was only truncated. Rewards are
     float32.
 
@@ -150,7 +150,7 @@ def _make_registered(name: str, settings: dict[str, Any]) -> gymnasium.Env[Any, 
         # `VectorEnvironment` raises as errors.
         return gymnasium.make(name, disable_env_checker=True, **settings)
     except gymnasium.error.DependencyNotInstalled as error:
-        # It names Gymnasium's extra, which may bring a version that does not fit.
+        # The error names Gymnasium's extra, which may install a wrong version.
         if "gymnasium[mujoco]" not in str(error):
             raise
         raise ConfigError(
@@ -173,13 +173,13 @@ def make_gymnasium_factory(
 
     Raises:
       ConfigError: the id is unknown (the message has the nearest known name), the
-        environment cannot be made (it has the first line of the cause), or a space is
-        of a kind that is not supported.
+        environment cannot be made (the message has the first line of the cause), or a
+        space is of a kind that is not supported.
     """
     factory = GymnasiumFactory(name=name, arguments=tuple(arguments.items()))
     try:
         with warnings.catch_warnings():
-            # They are shown when the factory makes an environment for use.
+            # Warnings are shown when the factory makes an environment for use.
             warnings.simplefilter("ignore")
             factory(seed=0).close()
     except ConfigError as error:
@@ -210,7 +210,7 @@ def register_package_of(name: str) -> None:
             raise ConfigError(
                 "Atari is not installed: pip install 'acmelike[atari]'"
             ) from None
-        gymnasium.register_envs(ale_py)  # Importing it has done so.
+        gymnasium.register_envs(ale_py)  # The import did so already.
     if not name.startswith("MinAtar/") or "MinAtar/Breakout-v1" in gymnasium.registry:
         return
     try:

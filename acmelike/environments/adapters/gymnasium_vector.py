@@ -188,7 +188,7 @@ class GymnasiumVectorFactory(GymnasiumFactory):
 def make_gymnasium_vector_factory(
     name: str, *, arguments: Mapping[str, Any] = {}
 ) -> GymnasiumVectorFactory:
-    """Makes a factory, and both versions of the environment with it as a check.
+    """Makes a factory, and both versions of the environment as a check.
 
     Args:
       name: an id in Gymnasium's registry, or "module:id".

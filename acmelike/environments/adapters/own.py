@@ -1,4 +1,4 @@
-"""Adapts what users make environments with: their classes and functions."""
+"""Adapts the classes and functions with which users make environments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from acmelike.errors import ConfigError, first_line
 _BY_EITHER = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _PLACE, _MODE = "environment_place", "render_mode"
 
-# What users' functions have returned and is still there, by the ids of both.
+# The live environments that users' functions returned, by (function id, own id).
 _returned: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 _returned_lock = threading.Lock()
 
@@ -54,8 +54,8 @@ class OwnFactory:
         """Makes one environment.
 
         Raises:
-          ConfigError: it is of neither kind, its spaces are not supported, or `make`
-            has returned it before.
+          ConfigError: `make` returned neither kind, or an environment that it returned
+            before or whose spaces are not supported.
         """
         return self._make(seed)
 
@@ -85,7 +85,7 @@ class OwnFactory:
         with _returned_lock:
             if _returned.get(key) is made:
                 raise ConfigError(SAME_AGAIN)
-            with suppress(TypeError):  # Of some classes there are no weak references.
+            with suppress(TypeError):  # Some classes allow no weak references.
                 _returned[key] = made
 
 
@@ -93,14 +93,14 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     """Makes a factory, and one environment with it as a check.
 
     Args:
-      make: a class or a function that makes environments of Gymnasium or dm_env. It is
-        called with a seed if it has an argument `seed`, or if it is a function whose
-        first argument is the only one that it needs; and with an `EnvironmentPlace` if
-        it has an argument `environment_place`.
-      name: of it, for messages.
+      make: a class or a function that makes environments of Gymnasium or dm_env. It
+        gets a seed if it has an argument `seed`, or if it is a function that needs its
+        first argument and no other. It gets an `EnvironmentPlace` if it has an argument
+        `environment_place`.
+      name: of the class or function, for messages.
 
     Raises:
-      ConfigError: it is an environment itself, or cannot make one.
+      ConfigError: `make` is an environment itself, or cannot make one.
     """
     if isinstance(make, gymnasium.Env | dm_env.Environment):
         raise ConfigError(
@@ -128,12 +128,12 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
     except (Exception, SystemExit) as error:  # It is the user's code.
         reason = first_line(error)
         raise ConfigError(f"environment '{name}' cannot be made: {reason}") from error
-    # One that is a factory already may do more than make one environment at a time, but
-    # a plain function does not.
+    # An object that is a factory already may do more than make one environment at a
+    # time, so it is returned as it is; a plain function does no more.
     is_factory = (
         not inspect.isroutine(_called(make))
         and factory.seed_as == "first"
-        and names[0] == "seed"  # Or it could not be called with `seed=`.
+        and names[0] == "seed"  # Otherwise it could not be called with `seed=`.
         and not factory.takes_place
         and not factory.takes_mode
         and not isinstance(environment, GymnasiumEnvironment)
@@ -143,14 +143,14 @@ def make_own_factory(make: Callable[..., Any], name: str) -> EnvironmentFactory:
 
 
 def _called(make: Callable[..., Any]) -> Callable[..., Any]:
-    """The class or function inside arguments that were given before."""
+    """The class or function itself, without the arguments of a `partial`."""
     return make.func if isinstance(make, partial) else make
 
 
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
         return list(inspect.signature(make).parameters.values())
-    except (TypeError, ValueError):  # Such as of a class in C.
+    except (TypeError, ValueError):  # Such as for a class in C.
         return []
 
 

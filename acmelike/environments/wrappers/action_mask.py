@@ -30,8 +30,8 @@ class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
     and `step` return. Here an observation is a dict of two: "observation", which is the
     inner one, and "action_mask", `[M]` int8, which is 1 where an action is allowed.
 
-    Of several categories the mask has the values of all, one after the other. In the
-    info it may also be a tuple of masks, one for each category.
+    If an action is several categories, the mask has the values of all, one after the
+    other. In the info the mask may also be a tuple of masks, one for each category.
 
     Args:
       env: with actions that are Discrete, MultiDiscrete or MultiBinary.
@@ -72,7 +72,7 @@ class ActionMaskFromInfo(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, observation: Any, info: dict[str, Any], is_last: bool = False
     ) -> dict[str, Any]:
         if info.get(ACTION_MASK) is None:
-            if is_last:  # No action answers it, so any mask will do.
+            if is_last:  # No action follows, so any mask will do.
                 return {"observation": observation, ACTION_MASK: self._all_allowed}
             raise ConfigError(f"the info of this environment has no '{ACTION_MASK}'")
         parts: list[Any] = optree.tree_leaves(info[ACTION_MASK])
@@ -137,15 +137,15 @@ def make_action_mask_factory(
 ) -> ActionMaskFromInfoFactory:
     """Makes a factory, and one environment with it as a check.
 
-    It is reset, too, as nothing but an info says whether there is a mask.
+    The environment is also reset, because only an info shows whether there is a mask.
 
     Args:
       inner: makes the environments.
-      name: of them, for messages.
+      name: of the environments, for messages.
 
     Raises:
       ConfigError: they are vectorised or not of Gymnasium, have no mask in their info,
-        or one that does not fit their actions; or the first reset fails.
+        or a mask that does not fit their actions; or the first reset fails.
     """
     factory = ActionMaskFromInfoFactory(inner=inner)
     try:

@@ -27,10 +27,10 @@ from acmelike.types import Array, EnvironmentSpec, is_stacked
 class FrameStack(EnvironmentWrapper):
     """An environment that shows its last F observations, `[F, ...]`, the newest last.
 
-    At the beginning of an episode the first observation takes the place of those that
-    are missing. Observations without an axis of colours, `[H, W]`, get one:
-    `[F, H, W, 1]`. Of several arrays each is stacked. An action mask is not: it stays
-    the newest, `[M]`.
+    At the beginning of an episode the first observation takes the place of the missing
+    ones. Observations without an axis of colours, `[H, W]`, get one: `[F, H, W, 1]`. If
+    there are several arrays, each is stacked. An action mask is not stacked: only the
+    newest is shown, `[M]`.
 
     Args:
       environment: the inner environment; `close` closes it.
@@ -49,7 +49,7 @@ class FrameStack(EnvironmentWrapper):
         spec = plain(environment.observation_spec())
         check_observation_spec(spec)
         self._inner = Leaves(spec)
-        # Of each array the frames that it shows, and the shape in which it does.
+        # For each array: the frames that it shows, and the shape of their stack.
         self._frames: list[deque[Array]] = []
         self._shapes: list[tuple[int, ...]] = []
         stacked = []
@@ -121,10 +121,10 @@ class FrameStackFactory:
 def stacked_like(
     factory: EnvironmentFactory, spec: EnvironmentSpec
 ) -> EnvironmentFactory:
-    """Gives environments the stack of frames that a spec has.
+    """Returns a factory of environments that stack as many frames as a spec has.
 
-    They stay as they are if their observations are stacked already, by `FrameStack` or
-    in a way of their own. To find out, one environment is made and closed.
+    The factory is returned as it is if its observations are stacked already, by
+    `FrameStack` or in another way. To find out, one environment is made and closed.
 
     Args:
       factory: makes the environments.

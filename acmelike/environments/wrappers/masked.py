@@ -50,7 +50,7 @@ class MaskedObservation(EnvironmentWrapper):
         self._indices = np.array(indices)
         shown = reshaped_spec(spec, (len(indices),), lambda whole: whole[self._indices])
         super().__init__(environment, shown)
-        self.num_stacked_frames = 1  # The elements of a stack are no stack.
+        self.num_stacked_frames = 1  # Elements of a stack are not a stack.
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
         """Keeps only the shown elements of the observation."""

@@ -1,4 +1,4 @@
-"""Makes an environment again that has failed."""
+"""Replaces environments that have failed by new ones."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from acmelike.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class RestartingFactory:
-    """A `VectorFactory` of environments that are made again when they fail.
+    """A `VectorFactory` of environments that are replaced when they fail.
 
     Attributes:
       inner: makes the environments.
       max_restarts: how often in each vector; the next failure is an `EnvironmentFault`.
-        One that cannot be made or reset again uses up another restart.
+        A new environment that cannot be made or reset uses up another restart.
     """
 
     inner: EnvironmentFactory
@@ -57,10 +57,10 @@ def refuse_vectors_inside(factory: EnvironmentFactory, why: str) -> None:
 
     Args:
       factory: of the environments that are wrapped.
-      why: a vectorised environment does not fit, and what to do.
+      why: the message, with what to do instead.
 
     Raises:
-      ConfigError: it is one.
+      ConfigError: the factory makes vectors.
     """
     if isinstance(factory, RestartingFactory):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Notices an environment that does not return from a step or a reset."""
+"""Detects an environment that does not return from a step or a reset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from acmelike.types import NestedSpec
 
 T = TypeVar("T")
 
-# Closing may take longer than a step, as it does where a simulator writes files.
+# Closing may take longer than a step, such as when a simulator writes files.
 _CLOSE_SECONDS = 30.0
 
 
@@ -36,11 +36,11 @@ class StepTimeout(EnvironmentWrapper):
     """An environment whose steps and resets fail when they take too long.
 
     It is made, stepped and closed in a thread of its own. Nothing can end a thread that
-    hangs, so this one remains until the call returns or its process ends, and the
-    environment refuses every further call.
+    hangs. After a timeout the thread therefore remains until the call returns or its
+    process ends, and the environment refuses every further call.
 
     Args:
-      make: makes the inner environment; it may take as long as it likes.
+      make: makes the inner environment; this has no time limit.
       seconds: for each step and reset.
     """
 
@@ -79,11 +79,11 @@ class StepTimeout(EnvironmentWrapper):
     def close(self) -> None:
         """Closes the inner environment, unless it hangs.
 
-        A call whose wait was interrupted ends first.
+        If the wait for a call was interrupted, this waits for that call first.
 
         Raises:
-          TimeoutError: it has not closed in time: 30 seconds, or those of a step if
-            these are more.
+          TimeoutError: it has not closed in time, which is 30 seconds, or the limit of
+            a step if that is longer.
         """
         if self._is_closed:
             return
@@ -104,7 +104,7 @@ class StepTimeout(EnvironmentWrapper):
 def _make_with_spec(
     make: Callable[[], dm_env.Environment],
 ) -> tuple[dm_env.Environment, NestedSpec]:
-    """An environment and the spec of its observations; it is closed if it has none."""
+    """Makes an environment and its observation spec; closes it if the spec fails."""
     environment = make()
     return environment, wrapped(environment, lambda made: made.observation_spec())
 
@@ -122,7 +122,7 @@ class _EnvironmentThread:
         self._calls = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
         self._latest = Future[Any]()
         self._latest.set_result(None)
-        # With what the caller's thread knows, such as the environment's place.
+        # With the caller's context variables, such as the environment's place.
         run = partial(contextvars.copy_context().run, self._run)
         threading.Thread(target=run, name="environment", daemon=True).start()
 
@@ -143,7 +143,7 @@ class _EnvironmentThread:
             return future.result(seconds)
         except NotInTime:
             if future.done():
-                return future.result()  # Just now; or the error is its own.
+                return future.result()  # It just returned, or raised this error.
             self.was_late = True
             raise TimeoutError(f"it has not returned for {seconds:g} s") from None
 
@@ -156,7 +156,7 @@ class _EnvironmentThread:
             future, function = call
             try:
                 future.set_result(function())
-            except BaseException as error:  # It is raised where it was called.
+            except BaseException as error:  # `call` raises it.
                 future.set_exception(error)
 
 

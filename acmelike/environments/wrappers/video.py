@@ -27,14 +27,14 @@ from acmelike.types import Array, NestedSpec
 VIDEO_FORMATS = ("gif", "mp4")
 _FRAMES_PER_SECOND = 30
 _MIN_SIDE = 100  # Smaller pictures are enlarged to about this many pixels.
-_MAX_PICTURES = 9_000  # Five minutes at 30 a second; of Atari 300 MB.
+_MAX_PICTURES = 9_000  # Five minutes at 30 a second; 300 MB for Atari.
 _MIN_MILLISECONDS = 20  # Browsers show frames with a shorter duration for 100 ms.
 
 
 class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
     """An environment that keeps a picture of every step of an episode.
 
-    Of a long episode it keeps the first 9,000, because all are kept in memory.
+    It keeps at most the first 9,000 pictures, because they are all held in memory.
 
     Args:
       factory: makes the inner environment.
@@ -95,7 +95,7 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
         return (_as_mp4 if format == "mp4" else _as_gif)(self._pictures, rate)
 
     def save(self, path: Path) -> None:
-        """Writes the pictures of the episode, as the end of the file's name says.
+        """Writes the pictures of the episode, in the format of the file's suffix.
 
         Raises:
           ConfigError: a package is missing, or the file cannot be written.
@@ -114,7 +114,7 @@ class VideoRecorder(dm_env.Environment):  # type: ignore[misc]  # no types
             raise ConfigError("this environment does not render")
         try:
             picture = self._environment.render()
-            if picture is None:  # Environments of Gymnasium that open a window do so.
+            if picture is None:  # Gymnasium's draw none if they open a window.
                 raise ConfigError(
                     "it draws no picture; Gymnasium's need an argument render_mode"
                 )
@@ -132,7 +132,7 @@ def check_format(format: str) -> None:
     """Checks that videos of this format can be made.
 
     Raises:
-      ConfigError: it is none of `VIDEO_FORMATS`, or a package is missing.
+      ConfigError: it is not one of `VIDEO_FORMATS`, or a package is missing.
     """
     if format not in VIDEO_FORMATS:
         raise ConfigError(f"a video is .gif or .mp4, not .{format}")
@@ -160,7 +160,7 @@ def _as_mp4(pictures: Sequence[Any], rate: float) -> bytes:
     import imageio_ffmpeg
     from PIL import Image
 
-    # Else it forks, and JAX has threads, with which that may hang.
+    # Otherwise it forks, which may hang because JAX has threads.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
     # H.264 wants even sides.
     width, height = (side + side % 2 for side in pictures[0].size)
@@ -179,7 +179,7 @@ def _as_mp4(pictures: Sequence[Any], rate: float) -> bytes:
 
 
 def _as_bytes(picture: Array) -> Array:
-    """Converts a picture to uint8; floats in 0..1, as some environments draw, too."""
+    """Converts a picture to uint8; some environments draw floats in 0..1."""
     if not np.issubdtype(picture.dtype, np.floating):
         return np.asarray(picture, np.uint8)
     if picture.min() < 0 or picture.max() > 1:

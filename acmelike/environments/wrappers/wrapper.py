@@ -14,7 +14,7 @@ from acmelike.types import Array, MultiDiscreteArray, NestedSpec
 
 
 class Closable(Protocol):
-    """What can be closed: an environment, or several as one vector."""
+    """An object that can be closed: an environment, or several as one vector."""
 
     def close(self) -> Any: ...
 
@@ -31,8 +31,8 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
       spec: of the observations that `observe` returns.
 
     Attributes:
-      num_stacked_frames: how many observations an observation has, if the inner
-        environment stacks them; else 1.
+      num_stacked_frames: how many frames an observation has, if the inner environment
+        stacks them; otherwise 1.
     """
 
     def __init__(self, environment: dm_env.Environment, spec: NestedSpec) -> None:
@@ -40,7 +40,7 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
         self.num_stacked_frames: int = num_stacked_frames(environment)
 
     def observe(self, step: dm_env.TimeStep) -> dm_env.TimeStep:
-        """What becomes of a time step of the inner environment."""
+        """Returns a time step of the inner environment, possibly changed."""
         return step
 
     def reset(self) -> dm_env.TimeStep:
@@ -82,10 +82,10 @@ class EnvironmentWrapper(dm_env.Environment):  # type: ignore[misc]  # no types
 
 
 def num_stacked_frames(environment: dm_env.Environment) -> int:
-    """How many observations an observation of an environment has, stacked; else 1.
+    """How many frames an observation of an environment has; 1 if it stacks none.
 
-    Only wrappers of this package are asked: another one may pass the answer of what is
-    inside it through, and change the observations.
+    Only wrappers of this package count: a wrapper of another package may pass the
+    attribute of its inner environment on, although it changes the observations.
     """
     if not isinstance(environment, EnvironmentWrapper):
         return 1
@@ -100,7 +100,7 @@ def innermost(environment: dm_env.Environment) -> dm_env.Environment:
 
 
 def wrapped(environment: E, wrap: Callable[[E], W]) -> W:
-    """What `wrap` makes of an environment, which is closed if it raises."""
+    """Returns `wrap(environment)`; closes the environment if `wrap` raises."""
     try:
         return wrap(environment)
     except BaseException:

@@ -56,7 +56,7 @@ class HostAgent:
         self._lease = LEASE * heartbeat
         self._machine = LocalMachine("")
         self._children: dict[int, LocalChild] = {}
-        # The threads that wait for processes, and the names of these.
+        # The threads that wait for processes, with the names of those processes.
         self._waiting: dict[threading.Thread, str] = {}
         self._reason: str | None = None
 
@@ -133,7 +133,7 @@ class HostOffer:
 
     Attributes:
       place: host and port of the rendezvous.
-      identity: that is shown there.
+      identity: what this host shows there.
       rank: of this host in the run.
       capacity: what it has.
       heartbeat: how long the launcher may take to answer, in seconds.
@@ -149,7 +149,7 @@ class HostOffer:
 
 
 def join_run(config: HostsConfig) -> str:
-    """Offers this host to a run, until it is over; joins again when it was lost.
+    """Offers this host to a run until the run ends; joins again if it was lost.
 
     Returns:
       Why the run ended.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from acmelike.errors import ConfigError
 from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
 
-# Whoever knows the secret may run code on the hosts of a run.
+# A program that knows the secret can run code on all hosts of a run.
 MIN_SECRET_BYTES = 16
 
 
@@ -17,15 +17,15 @@ class HostsConfig:
     """The hosts of a run.
 
     Attributes:
-      num_hosts: how many there are, with that of the launcher.
-      rank: of this host; 0 is the launcher's.
+      num_hosts: the number of hosts, including the launcher's.
+      rank: the number of this host; the launcher's has 0.
       rendezvous: where the launcher listens, as HOST:PORT; an address by which the
         other hosts reach it.
-      secret: that all hosts know, of 16 bytes or more.
+      secret: known to all hosts; 16 bytes or more.
       labels: of this host, for nodes that need a host with them.
-      heartbeat: a host that was not heard for so many seconds is lost.
-      join_seconds: how long the launcher waits until all hosts are there, and an agent
-        until there is a launcher.
+      heartbeat: a host that has sent nothing for so many seconds is lost.
+      join_seconds: how long the launcher waits until all hosts have joined, and an
+        agent until there is a launcher.
     """
 
     num_hosts: int
@@ -59,7 +59,7 @@ class HostsConfig:
         """Host and port of the rendezvous.
 
         Raises:
-          ConfigError: it has another form.
+          ConfigError: it is not HOST:PORT.
         """
         host, colon, port = self.rendezvous.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")

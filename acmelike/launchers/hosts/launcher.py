@@ -29,7 +29,7 @@ logger = logging.getLogger("acmelike")
 
 # How long the agents may take to leave when the run is over.
 _LEAVE_SECONDS = 3.0
-# How long an agent waits that comes before the launcher knows who is to come.
+# How long an agent waits if it comes before the launcher knows which ranks to expect.
 _ADMIT_SECONDS = 5.0
 
 
@@ -38,12 +38,12 @@ class Hosts:
 
     Args:
       place: host and port of the rendezvous; a port of 0 is one that is free.
-      authority: signs who may come there.
+      authority: signs the certificates that are shown there.
       labels: of the launcher's host.
       heartbeat: see `Machines`.
 
     Raises:
-      ConfigError: one cannot listen there.
+      ConfigError: the launcher cannot listen there.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Hosts:
         host, port = place
         self._local = LocalMachine("host 0", host, labels)
         self._changed = threading.Condition()
-        # The hosts that are there; None for one that is about to be.
+        # The hosts that have joined; None for a host that is just joining.
         self._by_rank: dict[int, RemoteMachine | None] = {}
-        # The keys of their agents, which tell whether one is back or is another one.
+        # The keys of their agents, to tell an agent that is back from another agent.
         self._keys: dict[int, bytes] = {}
         self._names: Mapping[int, str] = {}
         self._placement = Placer()
@@ -76,14 +76,14 @@ class Hosts:
         return self._rendezvous.place
 
     def wait_for(self, names: Mapping[int, str], seconds: float) -> None:
-        """Lets more hosts join, and returns when these are there.
+        """Lets more hosts join, and returns when all of them have joined.
 
         Args:
           names: of the hosts, by rank.
           seconds: how long to wait.
 
         Raises:
-          ConfigError: some have not come in time.
+          ConfigError: some have not joined in time.
         """
         with self._changed:
             self._names = {**self._names, **names}
@@ -101,30 +101,30 @@ class Hosts:
             )
 
     def _why_missing(self, ranks: Iterable[int]) -> str:
-        """What is known of why these ranks have not joined."""
+        """Why these ranks have not joined, as far as that is known."""
         for rank in sorted(ranks):
             if (why := self._rendezvous.refusals.get(rank)) is not None:
                 return f"; rank {rank} was refused: {why}"
         return about_loopback(self.place[0])
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
-        """Where the process of some nodes is to be started, of the hosts there are."""
+        """Chooses, among the hosts that have joined, where to start a process."""
         return self._placement.choose(name, entries, self.machines)
 
     def take(self, name: str, seat: Seat, group: str | None) -> None:
-        """Notes a seat that another has chosen, so that nobody else gets it."""
+        """Records a seat chosen elsewhere, so that no other process gets it."""
         self._placement.take(name, seat, group)
 
     def release(self, name: str) -> None:
-        """Frees what a process had, which is not started again for now."""
+        """Frees the seat of a process that is not restarted for now."""
         self._placement.release(name)
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """For how many more processes of such nodes the hosts have room."""
+        """How many more processes of these nodes the hosts have room for."""
         return self._placement.room(entries, self.machines)
 
     def forget(self, rank: int) -> None:
-        """Lets a host go, whose processes have ended; it does not come back."""
+        """Releases a host whose processes have ended; it cannot join again."""
         with self._changed:
             self._names = {r: name for r, name in self._names.items() if r != rank}
             machine = self._by_rank.pop(rank, None)
@@ -132,7 +132,7 @@ class Hosts:
             machine.leave("nothing is left to do here")
 
     def close(self, reason: str) -> None:
-        """Lets the agents go."""
+        """Releases all hosts; their agents leave the run."""
         with self._changed:
             self._is_closed = True
             machines = list(self._machines().values())
@@ -145,19 +145,19 @@ class Hosts:
 
     @property
     def machines(self) -> list[Machine]:
-        """Those that are there; the launcher's is the first."""
+        """The machines that have joined; the launcher's is the first."""
         with self._changed:
             return [self._local, *self._machines().values()]
 
     def machine(self, rank: int) -> Machine | None:
-        """That of a rank, if it is there."""
+        """The machine of a rank; None if it has not joined, or is lost."""
         with self._changed:
             return self._machines().get(rank)
 
     # --- Under the lock
 
     def _machines(self) -> dict[int, RemoteMachine]:
-        """Those of other hosts that are there, by rank."""
+        """The machines of the other hosts that have joined, by rank."""
         return {
             rank: machine
             for rank, machine in self._by_rank.items()
@@ -170,7 +170,7 @@ class Hosts:
         with self._changed:
             if self._is_closed:
                 return "the run is over"
-            # One may come before it is known who is to come.
+            # An agent may come before the launcher knows which ranks to expect.
             self._changed.wait_for(lambda: bool(self._names), _ADMIT_SECONDS)
             if join.rank not in self._names:
                 return f"there are ranks 1 to {max(self._names, default=0)}"
@@ -179,7 +179,7 @@ class Hosts:
                 return f"there is another host of rank {join.rank}"
             last = self._by_rank.get(join.rank)
             if last is not None:
-                last.drop("it joins again")  # It has noticed the loss earlier.
+                last.drop("it joins again")  # The agent noticed the loss first.
             self._by_rank[join.rank] = None
             self._keys[join.rank] = join.public_key
             return ""
@@ -194,7 +194,7 @@ class Hosts:
             if not is_late and not machine.is_lost:
                 self._by_rank[join.rank] = machine
             elif self._by_rank.get(join.rank) is None:
-                self._by_rank.pop(join.rank, None)  # Or nobody could take it again.
+                self._by_rank.pop(join.rank, None)  # Otherwise the rank stays taken.
             self._changed.notify_all()
         if is_late:
             machine.leave("the run is over")
@@ -206,7 +206,7 @@ class Hosts:
         with self._changed:
             for rank, other in list(self._by_rank.items()):
                 if other is machine:
-                    del self._by_rank[rank]  # It may be started anew.
+                    del self._by_rank[rank]  # Another agent may take it.
         logger.warning("%s is lost: %s", machine.name, why)
 
 
@@ -219,10 +219,10 @@ def place_on_hosts(
     *,
     config: HostsConfig,
 ) -> ProcessNodes:
-    """The nodes of a program on several hosts, when all of them have joined.
+    """Waits until all hosts have joined, and places the nodes of a program there.
 
     Raises:
-      ConfigError: one cannot listen at the rendezvous, or a host does not come.
+      ConfigError: the launcher cannot listen at the rendezvous, or a host is missing.
     """
     authority = Authority(config.secret)
     hosts = Hosts(config.place, authority, config.labels, config.heartbeat)

@@ -13,7 +13,7 @@ class Hello(NamedTuple):
     """To an agent, before it joins.
 
     Attributes:
-      port: where the launcher's host listens for the agent to try.
+      port: where the launcher's host listens, so that the agent can try to reach it.
     """
 
     port: int
@@ -26,11 +26,11 @@ class Join(NamedTuple):
       rank: of the host, from 1 on.
       name: of the host, for people.
       ip: where its processes listen.
-      port: where it listens there for the launcher to try.
+      port: where the host listens, so that the launcher can try to reach it.
       launcher_port_error: why the port of `Hello` could not be reached, or "".
       capacity: what it has.
-      public_key: of the agent, as PEM; the same when it joins again, and another one
-        when it was started anew.
+      public_key: of the agent, as PEM. It is the same when the agent joins again, and
+        another one after a restart of the agent.
       is_again: whether it had joined before, and was lost.
     """
 
@@ -48,8 +48,8 @@ class Welcome(NamedTuple):
     """To an agent: it has joined.
 
     Attributes:
-      heartbeat: who has not been heard for so many seconds is lost. An agent ends its
-        processes earlier, so that no two of one name are ever there.
+      heartbeat: an end that was silent for so many seconds is lost. An agent ends its
+        processes earlier, so two processes of one name never run at once.
     """
 
     heartbeat: float
@@ -62,7 +62,7 @@ class Refusal(NamedTuple):
 
 
 class Start(NamedTuple):
-    """To an agent: start a process; `number` is of this one alone."""
+    """To an agent: start a process; no other process has the same `number`."""
 
     number: int
     order: Order

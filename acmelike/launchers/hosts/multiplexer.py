@@ -19,14 +19,14 @@ from acmelike.rpc.sockets.frames import CONTROL, encode
 from acmelike.rpc.sockets.stream import Stream
 
 _CHUNK_BYTES = 2**18
-# While so much waits to be sent, nothing more is read that would have to be sent too.
+# While so many bytes wait to be sent, nothing is read that would have to be sent too.
 _MAX_UNSENT_BYTES = 2**22
 _BEAT_SECONDS = 1.0
-_MAX_FRAMES = 64  # Of the line, before the ends and the beats have their turn.
+_MAX_FRAMES = 64  # Read from the line before ends and beats have a turn.
 
 
 class Chunk(NamedTuple):
-    """Bytes of a stream, by its number; none at its end."""
+    """Bytes of the stream with this number; empty at the end of the stream."""
 
     stream: int
     data: bytes
@@ -39,8 +39,8 @@ class Beat(NamedTuple):
 class Multiplexer:
     """One end of the connection; joins local files and sockets to those at the other.
 
-    What can be read of a local one is sent, and the other end writes it to its own with
-    the same number. Messages go between the streams, in order with them.
+    What is read from a local file or socket is sent, and the other end writes it to its
+    own with the same number. Messages go over the same line, in order with these bytes.
 
     Args:
       line: the connection, which is owned from now on. No other thread reads it.
@@ -78,7 +78,7 @@ class Multiplexer:
     def add(self, number: int, file: socket.socket | IO[bytes]) -> None:
         """Joins a local socket, or a file that is only read, to a stream.
 
-        It is owned from now on.
+        The multiplexer owns it from now on.
         """
         end = _LocalEnd(number, file)
         with self._closing:
@@ -89,7 +89,7 @@ class Multiplexer:
         self._wake()
 
     def end(self) -> None:
-        """Lets `run` return, when what was sent has left."""
+        """Lets `run` return as soon as all messages have left."""
         self._is_ended = True
         self._wake()
 
@@ -138,7 +138,7 @@ class Multiplexer:
         self._ends[end.number] = end
 
     def _watch(self) -> None:
-        """Looks for what each end can do now."""
+        """Registers each end for reading and writing, as far as it can do so now."""
         self._set(self._line, _events(True, self._line.num_unsent), self._on_line)
         is_free = self._line.num_unsent < _MAX_UNSENT_BYTES
         for end in self._ends.values():
@@ -161,8 +161,8 @@ class Multiplexer:
     def _on_line(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self._line.flush()
-        # So many at most, or there would be no time for beats. What has been received
-        # by then and is not handled yet, no selector sees.
+        # At most so many, or beats would come too late. The selector does not see the
+        # frames that were received by then and are not handled yet.
         self._has_more = False
         for _ in range(_MAX_FRAMES):
             try:
@@ -226,7 +226,7 @@ class _LocalEnd:
     """The local end of a stream.
 
     Attributes:
-      is_read: whether there may be more to read of it.
+      is_read: whether there may be more to read from it.
     """
 
     def __init__(self, number: int, file: socket.socket | IO[bytes]):
@@ -255,7 +255,7 @@ class _LocalEnd:
             data = b""
         self.is_read = bool(data)
         if not data:
-            self._is_written = False  # The other end closes both ways when it hears.
+            self._is_written = False  # The other end then closes both ways too.
         return data
 
     def write(self, data: bytes) -> None:

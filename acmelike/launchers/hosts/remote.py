@@ -32,7 +32,7 @@ class RemoteMachine:
       ip: where its processes listen.
       capacity: what it has.
       line: to the agent; owned from now on.
-      heartbeat: the host is lost when its agent was not heard for so many seconds.
+      heartbeat: the host is lost when its agent was silent for so many seconds.
       on_lost: called with the machine and why, when it is lost; not after `leave`.
 
     Attributes:
@@ -71,13 +71,13 @@ class RemoteMachine:
         return child
 
     def leave(self, reason: str) -> None:
-        """Lets the agent go; the run is over."""
+        """Lets the agent leave the run."""
         self._has_left = True
         self._multiplexer.send(Leave(reason))
         self._multiplexer.end()
 
     def drop(self, why: str) -> None:
-        """Counts it as lost, at once."""
+        """Treats the machine as lost, at once."""
         self._why = why
         self._multiplexer.abort()
 
@@ -94,7 +94,7 @@ class RemoteMachine:
         with self._lock:
             self.is_lost, self._why = True, self._why or why
             children = list(self._children.values())
-        # First of all: what was here may be restarted as soon as it has ended.
+        # First, as the processes may be restarted as soon as they count as ended.
         if not self._has_left:
             self._on_lost(self, self._why)
         for child in children:
@@ -141,7 +141,7 @@ class RemoteChild:
         self._multiplexer.send(Kill(self._number))
 
     def wait(self) -> str:
-        # It ends with the process, or with the connection to its host.
+        # The wait ends with the process, or with the connection to its host.
         self._ended.wait()
         return self._how
 
@@ -149,6 +149,6 @@ class RemoteChild:
         return self.seconds
 
     def has_ended(self, how: str) -> None:
-        """The agent says so, or is lost."""
+        """Called when the agent reports the end of the process, or is lost."""
         self._how = how
         self._ended.set()

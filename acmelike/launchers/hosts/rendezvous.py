@@ -1,8 +1,8 @@
 """Where the hosts of a run meet: the launcher listens, and the agents come.
 
 Each end shows a certificate that one authority has signed. Under `hosts` both ends know
-a secret, which is the key of the authority; so the secret itself is never sent. Nothing
-is unpickled before that.
+a secret, which is the key of the authority. So the secret itself is never sent. Nothing
+is unpickled before both ends have shown their certificates.
 
 Processes of the run listen at ports of their own, which a firewall may close. So each
 end opens such a port before the agent joins, and the other end tries to reach it.
@@ -34,33 +34,33 @@ from acmelike.version import __version__
 logger = logging.getLogger("acmelike")
 
 _NAME = "rendezvous"
-# How long one may take to show who it is, and how many may be about to.
+# How long a host may take to identify itself, and how many may do so at once.
 _STRANGER_SECONDS = 10.0
 _MAX_STRANGERS = 64
-# After a host could not be accepted, such as for want of open files.
+# The pause after a connection could not be accepted, as with too many open files.
 _REFUSED_SECONDS = 0.5
 # How long a port of the other host may take to answer.
 _REACH_SECONDS = 5.0
 
 
 class Rendezvous:
-    """The launcher's end.
+    """The launcher's end: listens, and lets agents join.
 
     Args:
       host: where it listens, a name or an ip of this host.
-      port: there.
+      port: where it listens.
       identity: of the launcher; see `launcher_identity`.
       heartbeat: of the connections.
       admit: called with each agent that has shown that it knows the secret; returns why
         it cannot join, or "".
-      joined: called with it and the connection to it, when it has been told.
+      joined: called with its `Join` and the connection to it, after the `Welcome`.
 
     Attributes:
-      place: host and port, if `port` was 0 the one that was free.
+      place: host and port; if `port` was 0, the free port that was chosen.
       refusals: by rank, why the last host that was refused could not join.
 
     Raises:
-      ConfigError: one cannot listen there.
+      ConfigError: the launcher cannot listen there.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Rendezvous:
         self._thread.start()
 
     def close(self) -> None:
-        """Lets nobody join any more."""
+        """Ends the rendezvous: no host can join any more."""
         self._closing.set()
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
@@ -114,7 +114,7 @@ class Rendezvous:
             except OSError as error:
                 if self._closing.is_set():
                     return
-                # Without a file descriptor it fails even where nobody wants to join.
+                # Without a free file descriptor it fails even if no host wants to join.
                 if fault != error.strerror:
                     fault = error.strerror
                     logger.warning("no host can join now: %s", fault)
@@ -170,9 +170,9 @@ class Rendezvous:
         said = connection.receive(_STRANGER_SECONDS)
         if said is None:
             connection.close()
-            return  # It has gone again.
+            return  # The agent has disconnected.
         why = _why_unlike(_versions_of(said), versions())
-        if why:  # The agent finds the same.
+        if why:  # The agent finds the same reason.
             self._note_refusal(said.get("name"), said.get("rank"), why)
             connection.close()
             return
@@ -192,7 +192,7 @@ class Rendezvous:
         self._joined(join, connection)
 
     def _note_refusal(self, name: object, rank: object, why: str) -> None:
-        if isinstance(rank, int):  # It is what a host of any version has said.
+        if isinstance(rank, int):  # A host of any version may have sent it.
             self.refusals[rank] = why
         logger.warning("host '%s' (rank %s) is refused: %s", name, rank, why)
 
@@ -201,7 +201,7 @@ class Rendezvous:
         if join.launcher_port_error:
             return f"it cannot reach {join.launcher_port_error}; {_PORTS}"
         if join.is_again:
-            return ""  # It could be reached, and may have a link that is just back.
+            return ""  # It was reachable, and its link may have just come back.
         error = _try_port(join.ip, join.port, self._heartbeat)
         return error and f"the launcher cannot reach {error}; {_PORTS}"
 
@@ -219,15 +219,15 @@ def join_rendezvous(
 
     Args:
       host: of the launcher.
-      port: there.
+      port: of the rendezvous.
       identity: of the agent; see `guest_certificate`.
       rank: of this host.
       capacity: what it has.
       is_again: whether it had joined before.
-      seconds: that it may take.
+      seconds: how long the launcher may take to answer.
 
     Raises:
-      ConfigError: the launcher refuses this host, or one does not know the secret.
+      ConfigError: the launcher refuses this host, or the two have different secrets.
       OSError: there is no launcher yet, or it did not answer in time.
     """
     sock = socket.create_connection((host, port), timeout=seconds)
@@ -272,7 +272,7 @@ def join_rendezvous(
     connection.close()
     if isinstance(answer, Refusal):
         raise ConfigError(_REFUSED.format(why=answer.reason))
-    # Its certificate is of the same secret, so it is not that.
+    # Not because of the secret: the launcher's certificate is of the same one.
     raise ConnectionError("the launcher has closed the connection")
 
 
@@ -283,7 +283,7 @@ _OTHER_SECRET = (
 )
 
 
-# What helps a host that cannot be reached.
+# Advice for hosts that cannot reach each other.
 _PORTS = (
     "hosts of a run have to reach each other at all ports above 1023, and by the "
     "address with which they reach the rendezvous"
@@ -297,7 +297,7 @@ def _listener(ip: str) -> socket.socket:
 
 
 def _try_port(host: str, port: int, heartbeat: float) -> str:
-    """Returns where it is and why it cannot be reached; "" if it can be."""
+    """Tries to reach a port; returns the address and the fault, or "" if it works."""
     try:
         seconds = min(_REACH_SECONDS, heartbeat / 2)
         socket.create_connection((host, port), timeout=seconds).close()
@@ -307,7 +307,7 @@ def _try_port(host: str, port: int, heartbeat: float) -> str:
 
 
 def about_loopback(host: str) -> str:
-    """What to say of a name or ip that means another machine on each machine, or ""."""
+    """A hint for a name or ip that on each machine means that machine itself, or ""."""
     with suppress(OSError):
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
         if all(ipaddress.ip_address(ip).is_loopback for ip in found):
@@ -319,7 +319,7 @@ def about_loopback(host: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What has to be the same on all hosts: nodes and messages are sent as pickles."""
+    """The versions that all hosts must share, as nodes and messages are pickles."""
     found = {
         "acmelike": __version__,
         "Python": ".".join(platform.python_version_tuple()[:2]),
@@ -331,12 +331,12 @@ def versions() -> dict[str, str]:
 
 
 def _versions_of(said: Any) -> Mapping[str, str]:
-    """Those of the other end, which it says first, as all other messages need them.
+    """The versions of the other end; sent first, as all other messages need them.
 
-    It is a dict of texts, so that every version can read it.
+    They are a dict of texts, which every version can read.
 
     Raises:
-      RpcError: it has said something else.
+      RpcError: the other end has sent something else.
     """
     found = said.get("versions") if isinstance(said, dict) else None
     if not isinstance(found, dict):
@@ -345,7 +345,7 @@ def _versions_of(said: Any) -> Mapping[str, str]:
 
 
 def _why_unlike(host: Mapping[str, str], launcher: Mapping[str, str]) -> str:
-    """What is not the same, with both versions; "" if all is."""
+    """The first difference, with both versions; "" if there is none."""
     for name in sorted({*host, *launcher}):
         if host.get(name) != launcher.get(name):
             return (
@@ -356,14 +356,14 @@ def _why_unlike(host: Mapping[str, str], launcher: Mapping[str, str]) -> str:
 
 
 def launcher_identity(authority: Authority) -> Identity:
-    """What the launcher shows at a rendezvous."""
+    """Makes the identity that the launcher shows at a rendezvous."""
     identity = Identity()
     identity.take(authority.sign(identity.public_key, _NAME))
     return identity
 
 
 def guest_certificate(authority: Authority, public_key: bytes) -> Certificate:
-    """What an agent with this key shows there."""
+    """Makes the certificate that an agent with this key shows there."""
     return authority.sign(public_key, f"{_NAME}-guest")
 
 
@@ -371,7 +371,7 @@ def read_secret(path: str | None) -> bytes:
     """The secret of a run: the content of a file, or ACMELIKE_SECRET.
 
     Raises:
-      ConfigError: there is none, others can read the file, or it is too short.
+      ConfigError: there is no secret, others can read the file, or it is too short.
     """
     if path is None:
         text = os.environ.get("ACMELIKE_SECRET", "").encode()

@@ -1,4 +1,4 @@
-"""What a process of nodes runs; the launcher starts it, and nobody else."""
+"""The main program of a process of nodes; only the launcher starts it."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from acmelike.graph.resources import count
 
 
 class Capacity(NamedTuple):
-    """What a host has.
+    """The cores, GPUs, memory and labels of a host.
 
     Attributes:
       num_cpus: cores that its processes may use.
-      gpus: which it has, in the words of CUDA_VISIBLE_DEVICES.
+      gpus: its GPUs, as CUDA_VISIBLE_DEVICES names them.
       memory_bytes: of the host.
       labels: that it was given.
     """
@@ -39,8 +39,8 @@ class Capacity(NamedTuple):
 def capacity_of_this_host(labels: Mapping[str, str] | None = None) -> Capacity:
     """What the host of this process has.
 
-    GPUs are those of NVIDIA that this process may see; none where JAX_PLATFORMS leaves
-    JAX the CPU alone.
+    Only NVIDIA's GPUs that this process may see count, and none where JAX_PLATFORMS
+    allows JAX only the CPU.
     """
     return Capacity(
         num_cpus=num_cores(),
@@ -59,8 +59,8 @@ def _gpus() -> tuple[str, ...]:
         return tuple(gpu for gpu in gpus if gpu and not gpu.startswith("-"))
     num_gpus = 0
     with suppress(OSError):
-        # One for each GPU; without a driver there is none of them. In a container their
-        # numbers are the host's, and CUDA counts those that it sees, from 0 on.
+        # The driver makes a file for each GPU. In a container the files have the host's
+        # numbers; CUDA numbers the GPUs that it sees from 0 on.
         num_gpus = sum(bool(_DEVICE.fullmatch(name)) for name in os.listdir("/dev"))
     return tuple(map(str, range(num_gpus)))
 
@@ -72,7 +72,7 @@ def parse_labels(texts: tuple[str, ...]) -> dict[str, str]:
     """The labels of a host, each given as KEY=VALUE.
 
     Raises:
-      ConfigError: one has another form.
+      ConfigError: a label has another form.
     """
     labels = {}
     for text in texts:

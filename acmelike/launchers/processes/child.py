@@ -48,16 +48,16 @@ from acmelike.rpc import (
     to_wire,
 )
 
-# How long to wait, with a node that failed because a call was closed, for the launcher
-# to say that the run has ended.
+# A node may fail because a call was closed, before the launcher has said that the run
+# has ended. How long to wait for that message.
 _NEWS_SECONDS = 5.0
-# How long callees have, when the run ends, to answer their callers.
+# How long callees may take to answer their callers when the run ends.
 _ANSWER_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
 
 class Child:
-    """The nodes of one process, and their supervisor: it passes on what they report.
+    """Runs the nodes of one process, and passes on to the launcher what they report.
 
     Args:
       connection: to the launcher.
@@ -117,7 +117,7 @@ class Child:
     def run(self) -> None:
         """Runs the nodes until the launcher says that the run is over.
 
-        A node that has the process for itself has its main thread, too.
+        A node that is alone in its process runs in the main thread.
         """
         if self._main is None:
             self._obey()
@@ -138,7 +138,7 @@ class Child:
         """Starts the nodes, and does what the launcher says until the run is over."""
         self._nodes.start()
         if self._main is not None:
-            self._main.wait_until_begun()  # As a thread has when it is started.
+            self._main.wait_until_begun()  # As `Thread.start` waits.
         while not isinstance(message := self._next_message(), EndOfRun):
             if message is None:
                 os._exit(1)  # The launcher is gone, and with it the run.
@@ -193,7 +193,7 @@ class Child:
         self._connection.send(StopReport(reason))
 
     def fail(self, label: str, where: str, error: BaseException) -> None:
-        """A node raised, or heard of the run's end before the launcher had said it."""
+        """Reports a failure, unless it only follows from the end of the run."""
         if isinstance(error, RpcClosed) and self._ended.wait(_NEWS_SECONDS):
             return
         has_worked = self._nodes.has_worked(label)
@@ -225,7 +225,7 @@ def _listeners(assignment: Assignment, credentials: Credentials) -> Iterator[Lis
 
 
 def _joined(addresses: Sequence[Address]) -> Address:
-    """One address with the ways of all of them."""
+    """Joins addresses into one, which has the near and the far way."""
     near, far = addresses[0], addresses[-1]
     return near._replace(ip=far.ip, port=far.port, name=far.name)
 
@@ -233,7 +233,7 @@ def _joined(addresses: Sequence[Address]) -> Address:
 def run_assignment() -> None:
     """Runs what the launcher sends, and ends the process."""
     if sys.platform == "linux":
-        # Even if this process is too busy to notice that the launcher is gone.
+        # The kernel then ends this process with the launcher, however busy it is.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)  # Or a program that a node starts would keep it open.

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """To a process, first of all: what it is to run. Later messages are small.
+    """To a process, as the first message: what to run. Later messages are small.
 
     Attributes:
       entries: the nodes that live there.
       peers: every node of the program.
-      key: of the run, by which its processes on one host know each other.
+      key: of the run, by which its processes on one host recognise each other.
       is_near: whether to listen for processes of the same host.
       far_ip: where to listen for those of other hosts; None in a run of one host.
-      heartbeat: a host that has vanished is found after so many seconds at most.
+      heartbeat: the loss of a host is noticed after so many seconds at most.
       incarnation: how often the process was restarted before.
       exposed: those of its nodes that other programs may call, by label.
     """
@@ -71,20 +71,20 @@ class StatusRequest(NamedTuple):
 
 
 class SigningRequest(NamedTuple):
-    """From a process that others call over TLS: sign this; `Certificate` answers."""
+    """From a process with callers over TLS: sign this key; `Certificate` answers."""
 
     public_key: bytes
 
 
 class ListenReport(NamedTuple):
-    """From a process: it listens at this address, for other programs at those."""
+    """From a process: its address, and the endpoints for other programs."""
 
     address: Address
     endpoints: Mapping[str, Endpoint]
 
 
 class StatusReply(NamedTuple):
-    """From a process: the answer to a `StatusRequest`, or at its end without one."""
+    """From a process: the answer to a `StatusRequest`, or its last status, unasked."""
 
     number: int | None
     status: Mapping[str, NodeStatus]
@@ -119,8 +119,8 @@ class ControlConnection:
       sock: one end of a socket pair, or of a connection to another host.
 
     Attributes:
-      stream: of it.
-      reader: of the stream.
+      stream: sends and receives the bytes.
+      reader: reads messages from the stream.
     """
 
     def __init__(self, sock: socket.socket | TlsSocket):
@@ -131,8 +131,8 @@ class ControlConnection:
     def send(self, message: Any, seconds: float | None = None) -> None:
         """Sends a message. If the other end is gone, `receive` says so.
 
-        What it does not take within `seconds`, if it is stopped, say, is kept; the next
-        message follows it.
+        If the other end does not take all of it within `seconds`, as when it is
+        stopped, the rest is kept and sent before the next message.
         """
         limit = None if seconds is None else time.monotonic() + seconds
         with self._lock, suppress(OSError):

@@ -6,8 +6,8 @@ import subprocess
 import threading
 from contextlib import suppress
 
-# Each line has all groups. Those of the last line are killed at the end of the pipe, or
-# when a line says "end": another process may keep the pipe open.
+# Each line has all groups. Those of the last line are killed when the pipe ends, or
+# when a line says "end", as another process may keep the pipe open.
 _SHELL = """
 while read -r line && [ "$line" != end ]; do groups=$line; done
 [ -z "$groups" ] || kill -s KILL -- $groups
@@ -18,9 +18,9 @@ _END_SECONDS = 5.0
 class ProcessGroups:
     """Process groups that are killed when this process ends, even if it was killed.
 
-    Linux then kills the processes of nodes, but not what these have started, such as
-    the subprocesses of an environment. So a shell in a session of its own reads from a
-    pipe which groups there are. The pipe ends with this process.
+    Linux then kills the processes of nodes, but not the processes that these have
+    started, such as those of an environment. So a shell in a session of its own reads
+    the groups from a pipe. The pipe ends with this process, and the shell kills them.
     """
 
     def __init__(self) -> None:
@@ -29,13 +29,13 @@ class ProcessGroups:
         self._shell: subprocess.Popen[bytes] | None = None
 
     def add(self, group: int) -> None:
-        """From now on this group is to be killed."""
+        """Adds a group, which is killed when this process ends."""
         with self._lock:
             self._groups.add(group)
             self._tell()
 
     def discard(self, group: int) -> None:
-        """All processes of this group have ended; its number may be used again."""
+        """Removes a group whose processes have ended; its number may be used again."""
         with self._lock:
             self._groups.discard(group)
             self._tell()
@@ -57,7 +57,7 @@ class ProcessGroups:
             self._shell = None
 
     def _tell(self) -> None:
-        # Where there can be no shell, or no more, only a kill of this process differs.
+        # A shell that fails is no error: it matters only if this process is killed.
         with suppress(OSError):
             if self._shell is None:
                 self._shell = _start_shell()

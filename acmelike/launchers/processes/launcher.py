@@ -51,17 +51,17 @@ from acmelike.rpc import (
 
 # How old a status may be if a process is too busy to answer.
 _STATUS_SECONDS = 3.0
-# How long a process may neither answer nor compute that can be restarted. Whoever
-# looks at the status, the watch of a run above all, finds it.
+# How long a process that can be restarted may neither answer nor compute. `status`
+# checks this, and above all the watch of a run calls it.
 _SILENT_SECONDS = 10.0
-# How much longer than the heartbeat if it is on another host, which may be cut off.
+# How much longer than the heartbeat on another host, which may be cut off.
 _CUT_OFF_SECONDS = 5.0
-# How long a process may take to end that is not wanted for now.
+# How long a process that is not wanted for now may take to end.
 _RETIRE_SECONDS = 10.0
-# How long the thread may take to end that starts processes again.
+# How long the thread that restarts processes may take to end.
 _END_SECONDS = 3.0
 
-# Before the reason of the end, as `close` gets it.
+# The prefix of the reason that `close` gets.
 _ENDED = "the run ended: "
 
 logger = logging.getLogger("acmelike")
@@ -71,13 +71,13 @@ class ProcessNodes:
     """The nodes of a program in processes of their own.
 
     Nodes are sent as data to fresh interpreters. Each process reports the address at
-    which it listens; when all have, every process gets all addresses. On the control
-    connection a process hears that the run is over, and when it closes each side knows
-    that the other has died.
+    which it listens. When all have reported, every process gets all addresses. Over a
+    control connection each process hears that the run is over. When that connection
+    closes, each side knows that the other has died.
 
     Args:
       program: what to run.
-      supervisor: told how nodes end.
+      supervisor: gets reports of how nodes end.
       ended: set when the run ends.
       logs: the folder for what processes print, or None.
       check: not used here; `launch` refuses it.
@@ -215,8 +215,8 @@ class ProcessNodes:
             for label in wanted:
                 if label not in running:
                     self._add(label)
-            self._announce()  # All that are wanted may be there by now.
-        if self.is_work_over():  # Those that had work left are ended.
+            self._announce()  # All wanted nodes may be there by now.
+        if self.is_work_over():  # The last nodes with work may have been ended.
             self._supervisor.work_ended()
 
     def room(self, labels: Sequence[str]) -> int:
@@ -329,7 +329,7 @@ class ProcessNodes:
         )
 
     def _start_due(self) -> None:
-        """Starts the processes again whose time has come; in the alarm's thread."""
+        """Restarts the processes whose time has come; in the alarm's thread."""
         for supervised in list(self._supervised.values()):
             with self._lock:
                 at, last = supervised.starts_at, supervised.process
@@ -342,12 +342,12 @@ class ProcessNodes:
             try:
                 self._start_again(supervised, last, was_retired=False)
             except (ConfigError, OSError) as error:
-                # Such as of no host with room now, or no memory, which may pass.
+                # For example, no host has room now, or no memory; that may pass.
                 failure = Failure(
                     label=label, where="process", error=error, has_worked=False
                 )
                 self._restart(supervised, last, failure)
-            except Exception as error:  # Such as of no thread.
+            except Exception as error:  # For example, no thread can start.
                 self._supervisor.fail(label, "process", error)
 
     def _start_again(
@@ -369,7 +369,7 @@ class ProcessNodes:
                 supervised.replace(process)
                 return process
 
-            # Between two tries of a restart nobody else gets the seat.
+            # The seat is kept between two tries of a restart.
             self._start_placed(
                 last.name, last.entries, make, keeps_seat=not was_retired
             )
@@ -386,8 +386,8 @@ class ProcessNodes:
         Args:
           name: of the process.
           entries: its nodes.
-          make: makes it; called under the lock. It returns None if the process is not
-            wanted any more.
+          make: makes the process; called under the lock. It returns None if the process
+            is not wanted any more.
           keeps_seat: whether a seat is kept if the process cannot be made.
 
         Raises:
@@ -419,7 +419,7 @@ class ProcessNodes:
     # --- What processes say
 
     def handle(self, process: Process, message: Any) -> None:
-        """One message of a process; called by the thread that listens to it."""
+        """Handles one message of a process, in the thread that listens to it."""
         if isinstance(message, SigningRequest):
             assert self._authority is not None
             process.send(self._authority.sign(message.public_key))
@@ -451,7 +451,7 @@ class ProcessNodes:
             self._supervisor.work_ended()
 
     def _take_failure(self, process: Process, failure: Failure) -> None:
-        """A node raised: the run ends, or its process does."""
+        """Ends the run, or only the node's process, because a node raised."""
         supervised = self._supervised[process.name]
         if supervised.is_retired:
             if failure.where == "close":
@@ -482,8 +482,8 @@ class ProcessNodes:
     def _max_silence(self, process: Process) -> float:
         """How many seconds a process may neither answer nor compute.
 
-        One of another host is silent while its host is cut off. If that is for long,
-        the host is lost; if it is not, it costs nothing.
+        A process of another host is silent while its host is cut off. After a long cut
+        the host is lost; a short cut must end nothing.
         """
         if not self._is_elsewhere(process.seat.machine):
             return _SILENT_SECONDS
@@ -494,7 +494,7 @@ class ProcessNodes:
         return machine is not self._machines.machines[0]
 
     def _take_end(self, process: Process) -> None:
-        """A process has ended, with the run or before it."""
+        """Handles the end of a process: with the run, or before it."""
         with self._answered:
             self._answered.notify_all()
             supervised = self._supervised[process.name]
@@ -508,9 +508,9 @@ class ProcessNodes:
         self._restart(supervised, process, failure)
 
     def _restart(self, supervised: Supervised, last: Process, failure: Failure) -> None:
-        """After a failure, has the last process replaced by another, or ends the run.
+        """After a failure, has the process restarted, or ends the run.
 
-        Neither is done if the run is over, or if `scale` has ended or replaced it.
+        Does neither if the run is over, or if `scale` has ended or replaced it.
         """
         restarts, now = supervised.restarts, time.monotonic()
         with self._lock:
@@ -549,11 +549,11 @@ class ProcessNodes:
     def _seen_from_outside(
         self, process: Process, endpoints: Mapping[str, Endpoint]
     ) -> dict[str, Endpoint]:
-        """Where a process listens for other programs, as one of these may use it."""
+        """The endpoints of a process, with addresses that other programs can use."""
         machine, here = process.seat.machine, self._machines.machines[0]
         found = dict(endpoints)
         for label, endpoint in endpoints.items():
-            # "Every network" is nothing that a caller elsewhere could use.
+            # A caller elsewhere cannot use the address of "every network".
             every = "::" if ":" in (machine.ip or "") else "0.0.0.0"
             if machine.ip is not None and endpoint.ip == every:
                 found[label] = replace(endpoint, ip=machine.ip)
@@ -571,7 +571,7 @@ class ProcessNodes:
         return found
 
     def _new_identity(self) -> Identity | None:
-        """Of this process, as a caller of nodes."""
+        """Makes the identity of this process, as a caller of nodes."""
         if self._authority is None or not self._machines.is_far:
             return None
         identity = Identity()
@@ -585,7 +585,7 @@ class ProcessNodes:
         self._announce()
 
     def _announce(self) -> None:
-        """Tells all processes where the others are, once all have been there."""
+        """Sends all addresses to all processes, once each has reported its own."""
         with self._lock:
             expected = {
                 label
@@ -598,14 +598,14 @@ class ProcessNodes:
                 return
             self._book_version += 1
             book = AddressBook(self._book_version, dict(self._addresses))
-        # Two threads may get here at once; who gets an older book later ignores it.
+        # Two threads may get here at once. A process ignores a book older than its own.
         self._peers.take_book(book)
         for process in self._processes():
             process.send(book)
 
 
 def with_reasons(status: dict[str, NodeStatus]) -> dict[str, NodeStatus]:
-    """Adds to what callers wait for the reasons that only the callees know."""
+    """Adds the reasons why callers wait, which only the callees know."""
     reasons = {
         (call.caller, f"{node.label}.{call.method}"): call.reason
         for node in status.values()

@@ -21,8 +21,8 @@ from acmelike.launchers.processes.capacity import Capacity, capacity_of_this_hos
 from acmelike.launchers.processes.groups import ProcessGroups
 from acmelike.rpc.sockets.frames import CONTROL, encode
 
-# How long a process may take to end that was killed, and what is said of one that takes
-# longer: nothing ends a process that waits for a device before that answers.
+# How long a killed process may take to end, and the warning if it takes longer. A
+# process that waits for a device does not end before the device answers.
 KILLED_SECONDS = 5.0
 DOES_NOT_END = (
     "process '%s' was killed and has not ended: it may wait for a disk or a network "
@@ -65,7 +65,7 @@ class ChildProcess(Protocol):
     def wait(self) -> str:
         """Waits for its end; returns how it ended, as "it was killed by SIGKILL".
 
-        What it has started and left behind is killed then.
+        The processes that it has started and left behind are killed then.
         """
 
     def processor_seconds(self) -> float:
@@ -120,7 +120,7 @@ class LocalMachine:
         return self._starter.run(start)
 
     def close(self) -> None:
-        """All processes have ended."""
+        """Closes the machine, after all its processes have ended."""
         self._starter.close()
         self._groups.close()
 
@@ -128,9 +128,9 @@ class LocalMachine:
 class _Starter:
     """A thread that starts processes.
 
-    Linux kills a process with the thread that made it, so this one lives as long as the
-    processes should. It is no thread of a pool: Python ends those before what is
-    registered with `atexit`, which ends a run cleanly.
+    Linux kills a process when the thread that made it ends, so this thread lives as
+    long as the processes should. It is not in a pool: Python ends the threads of pools
+    before it calls what is registered with `atexit`, which ends a run cleanly.
     """
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class _Starter:
             child, start = order
             try:
                 child.set_result(start())
-            except BaseException as error:  # It is raised where it was asked for.
+            except BaseException as error:  # `run` raises it.
                 child.set_exception(error)
 
 
@@ -172,7 +172,7 @@ class LocalChild:
       name: of the process.
       variables: its whole environment.
       module: what it runs.
-      groups: where its group is kept for as long as the process lives; None if it
+      groups: where its process group is registered while the process lives; None if it
         ends by itself when this process is gone.
     """
 
@@ -204,18 +204,18 @@ class LocalChild:
         if groups is not None:  # It leads a session and a group of its number.
             groups.add(self._popen.pid)
         self.output = cast(BufferedReader, self._popen.stdout)
-        # First of all, where it finds the classes of its nodes.
+        # The first message says where the process finds the classes of its nodes.
         path = encode(CONTROL, 0, list(sys.path)).pieces
-        with suppress(OSError):  # It has ended; whoever reads what it says finds out.
+        with suppress(OSError):  # It has ended; its reader will notice.
             self.control.sendall(b"".join(path))
 
     def kill(self) -> None:
         with self._reaping, suppress(ProcessLookupError):
-            if self._popen.returncode is None:  # Else its number may be another's.
+            if self._popen.returncode is None:  # Otherwise its number may be reused.
                 os.kill(self._popen.pid, signal.SIGKILL)
 
     def wait(self) -> str:
-        # While nobody has asked how it ended, no other process gets its number.
+        # Until its exit status is collected, no other process gets its number.
         if self._popen.returncode is None:
             with suppress(ChildProcessError):
                 os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
@@ -245,7 +245,7 @@ class LocalChild:
 _ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
-# The part of a GPU's memory that JAX takes when it is not told another.
+# The part of a GPU's memory that JAX takes by default.
 _JAX_SHARE = 0.75
 
 
@@ -253,7 +253,7 @@ def _environment(order: Order, has_gpus: bool) -> dict[str, str]:
     """The variables of a process: it gets the threads and GPUs that it declares."""
     num_threads = order.num_threads
     variables = dict(os.environ)
-    # A launcher that has one thread itself may have nodes with more.
+    # Variables that limit the launcher to one thread must not limit nodes with more.
     named = variables.setdefault if num_threads == 1 else variables.__setitem__
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         named(name, str(num_threads))

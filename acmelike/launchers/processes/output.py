@@ -1,4 +1,4 @@
-"""What processes print: to a log of their own, and on, under their names."""
+"""Copies what processes print to their logs, and to stderr under their names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
-# So much of a line without an end is kept; then it is passed on as one.
+# A line without an end is passed on when it is longer than this.
 _MAX_LINE_BYTES = 2**16
-# So many characters of the last line are told, and so many are looked at for them.
+# The most characters of the last line that are kept, and that are searched for them.
 _MAX_TOLD, _MAX_LOOKED_AT = 200, 1_000
 # Colours and the like, as terminals take them.
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# Names of files that are not of processes: the log of the run, and what Ray prints.
+# Names of logs that no process gets: the log of the run, and that of what Ray prints.
 _NOT_OF_PROCESSES = ("run", "ray")
 
 
@@ -31,7 +31,7 @@ class LastLine:
         self.text = ""
 
     def note(self, line: str) -> None:
-        """The process has printed a line."""
+        """Notes a line that the process has printed."""
         line = line[:_MAX_LOOKED_AT]
         if not line.isprintable():
             line = _CONTROL_SEQUENCE.sub("", line)
@@ -59,7 +59,7 @@ def log_files(names: Iterable[str]) -> dict[str, str]:
         else:
             taken.add(stem)
             found[name] = f"{stem}.log"
-    # Last, so that a process whose usual name is free has that.
+    # Last, so that a process gets its usual name if that is free.
     for name in clashing:
         stem, number = name.replace("/", "-"), 2
         while f"{stem}-{number}" in taken:
@@ -76,10 +76,10 @@ def pass_on_output(
     is_continued: bool = False,
     last: LastLine | None = None,
 ) -> None:
-    """Copies what comes to a log, and lines with a prefix to stderr.
+    """Copies a process's output to a log, and its lines with a prefix to stderr.
 
-    Of a line that was written over again and again, such as a progress bar, stderr
-    gets what a terminal would show at its end.
+    A line may be written over again and again, as a progress bar is. Then stderr gets
+    what a terminal would show at its end.
 
     Args:
       stream: a process's output; read until its end.
@@ -114,6 +114,6 @@ def _pass_on(name: str, line: bytes, last: LastLine | None) -> None:
     text = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
     if last is not None:
         last.note(text)
-    # Nor must a closed terminal.
+    # A closed terminal must not end it either.
     with suppress(OSError, ValueError):
         print(f"[{name}] {text}", file=sys.stderr, flush=True)

@@ -23,9 +23,9 @@ class Seat(NamedTuple):
     """Where a process is placed.
 
     Attributes:
-      machine: that starts it.
-      resources: that it has there.
-      gpus: that it sees, as `Capacity` names them.
+      machine: starts the process.
+      resources: what the process gets there.
+      gpus: the GPUs that it sees, as `Capacity` names them.
     """
 
     machine: Machine
@@ -37,7 +37,7 @@ class Machines(Protocol):
     """The machines of a run.
 
     Attributes:
-      heartbeat: a host that has vanished is found after so many seconds at most.
+      heartbeat: the loss of a host is noticed after so many seconds at most.
       is_near: whether processes of one host share sockets and memory.
       is_far: whether there may be other hosts, for which processes need certificates.
     """
@@ -48,10 +48,10 @@ class Machines(Protocol):
 
     @property
     def machines(self) -> Sequence[Machine]:
-        """Those that are there; that of the launcher is the first."""
+        """The machines that are available; the launcher's is the first."""
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
-        """Where the process of some nodes is to be started.
+        """Chooses where the process of some nodes is started.
 
         Args:
           name: of the process. It may have been started before, and have failed.
@@ -62,16 +62,16 @@ class Machines(Protocol):
         """
 
     def release(self, name: str) -> None:
-        """A process has ended, and is not started again for now."""
+        """Frees the seat of a process that has ended and is not restarted for now."""
 
     def room(self, entries: Mapping[Handle, Entry]) -> int:
-        """For how many more processes of such nodes there is room.
+        """How many more processes of these nodes there is room for.
 
         It is below 0 if processes share cores already.
         """
 
     def close(self, reason: str) -> None:
-        """The run is over, and all processes have ended."""
+        """Releases the machines; the run is over, and all processes have ended."""
 
 
 class _Taken(NamedTuple):
@@ -84,12 +84,12 @@ class _Taken(NamedTuple):
 class Placer:
     """Places the processes of a run, each on a machine that has what it needs.
 
-    Cores are shared where there are too few. GPUs and memory are given once, and labels
-    have to fit.
+    Processes share cores where there are too few. GPUs and memory are given out only
+    once, and labels have to match.
     """
 
     def __init__(self) -> None:
-        # Of threads that restart processes, and of those that scale a group.
+        # Threads that restart processes and threads that scale a group take it.
         self._lock = threading.Lock()
         self._taken: dict[str, _Taken] = {}
 
@@ -117,17 +117,17 @@ class Placer:
             return taken.seat
 
     def take(self, name: str, seat: Seat, group: str | None) -> None:
-        """Notes a seat that another has chosen, so that nobody else gets it."""
+        """Records a seat chosen elsewhere, so that no other process gets it."""
         with self._lock:
             self._taken[name] = _Taken(seat, group)
 
     def release(self, name: str) -> None:
-        """Frees what a process had, so that others may have it."""
+        """Frees the seat of a process for others."""
         with self._lock:
             self._taken.pop(name, None)
 
     def room(self, entries: Mapping[Handle, Entry], machines: Sequence[Machine]) -> int:
-        """For how many more processes of such nodes there is room.
+        """How many more processes of these nodes there is room for.
 
         It is below 0 where nodes of the group share cores already.
 
@@ -143,7 +143,7 @@ class Placer:
                     free = (1 - self._load(machine)) * machine.capacity.num_cpus
                     number = math.floor(free / needs.num_cpus + _SMALL)
                     number = min(number, self._room_besides_cores(machine, needs))
-                    # Fewer of others would be no help.
+                    # Ending nodes of other groups would not help this group.
                     room += max(number, -self._num_of(machine, group))
             return room
 
@@ -180,7 +180,7 @@ class Placer:
         return sum(each.group == group for each in self._on(machine))
 
     def _load(self, machine: Machine, more: float = 0) -> float:
-        """The share of its cores that is asked for."""
+        """The share of a machine's cores that its processes need."""
         cpus = sum(each.seat.resources.num_cpus for each in self._on(machine))
         return (cpus + more) / machine.capacity.num_cpus
 
@@ -194,11 +194,11 @@ class Placer:
         )
 
     def _room_besides_cores(self, machine: Machine, needs: Resources) -> int:
-        """For how many processes a machine has memory and GPUs, at most."""
+        """The most processes that a machine has memory and GPUs for."""
         if not self._has_room(machine, needs):
             return 0
         if needs.num_gpus:
-            return 1  # Whoever asks does so again after one more was started.
+            return 1  # The caller asks again after each start.
         if not needs.memory_bytes:
             return sys.maxsize
         taken = sum(each.seat.resources.memory_bytes for each in self._on(machine))

@@ -22,17 +22,17 @@ from acmelike.launchers.processes.machine import DOES_NOT_END, KILLED_SECONDS, O
 from acmelike.launchers.processes.output import LastLine, pass_on_output
 from acmelike.launchers.processes.placement import Seat
 
-# How long what is left of a process's output may take to be read, after its end.
+# After the end of a process, how long reading the rest of its output may take.
 _END_SECONDS = 3.0
-# How long what it has said may take, likewise. Its connection is then ended here, as
-# what it has forked may hold the other end.
+# Likewise for its messages. Its connection is then ended here, as a fork of the process
+# may hold the other end.
 _FORK_SECONDS = 3.0
-# How long its last line may take, which something that it has left behind may hold up.
-# It is shorter than callers wait for the news of its end (`NEWS_SECONDS`).
+# Likewise for its last line, which a process that it has left behind may delay. Callers
+# wait longer than this for the news of its end (`NEWS_SECONDS`).
 _LAST_LINE_SECONDS = 0.2
-# How long a process may take to take a message; one that is stopped takes none.
+# How long sending a message may take; a process that is stopped reads none.
 _SEND_SECONDS = 1.0
-# How long a process is asked for its status again that has not answered.
+# How long a process that has not answered is asked for its status again.
 _OWING_SECONDS = 10.0
 
 logger = logging.getLogger("acmelike")
@@ -54,7 +54,7 @@ class Process:
       has_work: whether a node of it has something left to do, as it last said.
       has_worker: whether one was found to be a worker.
       status: of its nodes by label, as it last said.
-      answered: the number of the last question for the status that it has answered.
+      answered: the number of the last `StatusRequest` that it has answered.
       is_over: set when it has ended.
       how_it_ended: in words, once it has, and what it printed last.
 
@@ -79,9 +79,9 @@ class Process:
         self.has_work, self.has_worker = True, False
         self.status: dict[str, NodeStatus] = {}
         self.answered = 0
-        # The number of the last question, and when the first without an answer was put.
+        # The number of the last request, and when the oldest unanswered one was sent.
         self._asked, self._asked_at = 0, 0.0
-        # When it was last seen to do anything, and the processor time it had had then.
+        # When it was last seen active, and what it had answered and computed by then.
         self._active_at, self._done = time.monotonic(), (0, 0.0)
         self.how_it_ended = ""
         self.is_over, self._has_exited = threading.Event(), threading.Event()
@@ -108,7 +108,7 @@ class Process:
         self._threads = [
             self._waiter,
             self._printer,
-            # Last: when it has noticed the end, this object may be disposed of.
+            # The last one: after it has noticed the end, `dispose` may be called.
             threading.Thread(
                 target=self._listen, name=f"connection to {name}", daemon=True
             ),
@@ -127,10 +127,10 @@ class Process:
                 self._connection.send(self._end)
 
     def ask(self, number: int) -> bool:
-        """Asks for the status; False if it has no nodes yet, or has owed one for long.
+        """Requests the status; False without nodes yet, or if an answer is overdue.
 
-        A process that is stopped reads nothing, and would be sent one question after
-        the other, until no more fit.
+        A process that is stopped reads nothing. Without a limit, requests would be sent
+        until no more fit.
         """
         if not self._is_started:
             return False
@@ -145,13 +145,13 @@ class Process:
         return True
 
     def send(self, message: Any) -> None:
-        """Sends a message; one that has no nodes yet does not get it."""
+        """Sends a message, unless the process has no nodes yet."""
         with self._sending:
             if self._is_started:
                 self._connection.send(message, _SEND_SECONDS)
 
     def end(self, reason: str) -> None:
-        """Tells it that the run is over."""
+        """Sends an `EndOfRun`, now or after the nodes."""
         with self._sending:
             self._end = EndOfRun(reason)
             if self._is_started:
@@ -160,9 +160,9 @@ class Process:
     def silent_seconds(self) -> float:
         """How long it has neither answered nor used a processor.
 
-        A process that is stopped, or blocked by a call of the system, does neither. One
-        that computes may be too busy to answer, and is well. To be called whenever the
-        process has been asked for its status.
+        A process that is stopped, or blocked in a system call, does neither. A process
+        that computes may be too busy to answer; that is no fault. Call this after each
+        request for the status.
         """
         now = time.monotonic()
         done = (self.answered, self._child.processor_seconds())
@@ -207,8 +207,8 @@ class Process:
     def _wait(self) -> None:
         """Waits for the process itself, whose connection may outlive it.
 
-        What it has forked may hold the connection open. It ends with the process if it
-        is of its group. If it is not, the connection is ended here.
+        A fork of the process may hold the connection open. A fork in the same process
+        group ends with the process. For another one, the connection is ended here.
         """
         self._child.wait()
         self._has_exited.set()

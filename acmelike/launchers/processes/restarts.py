@@ -17,8 +17,8 @@ class Failure:
 
     Attributes:
       label: of the node.
-      where: it failed: "step", "process" for the process itself, or "start" for what
-        could not be made there.
+      where: the part that failed: "step", "process" for the process itself, or "start"
+        for what could not be made there.
       error: what happened.
       has_worked: whether the node had done anything before.
     """
@@ -33,7 +33,7 @@ class Failure:
 
 
 class Restarts:
-    """The failures of the processes of one name; decides what follows.
+    """Counts the failures of the processes of one name, and decides what follows.
 
     Args:
       policy: of its nodes; None if the first failure ends the run.
@@ -49,9 +49,9 @@ class Restarts:
         """Notes a failure at the time `now`.
 
         Returns:
-          When the process is to be restarted; None to end the run. That is so if
-          there were too many failures, or if the next one is sure to come: the code
-          breaks the contract of nodes, or raised before the node had ever worked.
+          When the process is to be restarted; None to end the run. The run ends after
+          too many failures, or if the next failure is sure to come: the code breaks the
+          contract of nodes, or raised before the node had ever worked.
         """
         policy = self._policy
         if policy is None or self._will_repeat(failure):

@@ -1,4 +1,4 @@
-"""The processes of one name, each of which follows on the failure of the last."""
+"""The processes of one name; each one replaces the last after its failure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Supervised:
       process: the present one, or the last until there is another.
       starting: a lock, held while another one is placed and started.
       starts_at: when the next is started, on the monotonic clock; None if none is due.
-      failure: what a node said before its process was killed for it.
+      failure: what a node reported, if its process was killed because of that.
       is_retired: whether its nodes are not wanted for now, so that its end is no
         failure.
       policy: of its nodes; None if the first failure ends the run.
@@ -41,7 +41,7 @@ class Supervised:
 
     @property
     def labels(self) -> list[str]:
-        """Of its nodes."""
+        """The labels of its nodes."""
         return [entry.label for entry in self.process.entries.values()]
 
     @property
@@ -51,7 +51,7 @@ class Supervised:
         return is_over and not self._is_called
 
     def take_failure(self) -> Failure:
-        """Why its process has ended: what a node said, or how the process ended."""
+        """Why its process has ended: what a node reported, or how the process ended."""
         failure, self.failure = self.failure, None
         if failure is not None:
             return failure
@@ -64,13 +64,13 @@ class Supervised:
         )
 
     def replace(self, process: Process) -> None:
-        """Another process takes the place of the last."""
+        """Puts another process in the place of the last."""
         self._before, self.process = self._counts(), process
         self._num_returns += self.is_retired
         self.starts_at, self.is_retired, self.failure = None, False, None
 
     def status(self) -> dict[str, NodeStatus]:
-        """The status of its nodes; their counters go on from process to process."""
+        """The status of its nodes; their counters continue across restarts."""
         num_restarts = self.process.incarnation - self._num_returns
         nodes = self._counts()
         for label, node in nodes.items():

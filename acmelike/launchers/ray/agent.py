@@ -11,7 +11,7 @@ from acmelike.launchers.hosts.agent import HostOffer, serve_run
 from acmelike.launchers.processes.capacity import capacity_of_this_host
 from acmelike.rpc import Certificate, Identity
 
-# How long the launcher may take until it lets the agent join, again and again.
+# How long the launcher may take to let the agent join, each time it joins.
 _JOIN_SECONDS = 60.0
 
 
@@ -19,17 +19,17 @@ class RayAgent:
     """Joins a run as an agent of `hosts` does; its key does not leave its process.
 
     Args:
-      path: where the launcher finds modules; used as far as it is there too.
+      path: where the launcher finds modules; folders that are not here are left out.
       has_gpus: whether Ray has reserved GPUs for it.
     """
 
     def __init__(self, path: Sequence[str], has_gpus: bool):
         known = set(sys.path)
         sys.path.extend(p for p in path if p not in known and os.path.isdir(p))
-        # Ray's, for a debugger that nodes do not have.
+        # Ray sets it for a debugger of its own, which nodes do not have.
         os.environ.pop("PYTHONBREAKPOINT", None)
         if not has_gpus and capacity_of_this_host().gpus:
-            # They are others', which Ray does not hide.
+            # These GPUs are for others, and Ray does not hide them.
             os.environ.update(CUDA_VISIBLE_DEVICES="", JAX_PLATFORMS="cpu")
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         self._identity = Identity()

@@ -1,9 +1,9 @@
-"""The process that speaks to Ray, so that what Ray does to it ends no run.
+"""The process that speaks to Ray, so that nothing that Ray does to it ends a run.
 
-Ray ends the process that uses it when its head is lost, and changes its environment and
-its signals. So the launcher imports no Ray. It asks this process to reserve what nodes
-need, and to start an agent on each host; from then on data and messages go over the
-connections of the run.
+When the head of Ray is lost, Ray ends the process that uses it. Ray also changes the
+environment and the signals of that process. So the launcher imports no Ray. It asks
+this process to reserve what nodes need, and to start an agent on each host. After
+that, data and messages go over the connections of the run.
 """
 
 from __future__ import annotations
@@ -53,24 +53,24 @@ _REACH_SECONDS = 5.0
 # How long an agent may take to start, when its place is reserved.
 _AGENT_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
-# How long one waits without a word for what others have reserved.
+# How long to wait for what others have reserved before a message says so.
 _SAY_SECONDS = 2.0
-# Between two looks at the agents.
+# The time between two checks of the agents.
 _PERIOD_SECONDS = 1.0
-# What Ray says of "auto" where none runs on this host.
+# Ray's error for the address "auto" if no Ray runs on this host.
 _NO_RAY_HERE = "Could not find any running Ray"
-# Of nodes with the same needs, so many are named; of more, the first.
+# Up to so many nodes with the same needs are named; of more, only the first.
 _MAX_NAMED = 3
 # Ray takes no larger folder.
 _MAX_SENT_BYTES = 500 * 10**6
 
 
 class CannotServe(Exception):
-    """What the launcher is told, in one line."""
+    """Why the launcher's request is refused, in one line."""
 
 
 class Broker:
-    """Does what the launcher asks for, one message after the other.
+    """Handles the messages of the launcher, one after the other.
 
     Args:
       connection: to the launcher.
@@ -84,11 +84,11 @@ class Broker:
         self._agents: dict[int, _Agent] = {}  # By rank, which begins at 1.
         self._num_agents = 0
         self._groups: list[Any] = []
-        # What the last reservation got: agents by rank, and placement groups.
+        # What the last reservation got: ranks of agents, and placement groups.
         self._last: tuple[Collection[int], Sequence[Any]] = (), ()
 
     def run(self) -> None:
-        """Until the launcher says that it is over, or is gone."""
+        """Runs until the launcher sends `Release`, or is gone."""
         threading.Thread(target=self._listen, name="launcher", daemon=True).start()
         answers: dict[type, Callable[[Any], Any]] = {
             Connect: self._connect,
@@ -212,12 +212,12 @@ class Broker:
         return reserved
 
     def _withdraw(self, message: Withdraw) -> None:
-        """Gives back a reservation that has come too late, so that nobody has it."""
+        """Releases a reservation that came too late, as nobody waits for it."""
         self._undo(*self._last)
         self._last = (), ()
 
     def _undo(self, ranks: Collection[int], groups: Sequence[Any]) -> None:
-        """Gives back what a reservation got that has failed, or is withdrawn."""
+        """Releases what a failed or withdrawn reservation has got."""
         if not ranks and not groups:
             return
         import ray
@@ -257,7 +257,7 @@ class Broker:
                 hosts[number] = found[index]
         by_agent = defaultdict[tuple[str, int], list[int]](list)
         for number, host in sorted(hosts.items()):
-            # Ray gives GPUs to actors, so what has some needs an agent of its own.
+            # Ray gives GPUs to actors, so a bundle with GPUs needs an agent of its own.
             own = number if message.bundles[number].resources.num_gpus else -1
             by_agent[host, own].append(number)
         agents = {}
@@ -282,7 +282,7 @@ class Broker:
         )
 
     def _check_released(self) -> None:
-        """Gives up a long answer if the launcher does not wait for it any more."""
+        """Raises if the launcher does not wait for the present answer any more."""
         unread = list(self._messages.queue)
         if any(isinstance(message, Release | Withdraw) for message in unread):
             raise CannotServe("the launcher does not wait any more")
@@ -290,7 +290,7 @@ class Broker:
     def _wait_for(
         self, group: Any, bundles: Sequence[Bundle], limit: float
     ) -> dict[int, str]:
-        """The host of each bundle, when all are reserved."""
+        """Waits until all bundles are reserved; returns the host of each."""
         import ray
         from ray.util import placement_group_table
 
@@ -319,7 +319,7 @@ class Broker:
                 )
                 say_at = limit
                 continue
-            # It would else be granted later, to nobody.
+            # Otherwise it might be granted later, when nobody waits for it.
             self._remove(group)
             in_time = " in time" if state != "INFEASIBLE" else ""
             raise CannotServe(
@@ -331,11 +331,11 @@ class Broker:
 
     def _let_in(self, message: LetIn) -> None:
         agent = self._agents.get(message.rank)
-        if agent is not None:  # Else it was given back meanwhile.
+        if agent is not None:  # Otherwise it was released meanwhile.
             agent.run(message)
 
     def _replace_lost_agents(self) -> None:
-        """Starts another agent in the place of one that has ended before the run."""
+        """Replaces each agent that has ended before the run."""
         for rank, agent in self._agents.items():
             if (key := agent.new_key(rank)) is not None:
                 self._connection.send(AgentBack(rank, key))
@@ -376,7 +376,7 @@ class Broker:
 
 
 class _Agent:
-    """An agent in its bundle, and another one after its end.
+    """An agent in its bundle; if it ends before the run, another one replaces it.
 
     Args:
       group: the placement group.
@@ -407,7 +407,7 @@ class _Agent:
         )
 
     def take_key(self) -> bytes:
-        """Its public key, which is there; once for each agent."""
+        """Returns its public key, which has arrived; called once for each agent."""
         import ray
 
         key: bytes = ray.get(self.key)
@@ -415,7 +415,7 @@ class _Agent:
         return key
 
     def new_key(self, rank: int) -> bytes | None:
-        """Starts another if this one has ended; the key of the other when it is there.
+        """Starts another agent if this one has ended; returns its key once it is there.
 
         Args:
           rank: of the agent, for the log.
@@ -505,7 +505,7 @@ def _environment(working_dir: str) -> dict[str, Any]:
 
 
 def _words(resources: dict[str, float]) -> str:
-    """Of Ray's resources, those that nodes need."""
+    """Those of Ray's resources that nodes need, in words."""
     memory = resources.get("memory", 0) / 1e9
     return (
         f"{resources.get('CPU', 0):g} cpus, {resources.get('GPU', 0):g} gpus, "
@@ -514,7 +514,7 @@ def _words(resources: dict[str, float]) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    """An error in one line; of one of Ray's, with the cause, which is in the last."""
+    """An error in one line; errors of Ray have their cause in the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

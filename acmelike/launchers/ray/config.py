@@ -13,17 +13,17 @@ from acmelike.rpc import HEARTBEAT_SECONDS, checked_heartbeat
 
 @dataclass(frozen=True, kw_only=True)
 class RayConfig:
-    """A run on Ray.
+    """The settings of a run on Ray.
 
     Attributes:
-      address: of a Ray cluster, as HOST:PORT, or "auto" for the one of this host; None
-        for the variable RAY_ADDRESS, and without it for a Ray on this host that is
-        started for the run, and ends with it.
-      working_dir: the folder whose files are sent to all hosts of a cluster, which is
-        the working directory of the nodes there; None to send nothing, as where all
+      address: of a Ray cluster, as HOST:PORT, or "auto" for the one of this host. None
+        takes the variable RAY_ADDRESS; without that variable, a Ray is started on this
+        host for the run, and ends with the run.
+      working_dir: the folder whose files are sent to all hosts of a cluster. It becomes
+        the working directory of the nodes there. None sends nothing, for example if all
         hosts have the code.
       place_seconds: how long Ray may take to reserve what the nodes need.
-      heartbeat: a host that was not heard for so many seconds is lost.
+      heartbeat: a host that has sent nothing for so many seconds is lost.
     """
 
     address: str | None = None
@@ -40,7 +40,7 @@ class RayConfig:
         """The address of the cluster; None where the run starts a Ray of its own.
 
         Raises:
-          ConfigError: it has a scheme, as that of a client or of a dashboard has.
+          ConfigError: the address has a scheme, as one of a client or a dashboard has.
         """
         name, address = "ray-address", self.address
         # Ray itself takes the variable in the place of "auto" too.

@@ -58,7 +58,7 @@ _CONNECT_SECONDS = 120.0
 _JOIN_SECONDS = 60.0
 # How long Ray may take to give everything back.
 _RELEASE_SECONDS = 10.0
-# Beyond what Ray may take itself, for messages.
+# How long messages may take, in addition to Ray itself.
 _MESSAGE_SECONDS = 90.0
 
 
@@ -76,7 +76,7 @@ class RayConnection:
         self._child = LocalChild("ray", variables, "acmelike.launchers.ray.broker")
         self._connection = ControlConnection(self._child.control)
         self._answers: queue.Queue[Any] = queue.Queue()
-        # The answers that have not come yet, under the lock.
+        # The number of answers that have not come yet; changed under the lock.
         self._asking, self._num_owed = threading.Lock(), 0
         self._rendezvous: tuple[tuple[str, int], float] = ("", 0), 0.0
         self._is_closed = False
@@ -108,19 +108,19 @@ class RayConnection:
             try:
                 found = self._answers.get(timeout=max(0, limit - time.monotonic()))
             except queue.Empty:
-                if answer is Reserved:  # Else it may be reserved later, for nobody.
+                if answer is Reserved:  # Otherwise it stays reserved, for nobody.
                     self._connection.send(Withdraw())
                 words = f"Ray did not answer within {seconds:.0f} s"
                 raise ConfigError(words) from None
             if found is None:
-                self._answers.put(None)  # For whoever asks next.
+                self._answers.put(None)  # For the next `ask`.
                 how = self._child.wait()
                 raise ConfigError(f"the process that speaks to Ray: {how}")
             self._num_owed -= 1
         if isinstance(found, Refused):
             raise ConfigError(found.words)
         if isinstance(found, Released) and answer is not Released:
-            self._answers.put(found)  # It is for `close`, which has sent before.
+            self._answers.put(found)  # `close` waits for it.
             raise ConfigError("the run is over")
         assert isinstance(found, answer)
         return found
@@ -128,29 +128,29 @@ class RayConnection:
     def let_in(
         self, rank: int, public_key: bytes, place: tuple[str, int], heartbeat: float
     ) -> None:
-        """Lets an agent join at a rendezvous, and those that take its place later."""
+        """Lets an agent join at a rendezvous, and later the agents that replace it."""
         self._rendezvous = place, heartbeat
         certificate = guest_certificate(self._authority, public_key)
         self._connection.send(LetIn(rank, certificate, place, heartbeat))
 
     def give_back(self, rank: int) -> None:
-        """Ends an agent that has left, and what was reserved with it."""
+        """Ends an agent that has left, and releases what was reserved with it."""
         self._connection.send(GiveBack(rank))
 
     def make_folder(self) -> str:
-        """A folder for the files of a Ray of the run's own; `close` removes it.
+        """Makes a folder for the files of the run's own Ray; `close` removes it.
 
-        The process cannot do that for itself if it has to be killed.
+        The process that speaks to Ray cannot remove it if it has to be killed.
         """
         self._folder = tempfile.mkdtemp(prefix="acmelike-ray-")
         return self._folder
 
     def close(self) -> None:
-        """Gives everything back to Ray, and ends the process."""
+        """Releases everything in Ray, and ends the process."""
         if self._is_closed:
             return
         self._is_closed = True
-        # Before the lock: who holds it may wait for a place, and is refused it now.
+        # Before the lock, as its holder may wait for a place; this ends that wait.
         self._connection.send(Release())
         try:
             self._wait_until_released()
@@ -165,7 +165,7 @@ class RayConnection:
         self._connection.close()
 
     def _wait_until_released(self) -> None:
-        """Waits for the answer to `Release`, and before it for who waits for another.
+        """Waits until a request under way has ended, and for the answer to `Release`.
 
         Raises:
           ConfigError: it did not come in time, or the process has ended.
@@ -204,7 +204,7 @@ class RayMachines:
         self.is_near, self.is_far = hosts.is_near, hosts.is_far
         # What was reserved for each process, and the rank of its agent.
         self._seats: dict[str, tuple[int, Resources]] = {}
-        # Of processes that were added to the run, and have an agent of their own.
+        # The processes that were added to the run; each has an agent of its own.
         self._added: set[str] = set()
         self._numbers: dict[str, int] = {}  # Of Ray's hosts, for their names here.
 
@@ -212,7 +212,7 @@ class RayMachines:
         """Has Ray reserve what processes need; waits for the agents of their hosts.
 
         Raises:
-          ConfigError: Ray cannot.
+          ConfigError: Ray cannot reserve it.
         """
         message = Reserve(bundles, self._place_seconds)
         seconds = self._place_seconds + _MESSAGE_SECONDS
@@ -232,7 +232,7 @@ class RayMachines:
         return self._hosts.machines
 
     def choose(self, name: str, entries: Mapping[Handle, Entry]) -> Seat:
-        """Where Ray has reserved it; if that host is lost, where there is room."""
+        """The seat that Ray has reserved; if its host is lost, another with room."""
         bundles = [] if name in self._seats else make_bundles({name: entries}, 0.0)
         if bundles:
             try:
@@ -253,12 +253,12 @@ class RayMachines:
         return self._hosts.choose(name, entries)
 
     def release(self, name: str) -> None:
-        """What was reserved when the run began is kept; the rest is given back."""
+        """Keeps what was reserved when the run began; releases what came later."""
         self._hosts.release(name)
         try:
             self._added.remove(name)
         except KeyError:
-            return  # It was there from the beginning, or another thread was first.
+            return  # It was reserved when the run began, or another thread was first.
         self._give_back(name)
 
     def _give_back(self, name: str) -> None:
@@ -280,13 +280,13 @@ def make_bundles(
 ) -> list[Bundle]:
     """What processes need of Ray: a bundle for each of them.
 
-    Those that are not spread are packed on as few hosts as have room. So replay and the
-    learner are together, and what they send each other stays in the memory of one host.
-    What is placed at the launcher's host is not reserved.
+    Processes that are not spread are packed on as few hosts as have room. So replay and
+    the learner are on one host, and what they send each other stays in its memory. A
+    process that is placed at the launcher's host gets no bundle.
 
     Args:
       processes: the nodes of each, by its name.
-      num_gpus: that Ray has; the first nodes that take one if there is one get them.
+      num_gpus: that Ray has; nodes that take one only if there is one get the rest.
 
     Raises:
       ConfigError: nodes of one process do not fit together.
@@ -318,7 +318,7 @@ def place_on_ray(
     *,
     config: RayConfig,
 ) -> ProcessNodes:
-    """The nodes of a program on the hosts of Ray, when their places are reserved.
+    """Waits until Ray has reserved places, and puts the nodes of a program there.
 
     Raises:
       ConfigError: Ray is not installed, cannot be reached or cannot place the nodes.

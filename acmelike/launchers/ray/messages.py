@@ -14,8 +14,8 @@ class Connect(NamedTuple):
 
     Attributes:
       address: of the cluster, or None to start one.
-      folder: for the files of a Ray that is started; None if none is. The launcher
-        removes it, or the broker if the launcher is gone.
+      folder: for the files of a Ray that is started; None if none is started. The
+        launcher removes it, or the broker if the launcher is gone.
       num_cpus: of a Ray that is started, which may be more than there are.
       working_dir: the folder that is sent to all hosts, or None.
       path: where the launcher finds modules, for hosts that have the same folders.
@@ -55,7 +55,7 @@ class Bundle(NamedTuple):
 
     @property
     def is_spread(self) -> bool:
-        """Whether it is better on another host than its like."""
+        """Whether processes like this one should be on different hosts."""
         return self.resources.place == "spread"
 
 
@@ -80,7 +80,7 @@ class AgentKey(NamedTuple):
 
     Attributes:
       rank: of the agent in the run.
-      bundles: the numbers of those that it starts the processes of.
+      bundles: the numbers of the bundles whose processes it starts.
       host: the name of its host in Ray; agents of one host have the same.
       public_key: of the agent, as PEM.
     """
@@ -126,19 +126,19 @@ class AgentBack(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """To the broker: end an agent that has left, and what was reserved with it."""
+    """To the broker: end an agent that has left, and release what it had reserved."""
 
     rank: int
 
 
 class Available(NamedTuple):
-    """To the broker: how many more such bundles there may be room for."""
+    """To the broker: for how many more such bundles is there room?"""
 
     resources: Resources
 
 
 class Room(NamedTuple):
-    """From the broker: for so many."""
+    """From the broker: there is room for so many bundles."""
 
     number: int
 
@@ -150,7 +150,7 @@ class Refused(NamedTuple):
 
 
 class Release(NamedTuple):
-    """To the broker: the run is over; give everything back."""
+    """To the broker: the run is over; release everything."""
 
 
 class Released(NamedTuple):

@@ -14,25 +14,25 @@ from pathlib import Path
 # What no host needs, whatever git says of it.
 NOT_SENT = (".git", "__pycache__", "runs", ".venv*", "venv", "*.egg-info", ".*_cache")
 _NAMES_NOT_SENT = re.compile("|".join(map(fnmatch.translate, NOT_SENT)))
-# Ray's: if it is 1, what git ignores is sent.
+# A variable of Ray: if it is 1, files that git ignores are sent too.
 _SEND_IGNORED = "RAY_RUNTIME_ENV_IGNORE_GITIGNORE"
 # How long git may take for a list.
 _GIT_SECONDS = 10.0
-# Of a folder that is too large, such as a home folder, so many files are looked at.
+# In a folder that is too large, such as a home folder, so many files are counted.
 _MAX_FILES = 100_000
-# What has such a part of all bytes is large, and so many are named.
+# The part of all bytes that makes a file or folder large, and how many are named.
 _LARGE_PART, _MAX_NAMED = 0.1, 3
 
 
 class SentFolder:
     """How much of a folder is sent, and what of that is large.
 
-    Ray leaves out what the files `.gitignore` in the folder name. So git is asked what
-    it keeps, and only that is counted.
+    Ray leaves out files that match a `.gitignore` in the folder. So only the files that
+    git keeps are counted.
 
     Args:
       path: of the folder.
-      max_bytes: that can be sent; of much more, not everything is counted.
+      max_bytes: that can be sent; in a larger folder, not everything may be counted.
 
     Attributes:
       num_bytes: of the files that are sent.
@@ -55,10 +55,10 @@ class SentFolder:
                 break
 
     def largest(self) -> str:
-        """What is large, such as "data (480 MB), model.pt (90 MB)"; nothing may be."""
+        """What is large, such as "data (480 MB), model.pt (90 MB)"; may be empty."""
         least = _LARGE_PART * self.num_bytes
         large = {name: size for name, size in self._sizes.items() if size >= least}
-        rest = Counter(large)  # Of a folder, without what in it is named by itself.
+        rest = Counter(large)  # Of a folder, without its large parts.
         for name, size in large.items():
             rest[os.path.dirname(name)] -= size
         named = [name for name in large if rest[name] >= least]
@@ -92,7 +92,7 @@ def _files(folder: Path, kept: list[str] | None) -> Iterator[str]:
             continue
         inner = folder / name
         if inner.is_dir() and not inner.is_symlink():
-            # A checkout in this one, which git does not look into.
+            # A checkout inside this one; git does not list its files.
             for file in _files(inner, _kept_by_git(inner)):
                 yield os.path.join(name, file)
         else:

@@ -27,7 +27,7 @@ def checkpoint_paths(folder: Path) -> list[Path]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether it is one checkpoint, and no folder of several."""
+    """Whether a path is one checkpoint, and not a folder of several."""
     return bool(_NAME.fullmatch(path.name)) and (path / _METADATA).is_file()
 
 

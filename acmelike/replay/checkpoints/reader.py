@@ -24,14 +24,14 @@ logger = logging.getLogger("acmelike")
 
 
 class CheckpointReader:
-    """A complete checkpoint.
+    """Reads a complete checkpoint.
 
     Args:
       path: of its folder.
 
     Attributes:
       path: of its folder.
-      metadata: what was saved besides arrays.
+      metadata: the values that were saved besides arrays.
 
     Raises:
       CheckpointDamaged: a file is missing, truncated or changed.
@@ -75,7 +75,7 @@ class CheckpointReader:
             tables[name].restore(
                 metadata, partial(self._array, f"table-{number}"), new_ids
             )
-        # Tables hold the rows that they need by now. The others are freed.
+        # By now the tables hold the rows that they need. All other rows are freed.
         for column, ids in restored:
             column.release(ids)
 
@@ -112,7 +112,7 @@ def newest_checkpoint(folder: Path) -> CheckpointReader | None:
     """The newest complete checkpoint; logs a warning for each damaged one.
 
     Args:
-      folder: of checkpoints; or one of these.
+      folder: of checkpoints, or the folder of one checkpoint.
 
     Returns:
       None if there is no checkpoint at all.

@@ -25,13 +25,13 @@ from acmelike.replay.tables.table import Table
 
 
 class CheckpointWriter:
-    """Writes one checkpoint, of everything as it is when this is made.
+    """Writes one checkpoint, of everything as it is when the writer is made.
 
     Args:
       path: of the complete checkpoint.
       tables: by name.
       columns: shared columns, by name.
-      metadata: what else to save, as JSON.
+      metadata: other values to save, as JSON.
 
     Raises:
       OSError: it cannot be written, for example because the disk is full. Its files
@@ -75,7 +75,7 @@ class CheckpointWriter:
             self._temporary.rename(self._path)
         sync(self._path.parent)
         for path in outdated_checkpoints(self._path.parent, num_keep):
-            # Another one that is finished meanwhile may remove it too.
+            # A checkpoint that is finished at the same time may remove it too.
             shutil.rmtree(path, ignore_errors=True)
         return self._path
 
@@ -99,9 +99,9 @@ class CheckpointWriter:
 
 
 class CheckpointManager:
-    """The checkpoints of one replay service; starting one discards the one before.
+    """Manages one service's checkpoints; starting one discards the one before.
 
-    Only `finish` is called while other calls proceed.
+    Only `finish` may run at the same time as other calls.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class CheckpointManager:
                 writer = writers.pop(number, None)
                 if writer is not None:  # `finish` was not called meanwhile.
                     writer.discard()
-        # The checkpoint before may not have been renamed yet.
+        # The previous checkpoint may not have been renamed yet.
         self._last_number = max(self._last_number, last_number(folder)) + 1
         path = checkpoint_path(folder, self._last_number)
         self._copying[self._last_number] = CheckpointWriter(
@@ -151,7 +151,7 @@ class CheckpointManager:
         return remains
 
     def finish(self, number: int, num_keep: int) -> Path:
-        """Completes a checkpoint of which all parts are copied.
+        """Completes a checkpoint whose parts are all copied.
 
         Raises:
           ValueError: parts remain, or this checkpoint was not started, or was finished
@@ -170,7 +170,7 @@ class CheckpointManager:
 
 
 def check_num_keep(num_keep: int) -> None:
-    """Refuses to keep no checkpoint.
+    """Refuses a `num_keep` that would keep no checkpoint.
 
     Raises:
       ValueError: `num_keep` is below 1.

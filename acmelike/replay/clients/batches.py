@@ -1,4 +1,4 @@
-"""Batches: samples of one table, asked for ahead of need."""
+"""Batches: samples of one table, requested ahead of need."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from acmelike.replay.service.sample_cursors import SampleCursor
 
 
 class Batches(Iterator[Sample]):
-    """Samples of one table, one after the other, until it is closed.
+    """Iterates over samples of one table, until it is closed.
 
-    A caller that has other work to do asks for the next few samples with `prefetch`,
-    and they arrive meanwhile. Under `serial` and outside a run nothing happens ahead of
-    need. A batch counts as sampled when replay draws it. When this is closed, the
+    A caller that has other work to do requests the next few samples with `prefetch`,
+    and they arrive meanwhile. Under `serial` and outside a run, nothing is requested
+    ahead of need. A batch counts as sampled when replay draws it. After `close`,
     samples that were drawn and not used no longer count; see `Replay.close_cursor`.
 
     Args:
       replay: the replay service, or a client of it.
       table: the table's name.
       batch_size: items in each sample.
-      num_prefetch: samples to ask for ahead of need.
+      num_prefetch: samples to request ahead of need.
       timeout: seconds that a caller waits for a sample before the iteration ends; None
-        to wait as long as the run goes on.
+        to wait as long as the run lasts.
 
     Attributes:
       batch_size: items in each sample.
@@ -71,7 +71,7 @@ class Batches(Iterator[Sample]):
         return sample
 
     def prefetch(self) -> None:
-        """Asks for samples ahead of need, and does not wait for them."""
+        """Requests samples ahead of need, and does not wait for them."""
         while len(self._outstanding) < prefetch_depth(self._num_prefetch):
             self._outstanding.append(
                 start(self._replay.sample, self._table, self.batch_size, self._cursor)
@@ -82,11 +82,11 @@ class Batches(Iterator[Sample]):
         return bool(self._outstanding) and self._outstanding[0].done()
 
     def is_ahead(self) -> bool:
-        """Whether samples have been asked for ahead of need."""
+        """Whether samples have been requested ahead of need."""
         return bool(self._outstanding)
 
     def close(self) -> None:
-        """Withdraws the samples that were asked for and not used."""
+        """Cancels pending requests, and returns the samples that were not used."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -109,7 +109,7 @@ class Batches(Iterator[Sample]):
                 return self._outstanding[0].result()
             except RpcTimeout:
                 if not self._outstanding[0].done():
-                    raise  # It is still under way, and the next call waits for it.
+                    raise  # The request is still under way; the next call waits for it.
             finally:
                 if self._outstanding[0].done():
                     self._outstanding.popleft()

@@ -1,4 +1,4 @@
-"""Trajectories: items over any steps and columns of what was written last."""
+"""Trajectories: items over any of the latest steps, of any columns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Reference:
 
 
 class History:
-    """The steps of one column that may still be referred to, the latest last.
+    """The steps of one column that items may still refer to, the latest last.
 
     An index gives one step, a slice several: `history[-1]`, `history[-4:]`.
 
@@ -59,11 +59,11 @@ class History:
         return Reference(self._column, np.asarray(found))
 
     def append(self) -> None:
-        """One more step."""
+        """Adds a step."""
         self._next += 1
 
     def keep(self, num_steps: int) -> None:
-        """Only the latest steps are kept."""
+        """Keeps only the latest steps."""
         self._first = max(self._first, self._next - num_steps)
 
     @property
@@ -80,9 +80,9 @@ class TrajectoryWriter:
         writer.create_item("table", {"o": o[-4:], "a": a[-1]})
         writer.flush()
 
-    Nothing is sent before `flush`, and only that waits. A step that several items refer
-    to is sent and stored once. Steps that were out of reach before there was an item to
-    send are never sent.
+    Nothing is sent before `flush`, and only `flush` waits. A step that several items
+    refer to is sent and stored once. A step that stops being kept while there is no
+    item to send is never sent.
 
     Args:
       replay: the replay service, or a client of it.
@@ -94,16 +94,16 @@ class TrajectoryWriter:
             raise ConfigError(f"expected num_keep >= 1, got {num_keep}")
         self._writer, self._num_keep = Writer(replay), num_keep
         self.history: dict[str, History] = {}
-        # Of each column, the steps that were not sent yet, and how many will not be.
+        # By column, the steps that were not sent yet, and how many will never be sent.
         self._steps: dict[str, deque[Array]] = defaultdict(deque)
         self._num_skipped: dict[str, int] = defaultdict(int)
         self._items: list[Items] = []
 
     def append(self, step: Mapping[str, Any]) -> None:
-        """Adds a step; a column that it does not name has no step now.
+        """Adds a step; a column that it does not name gets no step.
 
-        So a step may come in parts: the observation first, and when it was acted on,
-        the action. Each column counts its own steps.
+        So a step may come in parts: first the observation, and after acting on it, the
+        action. Each column counts its own steps.
 
         Raises:
           ValueError: a row is not as those before it that wait to be sent. No column
@@ -180,17 +180,17 @@ class TrajectoryWriter:
         self._writer.write(items, steps=steps, keep_from=first)
 
     def end_episode(self) -> None:
-        """From now on no item refers to a step before this moment."""
+        """Ends an episode: later items cannot refer to the steps so far."""
         for name in self.history:
             self._keep(name, 0)
 
     def close(self) -> None:
-        """Sends what is left, and gives up the steps that were kept."""
+        """Sends what remains, and releases the steps that were kept."""
         self.flush()
         self._writer.close()
 
     def _keep(self, name: str, num_steps: int) -> None:
-        """Only the latest steps of a column are kept, and those that go with items."""
+        """Keeps only the latest steps of a column, and steps that wait with items."""
         history, steps = self.history[name], self._steps[name]
         history.keep(num_steps)
         while not self._items and len(steps) > len(history):

@@ -17,15 +17,15 @@ from acmelike.replay.message import EpisodeEnd, Items, Message, Share, Steps
 from acmelike.replay.service.replay import Replay
 from acmelike.types import Array
 
-# After so many environment steps without items, they are counted without waiting for
+# After this many environment steps without items, they are counted without waiting for
 # items.
 _MAX_UNCOUNTED = 1_000
-# After these the message was not refused: it is sent first the next time.
+# Errors after which a message was not refused: it is sent first the next time.
 _NOT_REFUSED = (NotReady, RpcClosed, RpcTimeout)
 
 
 class _Pending(NamedTuple):
-    """A message, how many items it has, and of how many calls it was made."""
+    """A message, its number of items, and the number of calls that it is made of."""
 
     message: Message
     num_items: int
@@ -42,10 +42,10 @@ class Writer:
       replay: the replay service, or a client of it.
       num_ahead: by how many calls with items the caller may be ahead of what replay has
         admitted. With 1 the caller continues while a message is under way, and an error
-        in that message is raised by the next call. With more, what is written meanwhile
-        is gathered, and becomes one message when that one is done. Under `serial` and
-        outside a run nothing happens ahead of need.
-      name: of a writer whose place another one takes after a failure, under the same
+        in that message is raised by the next call. With more, later items are gathered
+        meanwhile, and become one message when the first message is done. Under `serial`
+        and outside a run it counts as 0.
+      name: of a writer that is replaced after a failure by another one of the same
         name; None for other writers. See `take_over`.
     """
 
@@ -54,9 +54,9 @@ class Writer:
         self._under_way: Future[int] | None = None
         self._writer = secrets.randbits(62)
         self._num_sent = 0
-        # Messages that are under way or are to be sent, first of all.
+        # Messages that are under way or to be sent, in order.
         self._pending: deque[_Pending] = deque()
-        # What is gathered for the next one.
+        # Gathered for the message after these.
         self._items: list[Items] = []
         self._num_items = self._num_calls = 0
         self._keep_from: dict[str, int] = {}
@@ -70,7 +70,7 @@ class Writer:
     def take_over(self) -> int:
         """Takes the place of the writer that had this name; call it before `write`.
 
-        Messages of that one are refused from now on.
+        Messages of the earlier writer are refused from now on.
 
         Returns:
           The version of the last items that replay got from a writer of this name; -1
@@ -92,21 +92,21 @@ class Writer:
     ) -> None:
         """Inserts items, and waits until every one of them is admitted.
 
-        A writer that may be ahead waits for the items of the call before instead. Steps
-        without items stay here until the next items. What is not admitted in time is
-        sent first the next time. If a message is refused, all its items are dropped;
-        its steps are kept, unless they are the fault, as later items may refer to them.
-        Arrays may stay here as they are: do not change them afterwards.
+        With `num_ahead`, it waits only until replay is at most that many calls behind.
+        Steps without items stay here until the next items. Items that are not admitted
+        in time are sent first the next time. If a message is refused, all its items are
+        dropped. Its steps are kept unless they caused the refusal, as later items may
+        refer to them. Arrays may be kept uncopied: do not change them afterwards.
 
         Args:
           items: for one or more tables, in order.
           steps: by column, `[m, ...]`; the steps of each column are numbered from 0.
           keep_from: by column, the first step that later items may refer to.
           num_env_steps: taken since the last call; counted with the next items, or
-            without any when they are many.
-          episodes: that have ended since the last call; likewise.
+            without items when there are many steps.
+          episodes: that have ended since the last call; counted likewise.
           version: of the parameters with which the items were collected; only a writer
-            with a name tells it.
+            with a name sends it.
 
         Raises:
           RpcTimeout: not everything was admitted before the deadline.
@@ -114,7 +114,7 @@ class Writer:
             that may be ahead, replay refused an earlier message: the items of this call
             are kept then, and must not be written again.
         """
-        num_items = sum([part.num_items for part in items])  # Raises what is wrong.
+        num_items = sum([part.num_items for part in items])  # Raises for a bad part.
         if steps:
             for name, rows in steps.items():
                 self._check(name, rows)
@@ -144,7 +144,7 @@ class Writer:
     def skip(self, column: str, num_steps: int) -> None:
         """Leaves out the next steps of a column, to which no item will refer.
 
-        They are numbered like all others.
+        These steps are numbered like all others.
 
         Raises:
           ValueError: earlier steps are still waiting here for items.
@@ -169,14 +169,14 @@ class Writer:
                 self._steps.pop(name, None)
 
     def _has_enough(self) -> bool:
-        """Whether what is gathered is to be sent."""
+        """Whether enough is gathered to be sent."""
         return bool(self._items) or self._num_env_steps >= _MAX_UNCOUNTED
 
     @property
     def is_ahead(self) -> bool:
         """Whether some of what was written is not yet confirmed by replay.
 
-        `write()` without arguments takes note of what it has confirmed meanwhile.
+        `write()` without arguments processes what replay has confirmed meanwhile.
         """
         return bool(self._pending or self._items)
 
@@ -191,7 +191,7 @@ class Writer:
         """Lets replay release the steps that only this writer could refer to.
 
         It waits for the message that is under way, if there is one. Items that are not
-        admitted then are lost: `flush` waits for them.
+        admitted then are lost: call `flush` first to wait for them.
         """
         if self._under_way is not None:
             self._finish_first()
@@ -203,7 +203,7 @@ class Writer:
         before = waiting[0] if waiting else rows
         is_same = rows.dtype is before.dtype and rows.shape == before.shape
         if is_same and rows.ndim:
-            return  # as nearly always
+            return  # the usual case
         is_alike = rows.dtype == before.dtype and rows.shape[1:] == before.shape[1:]
         if not is_alike or rows.ndim < 1:
             raise ValueError(
@@ -252,7 +252,7 @@ class Writer:
         try:
             num_admitted = self._send(message)
             while num_admitted < num_items:
-                # Replay has it all; what is left is to be admitted.
+                # Replay has the whole message; some items are still to be admitted.
                 rest = message._replace(steps={}, items=(), is_continuation=True)
                 num_admitted = self._send(rest)
         except _NOT_REFUSED:
@@ -266,7 +266,7 @@ class Writer:
     def _drop_first(self) -> None:
         """Drops the items of the first message, which was refused, and sends its steps.
 
-        So later items can refer to them. If they are refused as well, they are dropped.
+        Later items may refer to these steps. Steps that are refused too are dropped.
         """
         message = self._pending.popleft().message
         # Replay may know the number, if it failed while it admitted the items.
@@ -290,7 +290,7 @@ class Writer:
             try:
                 return call.result()
             except NotReady:
-                self._under_way = None  # Outside a run it is tried again.
+                self._under_way = None  # Outside a run, the next call sends it again.
                 raise
             except RpcTimeout:
                 # A call that was sent ahead may have had an earlier deadline than this.
@@ -302,7 +302,7 @@ class Writer:
 
 
 def joined(items: Sequence[Items]) -> list[Items]:
-    """Items in the same order, in fewer parts: those of one table, where they fit."""
+    """Joins successive items of one table where they fit; the order stays the same."""
     if len(items) == 1:
         return list(items)
     found: list[list[Items]] = []
@@ -321,7 +321,7 @@ def _fit(one: Items, other: Items) -> bool:
     leaves, structure = optree.tree_flatten(one.data)
     others, its_structure = optree.tree_flatten(other.data)
     return structure == its_structure and all(
-        # What has no rows is wrong, and replay says so of each part by itself.
+        # A leaf without rows is wrong. Replay reports this for each part separately.
         _has_rows(a)
         and _has_rows(b)
         and a.dtype == b.dtype

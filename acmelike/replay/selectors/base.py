@@ -20,9 +20,9 @@ class Selector(Protocol):
     A selector may have an attribute `slot_bytes`, the memory that a slot takes in it;
     see `TableInfo.num_index_bytes`.
 
-    Only an `OrderedSelector` may depend on the age of a slot. Any other may be given
-    slots again as if they were new: those that a sample takes out until it is complete
-    (without replacement or with `max_times_sampled`), and those of a restored table.
+    Only an `OrderedSelector` may depend on the age of a slot. Any other selector may
+    get old slots as if they were new: slots that a sample removes until it is complete
+    (without replacement or with `max_times_sampled`), and slots of a restored table.
     """
 
     def insert(self, slots: Array, priorities: Array) -> None:
@@ -56,12 +56,12 @@ class OrderedSelector(Selector, Protocol):
         """All slots, in an order of insertion that would produce this selector.
 
         Returns:
-          `[m]` integers in a new array; those below 0 are not slots.
+          `[m]` integers in a new array; integers below 0 are not slots.
         """
 
 
 def is_ordered(selector: Selector) -> TypeGuard[OrderedSelector]:
-    """As `isinstance`, which would check every method again at every sample."""
+    """Replaces `isinstance`, which would check every method again at every sample."""
     return issubclass(type(selector), OrderedSelector)
 
 

@@ -14,7 +14,7 @@ _GAP = 0
 
 
 class _AgeSelector:
-    """The slots held, in the order of their insertion; an `OrderedSelector`.
+    """Holds slots in the order of their insertion; an `OrderedSelector`.
 
     They are in a ring buffer, in which deleted slots leave gaps. When the ring is full,
     the gaps are closed. So every operation is vectorised over slots, and the cost of an

@@ -12,7 +12,7 @@ from acmelike.types import Array
 class HeapSelector:
     """Chooses the lowest priority, or with `is_max` the highest; an `OrderedSelector`.
 
-    Of equal ones, it chooses the slot whose last insert or update is the longest ago;
+    Among equals, it chooses the slot whose last insert or update is the longest ago;
     an update to the same priority counts.
 
     Attributes:

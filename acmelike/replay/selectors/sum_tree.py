@@ -20,7 +20,7 @@ _PREFIX = np.triu(np.ones((_FANOUT, _FANOUT)), k=1)
 
 
 class SumTree:
-    """Weights `[size]`, float64 and initially zero, whose prefix sums can be searched.
+    """Stores weights `[size]`, float64 and initially 0, and searches their prefix sums.
 
     The weights are in rows of 16. The sums of these rows are the weights of the level
     above, and so on up to a level of one row. Every operation is vectorised over its
@@ -81,9 +81,9 @@ class SumTree:
         first_of_row = np.arange(len(targets)) * _FANOUT
         for level in reversed(self._levels):
             starts = level.take(found, axis=0, mode="clip") @ _PREFIX
-            # The child sought is the last that begins at or before the target, that is
-            # the one before the first that does not. Where all begin before it,
-            # `argmin` is 0, and the child before that is -1, the last one.
+            # The child sought is the last that begins at or before the target: the one
+            # before the first child that begins after it. Where no child begins after
+            # it, `argmin` is 0, and the child before that is -1, the last one.
             begins_before = starts <= targets[:, None]
             child = (begins_before.argmin(axis=1) - 1) % _FANOUT
             targets = targets - starts.take(first_of_row + child)

@@ -1,4 +1,4 @@
-"""The replay service: what nodes call, and for what these calls wait."""
+"""The replay service: the calls that nodes make, and what each call waits for."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ from acmelike.types import Array, Nested
 
 logger = logging.getLogger("acmelike")
 
-# Of which the mean return is told.
+# The number of latest episodes that the mean return is over.
 _NUM_EPISODES = 100
-# Of the machine's memory, which the other nodes need too.
+# The share of memory that tables take without a warning; other nodes need some too.
 _MEMORY_SHARE = 0.5
 
 
 class Replay:
-    """Tables that writers insert into and learners sample from.
+    """Holds tables that writers insert into and learners sample from.
 
-    Replay also counts the environment steps, which come with the inserts. So the count
-    has exactly the steps whose items replay has accepted, and those of which there were
-    no items for long.
+    Replay also counts environment steps. Writers report these with their items, so the
+    count has exactly the steps whose items replay has accepted. Steps that gave no
+    items for a long time are reported, and counted, without items.
 
-    A call that names no table, or asks for a sample that there can never be, does not
-    wait: it raises. Other arguments are checked when the call may proceed.
+    A call does not wait but raises if it names an unknown table or asks for a sample
+    that can never exist. Other arguments are checked when the call may proceed.
 
     Args:
       tables: the tables, at least one, with different names.
       seed: of the random streams of all tables.
-      restore: a folder of checkpoints, of which the newest complete one is restored.
-        None, or a folder without a checkpoint, gives empty tables.
+      restore: a folder of checkpoints; the newest complete one is restored. None, or a
+        folder without a checkpoint, gives empty tables.
       limits: "code" if restored tables keep the limits in `tables`, "checkpoint" if
-        they get those that were saved.
-      engine: "own", or "reverb" for the tables of a Reverb server; that has to be
+        they get the saved limits.
+      engine: "own", or "reverb" for the tables of a Reverb server; Reverb has to be
         installed.
       max_writers: how many writers are remembered, with the steps that their items may
-        still refer to. The one that was heard of longest ago is forgotten first.
+        still refer to. The writer whose last message is the oldest is forgotten first.
       max_cursors: how many iterators are remembered, with the samples that they have
         drawn and not used yet.
       part_bytes: how much of a checkpoint one call copies. The default of 4 MB takes
         some ten milliseconds, in which all other calls wait.
-      may_exceed_memory: whether full tables may take more than all memory here.
+      may_exceed_memory: whether full tables may take more than this machine's memory.
 
     Raises:
       ConfigError: there is no table, or two have the same name; or an argument is out
@@ -158,9 +158,9 @@ class Replay:
     def replace_writer(self, name: str, writer: int) -> int:
         """Lets a writer take the place of the one that had this name.
 
-        Messages of the old writer that are read after this are refused. What it had
-        inserted stays. So an actor in lock-step that was restarted learns which items
-        are missing.
+        Messages of the old writer that are read after this are refused. The items that
+        it had inserted stay. With this call, a restarted actor in lock-step finds out
+        which items are missing.
 
         Returns:
           The version of the parameters with which the last items of a writer of this
@@ -222,7 +222,7 @@ class Replay:
 
     @idempotent
     def stop_inserts(self, reason: str) -> None:
-        """From now on every insert waits, for this reason; called when a run ends."""
+        """Makes every later insert wait, for this reason; called when a run ends."""
         self._stop_reason = reason
 
     # --- Sampling --------------------------------------------------------------------
@@ -266,8 +266,8 @@ class Replay:
 
         Their items count as not sampled, if they are still held. An item that is gone,
         for example because it was sampled `max_times_sampled` times, stays counted.
-        Samples drawn before a reset are not counted any more. For an unknown iterator
-        nothing happens.
+        Samples drawn before a reset are not counted any more. An unknown iterator is
+        ignored.
         """
         for sample in self._cursors.close(cursor):
             self._tables[sample.table].return_samples(sample.keys)
@@ -295,8 +295,8 @@ class Replay:
         """Replaces contents and priorities of items that are still held.
 
         It is not counted as an insert, but waits while one insert would. An item whose
-        key is not held is not inserted. Tables with `Rows` cannot be changed so, since
-        their rows come from a writer.
+        key is not held is not inserted. Tables with `Rows` cannot be changed this way,
+        since their rows come from a writer.
 
         Args:
           table: the table's name.
@@ -334,7 +334,7 @@ class Replay:
     def set_rate_limiter(self, table: str, rate_limiter: RateLimiterConfig) -> None:
         """Replaces a table's rate limiter; the counters stay.
 
-        Calls that wait are tested again.
+        Calls that wait are checked again, against the new limiter.
 
         Raises:
           ConfigError: it waits for more items than the table can hold.
@@ -362,7 +362,7 @@ class Replay:
 
     @idempotent
     def episodes(self) -> EpisodeInfo:
-        """The episodes that have ended, as writers told with their items."""
+        """Statistics of the episodes that have ended, as the writers reported them."""
         last = self._last_episodes
         if not last:
             return EpisodeInfo(self._num_episodes, None, None, None, self._num_dropped)
@@ -411,11 +411,11 @@ class Replay:
     def start_checkpoint(self, folder: str) -> int:
         """Starts a checkpoint of everything as it is now; see `save_checkpoint`.
 
-        It does not have steps that writers have not sent in items yet. A checkpoint
-        that is being copied is discarded.
+        Steps that writers have not sent in items yet are not in it. Another checkpoint
+        that is not being finished yet is discarded.
 
         Returns:
-          The number of the checkpoint, which the calls that continue it take.
+          The number of the checkpoint, for `copy_part` and `finish_checkpoint`.
 
         Raises:
           OSError: the disk has no space for all of it. Nothing was written.
@@ -440,7 +440,7 @@ class Replay:
 
     @concurrent
     def finish_checkpoint(self, number: int, num_keep: int) -> str:
-        """Completes a checkpoint of which all parts are copied; returns its path.
+        """Completes a checkpoint whose parts are all copied; returns its path.
 
         Raises:
           OSError: it could not be written. Its files were removed.
@@ -502,10 +502,10 @@ def check_memory(tables: Sequence[TableConfig], may_exceed_memory: bool) -> str 
 
     Args:
       tables: of one replay.
-      may_exceed_memory: whether they may take more than all of it.
+      may_exceed_memory: whether the tables may take more than all of it.
 
     Returns:
-      A warning, if they take so much of it that it may be too little; else None.
+      A warning, if the tables take so much that memory may run out; otherwise None.
 
     Raises:
       ConfigError: they can never be full, as all of its memory is too little.

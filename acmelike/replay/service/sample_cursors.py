@@ -35,7 +35,7 @@ class PendingSample(NamedTuple):
 
 @dataclass
 class _IteratorState:
-    """What is known of one iterator.
+    """The known state of one iterator.
 
     Attributes:
       num_used: number of samples that it has used, as far as is known.
@@ -47,7 +47,7 @@ class _IteratorState:
 
     def advance(self, num_used: int) -> None:
         """Drops the samples that were used by now."""
-        # If replay was restarted, some were drawn from the replay before it.
+        # If replay was restarted, some of these were drawn before the restart.
         for _ in range(min(num_used - self.num_used, len(self.pending))):
             self.pending.popleft()
         self.num_used = max(self.num_used, num_used)
@@ -56,9 +56,9 @@ class _IteratorState:
 class SampleCursors:
     """Keeps the pending samples of each iterator.
 
-    An iterator whose process died cannot be told from a slow one. When there are too
-    many, the one that has not drawn for the longest time is forgotten, and its samples
-    count as used.
+    An iterator whose process died cannot be distinguished from a slow one. When there
+    are too many iterators, the one that has not drawn for the longest time is
+    forgotten, and its samples count as used.
 
     Args:
       max_cursors: how many iterators are remembered.

@@ -20,9 +20,9 @@ class _Session:
       histories: its latest steps, by column.
       number: of its last message.
       num_inserted: items of that message that were inserted.
-      remaining: items of that message that were not, by table, in order.
-      num_restored: items of the next message that came with a checkpoint; None mostly.
-      share: of the message, if it has items and its writer a name.
+      remaining: items of that message still to be inserted, by table, in order.
+      num_restored: items of the next message that came with a checkpoint, or None.
+      share: of that message, if it has items and its writer has a name.
     """
 
     histories: dict[str, WriterHistory] = field(default_factory=dict)
@@ -36,24 +36,24 @@ class _Session:
 class WriterSessions:
     """Receives each message once, and inserts its items as the rate limiters allow.
 
-    A writer that died does not say so. When there are too many sessions, the writer
-    that was heard of longest ago is forgotten, unless it has items that remain to be
+    A writer that died sends no notice. When there are too many sessions, the writer
+    whose last message is the oldest is forgotten, unless it has items that remain to be
     inserted. (A message that waits before any of its items is inserted is not known
-    here.) Replay then releases its steps and refuses later items that refer to them.
-    The writer may continue, and a message that it repeats is still received only once.
+    here.) Replay then releases the writer's steps and refuses later items that refer to
+    them. The writer may continue, and a message that it repeats is received only once.
 
-    Of a forgotten writer the number of its last message is kept, until there are too
-    many of these as well. A writer that is not known at all, for example after a
+    The number of a forgotten writer's last message is kept, until there are too many
+    forgotten writers as well. A writer that is not known at all, for example after a
     restart of replay, is accepted as new, whatever the number of its message.
 
-    A writer may have a name. Then there is one writer of this name at a time: `replace`
-    says which, and messages of the others are refused. A checkpoint has no names.
+    A writer may have a name. One writer at a time has this name: `replace` sets which,
+    and messages of the earlier ones are refused. A checkpoint does not save names.
 
     Args:
       tables: where items go, by name.
       columns: where steps go, by name.
       max_writers: how many sessions are kept.
-      max_forgotten: of how many more writers the last number is kept.
+      max_forgotten: for how many forgotten writers the last number is kept.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class WriterSessions:
     ):
         self._tables, self._columns = tables, columns
         self._max_writers, self._max_forgotten = max_writers, max_forgotten
-        # The writer that was heard of last is at the end.
+        # The writer of the latest message is at the end.
         self._sessions: OrderedDict[int, _Session] = OrderedDict()
         self._forgotten: OrderedDict[int, _Session] = OrderedDict()
-        # By name: the present writer, and the version of the last message of which all
-        # items were inserted.
+        # By name: the present writer, and the version of the last message whose items
+        # were all inserted.
         self._named: dict[str, tuple[int, int]] = {}
 
     def replace(self, name: str, writer: int) -> int:
@@ -110,7 +110,7 @@ class WriterSessions:
     def receive(self, message: Message) -> bool:
         """Stores the steps of a new message and checks its items.
 
-        Items that remain of the message before are dropped. The writer, which had an
+        Remaining items of the previous message are dropped. The writer, which had an
         error, has dropped them too.
 
         Returns:
@@ -213,7 +213,7 @@ class WriterSessions:
             self._forgotten.popitem(last=False)
 
     def state(self) -> list[tuple[int, int, int, bool]]:
-        """(writer, number of its last message, items inserted, if all) of each session.
+        """(writer, number of last message, items inserted, whether all), by session.
 
         Items that wait for a rate limiter are not stored in a table yet, so a
         checkpoint does not have them.
@@ -228,8 +228,8 @@ class WriterSessions:
     def restore(self, state: Iterable[tuple[int, int, int, bool]]) -> None:
         """Restores what `state` returned; the writers' steps are not in it.
 
-        A message of which items remained counts as not received. If its writer repeats
-        it, what was inserted is left out.
+        A message with remaining items counts as not received. If its writer repeats it,
+        the items that were inserted before are skipped.
         """
         for writer, number, num_inserted, has_all in state:
             self._sessions[writer] = (

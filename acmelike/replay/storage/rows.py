@@ -1,6 +1,6 @@
 """Rows that items share: each is stored once, and freed with its last holder.
 
-A `SharedColumn` has the rows. Two things hold them: a writer's latest steps
+A `SharedColumn` stores the rows. Two things hold them: a writer's latest steps
 (`WriterHistory`), and the items of a table (`RowRefs`).
 """
 
@@ -23,14 +23,14 @@ from acmelike.types import Array
 
 # The id of the row of zeros. It is always there and is used as padding.
 ZEROS = 0
-# In a writer's history, in the place of an id: this step was never sent.
+# Stands for an id in a writer's history, where the step was never sent.
 _MISSING = -1
 # Rows that writers may hold beyond those of the tables, before a column has to grow.
 _MAX_WRITER_ROWS = 2**16
 
 
 class SharedColumn:
-    """The rows of one column; each is stored once and known by its id.
+    """Stores each row of one column once, under its id.
 
     A row has holders: writers that may still refer to it, and tables with items that
     do. It is freed when the last holder releases it.
@@ -90,7 +90,7 @@ class SharedColumn:
         self._num_holders[ids] += 1
 
     def release(self, ids: Array) -> None:
-        """Takes a holder from each row, and frees rows without one; as `hold`."""
+        """Removes a holder from each row, as `hold` adds it; frees rows without one."""
         self._num_holders[ids] -= 1
         freed = ids[self._num_holders[ids] == 0]
         self._free[self._num_free : self._num_free + len(freed)] = freed
@@ -142,7 +142,7 @@ class RowRefs:
         self.num_rows += len(new)
 
     def decref(self, ids: Array) -> None:
-        """Takes a reference for each of ids `[...]`, which may repeat."""
+        """Removes a reference for each of ids `[...]`, which may repeat."""
         np.subtract.at(self._num_refs, ids.ravel(), 1)
         unique = _unique_rows(ids)
         unused = unique[self._num_refs[unique] == 0]
@@ -151,7 +151,7 @@ class RowRefs:
 
 
 class WriterHistory:
-    """The steps of one writer in one column that later items may still refer to.
+    """Keeps a writer's steps in one column that later items may still refer to.
 
     The writer numbers its steps; a history finds the ids of their rows.
 

@@ -1,7 +1,7 @@
 """Snapshots: arrays are written to files as they were at one moment, while they change.
 
-A snapshot is copied in parts between the calls of replay. A caller that is about to
-overwrite a row which was not copied yet copies it first (copy on write).
+A snapshot is copied in parts, between the calls of replay. Before a caller overwrites a
+row that was not copied yet, it copies this row first (copy on write).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from acmelike.types import Array
 
 # Reads the array that was saved under a name.
 Arrays: TypeAlias = Callable[[str], Array]
-# A copy of a small row takes as long as one of so many bytes.
+# To copy a smaller row takes as long as to copy a row of this many bytes.
 _MIN_ROW_BYTES = 16
 _ZEROS = bytes(1 << 20)
 _BLOCK = 256  # Rows of a block; `RowSubset` counts the rows before each block once.
@@ -112,8 +112,8 @@ class ArraySnapshot:
     def close(self) -> None:
         """Drops all references, whether everything was copied or not.
 
-        It does not sync the file, and it does not call `flush` on it either: that waits
-        for the disk, and no other thread runs meanwhile.
+        It neither syncs nor flushes the file: `flush` would wait for the disk, and no
+        other thread would run meanwhile.
         """
         self._num_remaining = 0
         self._source = self._is_copied = self._file = np.empty(0)
@@ -125,7 +125,7 @@ class ArraySnapshot:
 
 
 class Snapshot:
-    """The array snapshots of one checkpoint, each in a file of its name.
+    """Makes the array snapshots of one checkpoint, each in a file of its name.
 
     Args:
       folder: where the files are made.

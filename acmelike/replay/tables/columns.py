@@ -31,7 +31,7 @@ class ItemBatch(NamedTuple):
 
     Attributes:
       leaves: `[n, ...]`, by column.
-      priorities: `[n]`; None for the largest so far when they are stored.
+      priorities: `[n]`; None for the largest priority at the time of storing.
     """
 
     leaves: list[Array]
@@ -56,14 +56,14 @@ class Column(Protocol):
 
     Attributes:
       item_bytes: memory that a slot takes here.
-      kind: what an item has here, as text.
+      kind: describes this leaf of an item, as text.
     """
 
     item_bytes: int
     kind: str
 
     def encode(self, leaf: Array, num_items: int, histories: Histories) -> Array:
-        """What `put` takes, for a leaf `[n, ...]` as a writer gave it.
+        """Converts a writer's leaf `[n, ...]` to the array that `put` takes.
 
         Raises:
           ValueError: it is not as the signature says. The message begins with "to be".
@@ -82,11 +82,11 @@ class Column(Protocol):
         """Adds the contents of a subset of the slots, as they are now."""
 
     def restore(self, slots: Array, saved: Array, new_ids: NewIds) -> None:
-        """Stores what a snapshot saved into slots `[n]`, which are empty."""
+        """Stores saved contents into slots `[n]`, which are empty."""
 
 
 class ArrayColumn:
-    """An array for every slot; a `Column`.
+    """Stores an array for every slot; a `Column`.
 
     Attributes:
       values: `[num_slots, ...]`, read only for callers.
@@ -121,9 +121,9 @@ class ArrayColumn:
 
 
 class RowsColumn:
-    """The ids of rows for every slot; a `Column`.
+    """Stores the ids of rows for every slot; a `Column`.
 
-    The leaf that a writer gives has the numbers of its steps. `encode` finds their ids.
+    A writer's leaf has the numbers of its steps. `encode` finds the ids of their rows.
     """
 
     def __init__(self, spec: Rows, refs: RowRefs, num_slots: int):
@@ -157,7 +157,7 @@ class RowsColumn:
 
 
 class Columns:
-    """The contents of a table's items, by slot; copies what goes in and out.
+    """Stores the contents of a table's items, by slot; copies its input and output.
 
     Args:
       config: of the table.
@@ -182,13 +182,13 @@ class Columns:
         histories: Histories | None,
         columns: StepColumns = None,
     ) -> tuple[list[Array], int]:
-        """What `put` takes for items as a writer gave them, and how many there are.
+        """Returns a writer's items as arrays for `put`, and the number of items.
 
         Args:
           items: nest of `[n, ...]` as the signature has it, n at least 1. Leaves of
             `Rows` have the numbers of steps.
           histories: the writer's steps, by column.
-          columns: those whose steps the writer means; see `Items.columns`.
+          columns: the column names that the writer gives; see `Items.columns`.
 
         Raises:
           ValueError: they are not as the signature says; names the leaf.
@@ -222,7 +222,7 @@ class Columns:
         return optree.tree_unflatten(self._structure, leaves)
 
     def leaf_kinds(self) -> dict[str, str]:
-        """What an item has in each leaf, as text, by the leaf's path."""
+        """The `kind` of the column of each leaf, by the leaf's path."""
         accessors = self._structure.accessors()
         return {
             accessor.codify("items"): column.kind
@@ -244,7 +244,7 @@ class Columns:
             column.restore(slots, saved(f"leaf-{index}")[places], new_ids)
 
     def num_bytes(self, num_items: int) -> int:
-        """Bytes of `num_items`, which are all that are held; shared rows count once."""
+        """Bytes of all items held, `num_items` of them; shared rows count once."""
         return num_items * self._item_bytes + self.num_row_bytes()
 
     def num_row_bytes(self) -> int:
@@ -253,7 +253,7 @@ class Columns:
         return sum(one.num_rows * one.column.row_bytes for one in refs)
 
     def num_index_bytes(self) -> int:
-        """Bytes of the bookkeeping for these rows."""
+        """Bytes of the bookkeeping for the rows that the items refer to."""
         return sum(one.num_rows * one.row_index_bytes for one in self._refs.values())
 
     def _make_column(self, spec: specs.Array | Rows) -> Column:
@@ -341,6 +341,6 @@ def check_not_empty(table: str, num_items: int) -> None:
 def leaf_error(
     table: str, structure: optree.PyTreeSpec, index: int, error: ValueError
 ) -> ValueError:
-    """An error that begins with "to be", with the table and the path of the leaf."""
+    """Puts the table and the leaf's path before an error that begins with "to be"."""
     path = structure.accessors()[index].codify("items")
     return ValueError(f"table '{table}': expected {path} {error}")

@@ -1,6 +1,6 @@
 """The engine `reverb`: a `reverb.Server` in this process, with the methods of `Table`.
 
-This is the only file that imports reverb, and only when such a replay node starts.
+Only this file imports reverb, and only when a replay node with this engine starts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def make_reverb_tables(
 ) -> dict[str, ReverbTable]:
     """Starts a server in this process; returns its tables, by name."""
     with warnings.catch_warnings():
-        # TensorFlow and others of that time use deprecated functions.
+        # TensorFlow and other packages of its age use deprecated functions.
         warnings.simplefilter("ignore")
         import reverb
     tables = [_make_table(reverb, config) for config in configs]
@@ -60,11 +60,11 @@ def make_reverb_tables(
 class ReverbTable:
     """One table of a Reverb server, with the methods of `Table`.
 
-    Only this node knows shared rows: Reverb gets each item with its rows in it.
+    Only this node handles shared rows: Reverb gets each item with its rows in it.
 
     Args:
       config: of the table.
-      server: kept here, since its tables live as long as it does.
+      server: kept here, since its tables exist only as long as the server.
       table: the server's table.
       shared: the shared columns, by name.
       sample_timeout: seconds that Reverb may take for a sample that its rate limiter
@@ -147,7 +147,7 @@ class ReverbTable:
         return np.full(num_admitted, -1)
 
     def sample(self, num_items: int) -> Sample:
-        """Draws items; only if `blocks_sample` returned None.
+        """Draws items; call it only if `blocks_sample` returned None.
 
         Raises:
           RuntimeError: Reverb did not return them in time.
@@ -233,8 +233,8 @@ class ReverbTable:
     def _num_remaining(self, num_items: int) -> int:
         """A lower bound of the draws that the items held still allow.
 
-        Reverb does not say which items it evicts. If it evicted some that were sampled
-        before, the others allow more draws than this, but never fewer than one each.
+        Reverb does not report which items it evicts. If it evicted sampled items, the
+        items held allow more draws than this bound. Each of them allows at least one.
         """
         max_times, size = self._config.max_times_sampled, self._table.info.current_size
         if max_times is None or num_items <= size:

@@ -18,8 +18,8 @@ class Slots:
 
     Args:
       num_slots: number of slots.
-      min_key: no key is smaller. A restored table begins after all keys before, so that
-        old keys find nothing.
+      min_key: no key is smaller. A restored table starts above all earlier keys, so
+        that earlier keys find nothing.
 
     Attributes:
       slot_bytes: memory that a slot takes here.
@@ -30,9 +30,9 @@ class Slots:
         stride = 1 << max(1, (num_slots - 1).bit_length())
         self._stride, self._slot_mask = stride, stride - 1
         self._first_key = -(-min_key // stride) * stride
-        # For each slot the key of the item that it holds. Where it holds none: `~key`,
-        # which is negative, with the key of its next item. Slots that were never
-        # allocated have 0, which takes no memory and is the key of no item there.
+        # For each slot the key of the item that it holds. An empty slot has `~key`,
+        # which is negative, for the key of its next item. Slots that were never
+        # allocated have 0, which takes no memory and is never the key of their item.
         self._keys = lazy_zeros((stride,), np.int64)
         self._keys[0] = ~0
         # A stack of freed slots. Slots from `_num_used` on were never allocated.
@@ -41,7 +41,7 @@ class Slots:
         self.slot_bytes: int = self._keys.itemsize + self._free.itemsize
 
     def allocate(self, num_items: int) -> Array:
-        """Slots `[n]` int64 that hold an item from now on."""
+        """Returns slots `[n]` int64, each of which holds an item from now on."""
         num_reused = min(num_items, self._num_free)
         first, stop = self._num_used, self._num_used + num_items - num_reused
         fresh = np.arange(first, stop)
@@ -55,7 +55,7 @@ class Slots:
         return np.concatenate([reused.astype(np.int64), fresh])
 
     def free(self, slots: Array) -> None:
-        """These hold nothing any more; they are allocated again in this order."""
+        """Frees slots `[n]`; the slots that were freed last are allocated first."""
         self._keys[slots] = ~(self._keys[slots] + self._stride)
         self._free[self._num_free : self._num_free + len(slots)] = slots
         self._num_free += len(slots)
@@ -91,14 +91,14 @@ class Slots:
 
 
 class SampleCounts:
-    """How often the item of each slot was sampled, and how often it still may be.
+    """Counts how often each slot's item was sampled, and how often it still may be.
 
     Args:
       num_slots: number of slots.
       max_times_sampled: how often an item may be sampled; None for no limit.
 
     Attributes:
-      max_times_sampled: the same.
+      max_times_sampled: as the argument.
       slot_bytes: memory that a slot takes here.
     """
 
@@ -110,19 +110,19 @@ class SampleCounts:
         self._snapshot: ArraySnapshot | None = None
 
     def insert(self, slots: Array, times: Array | int = 0) -> None:
-        """Slots `[n]` get items that were sampled `times` before."""
+        """Adds items in slots `[n]`, which were sampled `times` before."""
         self._before_overwriting(slots)
         self._times[slots] = times
         if self.max_times_sampled is not None:
             self._total_remaining += int(self.remaining(slots).sum())
 
     def delete(self, slots: Array) -> None:
-        """The items of slots `[n]` are removed."""
+        """Removes the items of slots `[n]`."""
         if self.max_times_sampled is not None:
             self._total_remaining -= int(self.remaining(slots).sum())
 
     def count(self, slots: Array, by: int = 1) -> None:
-        """Adds to the counts of slots `[n]`, to one that repeats as often."""
+        """Adds `by` to the count of a slot each time that it is in slots `[n]`."""
         self._before_overwriting(slots)
         np.add.at(self._times, slots, by)
         self._total_remaining -= by * len(slots)
@@ -133,7 +133,7 @@ class SampleCounts:
         return times
 
     def remaining(self, slots: Array) -> Array:
-        """How often each may still be sampled, `[n]`; only if there is a limit."""
+        """How often each item may still be drawn, `[n]`; only if there is a limit."""
         assert self.max_times_sampled is not None
         return self.max_times_sampled - self.times_sampled(slots)
 

@@ -34,9 +34,9 @@ _PRIORITY = specs.Array((), np.float64)
 
 
 class Table:
-    """Items in slots, with a column for each leaf of the signature.
+    """Stores items in slots, with a column for each leaf of the signature.
 
-    The table copies what it is given, and returns copies.
+    The table copies the arrays that it gets, and returns copies.
 
     Args:
       config: of the table.
@@ -44,7 +44,7 @@ class Table:
       shared: the shared columns that its signature names, by name.
 
     Attributes:
-      leaf_kinds: what an item has in each leaf, as text, by the leaf's path.
+      leaf_kinds: describes each leaf of an item, as text, by the leaf's path.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Table:
     ) -> ItemBatch:
         """Checks items for `admit`; arguments and errors are those of `insert`.
 
-        `columns` are those whose steps the writer means; see `Items.columns`.
+        `columns` are the column names that the writer gives; see `Items.columns`.
         """
         leaves, num_items = self._columns.encode(items, histories, columns)
         if priorities is not None:
@@ -115,7 +115,7 @@ class Table:
         num_items = batch.num_items
         num_admitted = self._limiter.num_admissible(num_items)
         if num_items == num_admitted <= self._num_at_once():
-            keys = self._store(batch)  # As nearly always, and the fastest.
+            keys = self._store(batch)  # The usual case, and the fastest.
         else:
             parts, start = [np.empty(0, np.int64)], 0
             while start < num_admitted:
@@ -168,8 +168,8 @@ class Table:
         """Changes the priorities of the items that are still held, in order.
 
         Args:
-          keys: `[n]` integers from `insert` or `sample`; of a key that repeats, the
-            last priority wins.
+          keys: `[n]` integers from `insert` or `sample`; if a key repeats, its last
+            priority wins.
           priorities: `[n]`.
 
         Returns:
@@ -233,7 +233,7 @@ class Table:
         return None
 
     def sample(self, num_items: int) -> Sample:
-        """Draws items and counts them; only if `blocks_sample` returned None.
+        """Draws and counts items; call it only if `blocks_sample` returned None.
 
         Args:
           num_items: n, at least 1.
@@ -270,8 +270,8 @@ class Table:
     def return_samples(self, keys: Array) -> None:
         """Counts the items `[n]` of a sample as not sampled, if they are still held.
 
-        An item that is gone cannot be sampled again. If the limiter did not count its
-        sample, inserts would wait for ever for the sample of an item that is gone.
+        An item that is no longer held stays counted. It cannot be sampled again, so
+        without its count inserts would wait for ever for its sample.
         """
         slots = self._slots.find_held(keys)
         self._counts.count(slots, by=-1)
@@ -350,7 +350,7 @@ class Table:
     def restore(
         self, metadata: Mapping[str, Any], saved: Arrays, new_ids: NewIds
     ) -> None:
-        """Fills a new table from a snapshot; the limits of its own configuration hold.
+        """Fills a new table from a snapshot; the table keeps its own configured limits.
 
         Items get new keys. If there are more than the table can hold, the remover
         chooses which are dropped.
@@ -410,11 +410,11 @@ class Table:
         room = self._config.max_size - self._limiter.size
         if self._is_fifo:
             return room or self._config.max_size
-        # With `max_bytes`, only after each item is known whether one must be evicted.
+        # With `max_bytes`, each item that is stored may make an eviction necessary.
         return room if room and self._config.max_bytes is None else 1
 
     def _store(self, batch: ItemBatch) -> Array:
-        """Stores admitted items, and evicts as many as are then too many."""
+        """Stores admitted items, and evicts as many as exceed the limits."""
         num_items, priorities = batch.num_items, batch.priorities
         if priorities is None:
             priorities = np.full(num_items, self._max_priority)
@@ -475,7 +475,7 @@ class Table:
         return np.ones(len(slots), np.int64)
 
     def _update_max_priority(self, priorities: Array) -> None:
-        # A third of the time of `priorities.max`.
+        # Takes a third of the time of `priorities.max`.
         largest = np.maximum.reduce(priorities, initial=self._max_priority)
         self._max_priority = float(largest)
 
@@ -512,8 +512,8 @@ def _choose_kept(
 ) -> Array:
     """Positions of the saved items that a table keeps, `[m]` in ascending order.
 
-    Dropped are items that were sampled `max_times_sampled` times, and then as many as
-    are more than `max_size`, chosen by the remover.
+    It drops items that were sampled `max_times_sampled` times. Then the remover chooses
+    items to drop until `max_size` are left.
 
     Args:
       config: of the table.
@@ -542,7 +542,7 @@ def _slots_in_order(order: Array, kept: Array, slots: Array) -> Array:
     Args:
       order: `[n]` positions of all saved items, in the order of their insertion.
       kept: `[m]` positions of the items that were restored.
-      slots: `[m]` where these are.
+      slots: `[m]` where the restored items are.
     """
     slot_of = np.full(len(order), -1)
     slot_of[kept] = slots

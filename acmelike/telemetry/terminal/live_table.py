@@ -73,10 +73,10 @@ def watch_live(run: Run, probe: SnapshotSource, facts: Facts, console: Console) 
 
 
 class _Table(Live):
-    """A `Live` that does not redraw itself after an interrupt, or on no terminal.
+    """A `Live` that stops drawing after an interrupt, or if its terminal is closed.
 
-    The signal handler has printed a line below the table; redrawing would erase it. A
-    terminal that was closed cannot be drawn on, which ends no run.
+    The signal handler has printed a line below the table; redrawing would erase it.
+    Drawing on a closed terminal fails, which must not end the run.
     """
 
     def __init__(self, console: Console):
@@ -180,10 +180,10 @@ class _Stdin:
 def _giving_way(table: _Table) -> Iterator[None]:
     """Stops the table for good when this process first reads standard input.
 
-    So does pdb in a node, by `input`. Its prompts and answers would be drawn over.
-    Other debuggers read the terminal in other ways, so the table stops at a
-    `breakpoint()`, too. Nothing is noticed of what opens the terminal itself or reads
-    a file descriptor, such as `getpass`, or IPython without a `breakpoint()`.
+    pdb in a node also reads it, by `input`. The table would be drawn over its prompts
+    and answers. Other debuggers read the terminal in other ways, so the table stops at
+    a `breakpoint()`, too. Nothing is noticed of code that opens the terminal itself or
+    reads a file descriptor, such as `getpass`, or IPython without a `breakpoint()`.
     """
     ask, debug, stdin = builtins.input, sys.breakpointhook, sys.stdin
 

@@ -52,7 +52,7 @@ class Facts:
       max_env_steps: the budget of environment steps; None for a program without one.
       target: the return at which the run ends early, or None.
       replay: the label of the replay node, or None.
-      started: the start of the run, as `time.perf_counter` tells it.
+      started: the start of the run, on `time.perf_counter`.
     """
 
     title: str
@@ -79,7 +79,7 @@ def live_view(
         last two; the remaining time is estimated from all of them.
       width: of the terminal, in characters.
       height: of the terminal, in lines.
-      is_over: whether the run has ended: nothing is left of it, and its pace is that of
+      is_over: whether the run has ended. Then no time remains, and the pace is that of
         the whole run.
 
     Returns:
@@ -120,7 +120,7 @@ def live_view(
 
 
 def allot(sections: dict[str, Section], height: int) -> dict[str, list[Text]]:
-    """Divides `height` lines among sections and draws these.
+    """Divides `height` lines among sections and draws them.
 
     In the order of the sections, each first gets its minimum and a blank line above,
     if there is still room. Then the lines left over go to the first sections that have

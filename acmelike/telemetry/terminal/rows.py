@@ -65,7 +65,7 @@ class EdgeRow:
       bytes_per_second: bytes sent and received; None for calls inside one process.
       p50_seconds: the median over the callers of their median durations; None before
         the first call.
-      p99_seconds: the longest of what 99 of 100 calls of a caller do not exceed.
+      p99_seconds: the 99th percentile of their durations; the longest of all callers.
     """
 
     caller: str
@@ -93,7 +93,7 @@ class MethodRow:
         nodes.
       queue_p50_seconds: how long a call waits for the method to begin: the median over
         the nodes of their medians.
-      queue_p99_seconds: the longest of what 99 of 100 calls of a node do not exceed.
+      queue_p99_seconds: the 99th percentile of that wait; the longest of all nodes.
       run_p50_seconds: how long the method runs; likewise.
       run_p99_seconds: likewise.
     """
@@ -312,7 +312,7 @@ def _waiting_shares(
 def _busy_share(
     before: NodeStatus, now: NodeStatus, seconds: float, rest: float
 ) -> float:
-    """The share of the time spent working; at most `rest`, which was not waited."""
+    """The share of the time spent working; at most `rest`, the share not waited."""
     in_one_step = (
         now.num_steps == before.num_steps
         and before.phase in _IN_STEPS

@@ -132,7 +132,7 @@ def methods_section(rows: Sequence[MethodRow], width: int) -> Section:
 def tables_section(
     infos: Sequence[TableInfo], waits: Sequence[tuple[int, ParkedCall]], width: int
 ) -> Section:
-    """What each table holds, and below who waits to insert or to sample, and why."""
+    """What each table holds; below, which nodes wait to insert or sample, and why."""
     methods = ("write", "insert", "sample")
     inserting = [wait for wait in waits if wait[1].method in methods]
 
